@@ -1,0 +1,177 @@
+"""The controller's side of a run: its pool, its records, its results, and what the user is told."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import host, leases, pool, store
+from .errors import EXIT_USAGE, UsageProblem
+from .journal import Journal
+from .model import iso
+from .options import Options
+from .recorder import RECORDS_ATTRIBUTE, params_of
+from .reports import json as json_report
+from .reports import terminal
+from .results import Results
+from .worker import Orders
+
+ALONE = "main"
+"""The name of the worker where the one process is both controller and worker."""
+
+
+class Controller:
+    """One run, seen from the process that the user started. Its methods named ``pytest_…`` are hooks."""
+
+    def __init__(self, config: pytest.Config, *, each: bool = False) -> None:
+        """Find the pool and make the run's directory.
+
+        Raises:
+            UsageProblem, RequirementNotMet: see :class:`Options`, :func:`pool.discover`, :mod:`leases`.
+        """
+        self.config = config
+        self.options = Options.read(config)
+        self.pool = pool.discover(self.options.devices, require=self.options.require)
+        self.lock_dir: Path | None = None
+        if not self.pool.is_cpu:
+            self.lock_dir = leases.lock_directory(self.options.lock_dir)
+            leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
+        self.run_id = store.new_run_id()
+        self.results = Results(each=each)
+        self._started = time.time()
+        self._each = each
+        self._header: list[str] = []
+        self._warnings: list[str] = []
+        self._workers = 1
+        self.run_dir = self._make_run_dir()
+        self._journal = Journal(None if self.run_dir is None else self.run_dir / "controller.jsonl")
+
+    def record(self, kind: str, **values: Any) -> None:
+        """Write a record of the controller's own, and fold it."""
+        record = {"record": kind, **values}
+        self._journal.append(record)
+        self.results.add(record)
+
+    def tell(self, text: str, *, label: bool = True) -> None:
+        """Show a line while the run goes on, unless the user asked for quiet."""
+        reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and self.config.get_verbosity() >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"gpupool: {text}" if label else text)
+
+    def warn(self, text: str) -> None:
+        """Show a warning at the end of the run, in any case."""
+        self._warnings.append(text)
+
+    def workers_planned(self, *, asked: int, started: int) -> None:
+        """Remember for the header how many workers there will be."""
+        self._workers = started
+        if started < asked:
+            self._header.append(
+                f"gpupool: {asked} workers asked for, but the pool has {started} "
+                f"slot{'' if started == 1 else 's'}: starting {started}"
+            )
+
+    def orders(self, number: int) -> Orders:
+        """Return the orders of the worker at this position among the pool's devices."""
+        devices = self.pool.devices or self.pool.slots(number + 1)[number:]
+        return Orders(
+            run=self.run_id,
+            run_dir=None if self.run_dir is None else str(self.run_dir),
+            lock_dir=None if self.lock_dir is None else str(self.lock_dir),
+            devices=devices,
+            number=number,
+            wait=self.options.wait,
+            export=self.options.export,
+            busy_memory=self.options.busy_memory,
+            threads=max(1, pool.cpu_count() // self._workers),
+        )
+
+    def no_lease_text(self, blockers: list[str]) -> str:
+        """Return what to say when nothing came free."""
+        lines = "".join(f"\n  {line}" for line in blockers)
+        return (
+            f"gpupool: no device came free in {self.options.wait:g} s.{lines}\n"
+            "Wait longer (--gpupool-wait), choose other devices (--gpupool-devices), or end what holds them."
+        )
+
+    @pytest.hookimpl
+    def pytest_report_header(self) -> list[str]:
+        """Say what the pool is. What the pool had to leave out follows."""
+        workers = f"{self._workers} worker{'' if self._workers == 1 else 's'}"
+        first = f"gpupool: {self.pool.describe()}, {workers}"
+        if not self.pool.is_cpu:
+            first += f", one device each, CUDA_VISIBLE_DEVICES by {self.options.export}"
+        return [first, *self._header, *(f"gpupool: {note}" for note in self.pool.notes)]
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Without xdist the collection is here; with it, ``distribution`` hears of it."""
+        if session.items:
+            tests = [[item.nodeid, params_of(item)] for item in session.items]
+            self.record("collected", worker=ALONE, tests=tests)
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take over the records that a report carries."""
+        records = vars(report).pop(RECORDS_ATTRIBUTE, ())
+        self.results.add_all(records)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Once every worker has ended: no incomplete run is a success, and the report is written."""
+        result = yield
+        if self.results.not_run and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._journal.append({"record": "run-end", "ended": iso(time.time()), "exit_status": int(session.exitstatus)})
+        self._journal.close()
+        if self._journal.problem:
+            self.warn(f"records could not be kept: {self._journal.problem}; the reports are complete all the same")
+        self._write_json(session)
+        return result
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show the metrics, the makespan, and what went wrong with the run itself."""
+        terminal.show(terminalreporter, self.results, warnings=self._warnings)
+
+    def _make_run_dir(self) -> Path | None:
+        try:
+            return store.create_run(self.options.directory, self.run_id)
+        except UsageProblem as problem:
+            if self.options.directory_given:
+                raise
+            # A read-only checkout is no reason not to run: reports do not need the directory.
+            self._header.append(f"gpupool: {problem}; this run keeps no records")
+            return None
+
+    def _write_json(self, session: pytest.Session) -> None:
+        path = self.options.json
+        if path is None:
+            return
+        try:
+            json_report.write(path, json_report.build(self._facts(session), self.pool, self.results))
+        except OSError as error:
+            kept = "" if self.run_dir is None else f"; the run's records are in {self.run_dir}"
+            self.warn(f"the report {path} could not be written: {error.strerror}{kept}")
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = EXIT_USAGE
+
+    def _facts(self, session: pytest.Session) -> dict[str, Any]:
+        return {
+            "id": self.run_id,
+            "started": iso(self._started),
+            "duration_s": time.time() - self._started,
+            "exit_status": int(session.exitstatus),
+            "command": shlex.join([*sys.argv[:1], *map(str, self.config.invocation_params.args)]),
+            "rootdir": str(self.config.rootpath),
+            "git": host.git(self.config.rootpath),
+            "host": host.describe(),
+            "software": host.software(self.pool.driver),
+        }

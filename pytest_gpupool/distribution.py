@@ -1,0 +1,226 @@
+"""Distribution: the workers of a run under xdist, from their start to their end, as the controller sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import execnet
+import pytest
+import xdist.workermanage
+from xdist.workermanage import WorkerController
+
+from . import journal, remote
+from .controller import Controller
+from .errors import EXIT_NO_LEASE
+from .leases import locked_devices
+from .model import iso
+from .pool import cpu_count
+from .scheduler import EachLeasedScheduling, LateScheduling, Message
+
+_KILLING = {-1, -2, -9, -15}  # ended by SIGHUP, SIGINT, SIGKILL or SIGTERM; other signals are crashes
+
+
+@dataclass(slots=True)
+class _Node:
+    node: WorkerController
+    number: int
+    leased: bool = False
+    expired: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Distribution:
+    """xdist's hooks in the controller."""
+
+    controller: Controller
+    _nodes: dict[str, _Node] = field(default_factory=dict)
+    _died: set[str] = field(default_factory=set)
+    _scheduler: LateScheduling | EachLeasedScheduling | None = None
+    _ever_leased: bool = False
+    _lines_told: set[str] = field(default_factory=set)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_xdist_auto_num_workers(self) -> int | None:
+        """``-n auto``: one worker per free slot of the pool, at least one, which then waits."""
+        if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+            return None  # the user has said how many; xdist reads it
+        controller = self.controller
+        if controller.pool.is_cpu:
+            return cpu_count()
+        assert controller.lock_dir is not None
+        held = locked_devices(controller.pool.devices, controller.lock_dir)
+        return max(1, len(controller.pool.devices) - len(held))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Start no more workers than there are slots. xdist reads these options in its own pytest_configure."""
+        specs = xdist.workermanage.parse_tx_spec_config(config)
+        for spec in specs:
+            if not execnet.XSpec(spec).popen:
+                raise pytest.UsageError(
+                    f"gpupool: --tx {spec}: a worker on another host cannot lease this host's devices; "
+                    "use -n, or switch the pool off with -p no:gpupool"
+                )
+        devices = self.controller.pool.devices
+        config.option.tx = specs if self.controller.pool.is_cpu else specs[: len(devices)]
+        self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
+
+    @pytest.hookimpl
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Give a worker its orders before it starts."""
+        taken = {known.number for known in self._nodes.values()}
+        number = next(number for number in range(len(taken) + 1) if number not in taken)
+        self._nodes[node.gateway.id] = _Node(node, number)
+        node.workerinput["gpupool"] = self.controller.orders(number).to_wire()
+
+    @pytest.hookimpl
+    def pytest_xdist_getremotemodule(self) -> Any:
+        """Have our own program run in the worker, so that the lease comes before pytest."""
+        return remote
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> LateScheduling | EachLeasedScheduling:
+        """Our workers speak our scheduler's language only."""
+        if config.getvalue("dist") == "each":
+            self._scheduler = EachLeasedScheduling(config, self, log)
+        else:
+            self._scheduler = LateScheduling(config, self, self._has_failed)
+        return self._scheduler
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """The end of a test's call is the moment to choose the next test."""
+        node = getattr(report, "node", None)
+        if report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
+            self._scheduler.call_has_ended(node)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
+        """A worker has ended: end its process too, since its device is only free then."""
+        known = self._nodes.pop(node.gateway.id, None)
+        if known is None:
+            return
+        node.gateway.exit()
+        if error:
+            self._died.add(node.gateway.id)
+        how = _how_it_ended(node) if error else "finished" if known.leased else "cancelled"
+        self.controller.record("worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=how)
+
+    # What the scheduler asks (scheduler.Nodes)
+
+    def live(self) -> list[WorkerController]:
+        """Every worker that was started and has not ended, with or without a lease."""
+        return [known.node for known in self._nodes.values()]
+
+    def collected(self, node: WorkerController, tests: Sequence[str], items: Message) -> None:
+        """A worker's collection is what the run will run."""
+        params = items.get("params", {})
+        self.controller.record(
+            "collected",
+            worker=node.gateway.id,
+            tests=[[nodeid, params.get(index, {})] for index, nodeid in enumerate(tests)],
+        )
+
+    def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
+        """A worker died; find in its journal which test it had begun and not ended, and blame that one."""
+        worker = node.gateway.id
+        running = self._running(worker, candidates)
+        if running is not None:
+            self.controller.record(
+                "crash",
+                worker=worker,
+                test=running,
+                ended=iso(time.time()),
+                message=f"worker {worker} died ({_exit_words(node)}) while it ran this test",
+            )
+        return running
+
+    def left_out(self, node: WorkerController, difference: str) -> None:
+        """A worker's collection differs from the run's: it gets no tests."""
+        self.controller.warn(
+            f"{node.gateway.id} collected other tests than the first worker and is left out:\n{difference}"
+        )
+
+    def heard(self, node: WorkerController, message: Message) -> None:
+        """A worker spoke of its lease."""
+        known = self._nodes.get(node.gateway.id)
+        if known is None:
+            return  # it died after it spoke
+        match message["kind"]:
+            case "leased":
+                known.leased = self._ever_leased = True
+                self.controller.results.add(message["record"])
+                self._tell_joined(message["record"])
+            case "waiting":
+                self._tell_waiting(node.gateway.id, message["blockers"])
+            case "expired":
+                known.expired = True
+                self._give_up_unless_leased(message["blockers"])
+            case "failed":
+                pytest.exit(f"gpupool: {message['text']}", message["status"])
+
+    def _has_failed(self, node: WorkerController) -> bool:
+        return node.gateway.id in self._died
+
+    def _running(self, worker: str, candidates: Sequence[str]) -> str | None:
+        run_dir = self.controller.run_dir
+        if run_dir is None:
+            return candidates[0] if candidates else None
+        begun: dict[str, list[dict[str, Any]]] = {}
+        for record in journal.read(run_dir / f"{worker}.jsonl"):
+            if record["record"] == "start":
+                begun[record["test"]] = []
+            if record.get("test") in begun:
+                begun[record["test"]].append(record)
+        for nodeid in candidates:
+            result = self.controller.results.get(nodeid, worker)
+            if nodeid in begun and not (result and result.finished and result.worker == worker):
+                # Metrics of the test that died with its worker are in the journal alone.
+                self.controller.results.add_all(begun[nodeid])
+                return nodeid
+        return None
+
+    def _tell_joined(self, record: Message) -> None:
+        if record["lease_wait_s"] >= 1.0:
+            waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
+            self.controller.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
+
+    def _tell_waiting(self, worker: str, blockers: list[str]) -> None:
+        self.controller.tell(f"{worker} waits for a device")
+        for line in blockers:
+            # Every waiting worker meets the same holders; their times differ by moments.
+            key = line.rpartition(" for ")[0] or line
+            if key not in self._lines_told:
+                self._lines_told.add(key)
+                self.controller.tell(f"  {line}", label=False)
+
+    def _give_up_unless_leased(self, blockers: list[str]) -> None:
+        if self._ever_leased or not all(known.expired for known in self._nodes.values()):
+            return
+        pytest.exit(self.controller.no_lease_text(blockers), EXIT_NO_LEASE)
+
+
+def _exit_code(node: WorkerController) -> int | None:
+    process = node.gateway._io.popen
+    try:
+        # Its pipes are closed, so it is about to end; it may take a moment to be gone.
+        code: int | None = process.wait(timeout=2.0)
+    except subprocess.TimeoutExpired:
+        return None
+    return code
+
+
+def _how_it_ended(node: WorkerController) -> str:
+    return "killed" if _exit_code(node) in _KILLING else "crashed"
+
+
+def _exit_words(node: WorkerController) -> str:
+    code = _exit_code(node)
+    if code is None:
+        return "its process still runs"
+    return f"signal {-code}" if code < 0 else f"exit status {code}"

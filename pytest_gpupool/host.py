@@ -1,0 +1,72 @@
+"""The host: what a report says of the machine, the software and the sources."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+_PACKAGES = ("pytest", "pytest-xdist", "torch", "numpy", "execnet", "filelock", "nvidia-ml-py", "psutil")
+_GIT_SECONDS = 10.0  # a repository on a slow disk is not worth waiting for
+
+
+def describe() -> dict[str, Any]:
+    """Return ``name, platform, cpu_count, memory_bytes`` of this host."""
+    import psutil
+
+    return {
+        "name": socket.gethostname(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def software(driver: str | None) -> dict[str, str | None]:
+    """Return versions by name, None for what is not installed. Imports none of it."""
+    versions = {package.replace("-", "_"): _version(package) for package in _PACKAGES}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "pytest_gpupool": __version__,
+        "driver": driver,
+    }
+
+
+def git(directory: Path) -> dict[str, Any] | None:
+    """Return ``commit, branch, dirty`` of the working tree, None where there is none (or no git)."""
+    commit = _git(directory, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    branch = _git(directory, "symbolic-ref", "--short", "-q", "HEAD")
+    status = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "branch": branch, "dirty": None if status is None else bool(status)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(directory: Path, *args: str) -> str | None:
+    try:
+        # Without optional locks: a report must not disturb a commit that is being made.
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *args],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,170 @@
+"""The interactor: pytest in a worker, with xdist's protocol and a next test that is chosen late.
+
+The only module that knows xdist's worker program from inside; ``tests/test_foreign_names.py`` fails when one of the
+private names that it uses goes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import xdist.remote
+from execnet import DumpError
+from xdist.remote import Marker, WorkerInteractor
+
+from .errors import MarkerProblem
+from .model import Requirement
+from .recorder import params_of, requirement_of
+
+Next = Any
+"""What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
+
+
+class LateItem:
+    """Stands for the next test, which is asked for only when somebody looks.
+
+    pytest looks when it tears down (``SetupState.teardown_exact``); by then the present test is nearly over.
+    """
+
+    def __init__(self, ask: Callable[[], pytest.Item | None]) -> None:
+        self._ask = ask
+        self._known = False
+        self._item: pytest.Item | None = None
+        self.waited = 0.0
+
+    def resolve(self) -> pytest.Item | None:
+        """Return the next test, None where there is none; asks once."""
+        if not self._known:
+            began = time.perf_counter()
+            self._item = self._ask()
+            self.waited = time.perf_counter() - began
+            self._known = True
+        return self._item
+
+    def __bool__(self) -> bool:
+        return self.resolve() is not None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.resolve(), name)
+
+
+class Interactor(WorkerInteractor):
+    """xdist's worker side, one test at a time."""
+
+    index: Next
+
+    def say(self, kind: str, **values: Any) -> None:
+        """Send a message of ours; it travels as xdist's ``unscheduled`` event, which only our scheduler hears."""
+        self.sendevent("unscheduled", indices=[{"kind": kind, **values}])
+
+    def sendevent(self, name: str, **kwargs: object) -> None:
+        """Send an event; what execnet cannot carry is sent by its repr rather than killing the channel."""
+        try:
+            super().sendevent(name, **kwargs)
+        except DumpError:
+            super().sendevent(name, **{key: _sendable(value) for key, value in kwargs.items()})
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """Tell the controller. xdist's own goes by a global of its program, which is not running."""
+        self.sendevent("internal_error", formatted_error=str(excrepr))
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave ids alone: xdist writes the group into them, which pytest 9 no longer reads. Groups go separately."""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the controller of each test what its id does not say, then the ids."""
+        items = session.items
+        self.say(
+            "items",
+            params={index: params for index, item in enumerate(items) if (params := params_of(item))},
+            priorities={index: value for index, item in enumerate(items) if (value := _requirement(item).priority)},
+            groups={index: group for index, item in enumerate(items) if (group := _group(item))},
+        )
+        super().pytest_collection_finish(session)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run one test after the other, each given by the controller when the one before nears its end."""
+        self.channel.setcallback(self.handle_command, endmarker=Marker.SHUTDOWN)
+        self.index = self.torun.get()
+        while self.index is not Marker.SHUTDOWN:
+            self.index = self._run(session, self.index)
+        return True
+
+    def steal(self, indices: Any) -> None:
+        """Give queued tests back: those of ``indices`` that have not been taken out of the queue."""
+        wanted = set(indices)
+        with self.torun.lock() as queued:
+            given = [index for index in queued if index in wanted]
+            kept = [index for index in queued if index not in wanted]
+            queued.clear()
+            queued.extend(kept)
+        self.say("stolen", tests=given)
+
+    def _run(self, session: pytest.Session, index: int) -> Next:
+        following: list[Next] = []
+
+        def ask() -> pytest.Item | None:
+            following.append(self._next())
+            return None if following[0] is Marker.SHUTDOWN else session.items[following[0]]
+
+        late = LateItem(ask)
+        self.item_index = index
+        began = time.perf_counter()
+        self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
+        seconds = time.perf_counter() - began - late.waited
+        self.sendevent("runtest_protocol_complete", item_index=index, duration=seconds)
+        if session.shouldfail or session.shouldstop:
+            return Marker.SHUTDOWN
+        late.resolve()
+        return following[0]
+
+    def _next(self) -> Next:
+        with self.torun.lock() as queued:
+            if queued:
+                return queued.popleft()
+        self.say("ask")
+        return self.torun.get()
+
+
+def run(channel: Any, workerinput: dict[str, Any], config: pytest.Config, basetemp: str | None) -> None:
+    """Run pytest in this worker, as xdist's own program does, with our interactor in place of xdist's."""
+    xdist.remote.setup_config(config, basetemp)
+    config._parser.prog = os.path.basename(workerinput["mainargv"][0])  # noqa: PTH119 - as xdist does
+    config.workerinput = workerinput  # type: ignore[attr-defined]
+    config.workeroutput = {}  # type: ignore[attr-defined]
+    Interactor(config, channel)
+    config.hook.pytest_cmdline_main(config=config)
+
+
+def _requirement(item: pytest.Item) -> Requirement:
+    try:
+        return requirement_of(item)
+    except MarkerProblem:
+        return Requirement()  # said when the test is set up
+
+
+def _group(item: pytest.Item) -> str | None:
+    """Return the name of the test's ``xdist_group``, by xdist's rules."""
+    names = {
+        str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
+        for mark in item.iter_markers("xdist_group")
+    }
+    return "_".join(sorted(names)) or None
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sendable(item) for item in value]
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        return value
+    # A NumPy float is a float, and is sent as one.
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return repr(value)

@@ -1,0 +1,176 @@
+"""Frozen values that every layer shares. Pure: standard library only, no clock, no files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from .errors import MarkerProblem
+
+Kind = Literal["gpu", "mig", "cpu"]
+Export = Literal["index", "uuid"]
+
+OUTCOMES = (
+    "passed",
+    "failed",
+    "error",
+    "skipped",
+    "xfailed",
+    "xpassed",
+    "crashed",
+    "timeout",
+    "not-run",
+)
+"""Every outcome that a test may have in a report."""
+
+VERDICTS = ("ok", "improved", "regressed", "no-baseline", "contended", "invalid")
+"""Every verdict that a metric may have in a report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One GPU, one MIG instance, or one CPU slot.
+
+    ``id`` is NVML's UUID (``GPU-…``, ``MIG-…``) or ``cpu:N``; ``index`` is NVML's index of the GPU (of the
+    parent GPU for a MIG instance), as nvidia-smi shows it; ``memory_total`` is in bytes, None for a CPU slot;
+    ``legacy_id`` is a MIG instance's name in drivers before R470, ``MIG-GPU-<uuid>/<gi>/<ci>``.
+    """
+
+    id: str
+    kind: Kind
+    index: int
+    name: str
+    memory_total: int | None = None
+    legacy_id: str | None = None
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether a CUDA program can run on it."""
+        return self.kind != "cpu"
+
+    @property
+    def label(self) -> str:
+        """How a person calls it: ``GPU 3``, ``MIG-41f4… on GPU 0``, ``cpu:2``."""
+        if self.kind == "gpu":
+            return f"GPU {self.index}"
+        if self.kind == "mig":
+            return f"{self.id[:12]} on GPU {self.index}"
+        return self.id
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return it as plain values, which execnet and JSON carry."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Device:
+        """Make it again from :meth:`to_wire`."""
+        return cls(**data)
+
+
+def cpu_device(number: int) -> Device:
+    """Return CPU slot ``number``."""
+    return Device(id=f"cpu:{number}", kind="cpu", index=number, name="CPU")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What one test asks for by ``@pytest.mark.gpupool(…)``.
+
+    ``gpus`` is the number of devices, 0 or 1; a higher ``priority`` starts earlier.
+    """
+
+    gpus: int = 1
+    priority: int = 0
+
+    @classmethod
+    def from_markers(cls, markers: Iterable[tuple[tuple[object, ...], Mapping[str, object]]]) -> Requirement:
+        """Merge markers' ``(args, kwargs)``, nearest first: its value wins, key by key.
+
+        Raises:
+            MarkerProblem: a positional argument, an unknown key, or a value of the wrong type.
+        """
+        merged: dict[str, object] = {}
+        for args, kwargs in markers:
+            if args:
+                raise MarkerProblem(f"@pytest.mark.gpupool takes keys only, not {args[0]!r}: write gpupool(gpus=…)")
+            merged = {**kwargs, **merged}
+        return cls(**_checked(merged))
+
+    def to_wire(self) -> dict[str, int]:
+        """Return it as plain values, which execnet carries."""
+        return asdict(self)
+
+
+def _checked(keys: Mapping[str, object]) -> dict[str, int]:
+    known = [field.name for field in fields(Requirement)]
+    checked: dict[str, int] = {}
+    for key, value in keys.items():
+        if key not in known:
+            raise MarkerProblem(f"@pytest.mark.gpupool has no key {key!r}; this version knows: {', '.join(known)}")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise MarkerProblem(
+                f"@pytest.mark.gpupool({key}={value!r}): {key} is a whole number, not {type(value).__name__}"
+            )
+        checked[key] = value
+    if checked.get("gpus", 1) not in (0, 1):
+        raise MarkerProblem(
+            f"@pytest.mark.gpupool(gpus={checked['gpus']}): a worker of this version holds one device; "
+            "use gpus=1, or gpus=0 for a test that needs none"
+        )
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An amount of memory: bytes, or a fraction of a device's memory."""
+
+    amount: float
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        """Read ``20GiB``, ``500MB``, ``1024`` (bytes) or ``0.5`` (that fraction of the device's memory).
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]i?B|B|)\s*", text)
+        if match is None:
+            raise ValueError(text)
+        number, unit = match.groups()
+        scale = 1000 if "i" not in unit else 1024
+        power = " KMGT".index(unit[0].upper()) if len(unit) > 1 else 0
+        return cls(float(number) * scale**power)
+
+    def of(self, device: Device) -> int:
+        """Return it in bytes, for that device."""
+        if 0 < self.amount < 1:
+            return int(self.amount * (device.memory_total or 0))
+        return int(self.amount)
+
+
+def iso(epoch: float) -> str:
+    """Return seconds since 1970 as UTC in ISO 8601 with ``Z``, to the microsecond."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def epoch(text: str) -> float:
+    """Return the seconds since 1970 of what :func:`iso` wrote."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as people say it: ``8 s``, ``12 min``, ``3 h 5 min``."""
+    whole = int(max(0.0, seconds))
+    if whole < 120:
+        return f"{whole} s"
+    minutes = whole // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size_text(size: int) -> str:
+    """Return bytes as people say them: ``61.2 GiB``, ``512 MiB``."""
+    gib = size / 2**30
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{size / 2**20:.0f} MiB"

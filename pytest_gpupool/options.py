@@ -1,0 +1,254 @@
+"""Options: the only reader of pytest's options. Parsed once, into a typed value."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from .errors import UsageProblem
+from .model import Export, Size
+
+T = TypeVar("T")
+
+# name, metavar, help; each has an ini twin with "_" for "-".
+_VALUED = (
+    (
+        "gpupool-devices",
+        "SPEC",
+        "The devices to lease: 'auto' (every visible GPU, CPU slots where there is none; the default), 'cpu', or a "
+        "list as in CUDA_VISIBLE_DEVICES (0,2 or GPU-8a5c,… or MIG-…).",
+    ),
+    ("gpupool-require", "N", "Fail at once (exit 69) unless the pool holds at least N GPUs or MIG instances."),
+    (
+        "gpupool-wait",
+        "S",
+        "The longest the run waits for its first lease, in seconds (default 3600; 0 tries once; exit 75).",
+    ),
+    ("gpupool-export", "HOW", "How CUDA_VISIBLE_DEVICES names a GPU: 'index' (default) or 'uuid'."),
+    (
+        "gpupool-lock-dir",
+        "PATH",
+        "Where the lock files lie (default: $GPUPOOL_LOCK_DIR, else /dev/shm/gpupool). "
+        "All runs of a host need the same.",
+    ),
+    ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
+    ("gpupool-json", "PATH", "Write the JSON report to this file."),
+    (
+        "gpupool-busy-memory",
+        "SIZE",
+        "A GPU on which processes outside the pool hold more than this is busy (default 512MiB).",
+    ),
+)
+
+
+class Role(Enum):
+    """What this process is in a run."""
+
+    OFF = auto()  # leases nothing, writes nothing
+    CONTROLLER = auto()  # gives tests to workers
+    WORKER = auto()  # holds a lease and runs tests
+    ALONE = auto()  # both, without xdist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of a run, checked."""
+
+    devices: str
+    require: int
+    wait: float
+    export: Export
+    lock_dir: str | None
+    directory: Path
+    directory_given: bool
+    json: Path | None
+    busy_memory: Size | None
+
+    @classmethod
+    def read(cls, config: pytest.Config) -> Options:
+        """Read them from the command line, else from the ini file.
+
+        Raises:
+            UsageProblem: naming the option and what it may be.
+        """
+        source = _Source(config)
+        directory = source.path("gpupool-dir")
+        return cls(
+            devices=source.text("gpupool-devices") or "auto",
+            require=source.parse("gpupool-require", _whole, "a whole number from 0", 0),
+            wait=source.parse("gpupool-wait", _seconds, "a number of seconds from 0", 3600.0),
+            export=source.parse("gpupool-export", _export, "'index' or 'uuid'", "index"),
+            lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
+            directory=directory or config.rootpath / ".gpupool",
+            directory_given=directory is not None,
+            json=_writable(source.path("gpupool-json"), "gpupool-json"),
+            busy_memory=None
+            if source.flag("gpupool-allow-busy")
+            else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
+        )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini twin."""
+    group = parser.getgroup("gpupool", "exclusive GPUs for workers (pytest-gpupool)")
+    for name, metavar, help_text in _VALUED:
+        group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
+        parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
+    allow = "Lease busy GPUs all the same."
+    group.addoption("--gpupool-allow-busy", action="store_true", default=None, help=allow)
+    parser.addini("gpupool_allow_busy", allow, type="bool", default=False)
+    parser.addini("gpupool", "Whether pytest-gpupool is on.", type="bool", default=True)
+    parser.addini(
+        "gpupool_paths",
+        "Folders under rootdir: pytest-gpupool is on only where all arguments lie in one of them.",
+        type="args",
+        default=[],
+    )
+
+
+def role_of(config: pytest.Config, *, is_worker: bool) -> Role:
+    """Say what this process is. ``is_worker``: it was started by our own worker program, and has its lease."""
+    if is_worker:
+        return Role.WORKER
+    if _only_informs(config) or not _is_on(config) or _is_inside_a_lease() or _is_foreign_worker():
+        return Role.OFF
+    return Role.CONTROLLER if _is_distributed(config) else Role.ALONE
+
+
+class _Source:
+    """One option at a time: the command line's value, else the ini file's."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def text(self, name: str) -> str | None:
+        """Return the value as it was written, None where it was not given."""
+        return self._given(name)[0]
+
+    def parse(self, name: str, convert: Callable[[str], T], expected: str, default: T) -> T:
+        """Return the converted value, else the default."""
+        value = self.text(name)
+        if value is None:
+            return default
+        try:
+            return convert(value)
+        except ValueError:
+            raise UsageProblem(f"--{name}={value}: give {expected}") from None
+
+    def path(self, name: str) -> Path | None:
+        """Return a path: the command line's is relative to where pytest was called, the ini file's to rootdir."""
+        value, by_ini = self._given(name)
+        if value is None:
+            return None
+        if not value:
+            raise UsageProblem(f"--{name} is empty: give a path")
+        config = self._config
+        return (config.rootpath if by_ini else config.invocation_params.dir) / Path(value).expanduser()
+
+    def flag(self, name: str) -> bool:
+        """Return an option without a value."""
+        given = getattr(self._config.known_args_namespace, name.replace("-", "_"), None)
+        return bool(self._config.getini(name.replace("-", "_")) if given is None else given)
+
+    def _given(self, name: str) -> tuple[str | None, bool]:
+        dest = name.replace("-", "_")
+        value = getattr(self._config.known_args_namespace, dest, None)
+        return (value, False) if value is not None else (self._config.getini(dest), True)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _export(text: str) -> Export:
+    if text == "index":
+        return "index"
+    if text == "uuid":
+        return "uuid"
+    raise ValueError(text)
+
+
+def _writable(path: Path | None, name: str) -> Path | None:
+    """Find out now, not after hours, that a report cannot be written."""
+    if path is None:
+        return None
+    if path.is_dir():
+        raise UsageProblem(f"--{name}={path} is a directory: give the path of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageProblem(f"--{name}={path}: {path.parent} cannot be made: {error.strerror}") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageProblem(f"--{name}={path} may not be written by this user: choose another path")
+    return path
+
+
+def _only_informs(config: pytest.Config) -> bool:
+    names = (
+        "help",
+        "version",
+        "collectonly",
+        "markers",
+        "showfixtures",
+        "show_fixtures_per_test",
+        "cacheshow",
+    )
+    return any(getattr(config.known_args_namespace, name, None) for name in names)
+
+
+def _is_on(config: pytest.Config) -> bool:
+    if not config.getini("gpupool"):
+        return False
+    folders = [(config.rootpath / folder).resolve() for folder in config.getini("gpupool_paths")]
+    return not folders or all(any(path.is_relative_to(folder) for folder in folders) for path in _arguments(config))
+
+
+def _arguments(config: pytest.Config) -> list[Path]:
+    """Return the paths that this run is about, by pytest's own rules."""
+    start = config.invocation_params.dir
+    named: list[str] = [arg.split("::", 1)[0] for arg in config.known_args_namespace.file_or_dir]
+    if named:
+        return [(start / name).resolve() for name in named]
+    testpaths: list[str] = config.getini("testpaths") if start == config.rootpath else []
+    return [(config.rootpath / path).resolve() for path in testpaths] or [start.resolve()]
+
+
+def _is_inside_a_lease() -> bool:
+    # pytest called by a test or script that has devices already: these are its devices too.
+    return "GPUPOOL_RUN" in os.environ
+
+
+def _is_foreign_worker() -> bool:
+    # A worker of a run in which this plugin is off. execnet starts it by "python -c"; a pytest that a test starts
+    # inherits the variable, but not the command line.
+    return "PYTEST_XDIST_WORKER" in os.environ and sys.argv[:1] == ["-c"]
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    """Say by xdist's own rules whether it will start workers."""
+    given: Any = config.known_args_namespace
+    if not hasattr(given, "numprocesses"):
+        return False  # xdist is not there
+    if given.numprocesses in ("auto", "logical"):
+        return not getattr(given, "usepdb", False)
+    if given.numprocesses is not None:
+        return bool(given.numprocesses)
+    return (given.dist != "no" or given.distload) and bool(given.tx)

@@ -1,0 +1,270 @@
+"""Planning: which worker runs which test next.
+
+Pure: standard library only, no clock, no files. Events go in, decisions come out; ``scheduler`` carries them out.
+Tests and workers are known by numbers and names alone.
+
+A worker holds a queue: the test it runs, and at the very most the one after it. That next test is chosen late, when
+the worker is about to finish, so that a long test never has another one waiting behind it. Tests that this run has
+shown to be very short are the exception: a few of them are queued ahead, so that asking does not cost more than
+testing; where one of them turns out long after all, what is queued behind it is stolen back.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+AHEAD_SECONDS = 0.05
+"""How much expected work may be queued behind a worker's next test."""
+
+AHEAD_TESTS = 32
+"""How many tests may be queued behind it at most."""
+
+FAMILY_SEEN = 3
+"""How many tests of a function must have ended before its other parameters are expected to take as long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One collected test. ``family`` is its function; tests of one ``group`` run on one worker, in order."""
+
+    __test__ = False  # the name would make pytest collect it
+
+    index: int
+    family: str
+    group: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Put tests at the end of a worker's queue."""
+
+    worker: str
+    tests: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Steal:
+    """Ask a worker for queued tests back; what it gives comes as :meth:`Planner.stolen`."""
+
+    worker: str
+    tests: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Let a worker finish: nothing here needs it any more."""
+
+    worker: str
+
+
+Decision = Assign | Steal | Retire
+
+
+@dataclass(slots=True)
+class _Worker:
+    queue: deque[int] = field(default_factory=deque)
+    unit: deque[int] = field(default_factory=deque)  # the rest of the group that is its own
+    begun: set[int] = field(default_factory=set)  # queued tests that it would not give back
+    hungry: bool = False  # has nothing left to do and waits for stolen tests
+    retired: bool = False
+
+
+@dataclass(slots=True)
+class _Family:
+    ended: int = 0
+    longest: float = 0.0
+
+
+class Planner:
+    """The state of one run's plan."""
+
+    def __init__(self, tests: Sequence[Test], *, largest_group_first: bool = True) -> None:
+        self._largest_group_first = largest_group_first
+        self._tests = {test.index: test for test in tests}
+        self._families: dict[str, _Family] = {test.family: _Family() for test in tests}
+        self._workers: dict[str, _Worker] = {}
+        self._unfinished = set(self._tests)
+        self._robbed: str | None = None  # the worker that owes an answer to a Steal
+        self._units: list[tuple[int, int, int, tuple[int, ...]]] = []
+        for unit in _units(tests):
+            self._push(unit)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every test has ended or was given up."""
+        return not self._unfinished
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a test waits for a worker."""
+        return bool(self._units) or any(worker.unit for worker in self._workers.values())
+
+    def queue(self, worker: str) -> tuple[int, ...]:
+        """Return the tests that a worker has: the running one, then what is queued behind it."""
+        return tuple(self._workers[worker].queue)
+
+    def joined(self, worker: str) -> list[Decision]:
+        """A worker is ready for its first test."""
+        self._workers[worker] = _Worker()
+        return self._feed(worker)
+
+    def asks(self, worker: str) -> list[Decision]:
+        """A worker is about to end its test and wants to know the next.
+
+        A question that crossed with its answer changes nothing.
+        """
+        return [] if len(self._workers[worker].queue) > 1 else self._feed(worker)
+
+    def ended(self, worker: str, index: int, seconds: float) -> list[Decision]:
+        """A worker has ended a test, which took it that long."""
+        state = self._workers[worker]
+        state.queue.remove(index)
+        state.begun.discard(index)
+        self._unfinished.discard(index)
+        family = self._families[self._tests[index].family]
+        family.ended += 1
+        family.longest = max(family.longest, seconds)
+        return self._top_up(worker)
+
+    def stolen(self, worker: str, tests: Iterable[int]) -> list[Decision]:
+        """A worker gave queued tests back, or none because it had begun them."""
+        self._robbed = None
+        if (state := self._workers.get(worker)) is not None:
+            for index in tests:
+                state.queue.remove(index)
+                self._push((index,))
+            state.begun.update(state.queue)
+        return self._feed_hungry()
+
+    def lost(self, worker: str, blamed: int | None) -> list[Decision]:
+        """A worker died. ``blamed`` is the test that it ran, which counts as ended; the rest waits again."""
+        state = self._workers.pop(worker)
+        self._robbed = None if self._robbed == worker else self._robbed
+        rest = [index for index in (*state.queue, *state.unit) if index != blamed]
+        if blamed is not None:
+            self._unfinished.discard(blamed)
+        for unit in _units([self._tests[index] for index in rest]):
+            self._push(unit)
+        return self._feed_hungry()
+
+    def again(self, index: int) -> list[Decision]:
+        """A test that had ended is to run once more."""
+        self._unfinished.add(index)
+        self._push((index,))
+        return self._feed_hungry()
+
+    def _push(self, unit: tuple[int, ...]) -> None:
+        priority = max(self._tests[index].priority for index in unit)
+        # As xdist orders groups: a large one that starts last decides the makespan.
+        grouped = self._largest_group_first and self._tests[unit[0]].group is not None
+        size = len(unit) if grouped else 0
+        heapq.heappush(self._units, (-priority, -size, unit[0], unit))
+
+    def _feed(self, worker: str) -> list[Decision]:
+        state = self._workers[worker]
+        if state.retired:
+            return []
+        tests = self._take(state, 1)
+        if tests:
+            # The first test of an idle worker begins at once: what may lie ahead lies behind its next one.
+            tests += self._take_ahead(state, limit=len(tests) + len(state.queue))
+            return self._assign(worker, tests)
+        return self._starve(worker)
+
+    def _top_up(self, worker: str) -> list[Decision]:
+        """Queue more short tests before a worker runs dry, in batches."""
+        state = self._workers[worker]
+        if state.retired or not state.queue:
+            return []
+        if len(state.queue) > self._ahead(self._peek(state)) // 2:
+            return []
+        tests = self._take_ahead(state, limit=len(state.queue))
+        return self._assign(worker, tests) if tests else []
+
+    def _take_ahead(self, state: _Worker, limit: int) -> list[int]:
+        taken: list[int] = []
+        while limit + len(taken) <= self._ahead(self._peek(state)):
+            taken += self._take(state, 1)
+        return taken
+
+    def _assign(self, worker: str, tests: list[int]) -> list[Decision]:
+        state = self._workers[worker]
+        state.hungry = False
+        state.queue.extend(tests)
+        return [Assign(worker, tuple(tests))]
+
+    def _take(self, state: _Worker, count: int) -> list[int]:
+        taken: list[int] = []
+        while len(taken) < count:
+            if not state.unit:
+                if not self._units:
+                    break
+                state.unit.extend(heapq.heappop(self._units)[3])
+            taken.append(state.unit.popleft())
+        return taken
+
+    def _peek(self, state: _Worker) -> int | None:
+        if state.unit:
+            return state.unit[0]
+        return self._units[0][3][0] if self._units else None
+
+    def _ahead(self, index: int | None) -> int:
+        """Return how many tests like this one may be queued at once behind a running test."""
+        if index is None:
+            return -1
+        family = self._families[self._tests[index].family]
+        if family.ended < FAMILY_SEEN:
+            return 0
+        return min(AHEAD_TESTS, int(AHEAD_SECONDS / max(family.longest, 1e-6)))
+
+    def _starve(self, worker: str) -> list[Decision]:
+        """Nothing waits: take from who has queued tests, else let the worker go."""
+        state = self._workers[worker]
+        if self._robbed is not None:
+            state.hungry = True
+            return []
+        victim = max(self._workers, key=lambda name: len(self._stealable(name)), default=worker)
+        loot = self._stealable(victim)
+        if victim == worker or not loot:
+            state.hungry, state.retired = False, True
+            return [Retire(worker)]
+        state.hungry = True
+        self._robbed = victim
+        return [Steal(victim, loot[len(loot) // 2 :])]
+
+    def _stealable(self, worker: str) -> tuple[int, ...]:
+        """The tests behind the running one that are bound to no group."""
+        state = self._workers[worker]
+        behind = tuple(state.queue)[1:]
+        return tuple(index for index in behind if index not in state.begun and self._tests[index].group is None)
+
+    def _feed_hungry(self) -> list[Decision]:
+        decisions: list[Decision] = []
+        for name, state in self._workers.items():
+            if state.hungry:
+                decisions += self._feed(name)
+        return decisions
+
+
+def _units(tests: Iterable[Test]) -> list[tuple[int, ...]]:
+    """Split tests into what must stay together: each group, and each test without one."""
+    groups: dict[str | int, list[int]] = {}
+    for test in tests:
+        groups.setdefault(test.index if test.group is None else test.group, []).append(test.index)
+    return [tuple(unit) for unit in groups.values()]
+
+
+def group_of(nodeid: str, mode: str, marked: Mapping[str, str]) -> str | None:
+    """Return the group of a test under xdist's ``--dist`` mode, None where it is free.
+
+    ``marked`` has the names of ``xdist_group`` marks by nodeid.
+    """
+    if mode == "loadfile":
+        return nodeid.split("::", 1)[0]
+    if mode == "loadscope":
+        return nodeid.rsplit("::", 1)[0]
+    return marked.get(nodeid) if mode == "loadgroup" else None

@@ -1,0 +1,143 @@
+"""The plugin: pytest's hooks, kept thin. What a process does depends on its role (see ``options.Role``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+from . import leases, worker
+from .controller import ALONE, Controller
+from .errors import GpupoolError, NoLease, UsageProblem
+from .fixtures import gpu, lease_key, record_metric
+from .journal import Journal
+from .options import Role, add_options, role_of
+from .recorder import Recorder, recorder_key
+from .visible import HIDDEN
+
+__all__ = ["gpu", "record_metric"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before any conftest.py, which may import torch: find the pool, and without workers lease from it."""
+    side = _worker_side(early_config)
+    role = role_of(early_config, is_worker=side is not None)
+    try:
+        if side is not None:
+            _record(early_config, Recorder(worker=side.worker, lease=side.lease, journal=side.journal))
+            early_config.stash[lease_key] = side.lease
+        elif role is Role.CONTROLLER:
+            _control(early_config)
+        elif role is Role.ALONE:
+            _lease_here(early_config)
+        else:
+            _record(early_config, Recorder(worker=ALONE, lease=None, journal=Journal(None)))
+    except UsageProblem as problem:
+        raise pytest.UsageError(f"gpupool: {problem}") from None
+    except GpupoolError as error:
+        # Too early for pytest.exit: pytest has no session yet that would catch it.
+        print(f"gpupool: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker: pytest's strict mode refuses unknown ones."""
+    config.addinivalue_line(
+        "markers",
+        "gpupool(gpus=1, priority=0): what the test needs of pytest-gpupool's pool; a higher priority starts earlier.",
+    )
+
+
+def _worker_side(config: pytest.Config) -> worker.WorkerSide | None:
+    plugins = config.pluginmanager.get_plugins()
+    return next((plugin for plugin in plugins if isinstance(plugin, worker.WorkerSide)), None)
+
+
+def _record(config: pytest.Config, recorder: Recorder) -> None:
+    config.stash[recorder_key] = recorder
+    config.pluginmanager.register(recorder, "gpupool-recorder")
+    config.add_cleanup(recorder.journal.close)
+
+
+def _control(config: pytest.Config) -> None:
+    from .distribution import Distribution
+
+    controller = Controller(config, each=config.known_args_namespace.dist == "each")
+    config.pluginmanager.register(controller, "gpupool-controller")
+    config.pluginmanager.register(Distribution(controller), "gpupool-distribution")
+    # The controller loads conftest.py as well; it must not open a context on anybody's GPU.
+    _set_environment(config, {"CUDA_VISIBLE_DEVICES": HIDDEN})
+
+
+def _lease_here(config: pytest.Config) -> None:
+    controller = Controller(config)
+    config.pluginmanager.register(controller, "gpupool-controller")
+    orders = controller.orders(0)
+    waiting = _Waiting(config, controller)
+    held, waited = worker.lease(orders, ALONE, refused=waiting.refused, pause=waiting.pause)
+    assert held is not None
+    config.add_cleanup(held.release)
+    _set_environment(config, worker.environ(held, orders, os.environ))
+    journal = orders.journal(ALONE)
+    record = worker.began(held, ALONE, waited)
+    journal.append(record)
+    controller.results.add(record)
+    config.stash[lease_key] = held
+    _record(config, Recorder(worker=ALONE, lease=held, journal=journal))
+
+
+def _set_environment(config: pytest.Config, values: dict[str, str]) -> None:
+    before = {name: os.environ.get(name) for name in values}
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    os.environ.update(values)
+    config.add_cleanup(restore)
+
+
+class _Waiting:
+    """Waiting for a lease without workers: tell the user, give up in time."""
+
+    def __init__(self, config: pytest.Config, controller: Controller) -> None:
+        self._config = config
+        self._controller = controller
+        self._told: set[int | None] | None = None
+
+    def refused(self, blockers: tuple[leases.Blocker, ...], waited: float) -> None:
+        """Say what is waited for, when that changes. Raises NoLease at the end of ``--gpupool-wait``."""
+        lines = [str(blocker) for blocker in blockers]
+        if waited >= self._controller.options.wait:
+            raise NoLease(self._controller.no_lease_text(lines).removeprefix("gpupool: "))
+        now = {blocker.pid for blocker in blockers}
+        if waited >= 1.0 and now != self._told:
+            self._told = now
+            self._say("\n  ".join(["gpupool: waiting for a device", *lines]))
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; nobody cancels but Ctrl-C."""
+        time.sleep(seconds)
+        return True
+
+    def _say(self, text: str) -> None:
+        if self._config.known_args_namespace.verbose < 0:
+            return
+        # pytest captures output already, although it has no terminal reporter yet.
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        if capture is None:
+            print(text, file=sys.stderr)
+        else:
+            with capture.global_and_fixture_disabled():
+                print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,192 @@
+"""The recorder: in the process that runs the tests, writes down what happens to each attempt at a test.
+
+Every record goes to the journal first, then rides on pytest's next report to the controller.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+import pytest
+
+from .errors import MarkerProblem
+from .journal import Journal
+from .leases import Lease
+from .metrics import Metric
+from .model import Requirement, iso
+from .results import PHASES, outcome_of
+
+recorder_key = pytest.StashKey["Recorder"]()
+
+RECORDS_ATTRIBUTE = "gpupool_records"
+"""Where a report carries its records."""
+
+MESSAGE_LIMIT = 10_000
+"""Characters of a failure that are kept in records and reports."""
+
+_PROPERTY = "gpupool."
+
+
+class Recorder:
+    """Records attempts, phases and metrics. Without a lease (the pool is off) only JUnit properties are kept."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        lease: Lease | None,
+        journal: Journal,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.journal = journal
+        self._worker = worker
+        self._lease = lease
+        self._clock = clock
+        self._pending: list[dict[str, Any]] = []
+        self._item: pytest.Item | None = None
+        self._metrics: dict[str, Metric] = {}
+        self._phases: dict[str, pytest.TestReport] = {}
+
+    def record(self, kind: str, **values: Any) -> None:
+        """Write one record."""
+        record = {"record": kind, "worker": self._worker, **values}
+        if self._lease is not None:
+            self.journal.append(record)
+            self._pending.append(record)
+
+    def metric(self, metric: Metric) -> None:
+        """Record a metric of the running test."""
+        assert self._item is not None
+        if metric.name in self._metrics:
+            pytest.fail(
+                f"metric {metric.name!r} was recorded before in this test: give each its own name", pytrace=False
+            )
+        self._metrics[metric.name] = metric
+        self.record("metric", test=self._item.nodeid, metric=_with_verdict(metric))
+        value: Any = metric.value if metric.is_finite else str(metric.value)
+        self._item.user_properties.append((f"{_PROPERTY}metric.{metric.name}", value))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Know the item: pytest's later hooks name only its id."""
+        self._item = item
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """An attempt begins; pytest-rerunfailures calls this once per attempt."""
+        item = self._item
+        if item is None or item.nodeid != nodeid:
+            return
+        self._metrics, self._phases = {}, {}
+        item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(_PROPERTY)]
+        if self._lease is None:
+            return
+        devices = [device.id for device in self._lease.devices]
+        self._lease.note(nodeid)
+        item.user_properties.append((f"{_PROPERTY}device", ",".join(devices)))
+        item.user_properties.append((f"{_PROPERTY}worker", self._worker))
+        self.record("start", test=nodeid, devices=devices, started=iso(self._clock()))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """A marker that makes no sense is this test's error."""
+        if problem := _marker_problem(item):
+            pytest.fail(f"gpupool: {problem}", pytrace=False)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        """A metric that is not finite fails the test that would have passed."""
+        result = yield
+        invalid = [metric for metric in self._metrics.values() if not metric.is_finite]
+        if invalid:
+            pytest.fail(
+                "\n".join(f"metric {metric.name!r} is {metric.value}: invalid" for metric in invalid), pytrace=False
+            )
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add what was recorded since the last report; the tear-down's report ends the attempt."""
+        if self._lease is None or report.when not in PHASES:
+            return
+        self._phases[report.when] = report
+        if report.when == "teardown":
+            self._end(report.nodeid)
+        setattr(report, RECORDS_ATTRIBUTE, self._pending)
+        self._pending = []
+
+    def _end(self, nodeid: str) -> None:
+        outcomes = {
+            # pytest-rerunfailures calls a failure that it will try again "rerun".
+            phase: "failed" if report.outcome not in ("passed", "skipped") else report.outcome
+            for phase, report in self._phases.items()
+        }
+        seconds = {f"{phase}_s": _duration(self._phases.get(phase)) for phase in PHASES}
+        xfail = any(hasattr(report, "wasxfail") for report in self._phases.values())
+        self.record(
+            "end",
+            test=nodeid,
+            outcome=outcome_of(outcomes, xfail=xfail),
+            phases=seconds,
+            duration_s=sum(value for value in seconds.values() if value is not None),
+            ended=iso(self._clock()),
+            message=_message(self._phases.values()),
+        )
+
+
+def requirement_of(item: pytest.Item) -> Requirement:
+    """Return what the test asks for by its markers. Raises MarkerProblem."""
+    return Requirement.from_markers((mark.args, mark.kwargs) for mark in item.iter_markers("gpupool"))
+
+
+def _marker_problem(item: pytest.Item) -> str | None:
+    try:
+        requirement_of(item)
+    except MarkerProblem as problem:
+        return str(problem)
+    return None
+
+
+def params_of(item: pytest.Item) -> dict[str, Any]:
+    """Return a parametrized test's parameters as JSON can carry them; what is no plain value, by its repr."""
+    callspec = getattr(item, "callspec", None)
+    return {} if callspec is None else {name: _plain(value) for name, value in callspec.params.items()}
+
+
+def _plain(value: object) -> Any:
+    if value is None or type(value) in (bool, int, str):
+        return value
+    try:
+        # A copy, so that nothing of the user's own types reaches execnet, which takes exact types only.
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+
+
+def _with_verdict(metric: Metric) -> dict[str, Any]:
+    return metric.to_record() | {"verdict": None if metric.is_finite else "invalid"}
+
+
+def _duration(report: pytest.TestReport | None) -> float | None:
+    return None if report is None else report.duration
+
+
+def _message(reports: Iterable[pytest.TestReport]) -> str | None:
+    texts = [text for text in map(_text, reports) if text]
+    text = "\n".join(texts)
+    if len(text) > MESSAGE_LIMIT:
+        text = f"{text[:MESSAGE_LIMIT]}\n… ({len(text) - MESSAGE_LIMIT} characters left out)"
+    # A lone surrogate, as in a damaged file name, can be written to no report.
+    return text.encode("utf-8", "backslashreplace").decode() or None
+
+
+def _text(report: pytest.TestReport) -> str:
+    if report.outcome == "passed":
+        return str(getattr(report, "wasxfail", ""))
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2])
+    return str(getattr(report, "wasxfail", "")) or report.longreprtext

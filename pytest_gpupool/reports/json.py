@@ -1,0 +1,152 @@
+"""The JSON report: one strict object, described by the schema that ships beside this module."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..model import OUTCOMES, VERDICTS, Device
+from ..pool import Pool
+from ..results import Results, TestResult, WorkerResult
+from ..store import write_whole
+
+REPORT_FORMAT = "gpupool-report"
+SPEC_VERSION = "1.0.0"
+
+_UNMEASURED = (
+    "peak_memory_bytes",
+    "torch_peak_memory_bytes",
+    "utilization_mean",
+    "utilization_max",
+    "energy_j",
+    "temperature_max_c",
+    "throttled",
+    "foreign_pids",
+    "cpu_percent",
+    "rss_peak_bytes",
+)
+
+
+def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, Any]:
+    """Return the report of a run. ``facts`` are the parts of ``run`` that the results do not know."""
+    finished = results.collected - len(results.not_run)
+    return {
+        "report_format": REPORT_FORMAT,
+        "spec_version": SPEC_VERSION,
+        "run": {
+            **facts,
+            "complete": bool(results.collected) and not results.not_run,
+            "collected": results.collected,
+            "finished": finished,
+            "engine": "local",
+            "seed": None,
+            "resumed_from": None,
+        },
+        "devices": [_device(device, results) for device in pool_devices(pool, results)],
+        "workers": [_worker(worker) for worker in results.workers.values()],
+        "tests": [_test(test) for test in results.tests],
+        "summary": summary(results),
+    }
+
+
+def write(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the report, whole or not at all. Raises OSError."""
+    write_whole(path, json.dumps(report, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+
+
+def schema_text() -> str:
+    """Return the JSON Schema of the report."""
+    return resources.files(__package__).joinpath("report.schema.json").read_text(encoding="utf-8")
+
+
+def pool_devices(pool: Pool, results: Results) -> tuple[Device, ...]:
+    """Return the whole pool; CPU slots are those that a worker had."""
+    if not pool.is_cpu:
+        return pool.devices
+    numbers = [int(name.removeprefix("cpu:")) for worker in results.workers.values() for name in worker.devices]
+    return pool.slots(max(numbers, default=-1) + 1)
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Return counts by outcome and verdict, and how well the devices were used."""
+    outcomes = Counter(test.outcome for test in results.tests)
+    verdicts = Counter(
+        metric["verdict"] for test in results.tests for metric in test.metrics.values() if metric["verdict"]
+    )
+    busy = results.busy()
+    makespan = results.makespan()
+    total = sum(busy.values())
+    speedup = total / makespan if makespan else None
+    return {
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "metrics": {verdict: verdicts[verdict] for verdict in VERDICTS},
+        "makespan_s": makespan,
+        "busy_s": total,
+        "speedup": speedup,
+        "efficiency": speedup / len(busy) if speedup is not None and busy else None,
+    }
+
+
+def _device(device: Device, results: Results) -> dict[str, Any]:
+    return {
+        "id": device.id,
+        "kind": device.kind,
+        "index": device.index,
+        "name": device.name,
+        "memory_total_bytes": device.memory_total,
+        "tests": sum(device.id in test.devices for test in results.tests),
+        "busy_s": results.busy().get(device.id, 0.0),
+        "utilization_mean": None,
+        "energy_j": None,
+        "quarantined": None,
+    }
+
+
+def _worker(worker: WorkerResult) -> dict[str, Any]:
+    return {
+        "id": worker.id,
+        "host": worker.host,
+        "pid": worker.pid,
+        "devices": worker.devices,
+        "lease_wait_s": worker.lease_wait,
+        "started": worker.started,
+        "ended": worker.ended,
+        "exit": worker.exit,
+    }
+
+
+def _test(test: TestResult) -> dict[str, Any]:
+    return {
+        "nodeid": test.nodeid,
+        "params": test.params,
+        "outcome": test.outcome,
+        "attempt": max(1, test.attempt),
+        "worker": test.worker,
+        "devices": test.devices,
+        "started": test.started,
+        "duration_s": test.duration,
+        "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
+        "metrics": [_metric(metric) for metric in test.metrics.values()],
+        "resources": dict.fromkeys(_UNMEASURED),
+        "message": test.message,
+    }
+
+
+def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": metric["name"],
+        "value": metric["value"],
+        **({"non_finite": metric["non_finite"]} if "non_finite" in metric else {}),
+        "unit": metric["unit"],
+        "higher_is_better": metric["higher_is_better"],
+        "n": metric["n"],
+        "atol": metric["atol"],
+        "rtol": metric["rtol"],
+        "baseline": None,
+        "change": None,
+        "verdict": metric["verdict"],
+    }

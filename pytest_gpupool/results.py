@@ -1,0 +1,206 @@
+"""Results: fold the records of a run into one result per test.
+
+Pure: standard library only, no clock, no files. Records are plain dictionaries, the same whether they come over a
+worker's channel while the run goes on or from a journal afterwards; folding one twice changes nothing.
+
+=============  ==========================================================================================
+record         keys
+=============  ==========================================================================================
+``collected``  ``tests``: a list of ``[nodeid, params]``; ``worker``
+``worker``     ``worker, host, pid, devices, lease_wait_s, started``
+``start``      ``worker, test, devices, started``: an attempt at a test begins
+``metric``     ``worker, test, metric``
+``end``        ``worker, test, outcome, phases, duration_s, ended, message``
+``crash``      ``worker, test, ended, message``: the worker died while it ran this test
+``worker-end`` ``worker, ended, exit``
+=============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .model import epoch
+
+Record = Mapping[str, Any]
+PHASES = ("setup", "call", "teardown")
+
+
+@dataclass(slots=True, kw_only=True)
+class TestResult:
+    """What is known of one test: its last attempt. Times are ISO 8601 texts, durations seconds."""
+
+    __test__ = False  # the name would make pytest collect it
+
+    nodeid: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    outcome: str = "not-run"
+    attempt: int = 0
+    worker: str | None = None
+    devices: list[str] = field(default_factory=list)
+    started: str | None = None
+    ended: str | None = None
+    duration: float | None = None
+    phases: Mapping[str, float | None] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    message: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is an outcome of it."""
+        return self.outcome != "not-run"
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerResult:
+    """What is known of one worker."""
+
+    id: str
+    host: str | None = None
+    pid: int | None = None
+    devices: list[str] = field(default_factory=list)
+    lease_wait: float | None = None
+    started: str | None = None
+    ended: str | None = None
+    exit: str | None = None
+
+
+class Results:
+    """The results of one run, kept up to date by :meth:`add`.
+
+    With ``each`` (xdist's ``--dist each``) every worker runs every test, and each pair has a result of its own.
+    """
+
+    def __init__(self, *, each: bool = False) -> None:
+        self._each = each
+        self._tests: dict[tuple[str, str | None], TestResult] = {}
+        self.workers: dict[str, WorkerResult] = {}
+
+    @property
+    def tests(self) -> list[TestResult]:
+        """One result per collected test, in the order of collection."""
+        return list(self._tests.values())
+
+    @property
+    def collected(self) -> int:
+        """How many results there should be."""
+        return len(self._tests)
+
+    @property
+    def not_run(self) -> list[TestResult]:
+        """The collected tests without an outcome."""
+        return [test for test in self._tests.values() if not test.finished]
+
+    def get(self, nodeid: str, worker: str) -> TestResult | None:
+        """Return the result of a test, on that worker where every worker runs every test."""
+        return self._tests.get(self._key(nodeid, worker))
+
+    def add_all(self, records: Iterable[Record]) -> None:
+        """Fold several records."""
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Fold one record; an unknown kind is left for a newer version."""
+        fold = _FOLDS.get(record.get("record", ""))
+        if fold is not None:
+            fold(self, record)
+
+    def makespan(self) -> float | None:
+        """Return the seconds from the first test's start to the last one's end, None where none ran."""
+        spans = [(test.started, test.ended) for test in self._tests.values() if test.started and test.ended]
+        if not spans:
+            return None
+        return max(epoch(end) for _, end in spans) - min(epoch(start) for start, _ in spans)
+
+    def busy(self) -> dict[str, float]:
+        """Return, per device id, the sum of the durations of the tests that ran on it."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for test in self._tests.values():
+            for device in test.devices:
+                seconds[device] += test.duration or 0.0
+        return dict(seconds)
+
+    def _key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
+        return (nodeid, worker if self._each else None)
+
+    def _test(self, record: Record) -> TestResult:
+        key = self._key(record["test"], record["worker"])
+        return self._tests.setdefault(key, TestResult(nodeid=record["test"]))
+
+    def _worker(self, record: Record) -> WorkerResult:
+        return self.workers.setdefault(record["worker"], WorkerResult(id=record["worker"]))
+
+    def _collected(self, record: Record) -> None:
+        for nodeid, params in record["tests"]:
+            test = self._tests.setdefault(self._key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
+            test.params = params
+
+    def _worker_began(self, record: Record) -> None:
+        worker = self._worker(record)
+        worker.host, worker.pid = record["host"], record["pid"]
+        worker.devices = list(record["devices"])
+        worker.lease_wait, worker.started = record["lease_wait_s"], record["started"]
+
+    def _worker_ended(self, record: Record) -> None:
+        worker = self._worker(record)
+        worker.ended, worker.exit = record["ended"], record["exit"]
+
+    def _start(self, record: Record) -> None:
+        test = self._test(record)
+        if (test.worker, test.started) == (record["worker"], record["started"]):
+            return
+        # A rerun starts with empty metrics: the last attempt counts.
+        test.attempt += 1
+        test.worker, test.started = record["worker"], record["started"]
+        test.devices = list(record["devices"])
+        test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
+        test.phases, test.metrics = {}, {}
+
+    def _metric(self, record: Record) -> None:
+        metric = dict(record["metric"])
+        self._test(record).metrics[metric["name"]] = metric
+
+    def _end(self, record: Record) -> None:
+        test = self._test(record)
+        test.outcome, test.message = record["outcome"], record["message"]
+        test.ended, test.duration = record["ended"], record["duration_s"]
+        test.phases = record["phases"]
+
+    def _crash(self, record: Record) -> None:
+        test = self._test(record)
+        test.outcome, test.message = "crashed", record["message"]
+        test.worker, test.ended = record["worker"], record["ended"]
+        test.attempt = max(test.attempt, 1)
+        if test.started is not None:
+            test.duration = max(0.0, epoch(record["ended"]) - epoch(test.started))
+
+
+_FOLDS = {
+    "collected": Results._collected,
+    "worker": Results._worker_began,
+    "worker-end": Results._worker_ended,
+    "start": Results._start,
+    "metric": Results._metric,
+    "end": Results._end,
+    "crash": Results._crash,
+}
+
+
+def outcome_of(phases: Mapping[str, str], *, xfail: bool) -> str:
+    """Return the outcome of one attempt from pytest's outcomes by phase.
+
+    ``phases`` maps setup, call and teardown, as far as they ran, to pytest's ``passed``, ``failed`` or ``skipped``;
+    ``xfail`` says whether the test was expected to fail. As pytest's own terminal counts: a failing set-up or
+    tear-down is an error, except that a failed call stays a failure.
+    """
+    if phases.get("call") == "failed":
+        return "failed"
+    if "failed" in (phases.get("setup"), phases.get("teardown")):
+        return "error"
+    if "skipped" in phases.values():
+        return "xfailed" if xfail else "skipped"
+    return "xpassed" if xfail and phases.get("call") == "passed" else "passed"

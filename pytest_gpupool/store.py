@@ -1,0 +1,51 @@
+"""The store: where the records of runs lie, ``<gpupool-dir>/runs/<run>/``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+
+from .errors import UsageProblem
+
+
+def new_run_id(now: float | None = None) -> str:
+    """Return a new id that sorts by time: ``20261121T114652Z-9f3c2a``."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    return f"{stamp}-{secrets.token_hex(3)}"
+
+
+def create_run(base: Path, run_id: str) -> Path:
+    """Make the directory of a new run and return it.
+
+    Raises:
+        UsageProblem: the directory cannot be made or written.
+    """
+    directory = base / "runs" / run_id
+    try:
+        directory.mkdir(parents=True)
+        ignore = base / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# Made by pytest-gpupool: records of runs.\n*\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(
+            f"cannot keep the run's records in {base}: {error.strerror}; "
+            "give a directory that you may write with --gpupool-dir"
+        ) from None
+    return directory
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; leave nothing when it fails.
+
+    Raises:
+        OSError: as the system says it.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,227 @@
+"""The worker: the process that holds a lease. It leases, sets its environment, and only then starts pytest.
+
+Nothing here imports pytest, because a plugin that pytest loads may import torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import cuda, leases, visible
+from .errors import GpupoolError, UsageProblem
+from .journal import Journal
+from .leases import Blocker, Lease
+from .model import Device, Export, Size, iso
+from .probe import NvmlProbe
+
+# How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
+_SILENT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What the controller tells a worker; travels as plain values in ``workerinput["gpupool"]``.
+
+    ``number`` is the worker's position among the devices, ``threads`` its share of the cores.
+    """
+
+    run: str
+    run_dir: str | None
+    lock_dir: str | None
+    devices: tuple[Device, ...]
+    number: int
+    wait: float
+    export: Export
+    busy_memory: Size | None
+    threads: int
+    package_root: str = str(Path(__file__).parent.parent)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return it as plain values, which execnet carries."""
+        return asdict(self) | {
+            "devices": [device.to_wire() for device in self.devices],
+            "busy_memory": None if self.busy_memory is None else self.busy_memory.amount,
+        }
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Orders:
+        """Make it again from :meth:`to_wire`."""
+        devices = tuple(Device.from_wire(device) for device in data["devices"])
+        busy = None if data["busy_memory"] is None else Size(data["busy_memory"])
+        return cls(**{**data, "devices": devices, "busy_memory": busy})
+
+    def journal(self, worker: str) -> Journal:
+        """Return the worker's journal, which keeps nothing where there is no run directory."""
+        return Journal(None if self.run_dir is None else Path(self.run_dir) / f"{worker}.jsonl")
+
+
+class Refused(Protocol):
+    """What is called after each attempt that failed."""
+
+    def __call__(self, blockers: tuple[Blocker, ...], waited: float) -> None:
+        """Tell somebody; raise to give up."""
+
+
+class Pause(Protocol):
+    """How to wait between attempts."""
+
+    def __call__(self, seconds: float) -> bool:
+        """Wait, and say whether to go on."""
+
+
+class WorkerSide:
+    """What the plugin finds among pytest's plugins in such a worker: the lease that came before pytest."""
+
+    def __init__(self, worker: str, lease: Lease, journal: Journal) -> None:
+        self.worker = worker
+        self.lease = lease
+        self.journal = journal
+
+
+def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tuple[Lease | None, float]:
+    """Take the lease that the orders ask for; return it (None where cancelled) and the seconds waited.
+
+    Raises:
+        UsageProblem: CUDA is already initialised here, or a lock file cannot be used.
+    """
+    if not orders.devices[0].is_gpu:
+        return leases.cpu_lease(orders.devices[0], worker=worker, run=orders.run), 0.0
+    if cuda.is_initialised():
+        raise UsageProblem(_too_late())
+    assert orders.lock_dir is not None
+    request = leases.Request(
+        devices=orders.devices,
+        lock_dir=Path(orders.lock_dir),
+        worker=worker,
+        run=orders.run,
+        first=orders.number,
+        busy_memory=orders.busy_memory,
+    )
+    return leases.acquire(request, NvmlProbe(), refused=refused, pause=pause)
+
+
+def environ(held: Lease, orders: Orders, present: Mapping[str, str]) -> dict[str, str]:
+    """Return what a worker sets before any CUDA library loads; ``present`` is its environment as it is."""
+    threads = {name: str(orders.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name not in present}
+    return {
+        **visible.export(held.devices, orders.export),
+        "GPUPOOL_DEVICES": ",".join(device.id for device in held.devices),
+        "GPUPOOL_RUN": orders.run,
+        **threads,
+    }
+
+
+def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
+    """Return the record that a worker has its lease."""
+    return {
+        "record": "worker",
+        "worker": worker,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "devices": [device.id for device in held.devices],
+        "lease_wait_s": round(waited, 3),
+        "started": iso(time.time()),
+    }
+
+
+def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any]) -> None:
+    """Be a worker of xdist: lease, then run pytest. ``channel`` is execnet's, to the controller."""
+    os.environ["PYTEST_XDIST_TESTRUNUID"] = workerinput["testrunuid"]
+    os.environ["PYTEST_XDIST_WORKER"] = worker = workerinput["workerid"]
+    os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
+    orders = Orders.from_wire(workerinput["gpupool"])
+    line = _Line(channel, worker, orders.wait)
+    try:
+        held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
+    except GpupoolError as error:
+        line.say("failed", text=str(error), status=error.exit_status)
+        held = None
+        while line.pause(1.0):  # until the controller has ended the run
+            pass
+    if held is None:
+        line.finish()
+        return
+    journal = orders.journal(worker)
+    record = began(held, worker, waited)
+    journal.append(record)
+    line.say("leased", record=record)
+    os.environ.update(environ(held, orders, os.environ))
+
+    _run_pytest(channel, workerinput, args, option_dict, WorkerSide(worker, held, journal))
+
+
+def _run_pytest(
+    channel: Any, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any], side: WorkerSide
+) -> None:
+    from _pytest.config import _prepareconfig
+
+    config = _prepareconfig(args, [side])
+    # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
+    from . import interactor
+
+    interactor.run(channel, workerinput, config, option_dict.get("basetemp"))
+
+
+class _Line:
+    """What a worker says to the controller before pytest runs in it.
+
+    Its messages travel as xdist's ``unscheduled`` event, which reaches our scheduler and nothing else.
+    """
+
+    def __init__(self, channel: Any, worker: str, wait: float) -> None:
+        self._channel = channel
+        self._worker = worker
+        self._wait = wait
+        self._told: frozenset[tuple[str, int | None]] | None = None
+        self._expired = False
+
+    def say(self, kind: str, **values: Any) -> None:
+        """Send one message."""
+        self._channel.send(("unscheduled", {"indices": [{"kind": kind, **values}]}))
+
+    def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
+        """Say what is waited for, when that changes, and when the run's patience is over."""
+        now = frozenset((blocker.device.id, blocker.pid) for blocker in blockers)
+        expired = waited >= self._wait and not self._expired
+        if expired or (waited >= _SILENT_SECONDS and now != self._told):
+            self._told, self._expired = now, self._expired or expired
+            self.say("expired" if expired else "waiting", blockers=[str(blocker) for blocker in blockers])
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for the controller that long; anything that it says now means that this worker is not needed."""
+        try:
+            self._channel.receive(timeout=seconds)
+        except self._channel.TimeoutError:
+            return True
+        except EOFError:
+            pass
+        return False
+
+    def finish(self) -> None:
+        """End as xdist expects it, without having run pytest."""
+        output = {
+            "exitstatus": 0,
+            "shouldfail": False,
+            "shouldstop": False,
+            # Else pytest-cov reports a worker that never ran anything as one that lost its data.
+            "cov_worker_node_id": self._worker,
+        }
+        with contextlib.suppress(OSError):  # the controller may be gone
+            self._channel.send(("workerfinished", {"workeroutput": output}))
+
+
+def _too_late() -> str:
+    module = cuda.importer_of_torch()
+    who = f" ({module!r} loaded torch)" if module else ""
+    return (
+        f"CUDA is already initialised in this process{who}: a lease would come too late, because a process sees its "
+        "GPUs for good. Let that module use CUDA inside tests or fixtures only, or give the workers with -n: they "
+        "lease before any plugin or conftest.py is loaded"
+    )
