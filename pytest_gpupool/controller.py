@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,10 +20,7 @@ from .recorder import RECORDS_ATTRIBUTE, params_of
 from .reports import json as json_report
 from .reports import terminal
 from .results import Results
-from .worker import Orders
-
-ALONE = "main"
-"""The name of the worker where the one process is both controller and worker."""
+from .worker import ALONE, Orders
 
 
 class Controller:
@@ -97,9 +94,17 @@ class Controller:
         """Return what to say when nothing came free."""
         lines = "".join(f"\n  {line}" for line in blockers)
         return (
-            f"gpupool: no device came free in {self.options.wait:g} s.{lines}\n"
+            f"no device came free in {self.options.wait:g} s.{lines}\n"
             "Wait longer (--gpupool-wait), choose other devices (--gpupool-devices), or end what holds them."
         )
+
+    def stop(self, text: str, status: int) -> NoReturn:
+        """End the run now, for a reason that is shown even where the user asked for quiet."""
+        reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"gpupool: {text}", red=True)
+        pytest.exit("gpupool cannot go on, see above", status)
 
     @pytest.hookimpl
     def pytest_report_header(self) -> list[str]:

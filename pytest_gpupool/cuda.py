@@ -24,15 +24,16 @@ def is_initialised(modules: Mapping[str, ModuleType] | None = None) -> bool:
 def importer_of_torch(modules: Mapping[str, ModuleType] | None = None) -> str | None:
     """Return the name of the module that loaded torch, None where torch is not loaded or it cannot be told.
 
-    ``sys.modules`` keeps the order in which imports began: who imported torch comes before it, and has it, or a part
-    of it, among its names.
+    ``sys.modules`` keeps the order in which imports ended: who imported torch comes next after it, and has it, or a
+    part of it, among its names.
     """
     modules = sys.modules if modules is None else modules
     if "torch" not in modules:
         return None
-    earlier = list(modules)[: list(modules).index("torch")]
-    for name in reversed(earlier):
-        if any(_is_of_torch(value) for value in vars(modules[name]).values()):
+    names = list(modules)
+    later = names.index("torch") + 1
+    for name in names[later:] + names[:later]:
+        if name.partition(".")[0] != "torch" and any(map(_is_of_torch, vars(modules[name]).values())):
             return name
     return None
 

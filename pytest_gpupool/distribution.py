@@ -22,6 +22,7 @@ from .model import iso
 from .pool import cpu_count
 from .scheduler import EachLeasedScheduling, LateScheduling, Message
 
+_ENDING_SECONDS = 10.0  # what xdist gives its workers to end, too
 _KILLING = {-1, -2, -9, -15}  # ended by SIGHUP, SIGINT, SIGKILL or SIGTERM; other signals are crashes
 
 
@@ -40,6 +41,7 @@ class Distribution:
     controller: Controller
     _nodes: dict[str, _Node] = field(default_factory=dict)
     _died: set[str] = field(default_factory=set)
+    _ending: list[WorkerController] = field(default_factory=list)
     _scheduler: LateScheduling | EachLeasedScheduling | None = None
     _ever_leased: bool = False
     _lines_told: set[str] = field(default_factory=set)
@@ -106,10 +108,20 @@ class Distribution:
         if known is None:
             return
         node.gateway.exit()
+        self._ending.append(node)
         if error:
             self._died.add(node.gateway.id)
         how = _how_it_ended(node) if error else "finished" if known.leased else "cancelled"
         self.controller.record("worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=how)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave no worker behind. xdist waits for those only that were not told to exit before."""
+        deadline = time.monotonic() + _ENDING_SECONDS
+        for node in self._ending:
+            if _exit_code(node, max(0.0, deadline - time.monotonic())) is None:
+                node.gateway._io.popen.kill()
+                _exit_code(node, _ENDING_SECONDS)
 
     # What the scheduler asks (scheduler.Nodes)
 
@@ -162,7 +174,7 @@ class Distribution:
                 known.expired = True
                 self._give_up_unless_leased(message["blockers"])
             case "failed":
-                pytest.exit(f"gpupool: {message['text']}", message["status"])
+                self.controller.stop(message["text"], message["status"])
 
     def _has_failed(self, node: WorkerController) -> bool:
         return node.gateway.id in self._died
@@ -202,14 +214,14 @@ class Distribution:
     def _give_up_unless_leased(self, blockers: list[str]) -> None:
         if self._ever_leased or not all(known.expired for known in self._nodes.values()):
             return
-        pytest.exit(self.controller.no_lease_text(blockers), EXIT_NO_LEASE)
+        self.controller.stop(self.controller.no_lease_text(blockers), EXIT_NO_LEASE)
 
 
-def _exit_code(node: WorkerController) -> int | None:
+def _exit_code(node: WorkerController, seconds: float = 2.0) -> int | None:
+    """Wait that long for the worker's process to end; return its exit status, None where it goes on."""
     process = node.gateway._io.popen
     try:
-        # Its pipes are closed, so it is about to end; it may take a moment to be gone.
-        code: int | None = process.wait(timeout=2.0)
+        code: int | None = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return None
     return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,6 @@ from . import metrics, visible
 from .errors import MetricProblem
 from .leases import Lease
 from .model import Device, cpu_device
-from .probe import survey
 from .recorder import recorder_key
 
 lease_key = pytest.StashKey[Lease]()
@@ -115,7 +114,9 @@ def describe(devices: Sequence[Device]) -> Gpu:
     )
 
 
-def _visible_devices(look: Callable[[], Sequence[Device]] = lambda: survey().devices) -> Sequence[Device]:
+def _visible_devices() -> Sequence[Device]:
     """Return what CUDA would see in this process: the pool is off, and nothing is leased."""
-    left = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), look())
+    from .probe import survey
+
+    left = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), survey().devices)
     return left.devices or (cpu_device(0),)

@@ -3,6 +3,8 @@
 The lock is flock's (``filelock.FileLock``), one file per device and slot, keyed by UUID and never unlinked. It ends
 with the process, however that ends. A lock alone never proves that a GPU is free (a killed holder's child may still
 use it), therefore NVML is asked after locking. What is here tries once; how long to go on is the caller's policy.
+
+A worker on a CPU slot takes no lock: what only locks need is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import filelock
+from typing import TYPE_CHECKING, Any
 
 from . import holders
 from .errors import UsageProblem
 from .model import Device, Size, iso, size_text
-from .probe import DeviceFailed, Probe, Usage
+
+if TYPE_CHECKING:
+    from .probe import Probe, Usage
 
 SHARED_MEMORY = Path("/dev/shm/gpupool")
 SLOT = 0  # one worker a device
@@ -174,6 +176,8 @@ class _Slot:
     """One lock file and the note beside it."""
 
     def __init__(self, directory: Path, device: Device) -> None:
+        import filelock
+
         stem = f"{device.id.replace('/', '_')}.{SLOT}"  # MIG ids of old drivers have slashes
         self._device = device
         self._path = directory / f"{stem}.lock"
@@ -183,9 +187,11 @@ class _Slot:
 
     def lock(self) -> Blocker | None:
         """Take the lock, or say who has it."""
+        from filelock import Timeout
+
         try:
             self._lock.acquire(blocking=False)
-        except filelock.Timeout:
+        except Timeout:
             return self._held()
         except OSError as error:
             raise UsageProblem(
@@ -209,6 +215,8 @@ class _Slot:
 
 def _unusable(device: Device, slot: _Slot, probe: Probe, busy_memory: Size | None) -> Blocker | None:
     """With the lock in hand, say what else stands in the way; give the lock back then."""
+    from .probe import DeviceFailed
+
     with _giving_back(slot):
         try:
             usage = probe.usage(device)

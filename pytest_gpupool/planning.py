@@ -69,6 +69,7 @@ class _Worker:
     queue: deque[int] = field(default_factory=deque)
     unit: deque[int] = field(default_factory=deque)  # the rest of the group that is its own
     begun: set[int] = field(default_factory=set)  # queued tests that it would not give back
+    asked: bool = False  # its running test nears its end
     hungry: bool = False  # has nothing left to do and waits for stolen tests
     retired: bool = False
 
@@ -117,13 +118,16 @@ class Planner:
 
         A question that crossed with its answer changes nothing.
         """
-        return [] if len(self._workers[worker].queue) > 1 else self._feed(worker)
+        state = self._workers[worker]
+        state.asked = True
+        return [] if len(state.queue) > 1 else self._feed(worker)
 
     def ended(self, worker: str, index: int, seconds: float) -> list[Decision]:
         """A worker has ended a test, which took it that long."""
         state = self._workers[worker]
         state.queue.remove(index)
         state.begun.discard(index)
+        state.asked = False
         self._unfinished.discard(index)
         family = self._families[self._tests[index].family]
         family.ended += 1
@@ -138,6 +142,8 @@ class Planner:
                 state.queue.remove(index)
                 self._push((index,))
             state.begun.update(state.queue)
+            # It may have asked just before, when it seemed to have a next test: nothing else would answer it.
+            state.hungry = state.hungry or (state.asked and len(state.queue) < 2)
         return self._feed_hungry()
 
     def lost(self, worker: str, blamed: int | None) -> list[Decision]:
@@ -237,9 +243,9 @@ class Planner:
         return [Steal(victim, loot[len(loot) // 2 :])]
 
     def _stealable(self, worker: str) -> tuple[int, ...]:
-        """The tests behind the running one that are bound to no group."""
+        """The tests behind the running one, or behind the next where that is about to begin, without a group."""
         state = self._workers[worker]
-        behind = tuple(state.queue)[1:]
+        behind = tuple(state.queue)[2 if state.asked else 1 :]
         return tuple(index for index in behind if index not in state.begun and self._tests[index].group is None)
 
     def _feed_hungry(self) -> list[Decision]:

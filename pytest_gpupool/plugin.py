@@ -1,21 +1,28 @@
-"""The plugin: pytest's hooks, kept thin. What a process does depends on its role (see ``options.Role``)."""
+"""The plugin: pytest's hooks, kept thin. What a process does depends on its role (see ``options.Role``).
+
+Every worker imports this module, so what only the controller needs is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import leases, worker
-from .controller import ALONE, Controller
 from .errors import GpupoolError, NoLease, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
 from .journal import Journal
 from .options import Role, add_options, role_of
 from .recorder import Recorder, recorder_key
 from .visible import HIDDEN
+from .worker import ALONE
+
+if TYPE_CHECKING:
+    from .controller import Controller
 
 __all__ = ["gpu", "record_metric"]
 
@@ -68,6 +75,7 @@ def _record(config: pytest.Config, recorder: Recorder) -> None:
 
 
 def _control(config: pytest.Config) -> None:
+    from .controller import Controller
     from .distribution import Distribution
 
     controller = Controller(config, each=config.known_args_namespace.dist == "each")
@@ -78,6 +86,8 @@ def _control(config: pytest.Config) -> None:
 
 
 def _lease_here(config: pytest.Config) -> None:
+    from .controller import Controller
+
     controller = Controller(config)
     config.pluginmanager.register(controller, "gpupool-controller")
     orders = controller.orders(0)
@@ -120,7 +130,7 @@ class _Waiting:
         """Say what is waited for, when that changes. Raises NoLease at the end of ``--gpupool-wait``."""
         lines = [str(blocker) for blocker in blockers]
         if waited >= self._controller.options.wait:
-            raise NoLease(self._controller.no_lease_text(lines).removeprefix("gpupool: "))
+            raise NoLease(self._controller.no_lease_text(lines))
         now = {blocker.pid for blocker in blockers}
         if waited >= 1.0 and now != self._told:
             self._told = now

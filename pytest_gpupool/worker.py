@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import cuda, leases, visible
+from . import leases, visible
 from .errors import GpupoolError, UsageProblem
 from .journal import Journal
 from .leases import Blocker, Lease
 from .model import Device, Export, Size, iso
-from .probe import NvmlProbe
+
+ALONE = "main"
+"""The name of the worker where the one process is both controller and worker."""
 
 # How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
 _SILENT_SECONDS = 1.0
@@ -93,8 +95,11 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
     """
     if not orders.devices[0].is_gpu:
         return leases.cpu_lease(orders.devices[0], worker=worker, run=orders.run), 0.0
+    from . import cuda
+    from .probe import NvmlProbe
+
     if cuda.is_initialised():
-        raise UsageProblem(_too_late())
+        raise UsageProblem(_too_late(cuda.importer_of_torch()))
     assert orders.lock_dir is not None
     request = leases.Request(
         devices=orders.devices,
@@ -153,20 +158,27 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     journal.append(record)
     line.say("leased", record=record)
     os.environ.update(environ(held, orders, os.environ))
-
-    _run_pytest(channel, workerinput, args, option_dict, WorkerSide(worker, held, journal))
+    _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, journal))
 
 
 def _run_pytest(
-    channel: Any, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any], side: WorkerSide
+    line: _Line, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any], side: WorkerSide
 ) -> None:
+    # A worker that comes when the others have done all should not load pytest, nor the suite's torch, for nothing.
+    if not line.pause(0):
+        line.finish()
+        return
     from _pytest.config import _prepareconfig
 
     config = _prepareconfig(args, [side])
+    if not line.pause(0):
+        config._ensure_unconfigure()
+        line.finish()
+        return
     # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
     from . import interactor
 
-    interactor.run(channel, workerinput, config, option_dict.get("basetemp"))
+    interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
 
 
 class _Line:
@@ -176,7 +188,7 @@ class _Line:
     """
 
     def __init__(self, channel: Any, worker: str, wait: float) -> None:
-        self._channel = channel
+        self.channel = channel
         self._worker = worker
         self._wait = wait
         self._told: frozenset[tuple[str, int | None]] | None = None
@@ -184,7 +196,7 @@ class _Line:
 
     def say(self, kind: str, **values: Any) -> None:
         """Send one message."""
-        self._channel.send(("unscheduled", {"indices": [{"kind": kind, **values}]}))
+        self.channel.send(("unscheduled", {"indices": [{"kind": kind, **values}]}))
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
@@ -197,8 +209,8 @@ class _Line:
     def pause(self, seconds: float) -> bool:
         """Wait for the controller that long; anything that it says now means that this worker is not needed."""
         try:
-            self._channel.receive(timeout=seconds)
-        except self._channel.TimeoutError:
+            self.channel.receive(timeout=seconds)
+        except self.channel.TimeoutError:
             return True
         except EOFError:
             pass
@@ -214,11 +226,10 @@ class _Line:
             "cov_worker_node_id": self._worker,
         }
         with contextlib.suppress(OSError):  # the controller may be gone
-            self._channel.send(("workerfinished", {"workeroutput": output}))
+            self.channel.send(("workerfinished", {"workeroutput": output}))
 
 
-def _too_late() -> str:
-    module = cuda.importer_of_torch()
+def _too_late(module: str | None) -> str:
     who = f" ({module!r} loaded torch)" if module else ""
     return (
         f"CUDA is already initialised in this process{who}: a lease would come too late, because a process sees its "

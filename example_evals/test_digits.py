@@ -1,0 +1,71 @@
+"""Digits classifier: how learning rate, batch size and width change a small network's accuracy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from evals_common import Split, Stopwatch, digits_split, minibatches, seed_everything
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from pytest_gpupool.fixtures import Gpu, RecordMetric
+
+EPOCHS = 20
+
+
+@pytest.mark.parametrize("hidden_size", [32, 128], ids="hidden{}".format)
+@pytest.mark.parametrize("batch_size", [32, 128], ids="batch{}".format)
+@pytest.mark.parametrize("learning_rate", [0.002, 0.005, 0.01], ids="lr{}".format)
+def test_digits_classifier(
+    learning_rate: float, batch_size: int, hidden_size: int, gpu: Gpu, record_metric: RecordMetric
+) -> None:
+    """A small network tells most held-out digits apart."""
+    generator = seed_everything(0)
+    digits = digits_split().to(gpu.device)
+    model = make_classifier(hidden_size).to(gpu.device)
+
+    stopwatch = Stopwatch(gpu.device)
+    train(model, digits, learning_rate, batch_size, generator)
+    rate = EPOCHS * len(digits.train_x) / stopwatch.seconds()
+    accuracy, loss = evaluate(model, digits.test_x, digits.test_y)
+
+    record_metric("accuracy", accuracy, higher_is_better=True, n=len(digits.test_y))
+    record_metric("loss", loss, unit="nats", higher_is_better=False, n=len(digits.test_y))
+    record_metric("training_rate", rate, unit="examples/s", higher_is_better=True)
+    assert accuracy > 0.9
+    assert loss < 0.5  # A uniform guess has ln(10) = 2.3.
+
+
+def make_classifier(hidden_size: int) -> nn.Module:
+    """Return an untrained network from 64 pixels to 10 classes."""
+    return nn.Sequential(
+        nn.Linear(64, hidden_size),
+        nn.ReLU(),
+        nn.Linear(hidden_size, hidden_size),
+        nn.ReLU(),
+        nn.Linear(hidden_size, 10),
+    )
+
+
+def train(
+    model: nn.Module,
+    digits: Split,
+    learning_rate: float,
+    batch_size: int,
+    generator: torch.Generator,
+) -> None:
+    """Train the model for EPOCHS epochs with Adam."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    for _ in range(EPOCHS):
+        for batch in minibatches(len(digits.train_x), batch_size, generator):
+            optimizer.zero_grad()
+            cross_entropy(model(digits.train_x[batch]), digits.train_y[batch]).backward()
+            optimizer.step()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the accuracy and the mean cross-entropy on the given items."""
+    logits = model(inputs)
+    accuracy = (logits.argmax(dim=1) == labels).float().mean()
+    return accuracy, cross_entropy(logits, labels)

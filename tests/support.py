@@ -1,0 +1,234 @@
+"""A stand-in GPU host on which real pytest processes run, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from standin import STATE_VARIABLE, TORCH_LOG_VARIABLE, TORCH_PATH, Driver, Gpu
+
+from pytest_gpupool.reports.json import schema_text
+
+SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text()))
+
+LIMIT = 300.0
+"""Seconds after which a run hangs for sure; never reached by one that works."""
+
+_FOREIGN_PREFIXES = ("PYTEST_", "GPUPOOL_", "CUDA_", "COV_", "OMP_", "MKL_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR")
+# Installed beside pytest-gpupool for tests that ask for them; elsewhere they only add time and chance.
+_COMPANIONS = ("randomly", "rerunfailures", "timeout", "pytest_cov", "hypothesispytest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one pytest run left."""
+
+    status: int
+    stdout: str
+    stderr: str
+    directory: Path
+
+    @property
+    def output(self) -> str:
+        """Both streams."""
+        return self.stdout + self.stderr
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report, checked against the schema that ships."""
+        data: dict[str, Any] = json.loads((self.directory / "report.json").read_text(), parse_constant=_refuse)
+        SCHEMA.validate(data)
+        return data
+
+    @property
+    def tests(self) -> dict[str, dict[str, Any]]:
+        """The report's tests by the part of their id after the file."""
+        return {test["nodeid"].split("::", 1)[1]: test for test in self.report["tests"]}
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """The report's outcomes by the part of the id after the file."""
+        return {name: test["outcome"] for name, test in self.tests.items()}
+
+    @property
+    def junit(self) -> dict[str, dict[str, str]]:
+        """The JUnit file's properties by test name."""
+        root = ElementTree.parse(self.directory / "junit.xml").getroot()
+        return {
+            str(case.get("name")): {str(p.get("name")): str(p.get("value")) for p in case.iter("property")}
+            for case in root.iter("testcase")
+        }
+
+
+class Host:
+    """A host with stand-in GPUs, a lock directory, and a project directory in which pytest runs."""
+
+    def __init__(self, directory: Path, driver: Driver | None) -> None:
+        self.directory = directory
+        self.driver = driver
+        self.lock_dir = directory / "locks"
+        self.project = directory / "project"
+        self.project.mkdir()
+        self.write("pytest.ini", "[pytest]\n")
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the project."""
+        path = self.project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    def environ(self, **changes: str | None) -> dict[str, str]:
+        """The environment of a user of this host; None removes a variable."""
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_PREFIXES)}
+        environ.pop(STATE_VARIABLE, None)
+        environ |= {"GPUPOOL_LOCK_DIR": str(self.lock_dir), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        if self.driver is not None:
+            environ = self.driver.environ(environ)
+        for name, value in changes.items():
+            if value is None:
+                environ.pop(name, None)
+            else:
+                environ[name] = value
+        return environ
+
+    def torch_environ(self, **changes: str | None) -> dict[str, str]:
+        """As :meth:`environ`, with the recording stand-in torch."""
+        torch = {"PYTHONPATH": str(TORCH_PATH), TORCH_LOG_VARIABLE: str(self.torch_log)}
+        return self.environ(**{**torch, **changes})
+
+    @property
+    def torch_log(self) -> Path:
+        """Where the stand-in torch records its imports."""
+        return self.directory / "torch.jsonl"
+
+    def torch_imports(self) -> list[dict[str, Any]]:
+        """Each first import of torch, with the environment as it was then."""
+        return [json.loads(line) for line in self.torch_log.read_text().splitlines()]
+
+    def command(self, *args: str, companions: Sequence[str] = ()) -> list[str]:
+        """The command line of a pytest run that writes all reports."""
+        off = [f"-pno:{name}" for name in _COMPANIONS if name not in companions]
+        reports = ["--gpupool-json=report.json", "--junitxml=junit.xml"]
+        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *off, *reports, *args]
+
+    def pytest(
+        self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    ) -> Run:
+        """Run pytest in the project and wait for its end."""
+        return self.start(*args, companions=companions, environ=environ).finish()
+
+    def start(
+        self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    ) -> Running:
+        """Start pytest in the project."""
+        return Running(self, self.command(*args, companions=companions), environ or self.environ())
+
+
+class Running:
+    """A pytest run that goes on."""
+
+    def __init__(self, host: Host, command: list[str], environ: Mapping[str, str]) -> None:
+        self.host = host
+        self.process = subprocess.Popen(
+            command,
+            cwd=host.project,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self) -> Run:
+        """Wait for its end."""
+        try:
+            stdout, stderr = self.process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            stdout, stderr = self.process.communicate()
+            raise AssertionError(f"the run hangs:\n{stdout}\n{stderr}") from None
+        return Run(status=self.process.returncode, stdout=stdout, stderr=stderr, directory=self.host.project)
+
+    def kill(self) -> None:
+        """End it and everything that it started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+class Watched(Running):
+    """A pytest run whose output can be read while it goes on, as in a CI log: a file, not a terminal."""
+
+    def __init__(self, host: Host, *args: str, environ: Mapping[str, str] | None = None) -> None:
+        self.host = host
+        self._log = host.directory / f"watched{len(list(host.directory.glob('watched*')))}.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                host.command(*args),
+                cwd=host.project,
+                env=dict(environ or host.environ()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def until(self, *texts: str) -> str:
+        """Wait until its output has each of the texts, and return it. Fails where the run ends or hangs before."""
+        deadline = time.monotonic() + LIMIT
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            said = self._log.read_text()
+            if all(text in said for text in texts):
+                return said
+            if ended:
+                break
+            time.sleep(0.01)
+        missing = [text for text in texts if text not in said]
+        raise AssertionError(f"the run did not say {missing}:\n{said}")
+
+    def finish(self) -> Run:
+        """Wait for its end; both streams are in ``stdout``, in the order in which they were written."""
+        run = super().finish()
+        return Run(status=run.status, stdout=self._log.read_text(), stderr="", directory=run.directory)
+
+
+def gpus(count: int, **fields: Any) -> list[Gpu]:
+    """Stand-in GPUs with ids of the right shape."""
+    return [Gpu(f"GPU-{number:08x}-0000-4000-8000-{number:012x}", **fields) for number in range(count)]
+
+
+def wait_for(path: Path, lines: int = 1) -> list[str]:
+    """Wait until a file has that many lines, and return them. Fails where it never does."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        text = path.read_text() if path.exists() else ""
+        if text.count("\n") >= lines:
+            return text.splitlines()
+        time.sleep(0.01)
+    raise AssertionError(f"{path} has no {lines} lines: {path.read_text() if path.exists() else 'it is not there'}")
+
+
+def records(directory: Path) -> Iterator[dict[str, Any]]:
+    """The records of every run of a project."""
+    for path in sorted(directory.glob(".gpupool/runs/*/*.jsonl")):
+        for line in path.read_text().splitlines():
+            yield json.loads(line)
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"the report is not strict JSON: {constant}")

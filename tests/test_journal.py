@@ -1,0 +1,188 @@
+"""A journal keeps every whole record, whatever became of its last line, its disk or its writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gpupool import journal
+from pytest_gpupool.journal import Journal
+
+RECORDS: list[dict[str, Any]] = [
+    {"record": "start", "test": "test_a.py::test_été[損失]", "started": "2026-11-21T11:46:52.000000Z"},
+    {"record": "metric", "metric": {"name": "line\nbreak", "value": 0.1, "samples": ["nan", 1.5]}},
+    {"record": "end", "outcome": "passed", "message": None, "phases": {}},
+]
+
+
+def written(path: Path, records: list[dict[str, Any]]) -> Journal:
+    """A journal with these records."""
+    book = Journal(path)
+    for record in records:
+        book.append(record)
+    book.close()
+    return book
+
+
+def test_what_was_appended_is_read(tmp_path: Path) -> None:
+    """Texts of any script and line breaks within them too; one line a record."""
+    path = tmp_path / "gw0.jsonl"
+    assert written(path, RECORDS).problem is None
+    assert list(journal.read(path)) == RECORDS
+    assert path.read_bytes().count(b"\n") == len(RECORDS)
+
+
+def test_every_record_is_on_disk_at_once(tmp_path: Path) -> None:
+    """Before the journal is closed: a killed writer loses nothing."""
+    path = tmp_path / "gw0.jsonl"
+    book = Journal(path)
+    for number, record in enumerate(RECORDS, start=1):
+        book.append(record)
+        assert list(journal.read(path)) == RECORDS[:number]
+    book.close()
+
+
+def test_a_closed_journal_goes_on_behind_its_last_record(tmp_path: Path) -> None:
+    """Another one on the same file too; nothing is overwritten."""
+    path = tmp_path / "gw0.jsonl"
+    book = written(path, RECORDS)
+    book.append(RECORDS[0])
+    book.close()
+    written(path, RECORDS[1:])
+    assert list(journal.read(path)) == RECORDS * 2
+
+
+def test_closing_twice_is_closing(tmp_path: Path) -> None:
+    """Also a journal that was never opened."""
+    book = written(tmp_path / "gw0.jsonl", RECORDS)
+    book.close()
+    Journal(tmp_path / "none.jsonl").close()
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_journal_that_is_off_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has no problem."""
+    monkeypatch.chdir(tmp_path)
+    book = Journal(None)
+    book.append(RECORDS[0])
+    book.close()
+    assert (book.problem, list(tmp_path.iterdir())) == (None, [])
+
+
+def test_there_are_no_records_where_there_is_no_file(tmp_path: Path) -> None:
+    """A worker that never began has none."""
+    assert list(journal.read(tmp_path / "gw0.jsonl")) == []
+
+
+def test_a_journal_cut_anywhere_still_has_its_whole_lines(tmp_path: Path) -> None:
+    """At every byte of its last two lines."""
+    path = tmp_path / "gw0.jsonl"
+    written(path, RECORDS)
+    whole = path.read_bytes()
+    ends = [len(b"".join(whole.splitlines(keepends=True)[:number])) for number in range(len(RECORDS) + 1)]
+    for length in range(ends[1], len(whole) + 1):
+        path.write_bytes(whole[:length])
+        # A line that lacks nothing but its line break is whole.
+        count = max(number for number, end in enumerate(ends) if length >= end - (number > 0))
+        assert list(journal.read(path)) == RECORDS[:count], length
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"   ", b"no json", b"[1, 2]", b'"text"', b"17", b"null", b'{"record": ', b"{'record': 1}", b"\xff\xfe\x00",
+     b'{"record": "a"} {"record": "b"}', b"\x00" * 64, b"[" * 100_000],
+    ids=["empty", "blank", "words", "list", "text", "number", "null", "torn", "python", "bytes", "two", "zeros", "deep"],
+)  # fmt: skip
+def test_a_line_that_is_no_record_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    """Those before and behind it are read."""
+    path = tmp_path / "gw0.jsonl"
+    first, *others = (json.dumps(record).encode() for record in RECORDS)
+    path.write_bytes(b"\n".join([first, line, *others]) + b"\n")
+    assert list(journal.read(path)) == RECORDS
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_strict_json_is_not_written(tmp_path: Path, value: float) -> None:
+    """It is the caller's mistake, and raised as such."""
+    path = tmp_path / "gw0.jsonl"
+    with pytest.raises(ValueError, match="JSON"):
+        Journal(path).append({"value": value})
+    assert list(journal.read(path)) == []
+
+
+class TestUnwritable:
+    """Where records cannot be kept, the run goes on."""
+
+    def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
+        """The problem names the file and the reason."""
+        path = tmp_path / "gone" / "gw0.jsonl"
+        assert written(path, RECORDS).problem == f"{path}: No such file or directory"
+
+    def test_a_directory_in_place_of_the_file(self, tmp_path: Path) -> None:
+        """The problem names it."""
+        assert written(tmp_path, RECORDS).problem == f"{tmp_path}: Is a directory"
+
+    def test_a_full_device(self) -> None:
+        """The first record already fails, and nothing is raised then or later."""
+        path = Path("/dev/full")
+        if not path.is_char_device():
+            pytest.skip("this system has no /dev/full")
+        assert written(path, RECORDS).problem == "/dev/full: No space left on device"
+
+    def test_a_full_disk(self, small_disk: Path) -> None:
+        """What was whole before the disk was full is read; a later record is not tried."""
+        path = small_disk / "gw0.jsonl"
+        book = Journal(path)
+        records = [{"number": number, "text": "x" * 1000} for number in range(200)]
+        for record in records:
+            book.append(record)
+        kept = list(journal.read(path))
+        assert 10 < len(kept) < 100
+        assert kept == records[: len(kept)]
+        assert book.problem in (f"{path}: the disk is full", f"{path}: No space left on device")
+        size = path.stat().st_size
+        (small_disk / "filler").unlink()
+        book.append(records[0])
+        assert path.stat().st_size == size
+        book.close()
+
+    def test_a_file_that_may_grow_no_further(self, tmp_path: Path) -> None:
+        """A limit of the process cuts a line; the problem says so, and the whole lines are read."""
+        path = tmp_path / "gw0.jsonl"
+        source = f"""
+import resource
+from pathlib import Path
+from pytest_gpupool.journal import Journal
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+book = Journal(Path({str(path)!r}))
+for number in range(100):
+    book.append({{"number": number, "text": "x" * 80}})
+print(book.problem)
+"""
+        told = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+        assert told.stdout == f"{path}: the disk is full\n"
+        assert [record["number"] for record in journal.read(path)] == list(range(9))
+        assert path.stat().st_size == 1000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB, a part of it taken by a file ``filler``."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk, and not in every container")
+    try:
+        (disk / "filler").write_bytes(b"x" * 4096)
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -1,0 +1,138 @@
+"""The store makes a directory for every run, and writes reports whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_gpupool.errors import UsageProblem
+from pytest_gpupool.store import create_run, new_run_id, write_whole
+
+
+class TestRun:
+    """The directory of a run."""
+
+    def test_ids_sort_by_time(self) -> None:
+        """To the second, in UTC; the end tells runs of one second apart."""
+        ids = [new_run_id(now) for now in (0, 1795261612.9, 1795261613)]
+        assert ids == sorted(ids)
+        assert re.fullmatch(r"20261121T114652Z-[0-9a-f]{6}", ids[1])
+        assert len({new_run_id(0) for _ in range(20)}) == 20
+
+    def test_it_lies_in_runs(self, tmp_path: Path) -> None:
+        """Parents are made."""
+        base = tmp_path / "project" / ".gpupool"
+        directory = create_run(base, "run-1")
+        assert directory == base / "runs" / "run-1"
+        assert directory.is_dir()
+
+    def test_git_ignores_all_of_it(self, tmp_path: Path) -> None:
+        """By a .gitignore of its own, which says who made it."""
+        base = tmp_path / ".gpupool"
+        create_run(base, "run-1")
+        assert (base / ".gitignore").read_text() == "# Made by pytest-gpupool: records of runs.\n*\n"
+
+    def test_a_users_own_gitignore_stays(self, tmp_path: Path) -> None:
+        """A second run changes nothing in it."""
+        create_run(tmp_path, "run-1")
+        (tmp_path / ".gitignore").write_text("runs/\n")
+        create_run(tmp_path, "run-2")
+        assert (tmp_path / ".gitignore").read_text() == "runs/\n"
+        assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["run-1", "run-2"]
+
+    def test_a_file_in_place_of_the_directory(self, tmp_path: Path) -> None:
+        """The error names the directory, the reason and the option; the run ends with status 4."""
+        base = tmp_path / ".gpupool"
+        base.write_text("")
+        with pytest.raises(UsageProblem) as raised:
+            create_run(base, "run-1")
+        assert str(raised.value) == (
+            f"cannot keep the run's records in {base}: Not a directory; "
+            "give a directory that you may write with --gpupool-dir"
+        )
+        assert raised.value.exit_status == 4
+
+    def test_a_run_is_never_written_over(self, tmp_path: Path) -> None:
+        """One id is one run."""
+        create_run(tmp_path, "run-1")
+        with pytest.raises(UsageProblem, match=r"cannot keep the run's records in .*: File exists; give a directory"):
+            create_run(tmp_path, "run-1")
+
+    def test_a_read_only_disk(self, small_disk: Path) -> None:
+        """The error says so."""
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        with pytest.raises(UsageProblem, match=r"cannot keep the run's records in .*: Read-only file system; give"):
+            create_run(small_disk / ".gpupool", "run-1")
+
+
+class TestWriteWhole:
+    """A file that a reader sees whole."""
+
+    def test_it_replaces_the_old_one(self, tmp_path: Path) -> None:
+        """With the text in UTF-8, and nothing else beside it."""
+        path = tmp_path / "report.json"
+        path.write_text("old, and longer than the new one")
+        write_whole(path, "new: été\n")
+        assert path.read_bytes() == "new: été\n".encode()
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_who_has_the_old_one_open_reads_it_to_its_end(self, tmp_path: Path) -> None:
+        """It is not written in place."""
+        path = tmp_path / "report.json"
+        path.write_text("old")
+        with path.open() as reader:
+            write_whole(path, "new")
+            assert reader.read() == "old"
+        assert path.read_text() == "new"
+
+    def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
+        """The system's error, and nothing is made."""
+        with pytest.raises(FileNotFoundError):
+            write_whole(tmp_path / "gone" / "report.json", "text")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_directory_in_its_place(self, tmp_path: Path) -> None:
+        """The system's error, and no draft stays."""
+        path = tmp_path / "report.json"
+        path.mkdir()
+        with pytest.raises(IsADirectoryError):
+            write_whole(path, "text")
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_text_that_has_no_utf8(self, tmp_path: Path) -> None:
+        """The old file stays, and no draft beside it."""
+        path = tmp_path / "report.json"
+        path.write_text("old")
+        with pytest.raises(UnicodeEncodeError):
+            write_whole(path, "x" * 100_000 + "\ud800")
+        assert path.read_text() == "old"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_a_full_disk(self, small_disk: Path) -> None:
+        """The old file stays, no draft beside it, and room is free again."""
+        path = small_disk / "report.json"
+        write_whole(path, "old")
+        with pytest.raises(OSError, match="No space left on device"):
+            write_whole(path, "x" * 200_000)
+        assert path.read_text() == "old"
+        assert list(small_disk.iterdir()) == [path]
+        write_whole(path, "x" * 20_000)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk, and not in every container")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
