@@ -1,0 +1,122 @@
+"""The house's rule: modules import only downward, and importing the package costs nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pytest_gpupool
+
+PACKAGE = Path(pytest_gpupool.__file__).parent
+
+LAYERS = {
+    0: {"__init__", "errors", "model", "visible", "planning", "metrics", "results"},
+    1: {"probe", "leases", "holders", "pool", "cuda", "journal", "store", "host"},
+    2: {
+        "__main__", "cli", "controller", "distribution", "fixtures", "interactor", "options", "plugin", "recorder",
+        "remote", "reports", "reports.json", "reports.terminal", "scheduler", "worker",
+    },
+}  # fmt: skip
+LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
+
+ONLY_IMPORTERS = {"pynvml": "probe", "filelock": "leases"}
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = ast.parse(path.read_text())
+    return found
+
+
+def imports(name: str, tree: ast.Module) -> Iterator[str]:
+    """Absolute names of what a module imports, those inside functions too, but not those for type checkers."""
+    typing_only = {
+        node
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    is_package = name == "reports"
+    parts = ["pytest_gpupool", *name.split(".")] if name != "__init__" else ["pytest_gpupool", ""]
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            up = node.level - (1 if is_package else 0)
+            base = ".".join(parts[: len(parts) - up]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_a_layer() -> None:
+    """A new module is put into the table, and a removed one taken out."""
+    assert set(modules()) == set(LAYER_OF)
+
+
+def test_modules_import_only_downward() -> None:
+    """No module imports one of a higher layer."""
+    wrong = [
+        f"{name} imports {imported}"
+        for name, tree in modules().items()
+        for imported in imports(name, tree)
+        if LAYER_OF.get(imported.removeprefix("pytest_gpupool."), -1) > LAYER_OF[name]
+    ]
+    assert not wrong
+
+
+def test_the_rules_are_pure() -> None:
+    """Layer 0 imports the standard library only, and of it neither clock, files, processes nor network."""
+    impure = {"time", "os", "io", "pathlib", "subprocess", "socket", "random", "threading", "tempfile", "shutil"}
+    for name, tree in modules().items():
+        if LAYER_OF[name] == 0:
+            roots = {imported.split(".")[0] for imported in imports(name, tree)} - {"pytest_gpupool"}
+            assert roots <= sys.stdlib_module_names, name
+            assert not roots & impure, name
+
+
+def test_the_machine_knows_no_pytest_and_nothing_knows_torch() -> None:
+    """Layers 0 and 1 import neither pytest nor xdist; no module imports torch."""
+    for name, tree in modules().items():
+        roots = {imported.split(".")[0] for imported in imports(name, tree)}
+        assert "torch" not in roots, name
+        if LAYER_OF[name] < 2:
+            assert not roots & {"pytest", "_pytest", "xdist", "execnet"}, name
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTERS)
+def test_foreign_libraries_have_one_importer(library: str) -> None:
+    """pynvml and filelock are each known to one module."""
+    importers = {
+        name
+        for name, tree in modules().items()
+        if any(imported.split(".")[0] == library for imported in imports(name, tree))
+    }
+    assert importers == {ONLY_IMPORTERS[library]}
+
+
+def test_importing_the_package_loads_neither_pytest_nor_torch() -> None:
+    """Importing pytest_gpupool, and what a worker runs before pytest, loads neither."""
+    code = (
+        "import sys, pytest_gpupool, pytest_gpupool.worker\n"
+        "print([m for m in ('pytest', '_pytest', 'torch', 'xdist', 'pynvml', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_alone_loads_layer_0_only() -> None:
+    """pytest_gpupool/__init__.py imports nothing of the machine."""
+    code = "import sys, pytest_gpupool\nprint(*[m for m in sys.modules if m.startswith('pytest_gpupool.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {module.removeprefix("pytest_gpupool.") for module in done.stdout.split()}
+    assert all(LAYER_OF[module] == 0 for module in loaded)
