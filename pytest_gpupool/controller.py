@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from . import host, leases, pool, store
 from .errors import EXIT_USAGE, UsageProblem
-from .journal import Journal
+from .journal import Journal, dump
 from .model import iso
 from .options import Options
 from .recorder import RECORDS_ATTRIBUTE, params_of
@@ -38,21 +39,23 @@ class Controller:
         self.lock_dir: Path | None = None
         if not self.pool.is_cpu:
             self.lock_dir = leases.lock_directory(self.options.lock_dir)
-            leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
         self.run_id = store.new_run_id()
         self.results = Results(each=each)
         self._started = time.time()
         self._each = each
         self._header: list[str] = []
         self._warnings: list[str] = []
+        self.unjournaled: set[str] = set()
         self._workers = 1
         self.run_dir = self._make_run_dir()
+        if self.lock_dir is not None:
+            leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
         self._journal = Journal(None if self.run_dir is None else self.run_dir / "controller.jsonl")
 
     def record(self, kind: str, **values: Any) -> None:
         """Write a record of the controller's own, and fold it."""
         record = {"record": kind, **values}
-        self._journal.append(record)
+        self._journal.append(dump(record))
         self.results.add(record)
 
     def tell(self, text: str, *, label: bool = True) -> None:
@@ -125,8 +128,11 @@ class Controller:
     @pytest.hookimpl
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take over the records that a report carries."""
-        records = vars(report).pop(RECORDS_ATTRIBUTE, ())
-        self.results.add_all(records)
+        for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
+            record = json.loads(line)
+            self.results.add(record)
+            if record["record"] == "journal-problem":
+                self._unjournaled(record["worker"], record["text"])
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -134,10 +140,10 @@ class Controller:
         result = yield
         if self.results.not_run and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        self._journal.append({"record": "run-end", "ended": iso(time.time()), "exit_status": int(session.exitstatus)})
+        self.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
         self._journal.close()
         if self._journal.problem:
-            self.warn(f"records could not be kept: {self._journal.problem}; the reports are complete all the same")
+            self._unjournaled("controller", self._journal.problem)
         self._write_json(session)
         return result
 
@@ -145,6 +151,11 @@ class Controller:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the metrics, the makespan, and what went wrong with the run itself."""
         terminal.show(terminalreporter, self.results, warnings=self._warnings)
+
+    def _unjournaled(self, writer: str, problem: str) -> None:
+        if not self.unjournaled:
+            self.warn(f"records could not be kept: {problem}; the reports of this run are complete all the same")
+        self.unjournaled.add(writer)
 
     def _make_run_dir(self) -> Path | None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 import xdist.workermanage
 from xdist.workermanage import WorkerController
 
-from . import journal, remote
+from . import journal, remote, wire
 from .controller import Controller
 from .errors import EXIT_NO_LEASE
+from .interactor import REPORT
 from .leases import locked_devices
 from .model import iso
 from .pool import cpu_count
@@ -94,6 +95,13 @@ class Distribution:
             self._scheduler = LateScheduling(config, self, self._has_failed)
         return self._scheduler
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_from_serializable(self, config: pytest.Config, data: dict[str, Any]) -> Any:
+        """Unpack a report that a worker of ours has packed."""
+        if REPORT not in data:
+            return None
+        return config.hook.pytest_report_from_serializable(config=config, data=wire.loads(data[REPORT]))
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The end of a test's call is the moment to choose the next test."""
@@ -129,14 +137,10 @@ class Distribution:
         """Every worker that was started and has not ended, with or without a lease."""
         return [known.node for known in self._nodes.values()]
 
-    def collected(self, node: WorkerController, tests: Sequence[str], items: Message) -> None:
-        """A worker's collection is what the run will run."""
-        params = items.get("params", {})
-        self.controller.record(
-            "collected",
-            worker=node.gateway.id,
-            tests=[[nodeid, params.get(index, {})] for index, nodeid in enumerate(tests)],
-        )
+    def collected(self, node: WorkerController, tests: Sequence[str], params: Mapping[int, dict[str, Any]]) -> None:
+        """A worker's collection is what the run will run; ``params`` has those of tests that have any, by number."""
+        pairs = [[nodeid, params.get(index, {})] for index, nodeid in enumerate(tests)]
+        self.controller.record("collected", worker=node.gateway.id, tests=pairs)
 
     def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
         """A worker died; find in its journal which test it had begun and not ended, and blame that one."""
@@ -181,7 +185,7 @@ class Distribution:
 
     def _running(self, worker: str, candidates: Sequence[str]) -> str | None:
         run_dir = self.controller.run_dir
-        if run_dir is None:
+        if run_dir is None or worker in self.controller.unjournaled:
             return candidates[0] if candidates else None
         begun: dict[str, list[dict[str, Any]]] = {}
         for record in journal.read(run_dir / f"{worker}.jsonl"):

@@ -6,6 +6,7 @@ private names that it uses goes.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -13,15 +14,18 @@ from typing import Any
 
 import pytest
 import xdist.remote
-from execnet import DumpError
 from xdist.remote import Marker, WorkerInteractor
 
+from . import wire
 from .errors import MarkerProblem
 from .model import Requirement
 from .recorder import params_of, requirement_of
 
 Next = Any
 """What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
+
+REPORT = "gpupool_report"
+"""The only key of a serialized report that holds the whole report as :mod:`pytest_gpupool.wire` has it."""
 
 
 class LateItem:
@@ -61,13 +65,6 @@ class Interactor(WorkerInteractor):
         """Send a message of ours; it travels as xdist's ``unscheduled`` event, which only our scheduler hears."""
         self.sendevent("unscheduled", indices=[{"kind": kind, **values}])
 
-    def sendevent(self, name: str, **kwargs: object) -> None:
-        """Send an event; what execnet cannot carry is sent by its repr rather than killing the channel."""
-        try:
-            super().sendevent(name, **kwargs)
-        except DumpError:
-            super().sendevent(name, **{key: _sendable(value) for key, value in kwargs.items()})
-
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
         self.sendevent("internal_error", formatted_error=str(excrepr))
@@ -77,13 +74,14 @@ class Interactor(WorkerInteractor):
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the controller of each test what its id does not say, then the ids."""
-        items = session.items
-        self.say(
-            "items",
-            params={index: params for index, item in enumerate(items) if (params := params_of(item))},
-            priorities={index: value for index, item in enumerate(items) if (value := _requirement(item).priority)},
-            groups={index: group for index, item in enumerate(items) if (group := _group(item))},
-        )
+        items = list(enumerate(session.items))
+        about = {
+            "params": {index: params for index, item in items if (params := params_of(item))},
+            "priorities": {index: value for index, item in items if (value := _requirement(item).priority)},
+            "groups": {index: group for index, item in items if (group := _group(item))},
+        }
+        # As one text: execnet is slow with many small values, and only one worker's is read.
+        self.say("items", text=json.dumps(about))
         super().pytest_collection_finish(session)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -93,6 +91,12 @@ class Interactor(WorkerInteractor):
         while self.index is not Marker.SHUTDOWN:
             self.index = self._run(session, self.index)
         return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Send a report as bytes: far cheaper than execnet's way, and no property can be too strange for it."""
+        data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
+        data |= {"item_index": self.item_index, "worker_id": self.workerid, "testrun_uid": self.testrunuid}
+        self.sendevent("testreport", data={REPORT: wire.dumps(data)})
 
     def steal(self, indices: Any) -> None:
         """Give queued tests back: those of ``indices`` that have not been taken out of the queue."""
@@ -154,17 +158,3 @@ def _group(item: pytest.Item) -> str | None:
         for mark in item.iter_markers("xdist_group")
     }
     return "_".join(sorted(names)) or None
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_sendable(key): _sendable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_sendable(item) for item in value]
-    if value is None or type(value) in (bool, int, float, str, bytes):
-        return value
-    # A NumPy float is a float, and is sent as one.
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return repr(value)

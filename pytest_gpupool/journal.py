@@ -23,17 +23,17 @@ class Journal:
         self.problem: str | None = None
         self._descriptor: int | None = None
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record, unless the journal is off or has failed before."""
+    def append(self, line: str) -> None:
+        """Write one record, as :func:`dump` gives it, unless the journal is off or has failed before."""
         if self.path is None or self.problem is not None:
             return
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        data = line.encode() + b"\n"
         try:
-            written = os.write(self._open(), line)
+            written = os.write(self._open(), data)
         except OSError as error:
             self.problem = f"{self.path}: {error.strerror}"
             return
-        if written < len(line):
+        if written < len(data):
             self.problem = f"{self.path}: the disk is full"
 
     def close(self) -> None:
@@ -47,6 +47,11 @@ class Journal:
             assert self.path is not None
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         return self._descriptor
+
+
+def dump(record: Mapping[str, Any]) -> str:
+    """Return a record as one line of strict JSON, in ASCII."""
+    return json.dumps(record, allow_nan=False, separators=(",", ":"))
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -82,7 +82,7 @@ class Options:
         source = _Source(config)
         directory = source.path("gpupool-dir")
         return cls(
-            devices=source.text("gpupool-devices") or "auto",
+            devices=source.parse("gpupool-devices", _spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
             require=source.parse("gpupool-require", _whole, "a whole number from 0", 0),
             wait=source.parse("gpupool-wait", _seconds, "a number of seconds from 0", 3600.0),
             export=source.parse("gpupool-export", _export, "'index' or 'uuid'", "index"),
@@ -162,6 +162,13 @@ class _Source:
         dest = name.replace("-", "_")
         value = getattr(self._config.known_args_namespace, dest, None)
         return (value, False) if value is not None else (self._config.getini(dest), True)
+
+
+def _spec(text: str) -> str:
+    # Empty is no default: it is what an unset variable of a CI script gives.
+    if not text.strip():
+        raise ValueError(text)
+    return text.strip()
 
 
 def _whole(text: str) -> int:

@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-AHEAD_SECONDS = 0.05
+AHEAD_SECONDS = 0.2
 """How much expected work may be queued behind a worker's next test."""
 
-AHEAD_TESTS = 32
+AHEAD_TESTS = 64
 """How many tests may be queued behind it at most."""
 
 FAMILY_SEEN = 3
@@ -77,7 +77,7 @@ class _Worker:
 @dataclass(slots=True)
 class _Family:
     ended: int = 0
-    longest: float = 0.0
+    seconds: float = 0.0
 
 
 class Planner:
@@ -89,7 +89,7 @@ class Planner:
         self._families: dict[str, _Family] = {test.family: _Family() for test in tests}
         self._workers: dict[str, _Worker] = {}
         self._unfinished = set(self._tests)
-        self._robbed: str | None = None  # the worker that owes an answer to a Steal
+        self._robbery: Steal | None = None  # to which the answer is due
         self._units: list[tuple[int, int, int, tuple[int, ...]]] = []
         for unit in _units(tests):
             self._push(unit)
@@ -131,17 +131,18 @@ class Planner:
         self._unfinished.discard(index)
         family = self._families[self._tests[index].family]
         family.ended += 1
-        family.longest = max(family.longest, seconds)
+        family.seconds += seconds
         return self._top_up(worker)
 
     def stolen(self, worker: str, tests: Iterable[int]) -> list[Decision]:
         """A worker gave queued tests back, or none because it had begun them."""
-        self._robbed = None
+        asked_for = self._robbery.tests if self._robbery is not None else ()
+        self._robbery = None
         if (state := self._workers.get(worker)) is not None:
             for index in tests:
                 state.queue.remove(index)
                 self._push((index,))
-            state.begun.update(state.queue)
+            state.begun.update(index for index in asked_for if index in state.queue)
             # It may have asked just before, when it seemed to have a next test: nothing else would answer it.
             state.hungry = state.hungry or (state.asked and len(state.queue) < 2)
         return self._feed_hungry()
@@ -149,7 +150,8 @@ class Planner:
     def lost(self, worker: str, blamed: int | None) -> list[Decision]:
         """A worker died. ``blamed`` is the test that it ran, which counts as ended; the rest waits again."""
         state = self._workers.pop(worker)
-        self._robbed = None if self._robbed == worker else self._robbed
+        if self._robbery is not None and self._robbery.worker == worker:
+            self._robbery = None
         rest = [index for index in (*state.queue, *state.unit) if index != blamed]
         if blamed is not None:
             self._unfinished.discard(blamed)
@@ -225,12 +227,14 @@ class Planner:
         family = self._families[self._tests[index].family]
         if family.ended < FAMILY_SEEN:
             return 0
-        return min(AHEAD_TESTS, int(AHEAD_SECONDS / max(family.longest, 1e-6)))
+        # The mean, not the longest: one slow moment of the machine is no reason to ask after each test from then on,
+        # and a test that does turn out long is robbed of its queue.
+        return min(AHEAD_TESTS, int(AHEAD_SECONDS * family.ended / max(family.seconds, 1e-6)))
 
     def _starve(self, worker: str) -> list[Decision]:
         """Nothing waits: take from who has queued tests, else let the worker go."""
         state = self._workers[worker]
-        if self._robbed is not None:
+        if self._robbery is not None:
             state.hungry = True
             return []
         victim = max(self._workers, key=lambda name: len(self._stealable(name)), default=worker)
@@ -239,8 +243,8 @@ class Planner:
             state.hungry, state.retired = False, True
             return [Retire(worker)]
         state.hungry = True
-        self._robbed = victim
-        return [Steal(victim, loot[len(loot) // 2 :])]
+        self._robbery = Steal(victim, loot[len(loot) // 2 :])
+        return [self._robbery]
 
     def _stealable(self, worker: str) -> tuple[int, ...]:
         """The tests behind the running one, or behind the next where that is about to begin, without a group."""

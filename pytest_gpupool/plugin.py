@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from . import leases, worker
 from .errors import GpupoolError, NoLease, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
-from .journal import Journal
+from .journal import Journal, dump
 from .options import Role, add_options, role_of
 from .recorder import Recorder, recorder_key
 from .visible import HIDDEN
@@ -32,27 +33,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Before any conftest.py, which may import torch: find the pool, and without workers lease from it."""
-    side = _worker_side(early_config)
-    role = role_of(early_config, is_worker=side is not None)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Before any conftest.py, which may import torch: find the pool, and without workers lease from it.
+
+    A wrapper, because these go before what other plugins do at this moment, and before pytest captures the output.
+    """
     try:
-        if side is not None:
-            _record(early_config, Recorder(worker=side.worker, lease=side.lease, journal=side.journal))
-            early_config.stash[lease_key] = side.lease
-        elif role is Role.CONTROLLER:
-            _control(early_config)
-        elif role is Role.ALONE:
-            _lease_here(early_config)
-        else:
-            _record(early_config, Recorder(worker=ALONE, lease=None, journal=Journal(None)))
+        _take_role(early_config)
     except UsageProblem as problem:
         raise pytest.UsageError(f"gpupool: {problem}") from None
     except GpupoolError as error:
         # Too early for pytest.exit: pytest has no session yet that would catch it.
         print(f"gpupool: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,6 +56,28 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "gpupool(gpus=1, priority=0): what the test needs of pytest-gpupool's pool; a higher priority starts earlier.",
     )
+
+
+def _take_role(config: pytest.Config) -> None:
+    side = _worker_side(config)
+    role = role_of(config, is_worker=side is not None)
+    if side is not None:
+        _record(config, Recorder(worker=side.worker, lease=side.lease, journal=side.journal))
+        config.stash[lease_key] = side.lease
+        _keep_coverage(config)
+    elif role is Role.CONTROLLER:
+        _control(config)
+    elif role is Role.ALONE:
+        _lease_here(config)
+    else:
+        _record(config, Recorder(worker=ALONE, lease=None, journal=Journal(None)))
+
+
+def _keep_coverage(config: pytest.Config) -> None:
+    # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
+    # Under xdist alone no worker has any by then; here one may be done before another begins.
+    if hasattr(config.known_args_namespace, "cov_append"):
+        config.known_args_namespace.cov_append = True
 
 
 def _worker_side(config: pytest.Config) -> worker.WorkerSide | None:
@@ -98,7 +115,7 @@ def _lease_here(config: pytest.Config) -> None:
     _set_environment(config, worker.environ(held, orders, os.environ))
     journal = orders.journal(ALONE)
     record = worker.began(held, ALONE, waited)
-    journal.append(record)
+    journal.append(dump(record))
     controller.results.add(record)
     config.stash[lease_key] = held
     _record(config, Recorder(worker=ALONE, lease=held, journal=journal))
@@ -134,20 +151,10 @@ class _Waiting:
         now = {blocker.pid for blocker in blockers}
         if waited >= 1.0 and now != self._told:
             self._told = now
-            self._say("\n  ".join(["gpupool: waiting for a device", *lines]))
+            if self._config.known_args_namespace.verbose >= 0:
+                print("\n  ".join(["gpupool: waiting for a device", *lines]), file=sys.stderr, flush=True)
 
     def pause(self, seconds: float) -> bool:
         """Wait; nobody cancels but Ctrl-C."""
         time.sleep(seconds)
         return True
-
-    def _say(self, text: str) -> None:
-        if self._config.known_args_namespace.verbose < 0:
-            return
-        # pytest captures output already, although it has no terminal reporter yet.
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is None:
-            print(text, file=sys.stderr)
-        else:
-            with capture.global_and_fixture_disabled():
-                print(text, file=sys.stderr, flush=True)

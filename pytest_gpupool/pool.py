@@ -58,7 +58,7 @@ def discover(
         RequirementNotMet: it has fewer than ``require`` GPUs and MIG instances.
     """
     environ = os.environ if environ is None else environ
-    pool = _find(spec.strip(), environ, look)
+    pool = _find(spec, environ, look)
     if len(pool.devices) < require:
         found = pool.no_gpu if pool.is_cpu else pool.describe()
         raise RequirementNotMet(
@@ -76,8 +76,6 @@ def cpu_count() -> int:
 def _find(spec: str, environ: Mapping[str, str], look: Callable[[], Survey]) -> Pool:
     if spec == "cpu":
         return Pool(no_gpu="--gpupool-devices=cpu")
-    if not spec:
-        raise UsageProblem("--gpupool-devices is empty: give 'auto', 'cpu' or a list such as 0,2")
     host = look()
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     left = visible.read_environment(listed, host.devices)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from .errors import MarkerProblem
-from .journal import Journal
+from .journal import Journal, dump
 from .leases import Lease
 from .metrics import Metric
 from .model import Requirement, iso
@@ -22,7 +22,7 @@ from .results import PHASES, outcome_of
 recorder_key = pytest.StashKey["Recorder"]()
 
 RECORDS_ATTRIBUTE = "gpupool_records"
-"""Where a report carries its records."""
+"""Where a report carries its records: as lines of JSON, which cost execnet far less than dictionaries."""
 
 MESSAGE_LIMIT = 10_000
 """Characters of a failure that are kept in records and reports."""
@@ -45,7 +45,8 @@ class Recorder:
         self._worker = worker
         self._lease = lease
         self._clock = clock
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[str] = []
+        self._problem_told = False
         self._item: pytest.Item | None = None
         self._metrics: dict[str, Metric] = {}
         self._phases: dict[str, pytest.TestReport] = {}
@@ -54,8 +55,13 @@ class Recorder:
         """Write one record."""
         record = {"record": kind, "worker": self._worker, **values}
         if self._lease is not None:
-            self.journal.append(record)
-            self._pending.append(record)
+            line = dump(record)
+            self.journal.append(line)
+            self._pending.append(line)
+            if self.journal.problem is not None and not self._problem_told:
+                self._problem_told = True
+                told = {"record": "journal-problem", "worker": self._worker, "text": self.journal.problem}
+                self._pending.append(dump(told))
 
     def metric(self, metric: Metric) -> None:
         """Record a metric of the running test."""

@@ -3,17 +3,19 @@
 Pure: standard library only, no clock, no files. Records are plain dictionaries, the same whether they come over a
 worker's channel while the run goes on or from a journal afterwards; folding one twice changes nothing.
 
-=============  ==========================================================================================
-record         keys
-=============  ==========================================================================================
-``collected``  ``tests``: a list of ``[nodeid, params]``; ``worker``
-``worker``     ``worker, host, pid, devices, lease_wait_s, started``
-``start``      ``worker, test, devices, started``: an attempt at a test begins
-``metric``     ``worker, test, metric``
-``end``        ``worker, test, outcome, phases, duration_s, ended, message``
-``crash``      ``worker, test, ended, message``: the worker died while it ran this test
-``worker-end`` ``worker, ended, exit``
-=============  ==========================================================================================
+===================  ====================================================================================
+record               keys
+===================  ====================================================================================
+``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
+``worker``           ``worker, host, pid, devices, lease_wait_s, started``
+``start``            ``worker, test, devices, started``: an attempt at a test begins
+``metric``           ``worker, test, metric``
+``end``              ``worker, test, outcome, phases, duration_s, ended, message``
+``crash``            ``worker, test, ended, message``: the worker died while it ran this test
+``worker-end``       ``worker, ended, exit``
+``run-end``          ``ended, exit_status``; written by the controller, changes no result
+``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
+===================  ====================================================================================
 """
 
 from __future__ import annotations

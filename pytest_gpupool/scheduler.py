@@ -7,7 +7,8 @@ xdist calls these methods from its loop in the controller; what the methods mean
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
@@ -29,8 +30,8 @@ class Nodes(Protocol):
     def heard(self, node: WorkerController, message: Message) -> None:
         """A worker said something that is not about scheduling."""
 
-    def collected(self, node: WorkerController, tests: Sequence[str], items: Message) -> None:
-        """A worker's collection is what the run will run."""
+    def collected(self, node: WorkerController, tests: Sequence[str], params: Mapping[int, dict[str, Any]]) -> None:
+        """A worker's collection is what the run will run; ``params`` has those of tests that have any, by number."""
 
     def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
         """A worker died; say which of the tests in its queue it was running, and blame that one."""
@@ -43,7 +44,7 @@ class LateScheduling:
     """One test a worker, the next one chosen when it is needed."""
 
     def __init__(self, config: pytest.Config, nodes: Nodes, failed: Callable[[WorkerController], bool]) -> None:
-        self._config = config
+        self.config = config  # public: pytest-rerunfailures reads it, as every scheduler of xdist has it
         self._nodes = nodes
         self._failed = failed
         self._planner: Planner | None = None
@@ -131,22 +132,21 @@ class LateScheduling:
         return self._planner
 
     def _begin(self, node: WorkerController, ids: list[str]) -> None:
-        items = self._items.get(node.gateway.id, {})
-        mode = self._config.getvalue("dist")
-        groups, priorities = items.get("groups", {}), items.get("priorities", {})
-        marked = {ids[index]: name for index, name in groups.items()}
+        about = _about(self._items.get(node.gateway.id))
+        mode = self.config.getvalue("dist")
+        marked = {ids[index]: name for index, name in about["groups"].items()}
         tests = [
             Test(
                 index=index,
                 family=nodeid.split("[", 1)[0],
                 group=group_of(nodeid, mode, marked),
-                priority=priorities.get(index, 0),
+                priority=about["priorities"].get(index, 0),
             )
             for index, nodeid in enumerate(ids)
         ]
         self._first, self._ids = node, ids
-        self._planner = Planner(tests, largest_group_first=self._config.getvalue("loadscopereorder"))
-        self._nodes.collected(node, ids, items)
+        self._planner = Planner(tests, largest_group_first=self.config.getvalue("loadscopereorder"))
+        self._nodes.collected(node, ids, about["params"])
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:
         assert self._first is not None
@@ -186,7 +186,8 @@ class EachLeasedScheduling(EachScheduling):
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Every worker's collection is part of the run."""
         super().add_node_collection(node, collection)
-        self._nodes.collected(node, list(collection), self._items.pop(node.gateway.id, {}))
+        about = _about(self._items.pop(node.gateway.id, None))
+        self._nodes.collected(node, list(collection), about["params"])
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[Any]) -> None:
         """Hear a worker's messages; a question needs no answer here, since every test was sent at the start."""
@@ -202,6 +203,13 @@ class EachLeasedScheduling(EachScheduling):
         if crashed is not None:
             self._nodes.crashed(node, [crashed])
         return crashed
+
+
+def _about(message: Message | None) -> dict[str, dict[int, Any]]:
+    """Return what a worker said of its tests beside their ids: params, priorities and groups by number."""
+    about = {"params": {}, "priorities": {}, "groups": {}} | json.loads(message["text"] if message else "{}")
+    # JSON's keys are texts.
+    return {key: {int(index): value for index, value in values.items()} for key, values in about.items()}
 
 
 def _tell(node: WorkerController, decision: Decision) -> None:

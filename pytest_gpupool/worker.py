@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from . import leases, visible
 from .errors import GpupoolError, UsageProblem
-from .journal import Journal
+from .journal import Journal, dump
 from .leases import Blocker, Lease
 from .model import Device, Export, Size, iso
 
@@ -155,7 +155,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
         return
     journal = orders.journal(worker)
     record = began(held, worker, waited)
-    journal.append(record)
+    journal.append(dump(record))
     line.say("leased", record=record)
     os.environ.update(environ(held, orders, os.environ))
     _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, journal))

@@ -16,7 +16,7 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 
 LAYERS = {
     0: {"__init__", "errors", "model", "visible", "planning", "metrics", "results"},
-    1: {"probe", "leases", "holders", "pool", "cuda", "journal", "store", "host"},
+    1: {"probe", "leases", "holders", "pool", "cuda", "journal", "store", "host", "wire"},
     2: {
         "__main__", "cli", "controller", "distribution", "fixtures", "interactor", "options", "plugin", "recorder",
         "remote", "reports", "reports.json", "reports.terminal", "scheduler", "worker",

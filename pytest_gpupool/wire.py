@@ -1,0 +1,52 @@
+"""The wire: turn a report into bytes and back, keeping every plain value as it is.
+
+execnet's own serializer is written in Python and takes exact types only: one NumPy float among a test's properties
+kills the worker's channel. pickle is written in C; what is no plain value is replaced by one on the way in, so that
+reading needs no foreign class.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+_PLAIN = (int, float, str, bytes)
+
+
+def dumps(value: object) -> bytes:
+    """Return plain values (None, numbers, texts, bytes, tuples, lists, dicts, sets of these) as bytes.
+
+    A value of a type derived from a plain one becomes that one; any other becomes its repr.
+    """
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Any:
+    """Return what :func:`dumps` was given. Builds nothing but plain values, whatever the bytes say."""
+    return _Unpickler(io.BytesIO(data)).load()
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        """Called for what pickle does not know as a plain value; returns a constructor and its arguments."""
+        if any(obj is kind for kind in _PLAIN):
+            return NotImplemented  # such a constructor, which pickle writes by its name
+        for kind in _PLAIN:
+            if isinstance(obj, kind):
+                return kind, (kind(obj),)
+        try:
+            text = repr(obj)
+        except Exception as error:  # a foreign type's repr may do anything; the report matters more
+            text = f"<{type(obj).__name__} whose repr failed: {type(error).__name__}>"
+        return str, (text,)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Know the constructors that the pickler names, and no others."""
+        if module != "builtins" or name not in [kind.__name__ for kind in _PLAIN]:
+            raise pickle.UnpicklingError(f"a report may not hold a {module}.{name}")
+        return super().find_class(module, name)
