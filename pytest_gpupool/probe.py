@@ -100,7 +100,7 @@ def _load() -> ModuleType:
     try:
         ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
-        raise DeviceFailed("no NVIDIA driver here (libnvidia-ml.so.1 is not found)") from None
+        raise DeviceFailed("no NVIDIA driver here: libnvidia-ml.so.1 is not found") from None
     import pynvml
 
     module: ModuleType = pynvml
@@ -196,7 +196,7 @@ def _init_words(error: Any) -> str:
     import pynvml
 
     known = {
-        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver here (libnvidia-ml.so.1 is not found)",
+        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA driver here: libnvidia-ml.so.1 is not found",
         pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded (try 'nvidia-smi')",
         pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
             "the NVIDIA driver and its library differ in version (after an update: reboot, or load the new module)"

@@ -34,6 +34,7 @@ class _Pickler(pickle.Pickler):
         """Called for what pickle does not know as a plain value; returns a constructor and its arguments."""
         if any(obj is kind for kind in _PLAIN):
             return NotImplemented  # such a constructor, which pickle writes by its name
+        kind: Any  # of which each is its own copy's constructor
         for kind in _PLAIN:
             if isinstance(obj, kind):
                 return kind, (kind(obj),)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_gpupool import journal
-from pytest_gpupool.journal import Journal
+from pytest_gpupool.journal import Journal, dump
 
 RECORDS: list[dict[str, Any]] = [
     {"record": "start", "test": "test_a.py::test_été[損失]", "started": "2026-11-21T11:46:52.000000Z"},
@@ -26,7 +26,7 @@ def written(path: Path, records: list[dict[str, Any]]) -> Journal:
     """A journal with these records."""
     book = Journal(path)
     for record in records:
-        book.append(record)
+        book.append(dump(record))
     book.close()
     return book
 
@@ -44,7 +44,7 @@ def test_every_record_is_on_disk_at_once(tmp_path: Path) -> None:
     path = tmp_path / "gw0.jsonl"
     book = Journal(path)
     for number, record in enumerate(RECORDS, start=1):
-        book.append(record)
+        book.append(dump(record))
         assert list(journal.read(path)) == RECORDS[:number]
     book.close()
 
@@ -53,7 +53,7 @@ def test_a_closed_journal_goes_on_behind_its_last_record(tmp_path: Path) -> None
     """Another one on the same file too; nothing is overwritten."""
     path = tmp_path / "gw0.jsonl"
     book = written(path, RECORDS)
-    book.append(RECORDS[0])
+    book.append(dump(RECORDS[0]))
     book.close()
     written(path, RECORDS[1:])
     assert list(journal.read(path)) == RECORDS * 2
@@ -71,7 +71,7 @@ def test_a_journal_that_is_off_keeps_nothing(tmp_path: Path, monkeypatch: pytest
     """And has no problem."""
     monkeypatch.chdir(tmp_path)
     book = Journal(None)
-    book.append(RECORDS[0])
+    book.append(dump(RECORDS[0]))
     book.close()
     assert (book.problem, list(tmp_path.iterdir())) == (None, [])
 
@@ -98,7 +98,8 @@ def test_a_journal_cut_anywhere_still_has_its_whole_lines(tmp_path: Path) -> Non
     "line",
     [b"", b"   ", b"no json", b"[1, 2]", b'"text"', b"17", b"null", b'{"record": ', b"{'record': 1}", b"\xff\xfe\x00",
      b'{"record": "a"} {"record": "b"}', b"\x00" * 64, b"[" * 100_000],
-    ids=["empty", "blank", "words", "list", "text", "number", "null", "torn", "python", "bytes", "two", "zeros", "deep"],
+    ids=["empty", "blank", "words", "list", "text", "number", "null", "torn", "python", "bytes", "two", "zeros",
+         "deep"],
 )  # fmt: skip
 def test_a_line_that_is_no_record_is_passed_over(tmp_path: Path, line: bytes) -> None:
     """Those before and behind it are read."""
@@ -108,13 +109,17 @@ def test_a_line_that_is_no_record_is_passed_over(tmp_path: Path, line: bytes) ->
     assert list(journal.read(path)) == RECORDS
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_strict_json_is_not_written(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_strict_json_is_no_record(value: float) -> None:
     """It is the caller's mistake, and raised as such."""
-    path = tmp_path / "gw0.jsonl"
     with pytest.raises(ValueError, match="JSON"):
-        Journal(path).append({"value": value})
-    assert list(journal.read(path)) == []
+        dump({"value": value})
+
+
+def test_a_record_is_one_line_of_ascii() -> None:
+    """Line breaks and lone surrogates within texts too."""
+    line = dump({"text": "été\n\u2028\ud800", "n": 1})
+    assert line == '{"text":"\\u00e9t\\u00e9\\n\\u2028\\ud800","n":1}'
 
 
 class TestUnwritable:
@@ -142,14 +147,14 @@ class TestUnwritable:
         book = Journal(path)
         records = [{"number": number, "text": "x" * 1000} for number in range(200)]
         for record in records:
-            book.append(record)
+            book.append(dump(record))
         kept = list(journal.read(path))
         assert 10 < len(kept) < 100
         assert kept == records[: len(kept)]
         assert book.problem in (f"{path}: the disk is full", f"{path}: No space left on device")
         size = path.stat().st_size
         (small_disk / "filler").unlink()
-        book.append(records[0])
+        book.append(dump(records[0]))
         assert path.stat().st_size == size
         book.close()
 
@@ -159,12 +164,12 @@ class TestUnwritable:
         source = f"""
 import resource
 from pathlib import Path
-from pytest_gpupool.journal import Journal
+from pytest_gpupool.journal import Journal, dump
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 book = Journal(Path({str(path)!r}))
 for number in range(100):
-    book.append({{"number": number, "text": "x" * 80}})
+    book.append(dump({{"number": number, "text": "x" * 80}}))
 print(book.problem)
 """
         told = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)

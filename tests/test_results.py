@@ -356,9 +356,7 @@ P, F, S = "passed", "failed", "skipped"
         ((P, None, P), "passed", "passed"),
     ],
 )
-def test_the_outcome_of_an_attempt(
-    phases: tuple[str | None, ...], plain: str, expected_to_fail: str
-) -> None:
+def test_the_outcome_of_an_attempt(phases: tuple[str | None, ...], plain: str, expected_to_fail: str) -> None:
     """From pytest's outcomes of set-up, call and tear-down, without and with ``xfail``, as its terminal counts."""
     ran = {name: outcome for name, outcome in zip(("setup", "call", "teardown"), phases, strict=True) if outcome}
     assert outcome_of(ran, xfail=False) == plain

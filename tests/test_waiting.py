@@ -260,7 +260,7 @@ def test_without_a_driver_there_are_cpu_slots(cpu_host: Host) -> None:
     cpu_host.write("test_suite.py", VISIBLE.format(count=1))
     run = cpu_host.pytest()
     assert run.status == 0, run.output
-    expected = "no GPU, CPU slots instead (no NVIDIA driver here (libnvidia-ml.so.1 is not found)), 1 worker"
+    expected = "no GPU, CPU slots instead (no NVIDIA driver here: libnvidia-ml.so.1 is not found), 1 worker"
     assert header(run) == [expected]
     assert seen(cpu_host)[0]["gpu"] == ["cpu", "cpu:0"]
 
