@@ -63,7 +63,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     for line in text.split(b"\n"):
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             yield record

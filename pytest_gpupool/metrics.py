@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import enum
 import math
+import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from .errors import MetricProblem
@@ -95,29 +95,27 @@ def make(
     )
 
 
-def coerce(name: str, value: object) -> Number:
+def coerce(name: str, value: object, argument: str = "") -> Number:
     """Return ``value`` as a Python int or float that has exactly its value (a Decimal or Fraction rounds to float).
 
     Accepts what is a number: int, float, bool, Decimal, Fraction, an enum member of such a value, and NumPy or torch
-    scalars and arrays of one element, by their ``item()``.
+    scalars and arrays of one element, by their ``item()``. ``argument`` says in errors which one it was.
 
     Raises:
         MetricProblem: for everything else, a text that looks like a number included.
     """
+    whose = f"metric {name!r}: {argument}: " if argument else f"metric {name!r}: "
     if isinstance(value, enum.Enum):
         value = value.value
-    value = _item(name, value)
-    if isinstance(value, bool | int):
-        return int(value)
+    value = _item(whose, value)
+    if isinstance(value, int):
+        return _printable(whose, int(value))
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, Decimal | Fraction):
-        try:
-            return float(value)
-        except (OverflowError, ValueError) as error:
-            raise MetricProblem(f"metric {name!r}: {type(value).__name__} {value} has no float: {error}") from None
+    if isinstance(value, Decimal | numbers.Real):
+        return _rounded(whose, value)
     raise MetricProblem(
-        f"metric {name!r}: a {_type_name(value)} is not a number; record an int, a float, or a NumPy or torch scalar"
+        f"{whose}a {_type_name(value)} is not a number; record an int, a float, or a NumPy or torch scalar"
     )
 
 
@@ -128,20 +126,42 @@ def non_finite_name(value: float) -> str:
     return "inf" if value > 0 else "-inf"
 
 
-def _item(name: str, value: object) -> object:
+def _item(whose: str, value: object) -> object:
     item = getattr(value, "item", None)
     if item is None or isinstance(value, type):
         return value
-    shape = tuple(getattr(value, "shape", ()))
-    if math.prod(shape) != 1:
-        raise MetricProblem(
-            f"metric {name!r}: a {_type_name(value)} of shape {shape} is not one number; "
-            "record a summary of it such as .mean()"
-        )
     try:
-        return item()
+        shape = tuple(getattr(value, "shape", ()))
+        if math.prod(shape) == 1:
+            return item()
     except Exception as error:  # whatever a foreign type raises is this test's error, not the worker's end
-        raise MetricProblem(f"metric {name!r}: {_type_name(value)}.item() failed: {error}") from None
+        raise MetricProblem(f"{whose}{_type_name(value)}.item() failed: {error}") from None
+    raise MetricProblem(
+        f"{whose}a {_type_name(value)} of shape {shape} is not one number; record a summary of it such as .mean()"
+    )
+
+
+def _printable(whose: str, value: int) -> int:
+    try:
+        str(value)
+    except ValueError:  # sys.set_int_max_str_digits: no report could hold it
+        raise MetricProblem(f"{whose}an int of {value.bit_length()} bits is too long to be written") from None
+    return value
+
+
+def _rounded(whose: str, value: Decimal | numbers.Real) -> float:
+    try:
+        number = float(value)
+        if math.isfinite(number) or not math.isfinite(value):
+            return number
+        reason = "it is too large"
+    except (OverflowError, ValueError) as error:
+        reason = str(error)
+    try:
+        text = str(value)
+    except ValueError:
+        text = "of very many digits"
+    raise MetricProblem(f"{whose}{type(value).__name__} {text} has no float: {reason}")
 
 
 def _samples(name: str, samples: Iterable[object] | None) -> tuple[float, ...] | None:
@@ -151,13 +171,23 @@ def _samples(name: str, samples: Iterable[object] | None) -> tuple[float, ...] |
         values = list(samples)
     except TypeError:
         raise MetricProblem(f"metric {name!r}: samples is one number per item, not a {_type_name(samples)}") from None
-    return tuple(float(coerce(name, sample)) for sample in values)
+    if not values:
+        raise MetricProblem(f"metric {name!r}: samples is empty; leave it out where there are no items")
+    return tuple(_float(name, sample, "samples") for sample in values)
+
+
+def _float(name: str, value: object, argument: str) -> float:
+    number = coerce(name, value, argument)
+    try:
+        return float(number)
+    except OverflowError:
+        raise MetricProblem(f"metric {name!r}: {argument}: an int of that size has no float") from None
 
 
 def _count(name: str, n: object, samples: tuple[float, ...] | None) -> int | None:
     if n is None:
         return None if samples is None else len(samples)
-    n = _item(name, n)
+    n = _item(f"metric {name!r}: n: ", n)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise MetricProblem(f"metric {name!r}: n is the number of items, a whole number from 1, not {n!r}")
     if samples is not None and len(samples) != n:
@@ -168,7 +198,7 @@ def _count(name: str, n: object, samples: tuple[float, ...] | None) -> int | Non
 def _tolerance(name: str, key: str, value: object) -> float | None:
     if value is None:
         return None
-    number = float(coerce(name, value))
+    number = _float(name, value, key)
     if not math.isfinite(number) or number < 0:
         raise MetricProblem(f"metric {name!r}: {key} is a number from 0, not {value!r}")
     return number

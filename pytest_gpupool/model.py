@@ -125,9 +125,10 @@ def _checked(keys: Mapping[str, object]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """An amount of memory: bytes, or a fraction of a device's memory."""
+    """An amount of memory: bytes, or with ``relative`` a fraction of a device's memory."""
 
     amount: float
+    relative: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Size:
@@ -142,13 +143,13 @@ class Size:
         number, unit = match.groups()
         scale = 1000 if "i" not in unit else 1024
         power = " KMGT".index(unit[0].upper()) if len(unit) > 1 else 0
+        if not unit and 0 < float(number) < 1:
+            return cls(float(number), relative=True)
         return cls(float(number) * scale**power)
 
     def of(self, device: Device) -> int:
         """Return it in bytes, for that device."""
-        if 0 < self.amount < 1:
-            return int(self.amount * (device.memory_total or 0))
-        return int(self.amount)
+        return int(self.amount * (device.memory_total or 0)) if self.relative else int(self.amount)
 
 
 def iso(epoch: float) -> str:

@@ -12,6 +12,7 @@ testing; where one of them turns out long after all, what is queued behind it is
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -136,15 +137,16 @@ class Planner:
 
     def stolen(self, worker: str, tests: Iterable[int]) -> list[Decision]:
         """A worker gave queued tests back, or none because it had begun them."""
-        asked_for = self._robbery.tests if self._robbery is not None else ()
-        self._robbery = None
-        if (state := self._workers.get(worker)) is not None:
-            for index in tests:
-                state.queue.remove(index)
-                self._push((index,))
-            state.begun.update(index for index in asked_for if index in state.queue)
-            # It may have asked just before, when it seemed to have a next test: nothing else would answer it.
-            state.hungry = state.hungry or (state.asked and len(state.queue) < 2)
+        if self._robbery is None or self._robbery.worker != worker:
+            return []  # it was lost since, and its tests with it
+        asked_for, self._robbery = self._robbery.tests, None
+        state = self._workers[worker]
+        for index in tests:
+            state.queue.remove(index)
+            self._push((index,))
+        state.begun.update(index for index in asked_for if index in state.queue)
+        # It may have asked just before, when it seemed to have a next test: nothing else would answer it.
+        state.hungry = state.hungry or (state.asked and len(state.queue) < 2)
         return self._feed_hungry()
 
     def lost(self, worker: str, blamed: int | None) -> list[Decision]:
@@ -173,63 +175,68 @@ class Planner:
         heapq.heappush(self._units, (-priority, -size, unit[0], unit))
 
     def _feed(self, worker: str) -> list[Decision]:
+        """Give a worker its next test, and short ones ahead."""
         state = self._workers[worker]
         if state.retired:
             return []
-        tests = self._take(state, 1)
-        if tests:
-            # The first test of an idle worker begins at once: what may lie ahead lies behind its next one.
-            tests += self._take_ahead(state, limit=len(tests) + len(state.queue))
-            return self._assign(worker, tests)
-        return self._starve(worker)
+        following = self._take(state)
+        if following is None:
+            return self._starve(worker)
+        state.hungry = False
+        if not state.queue:
+            state.asked = False  # about a test that had ended; this one begins now
+        state.queue.append(following)
+        return [Assign(worker, (following, *self._fill(state)))]
 
     def _top_up(self, worker: str) -> list[Decision]:
         """Queue more short tests before a worker runs dry, in batches."""
         state = self._workers[worker]
         if state.retired or not state.queue:
             return []
-        if len(state.queue) > self._ahead(self._peek(state)) // 2:
+        if len(state.queue) > AHEAD_TESTS // 2 or self._seconds_ahead(state) > AHEAD_SECONDS / 2:
             return []
-        tests = self._take_ahead(state, limit=len(state.queue))
-        return self._assign(worker, tests) if tests else []
+        tests = self._fill(state)
+        return [Assign(worker, tuple(tests))] if tests else []
 
-    def _take_ahead(self, state: _Worker, limit: int) -> list[int]:
-        taken: list[int] = []
-        while limit + len(taken) <= self._ahead(self._peek(state)):
-            taken += self._take(state, 1)
-        return taken
+    def _fill(self, state: _Worker) -> list[int]:
+        """Move short tests to the end of a queue while there is room, and return them."""
+        added: list[int] = []
+        room = AHEAD_SECONDS - self._seconds_ahead(state)
+        while len(state.queue) <= AHEAD_TESTS and (index := self._peek(state)) is not None:
+            expected = self._expected(index)
+            if expected > (room if len(state.queue) > 1 else AHEAD_SECONDS):
+                break
+            room -= expected if len(state.queue) > 1 else 0.0
+            self._take(state)
+            state.queue.append(index)
+            added.append(index)
+        return added
 
-    def _assign(self, worker: str, tests: list[int]) -> list[Decision]:
-        state = self._workers[worker]
-        state.hungry = False
-        state.queue.extend(tests)
-        return [Assign(worker, tuple(tests))]
+    def _seconds_ahead(self, state: _Worker) -> float:
+        """Return the expected duration of what is queued behind a worker's next test."""
+        return sum(self._expected(index) for position, index in enumerate(state.queue) if position > 1)
 
-    def _take(self, state: _Worker, count: int) -> list[int]:
-        taken: list[int] = []
-        while len(taken) < count:
-            if not state.unit:
-                if not self._units:
-                    break
-                state.unit.extend(heapq.heappop(self._units)[3])
-            taken.append(state.unit.popleft())
-        return taken
+    def _expected(self, index: int) -> float:
+        """Return what a test's function has taken on average, infinity where too little is known.
+
+        The mean, not the longest: one slow moment of the machine is no reason to ask after each test from then on, and
+        a test that does turn out long is robbed of its queue.
+        """
+        family = self._families[self._tests[index].family]
+        return family.seconds / family.ended if family.ended >= FAMILY_SEEN else math.inf
+
+    def _take(self, state: _Worker) -> int | None:
+        index = self._peek(state)
+        if index is None:
+            return None
+        if not state.unit:
+            state.unit.extend(heapq.heappop(self._units)[3])
+        return state.unit.popleft()
 
     def _peek(self, state: _Worker) -> int | None:
         if state.unit:
             return state.unit[0]
         return self._units[0][3][0] if self._units else None
-
-    def _ahead(self, index: int | None) -> int:
-        """Return how many tests like this one may be queued at once behind a running test."""
-        if index is None:
-            return -1
-        family = self._families[self._tests[index].family]
-        if family.ended < FAMILY_SEEN:
-            return 0
-        # The mean, not the longest: one slow moment of the machine is no reason to ask after each test from then on,
-        # and a test that does turn out long is robbed of its queue.
-        return min(AHEAD_TESTS, int(AHEAD_SECONDS * family.ended / max(family.seconds, 1e-6)))
 
     def _starve(self, worker: str) -> list[Decision]:
         """Nothing waits: take from who has queued tests, else let the worker go."""

@@ -79,6 +79,8 @@ class Results:
     def __init__(self, *, each: bool = False) -> None:
         self._each = each
         self._tests: dict[tuple[str, str | None], TestResult] = {}
+        self._begun: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+        self._replayed: set[tuple[str, str | None]] = set()  # an earlier attempt is being folded once more
         self.workers: dict[str, WorkerResult] = {}
 
     @property
@@ -129,6 +131,9 @@ class Results:
     def _key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
         return (nodeid, worker if self._each else None)
 
+    def _is_replayed(self, record: Record) -> bool:
+        return self._key(record["test"], record["worker"]) in self._replayed
+
     def _test(self, record: Record) -> TestResult:
         key = self._key(record["test"], record["worker"])
         return self._tests.setdefault(key, TestResult(nodeid=record["test"]))
@@ -152,27 +157,38 @@ class Results:
         worker.ended, worker.exit = record["ended"], record["exit"]
 
     def _start(self, record: Record) -> None:
-        test = self._test(record)
-        if (test.worker, test.started) == (record["worker"], record["started"]):
+        key = self._key(record["test"], record["worker"])
+        attempt, begun = (record["worker"], record["started"]), self._begun.setdefault(key, [])
+        if attempt in begun:
+            (self._replayed.discard if attempt == begun[-1] else self._replayed.add)(key)
             return
+        begun.append(attempt)
+        self._replayed.discard(key)
+        test = self._test(record)
         # A rerun starts with empty metrics: the last attempt counts.
-        test.attempt += 1
-        test.worker, test.started = record["worker"], record["started"]
+        test.attempt = len(begun)
+        test.worker, test.started = attempt
         test.devices = list(record["devices"])
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.phases, test.metrics = {}, {}
 
     def _metric(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
         metric = dict(record["metric"])
         self._test(record).metrics[metric["name"]] = metric
 
     def _end(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
         test = self._test(record)
         test.outcome, test.message = record["outcome"], record["message"]
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases = record["phases"]
 
     def _crash(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
         test = self._test(record)
         test.outcome, test.message = "crashed", record["message"]
         test.worker, test.ended = record["worker"], record["ended"]

@@ -44,8 +44,9 @@ def write_whole(path: Path, text: str) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        # A lone surrogate becomes its escape, which is what JSON has for it.
+        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
         draft.replace(path)
-    except OSError:
+    except BaseException:
         draft.unlink(missing_ok=True)
         raise

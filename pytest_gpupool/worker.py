@@ -49,14 +49,14 @@ class Orders:
         """Return it as plain values, which execnet carries."""
         return asdict(self) | {
             "devices": [device.to_wire() for device in self.devices],
-            "busy_memory": None if self.busy_memory is None else self.busy_memory.amount,
+            "busy_memory": None if self.busy_memory is None else asdict(self.busy_memory),
         }
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Orders:
         """Make it again from :meth:`to_wire`."""
         devices = tuple(Device.from_wire(device) for device in data["devices"])
-        busy = None if data["busy_memory"] is None else Size(data["busy_memory"])
+        busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
         return cls(**{**data, "devices": devices, "busy_memory": busy})
 
     def journal(self, worker: str) -> Journal:
