@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +19,7 @@ from xdist.workermanage import WorkerController
 from . import journal, remote, wire
 from .controller import Controller
 from .errors import EXIT_NO_LEASE
-from .interactor import REPORT
+from .interactor import DESCRIBE, PARCEL
 from .leases import locked_devices
 from .model import iso
 from .pool import cpu_count
@@ -45,6 +47,7 @@ class Distribution:
     _ending: list[WorkerController] = field(default_factory=list)
     _scheduler: LateScheduling | EachLeasedScheduling | None = None
     _ever_leased: bool = False
+    _undescribed: WorkerController | None = None
     _lines_told: set[str] = field(default_factory=set)
 
     @pytest.hookimpl(tryfirst=True)
@@ -79,6 +82,7 @@ class Distribution:
         taken = {known.number for known in self._nodes.values()}
         number = next(number for number in range(len(taken) + 1) if number not in taken)
         self._nodes[node.gateway.id] = _Node(node, number)
+        node.process_from_remote = _unpacking(node.process_from_remote)
         node.workerinput["gpupool"] = self.controller.orders(number).to_wire()
 
     @pytest.hookimpl
@@ -94,13 +98,6 @@ class Distribution:
         else:
             self._scheduler = LateScheduling(config, self, self._has_failed)
         return self._scheduler
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_from_serializable(self, config: pytest.Config, data: dict[str, Any]) -> Any:
-        """Unpack a report that a worker of ours has packed."""
-        if REPORT not in data:
-            return None
-        return config.hook.pytest_report_from_serializable(config=config, data=wire.loads(data[REPORT]))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -119,6 +116,9 @@ class Distribution:
         self._ending.append(node)
         if error:
             self._died.add(node.gateway.id)
+        if self._undescribed is node:
+            others = (other.node for other in self._nodes.values() if other.leased)
+            self._ask_for_params(next(others, None))
         how = _how_it_ended(node) if error else "finished" if known.leased else "cancelled"
         self.controller.record("worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=how)
 
@@ -137,10 +137,10 @@ class Distribution:
         """Every worker that was started and has not ended, with or without a lease."""
         return [known.node for known in self._nodes.values()]
 
-    def collected(self, node: WorkerController, tests: Sequence[str], params: Mapping[int, dict[str, Any]]) -> None:
-        """A worker's collection is what the run will run; ``params`` has those of tests that have any, by number."""
-        pairs = [[nodeid, params.get(index, {})] for index, nodeid in enumerate(tests)]
-        self.controller.record("collected", worker=node.gateway.id, tests=pairs)
+    def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
+        """A worker's collection is what the run will run; its tests' parameters follow on demand."""
+        self.controller.record("collected", worker=node.gateway.id, tests=[[nodeid, {}] for nodeid in tests])
+        self._ask_for_params(node)
 
     def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
         """A worker died; find in its journal which test it had begun and not ended, and blame that one."""
@@ -174,11 +174,20 @@ class Distribution:
                 self._tell_joined(message["record"])
             case "waiting":
                 self._tell_waiting(node.gateway.id, message["blockers"])
+            case "params":
+                self._undescribed = None
+                self.controller.record("collected", worker=node.gateway.id, tests=json.loads(message["text"]))
             case "expired":
                 known.expired = True
                 self._give_up_unless_leased(message["blockers"])
             case "failed":
                 self.controller.stop(message["text"], message["status"])
+
+    def _ask_for_params(self, node: WorkerController | None) -> None:
+        self._undescribed = node
+        if node is not None:
+            with contextlib.suppress(OSError):  # it has died, which is heard next
+                node.sendcommand(DESCRIBE)
 
     def _has_failed(self, node: WorkerController) -> bool:
         return node.gateway.id in self._died
@@ -219,6 +228,19 @@ class Distribution:
         if self._ever_leased or not all(known.expired for known in self._nodes.values()):
             return
         self.controller.stop(self.controller.no_lease_text(blockers), EXIT_NO_LEASE)
+
+
+def _unpacking(process: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return what xdist calls with each event of a worker, for parcels of them."""
+
+    def unpack(event: Any) -> None:
+        if isinstance(event, tuple) and event[0] == PARCEL:
+            for inner in wire.loads(event[1]):
+                process(inner)
+        else:
+            process(event)
+
+    return unpack
 
 
 def _exit_code(node: WorkerController, seconds: float = 2.0) -> int | None:

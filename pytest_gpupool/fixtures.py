@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from . import metrics, visible
+from . import visible
 from .errors import MetricProblem
 from .leases import Lease
 from .model import Device, cpu_device
@@ -75,6 +75,8 @@ def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
     Takes ints, floats, bools, enums of these, and NumPy and torch scalars. NaN and infinities are kept and fail the
     test as invalid; what is no number fails it at once.
     """
+    from . import metrics  # most workers' start is not held up by it
+
     recorder = pytestconfig.stash[recorder_key]
 
     def record(

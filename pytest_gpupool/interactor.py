@@ -6,10 +6,11 @@ private names that it uses goes.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -24,8 +25,16 @@ from .recorder import params_of, requirement_of
 Next = Any
 """What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
 
-REPORT = "gpupool_report"
-"""The only key of a serialized report that holds the whole report as :mod:`pytest_gpupool.wire` has it."""
+PARCEL = "gpupool_parcel"
+"""The event that holds other events, as :mod:`pytest_gpupool.wire` has them."""
+
+QUICK_SECONDS = 0.1
+"""After a test that took less, the next one's events travel together: one message costs more than such a test."""
+
+_MAY_WAIT = ("logstart", "testreport", "logfinish")
+
+DESCRIBE = "gpupool_describe"
+"""The command for which a worker tells its tests' parameters. One worker's are enough: others would take time."""
 
 
 class LateItem:
@@ -61,9 +70,25 @@ class Interactor(WorkerInteractor):
 
     index: Next
 
+    def __init__(self, config: pytest.Config, channel: Any) -> None:
+        self._waiting: list[tuple[str, dict[str, object]]] = []
+        self._quick = False
+        super().__init__(config, channel)
+
     def say(self, kind: str, **values: Any) -> None:
         """Send a message of ours; it travels as xdist's ``unscheduled`` event, which only our scheduler hears."""
         self.sendevent("unscheduled", indices=[{"kind": kind, **values}])
+
+    def sendevent(self, name: str, **kwargs: object) -> None:
+        """Send an event, in a parcel with those that waited for it.
+
+        A parcel is far cheaper than execnet's own way, and nothing in a report can be too strange for it. What still
+        waits when the worker dies is about a test that has not ended.
+        """
+        self._waiting.append((name, kwargs))
+        if not (self._quick and name in _MAY_WAIT):
+            events, self._waiting = self._waiting, []
+            self.channel.send((PARCEL, wire.dumps(events)))
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
@@ -73,16 +98,33 @@ class Interactor(WorkerInteractor):
         """Leave ids alone: xdist writes the group into them, which pytest 9 no longer reads. Groups go separately."""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell the controller of each test what its id does not say, then the ids."""
+        """Tell the controller what it needs for planning and no id says, then the ids."""
         items = list(enumerate(session.items))
+        grouped = items if self.config.getvalue("loadgroup") else []
         about = {
-            "params": {index: params for index, item in items if (params := params_of(item))},
             "priorities": {index: value for index, item in items if (value := _requirement(item).priority)},
-            "groups": {index: group for index, item in items if (group := _group(item))},
+            "groups": {index: group for index, item in grouped if (group := _group(item))},
         }
-        # As one text: execnet is slow with many small values, and only one worker's is read.
         self.say("items", text=json.dumps(about))
         super().pytest_collection_finish(session)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, None]:
+        """Say goodbye, as xdist does, and end quickly: others may wait for this worker's device."""
+        yield from super().pytest_sessionfinish(exitstatus)
+        # pytest looks for garbage five times as it ends, each time through all that was collected. Once is enough where
+        # nobody hears of it any more.
+        gc.collect()
+        gc.freeze()
+
+    def handle_command(self, command: Any) -> None:
+        """Hear the controller; one command is ours."""
+        if command is not Marker.SHUTDOWN and command[0] == DESCRIBE:
+            params = [[item.nodeid, values] for item in self.session.items if (values := params_of(item))]
+            # As one text: execnet is slow with many small values.
+            self.say("params", text=json.dumps(params))
+        else:
+            super().handle_command(command)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run one test after the other, each given by the controller when the one before nears its end."""
@@ -91,12 +133,6 @@ class Interactor(WorkerInteractor):
         while self.index is not Marker.SHUTDOWN:
             self.index = self._run(session, self.index)
         return True
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Send a report as bytes: far cheaper than execnet's way, and no property can be too strange for it."""
-        data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
-        data |= {"item_index": self.item_index, "worker_id": self.workerid, "testrun_uid": self.testrunuid}
-        self.sendevent("testreport", data={REPORT: wire.dumps(data)})
 
     def steal(self, indices: Any) -> None:
         """Give queued tests back: those of ``indices`` that have not been taken out of the queue."""
@@ -121,6 +157,7 @@ class Interactor(WorkerInteractor):
         self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
         seconds = time.perf_counter() - began - late.waited
         self.sendevent("runtest_protocol_complete", item_index=index, duration=seconds)
+        self._quick = seconds < QUICK_SECONDS
         if session.shouldfail or session.shouldstop:
             return Marker.SHUTDOWN
         late.resolve()

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import holders
 from .errors import UsageProblem
 from .model import Device, Size, iso, size_text
 
 if TYPE_CHECKING:
+    from .holders import Holder
     from .probe import Probe, Usage
 
 SHARED_MEMORY = Path("/dev/shm/gpupool")
@@ -68,27 +68,20 @@ class Blocker:
 class Lease:
     """Devices held by this process, until it ends or :meth:`release`."""
 
-    def __init__(self, devices: Sequence[Device], slots: Sequence[_Slot], holder: holders.Holder) -> None:
+    def __init__(self, devices: Sequence[Device], slots: Sequence[tuple[_Slot, Holder]] = ()) -> None:
         self.devices = tuple(devices)
-        self.since = holder.since
         self._slots = list(slots)
-        self._holder = holder
 
     def note(self, test: str | None) -> None:
         """Say beside the lock which test runs now."""
-        for slot in self._slots:
-            holders.write(slot.holder_path, replace(self._holder, test=test))
+        for slot, holder in self._slots:
+            slot.note(replace(holder, test=test))
 
     def release(self) -> None:
         """Free the devices; a second call does nothing. Only right once this process has no CUDA context."""
-        for slot in self._slots:
+        for slot, _ in self._slots:
             slot.unlock()
         self._slots.clear()
-
-
-def cpu_lease(device: Device, *, worker: str, run: str) -> Lease:
-    """Return the hold of a CPU slot, which takes no lock."""
-    return Lease([device], [], holders.myself(worker=worker, run=run, since=iso(time.time())))
 
 
 def try_lease(request: Request, probe: Probe) -> Lease | tuple[Blocker, ...]:
@@ -97,6 +90,8 @@ def try_lease(request: Request, probe: Probe) -> Lease | tuple[Blocker, ...]:
     Raises:
         UsageProblem: a lock file cannot be made or opened.
     """
+    from . import holders
+
     blockers: list[Blocker] = []
     for number in range(len(request.devices)):
         device = request.devices[(request.first + number) % len(request.devices)]
@@ -104,9 +99,8 @@ def try_lease(request: Request, probe: Probe) -> Lease | tuple[Blocker, ...]:
         blocker = slot.lock() or _unusable(device, slot, probe, request.busy_memory)
         if blocker is None:
             holder = holders.myself(worker=request.worker, run=request.run, since=iso(time.time()))
-            lease = Lease([device], [slot], holder)
-            lease.note(None)
-            return lease
+            slot.note(holder)
+            return Lease([device], [(slot, holder)])
         blockers.append(blocker)
     return tuple(blockers)
 
@@ -181,7 +175,7 @@ class _Slot:
         stem = f"{device.id.replace('/', '_')}.{SLOT}"  # MIG ids of old drivers have slashes
         self._device = device
         self._path = directory / f"{stem}.lock"
-        self.holder_path = directory / f"{stem}.json"
+        self._holder_path = directory / f"{stem}.json"
         # Never the fall-back to a soft lock: it would stay behind after a kill.
         self._lock = filelock.FileLock(self._path, timeout=0, mode=0o666, thread_local=False, fallback_to_soft=False)
 
@@ -203,11 +197,19 @@ class _Slot:
     def unlock(self, *, silent: bool = False) -> None:
         """Give the lock back; unless silent, the note beside it is wiped first."""
         if not silent:
-            holders.write(self.holder_path, None)
+            self.note(None)
         self._lock.release()
 
+    def note(self, holder: Holder | None) -> None:
+        """Say beside the lock who holds it, or that nobody does."""
+        from . import holders
+
+        holders.write(self._holder_path, holder)
+
     def _held(self) -> Blocker:
-        holder = holders.read(self.holder_path)
+        from . import holders
+
+        holder = holders.read(self._holder_path)
         if holder is None:
             return Blocker(device=self._device, reason="held by a process that does not say who it is")
         return Blocker(device=self._device, reason=f"held by {holder.describe(time.time())}", pid=holder.pid)

@@ -13,19 +13,6 @@ from .errors import MarkerProblem
 Kind = Literal["gpu", "mig", "cpu"]
 Export = Literal["index", "uuid"]
 
-OUTCOMES = (
-    "passed",
-    "failed",
-    "error",
-    "skipped",
-    "xfailed",
-    "xpassed",
-    "crashed",
-    "timeout",
-    "not-run",
-)
-"""Every outcome that a test may have in a report."""
-
 VERDICTS = ("ok", "improved", "regressed", "no-baseline", "contended", "invalid")
 """Every verdict that a metric may have in a report."""
 

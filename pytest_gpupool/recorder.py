@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .errors import MarkerProblem
 from .journal import Journal, dump
-from .leases import Lease
-from .metrics import Metric
 from .model import Requirement, iso
-from .results import PHASES, outcome_of
+from .outcomes import PHASES, outcome_of
+
+if TYPE_CHECKING:
+    from .leases import Lease
+    from .metrics import Metric
 
 recorder_key = pytest.StashKey["Recorder"]()
 
@@ -28,6 +30,7 @@ MESSAGE_LIMIT = 10_000
 """Characters of a failure that are kept in records and reports."""
 
 _PROPERTY = "gpupool."
+_NOTHING_ASKED = Requirement()
 
 
 class Recorder:
@@ -146,6 +149,8 @@ class Recorder:
 
 def requirement_of(item: pytest.Item) -> Requirement:
     """Return what the test asks for by its markers. Raises MarkerProblem."""
+    if "gpupool" not in item.keywords:  # far quicker than to walk the markers, and true of most tests
+        return _NOTHING_ASKED
     return Requirement.from_markers((mark.args, mark.kwargs) for mark in item.iter_markers("gpupool"))
 
 

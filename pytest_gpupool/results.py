@@ -28,7 +28,6 @@ from typing import Any
 from .model import epoch
 
 Record = Mapping[str, Any]
-PHASES = ("setup", "call", "teardown")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +143,7 @@ class Results:
     def _collected(self, record: Record) -> None:
         for nodeid, params in record["tests"]:
             test = self._tests.setdefault(self._key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
-            test.params = params
+            test.params = params or test.params  # they may be told after the ids
 
     def _worker_began(self, record: Record) -> None:
         worker = self._worker(record)
@@ -206,19 +205,3 @@ _FOLDS = {
     "end": Results._end,
     "crash": Results._crash,
 }
-
-
-def outcome_of(phases: Mapping[str, str], *, xfail: bool) -> str:
-    """Return the outcome of one attempt from pytest's outcomes by phase.
-
-    ``phases`` maps setup, call and teardown, as far as they ran, to pytest's ``passed``, ``failed`` or ``skipped``;
-    ``xfail`` says whether the test was expected to fail. As pytest's own terminal counts: a failing set-up or
-    tear-down is an error, except that a failed call stays a failure.
-    """
-    if phases.get("call") == "failed":
-        return "failed"
-    if "failed" in (phases.get("setup"), phases.get("teardown")):
-        return "error"
-    if "skipped" in phases.values():
-        return "xfailed" if xfail else "skipped"
-    return "xpassed" if xfail and phases.get("call") == "passed" else "passed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import pytest
@@ -30,8 +30,8 @@ class Nodes(Protocol):
     def heard(self, node: WorkerController, message: Message) -> None:
         """A worker said something that is not about scheduling."""
 
-    def collected(self, node: WorkerController, tests: Sequence[str], params: Mapping[int, dict[str, Any]]) -> None:
-        """A worker's collection is what the run will run; ``params`` has those of tests that have any, by number."""
+    def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
+        """A worker's collection is what the run will run."""
 
     def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
         """A worker died; say which of the tests in its queue it was running, and blame that one."""
@@ -146,7 +146,7 @@ class LateScheduling:
         ]
         self._first, self._ids = node, ids
         self._planner = Planner(tests, largest_group_first=self.config.getvalue("loadscopereorder"))
-        self._nodes.collected(node, ids, about["params"])
+        self._nodes.collected(node, ids)
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:
         assert self._first is not None
@@ -181,20 +181,16 @@ class EachLeasedScheduling(EachScheduling):
     def __init__(self, config: pytest.Config, nodes: Nodes, log: Any) -> None:
         super().__init__(config, log)
         self._nodes = nodes
-        self._items: dict[str, Message] = {}
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Every worker's collection is part of the run."""
         super().add_node_collection(node, collection)
-        about = _about(self._items.pop(node.gateway.id, None))
-        self._nodes.collected(node, list(collection), about["params"])
+        self._nodes.collected(node, list(collection))
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[Any]) -> None:
         """Hear a worker's messages; a question needs no answer here, since every test was sent at the start."""
         for message in indices:
-            if message["kind"] == "items":
-                self._items[node.gateway.id] = message
-            elif message["kind"] != "ask":
+            if message["kind"] not in ("ask", "items"):
                 self._nodes.heard(node, message)
 
     def remove_node(self, node: WorkerController) -> str | None:
@@ -206,8 +202,8 @@ class EachLeasedScheduling(EachScheduling):
 
 
 def _about(message: Message | None) -> dict[str, dict[int, Any]]:
-    """Return what a worker said of its tests beside their ids: params, priorities and groups by number."""
-    about = {"params": {}, "priorities": {}, "groups": {}} | json.loads(message["text"] if message else "{}")
+    """Return what a worker said of its tests beside their ids: priorities and groups by number."""
+    about = {"priorities": {}, "groups": {}} | json.loads(message["text"] if message else "{}")
     # JSON's keys are texts.
     return {key: {int(index): value for index, value in values.items()} for key, values in about.items()}
 

@@ -1,4 +1,4 @@
-"""The wire: turn a report into bytes and back, keeping every plain value as it is.
+"""The wire: turn events into bytes and back, keeping every plain value as it is.
 
 execnet's own serializer is written in Python and takes exact types only: one NumPy float among a test's properties
 kills the worker's channel. pickle is written in C; what is no plain value is replaced by one on the way in, so that
@@ -40,7 +40,7 @@ class _Pickler(pickle.Pickler):
                 return kind, (kind(obj),)
         try:
             text = repr(obj)
-        except Exception as error:  # a foreign type's repr may do anything; the report matters more
+        except Exception as error:  # a foreign type's repr may do anything; the event matters more
             text = f"<{type(obj).__name__} whose repr failed: {type(error).__name__}>"
         return str, (text,)
 
@@ -49,5 +49,5 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Know the constructors that the pickler names, and no others."""
         if module != "builtins" or name not in [kind.__name__ for kind in _PLAIN]:
-            raise pickle.UnpicklingError(f"a report may not hold a {module}.{name}")
+            raise pickle.UnpicklingError(f"an event may not hold a {module}.{name}")
         return super().find_class(module, name)

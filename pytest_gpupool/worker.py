@@ -94,7 +94,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
         UsageProblem: CUDA is already initialised here, or a lock file cannot be used.
     """
     if not orders.devices[0].is_gpu:
-        return leases.cpu_lease(orders.devices[0], worker=worker, run=orders.run), 0.0
+        return Lease(orders.devices), 0.0
     from . import cuda
     from .probe import NvmlProbe
 

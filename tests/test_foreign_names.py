@@ -41,6 +41,8 @@ def test_xdists_controller() -> None:
     source = inspect.getsource(xdist.workermanage.WorkerController)
     assert "pytest_xdist_getremotemodule" in source
     assert '"unscheduled"' in source
+    assert "self.channel.setcallback(self.process_from_remote" in source
+    assert source.index("pytest_configure_node(") < source.index("self.channel.setcallback(")
     assert "self.workerinput, args, option_dict" in source
 
 

@@ -7,6 +7,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +180,12 @@ class TestRead:
     def test_a_pipe(self, tmp_path: Path) -> None:
         """Nobody waits for a writer."""
         os.mkfifo(tmp_path / "a.json")
-        assert read(tmp_path / "a.json") is None
+        source = (
+            "import sys; from pathlib import Path; from pytest_gpupool.holders import read\n"
+            "print(read(Path(sys.argv[1])))"
+        )
+        command = [sys.executable, "-c", source, str(tmp_path / "a.json")]
+        assert subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout == "None\n"
 
     @pytest.mark.parametrize("key", ["user", "host", "worker", "run", "test"])
     def test_a_text_that_cannot_be_printed(self, tmp_path: Path, key: str) -> None:

@@ -15,7 +15,7 @@ import pytest_gpupool
 PACKAGE = Path(pytest_gpupool.__file__).parent
 
 LAYERS = {
-    0: {"__init__", "errors", "model", "visible", "planning", "metrics", "results"},
+    0: {"__init__", "errors", "model", "visible", "planning", "metrics", "outcomes", "results"},
     1: {"probe", "leases", "holders", "pool", "cuda", "journal", "store", "host", "wire"},
     2: {
         "__main__", "cli", "controller", "distribution", "fixtures", "interactor", "options", "plugin", "recorder",

@@ -26,7 +26,6 @@ from pytest_gpupool.leases import (
     Lease,
     Request,
     acquire,
-    cpu_lease,
     lock_directory,
     locked_devices,
     try_lease,
@@ -245,11 +244,7 @@ class TestExclusion:
     ) -> None:
         """It lives on without the lock; while it uses the GPU, nobody gets that."""
         other = process(
-            "held, text = lease()\n"
-            "if os.fork() == 0:\n"
-            "    say(os.getpid())\n"
-            "    signal.pause()\n"
-            "sys.stdin.read()\n"
+            "held, text = lease()\nif os.fork() == 0:\n    say(os.getpid())\n    signal.pause()\nsys.stdin.read()\n"
         )
         child = psutil.Process(int(other.says()))
         other.kill()
@@ -319,7 +314,8 @@ class TestFiles:
         note = lock_dir / f"{ZERO.id}.0.json"
         lease = leased(try_lease(request_for(), Machine()))
         holder = holders.read(note)
-        assert holder == holders.myself(worker="gw0", run="run-1", since=lease.since)
+        assert holder is not None
+        assert holder == holders.myself(worker="gw0", run="run-1", since=holder.since)
         lease.note("test_a.py::test_b[1]")
         assert holders.read(note) == replace(holder, test="test_a.py::test_b[1]")
         (line,) = refused(try_lease(request_for(), Machine()))
@@ -522,8 +518,7 @@ class TestChoice:
 
     def test_a_cpu_slot_takes_no_lock(self, lock_dir: Path) -> None:
         """Two may hold one."""
-        first = cpu_lease(cpu_device(0), worker="gw0", run="run-1")
-        second = cpu_lease(cpu_device(0), worker="gw1", run="run-1")
+        first, second = Lease([cpu_device(0)]), Lease([cpu_device(0)])
         assert first.devices == second.devices == (cpu_device(0),)
         first.note("test")
         first.release()
@@ -534,8 +529,11 @@ class TestChoice:
         """Those that are held, with their holders; the others are free as before, and no note changes."""
         other = process(devices=GPUS[1:2])
         other.says()
+        left = lock_dir / f"{ZERO.id}.0.json"
+        left.write_text("left by a holder that was killed")
         (blocker,) = locked_devices(GPUS, lock_dir)
         assert (blocker.device, blocker.pid) == (GPUS[1], other.pid)
+        assert left.read_text() == "left by a holder that was killed"
         assert holders.read(lock_dir / f"{GPUS[1].id}.0.json") is not None
         leased(try_lease(request_for(GPUS[0]), Machine())).release()
 

@@ -199,17 +199,17 @@ class TestValue:
 
     def test_a_decimal_beyond_floats_is_not_infinite(self) -> None:
         """It is refused like such a fraction: it is not the infinity that a float makes of it."""
-        with pytest.raises(MetricProblem, match="metric 'loss': Decimal 1E\\+400 has no float"):
+        with pytest.raises(MetricProblem, match=r"metric 'loss': Decimal 1E\+400 has no float"):
             make("loss", Decimal("1e400"))
 
     def test_a_fraction_too_long_to_print_is_refused_by_name(self) -> None:
         """Python turns no int of more than 4300 digits into text."""
-        with pytest.raises(MetricProblem, match="metric 'loss': .*Fraction"):
+        with pytest.raises(MetricProblem, match=r"metric 'loss': .*Fraction"):
             make("loss", Fraction(10**5000))
 
     def test_an_int_too_long_to_print_is_strict_json_or_refused(self) -> None:
         """Python turns no int of more than 4300 digits into text, which a journal would need."""
-        with pytest.raises(MetricProblem, match="metric 'loss': .*int"):
+        with pytest.raises(MetricProblem, match=r"metric 'loss': .*int"):
             strict(make("loss", 10**5000).to_record())
 
     @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -331,12 +331,12 @@ class TestSamples:
 
     def test_a_sample_beyond_floats_is_refused_by_name(self) -> None:
         """An int so large has no float."""
-        with pytest.raises(MetricProblem, match="metric 'accuracy': .*int"):
+        with pytest.raises(MetricProblem, match=r"metric 'accuracy': .*int"):
             make("accuracy", 1, samples=[1, 10**400])
 
     def test_no_samples_at_all_are_refused(self) -> None:
         """A value cannot come from nothing, and a report's n is at least 1."""
-        with pytest.raises(MetricProblem, match="metric 'accuracy': .*samples"):
+        with pytest.raises(MetricProblem, match=r"metric 'accuracy': .*samples"):
             make("accuracy", 1, samples=[])
 
     @pytest.mark.parametrize(("n", "kept"), [(1, 1), (2**70, 2**70), (np.int64(5), 5), (np.array([5]), 5)])
@@ -348,7 +348,7 @@ class TestSamples:
     @pytest.mark.parametrize("n", [0, -1, True, False, 2.0, "3", math.nan, [1], np.float32(2), np.bool_(True)])
     def test_a_bad_n_is_refused(self, n: object) -> None:
         """It counts items."""
-        with pytest.raises(MetricProblem, match="metric 'accuracy': n is the number of items, a whole number from 1"):
+        with pytest.raises(MetricProblem, match=r"metric 'accuracy': n is the number of items, a whole number from 1"):
             make("accuracy", 1, n=n)
 
     def test_n_must_fit_the_samples(self) -> None:
@@ -388,7 +388,7 @@ class TestTolerances:
     @pytest.mark.parametrize("key", ["atol", "rtol"])
     def test_a_tolerance_beyond_floats_is_refused_by_name(self, key: str) -> None:
         """An int so large has no float."""
-        with pytest.raises(MetricProblem, match="metric 'accuracy': "):
+        with pytest.raises(MetricProblem, match=r"metric 'accuracy': "):
             make("accuracy", 1, **{key: 10**400})  # type: ignore[arg-type]
 
 

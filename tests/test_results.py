@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpupool.model import iso
-from pytest_gpupool.results import Results, TestResult, WorkerResult, outcome_of
+from pytest_gpupool.outcomes import outcome_of
+from pytest_gpupool.results import Results, TestResult, WorkerResult
 
 Record = dict[str, Any]
 
@@ -281,7 +282,7 @@ def runs(draw: st.DrawFn) -> list[Record]:
         test = draw(st.sampled_from("abc"))
         clock += 1
         records.append(start(test, clock, worker))
-        for name in draw(st.lists(st.sampled_from(["loss", "accuracy"]), max_size=2)):
+        for name in draw(st.lists(st.sampled_from(["loss", "accuracy"]), max_size=2, unique=True)):
             clock += 1
             records.append(metric(test, name, clock, worker))
         clock += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -104,13 +105,11 @@ class TestWriteWhole:
             write_whole(path, "text")
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_a_text_that_has_no_utf8(self, tmp_path: Path) -> None:
-        """The old file stays, and no draft beside it."""
+    def test_a_lone_surrogate_becomes_its_escape(self, tmp_path: Path) -> None:
+        """It has no UTF-8, and a report is not lost for it; no draft stays."""
         path = tmp_path / "report.json"
-        path.write_text("old")
-        with pytest.raises(UnicodeEncodeError):
-            write_whole(path, "x" * 100_000 + "\ud800")
-        assert path.read_text() == "old"
+        write_whole(path, '{"message": "a\ud800b"}')
+        assert json.loads(path.read_text(encoding="utf-8")) == {"message": "a\ud800b"}
         assert list(tmp_path.iterdir()) == [path]
 
     def test_a_full_disk(self, small_disk: Path) -> None:

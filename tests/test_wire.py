@@ -1,4 +1,4 @@
-"""Reports cross the wire as they are, whatever is in them."""
+"""Events cross the wire as they are, whatever is in them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_other_values_arrive_as_plain_ones(value: object, arrived: object) -> No
 
 
 def test_a_repr_that_raises_loses_nothing_else() -> None:
-    """The report arrives with a word about that one value."""
+    """The event arrives with a word about that one value."""
 
     class Broken:
         def __repr__(self) -> str:
@@ -62,5 +62,5 @@ def test_a_repr_that_raises_loses_nothing_else() -> None:
 
 def test_reading_builds_nothing_foreign() -> None:
     """Bytes that name another class are refused."""
-    with pytest.raises(pickle.UnpicklingError, match=r"a report may not hold a .*PurePosixPath"):
+    with pytest.raises(pickle.UnpicklingError, match=r"an event may not hold a .*PurePosixPath"):
         wire.loads(pickle.dumps(PurePosixPath("a")))

@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..model import OUTCOMES, VERDICTS, Device
+from ..model import VERDICTS, Device
+from ..outcomes import OUTCOMES
 from ..pool import Pool
 from ..results import Results, TestResult, WorkerResult
 from ..store import write_whole

@@ -1,0 +1,37 @@
+"""Outcomes: what became of a test. Pure: standard library only, no clock, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OUTCOMES = (
+    "passed",
+    "failed",
+    "error",
+    "skipped",
+    "xfailed",
+    "xpassed",
+    "crashed",
+    "timeout",
+    "not-run",
+)
+"""Every outcome that a test may have in a report."""
+
+PHASES = ("setup", "call", "teardown")
+"""pytest's phases of a test, in order."""
+
+
+def outcome_of(phases: Mapping[str, str], *, xfail: bool) -> str:
+    """Return the outcome of one attempt from pytest's outcomes by phase.
+
+    ``phases`` maps setup, call and teardown, as far as they ran, to pytest's ``passed``, ``failed`` or ``skipped``;
+    ``xfail`` says whether the test was expected to fail. As pytest's own terminal counts: a failing set-up or
+    tear-down is an error, except that a failed call stays a failure.
+    """
+    if phases.get("call") == "failed":
+        return "failed"
+    if "failed" in (phases.get("setup"), phases.get("teardown")):
+        return "error"
+    if "skipped" in phases.values():
+        return "xfailed" if xfail else "skipped"
+    return "xpassed" if xfail and phases.get("call") == "passed" else "passed"

@@ -1,0 +1,365 @@
+"""What NVML says of a host, through the real pynvml; nothing that is wrong with a GPU ends the run."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import Driver, Gpu, Mig, System, fake_uuid
+
+GIB = 2**30
+NO_PERMISSION, NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND = 4, 3, 9, 12
+FUNCTION_NOT_FOUND, GPU_IS_LOST, RESET_REQUIRED, MISMATCH, UNKNOWN = 13, 15, 16, 18, 999
+
+# An expression a line in, as JSON; its value a line out.
+CHILD = """
+import json, os, sys
+from dataclasses import asdict
+from pytest_gpupool.model import Device
+from pytest_gpupool.probe import DeviceFailed, NvmlProbe, survey
+
+probe = NvmlProbe()
+
+def usage(uuid):
+    try:
+        return probe.usage(Device(id=uuid, kind="gpu", index=0, name="GPU"))
+    except DeviceFailed as failed:
+        return str(failed)
+
+def forked(uuid):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, json.dumps(usage(uuid), default=asdict).encode())
+        os._exit(0)
+    os.wait()
+    return json.loads(os.read(reader, 65536))
+
+for line in sys.stdin:
+    print(json.dumps(eval(json.loads(line)), default=asdict), flush=True)
+"""
+
+
+class Asker:
+    """A live process of a user, which asks the probe."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        pipe = subprocess.PIPE
+        self._child = subprocess.Popen([sys.executable, "-c", CHILD], env=environ, stdin=pipe, stdout=pipe, text=True)
+
+    def ask(self, expression: str) -> Any:
+        """The value of an expression, as JSON has it."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        print(json.dumps(expression), file=self._child.stdin, flush=True)
+        return json.loads(self._child.stdout.readline())
+
+    def survey(self) -> dict[str, Any]:
+        """What one look at the host finds."""
+        found: dict[str, Any] = self.ask("survey()")
+        return found
+
+    def usage(self, uuid: str) -> Any:
+        """Who uses a device, or how it failed."""
+        return self.ask(f"usage({uuid!r})")
+
+    def end(self) -> None:
+        """End it."""
+        self._child.kill()
+        self._child.communicate()
+
+
+@pytest.fixture
+def ask() -> Iterator[Callable[[Mapping[str, str]], Asker]]:
+    """Starts processes with an environment, and ends them after the test."""
+    with ExitStack() as stack:
+
+        def start(environ: Mapping[str, str]) -> Asker:
+            asker = Asker(environ)
+            stack.callback(asker.end)
+            return asker
+
+        yield start
+
+
+@pytest.fixture
+def driver(libraries: Path, tmp_path: Path) -> Driver:
+    """A driver of two GPUs."""
+    return Driver.with_gpus(libraries, tmp_path / "nvml", 2, name="NVIDIA H200")
+
+
+@pytest.fixture
+def asker(driver: Driver, ask: Callable[[Mapping[str, str]], Asker]) -> Asker:
+    """A process on that driver."""
+    return ask(driver.environ())
+
+
+@pytest.fixture
+def mig_driver(driver: Driver) -> Driver:
+    """The same, with the first GPU divided in two."""
+    first = Mig(fake_uuid("MIG", 0), gi=7, ci=0, used=3 * GIB, processes=((815, 3 * GIB),))
+    second = Mig(fake_uuid("MIG", 1), name="MIG 2g.20gb", memory=20 * GIB, gi=3, ci=1)
+    driver.replace(0, mig_enabled=True, mig=(first, second))
+    return driver
+
+
+def gpu(driver: Driver, index: int, memory: int | None = 80 * GIB) -> dict[str, Any]:
+    """A GPU as the survey has it."""
+    names = {"id": driver.uuids[index], "kind": "gpu", "index": index, "name": "NVIDIA H200"}
+    return {**names, "memory_total": memory, "legacy_id": None}
+
+
+class TestSurvey:
+    """One look at the host."""
+
+    def test_it_finds_every_gpu(self, driver: Driver, asker: Asker) -> None:
+        """With NVML's index, UUID, name and memory, and the driver's version."""
+        assert asker.survey() == {
+            "devices": [gpu(driver, 0), gpu(driver, 1)],
+            "broken": [],
+            "problem": None,
+            "driver": "570.86.15",
+        }
+
+    def test_the_environment_hides_nothing(self, driver: Driver, ask: Callable[..., Asker]) -> None:
+        """NVML does not read CUDA_VISIBLE_DEVICES."""
+        assert len(ask({**driver.environ(), "CUDA_VISIBLE_DEVICES": "-1"}).survey()["devices"]) == 2
+
+    def test_a_host_without_gpus(self, driver: Driver, asker: Asker) -> None:
+        """A driver and nothing else is no problem."""
+        driver.gpus = ()
+        assert asker.survey() == {"devices": [], "broken": [], "problem": None, "driver": "570.86.15"}
+
+    def test_it_sees_changes(self, driver: Driver, asker: Asker) -> None:
+        """A GPU that goes, and one that comes back."""
+        assert len(asker.survey()["devices"]) == 2
+        driver.lose(1)
+        assert asker.survey()["devices"] == [gpu(driver, 0)]
+        driver.find(1)
+        assert asker.survey()["devices"] == [gpu(driver, 0), gpu(driver, 1)]
+
+    def test_mig_instances_take_the_place_of_their_gpu(self, mig_driver: Driver, asker: Asker) -> None:
+        """With both of their names, and the index of their GPU."""
+        parent = mig_driver.uuids[0]
+        assert asker.survey()["devices"] == [
+            {
+                "id": fake_uuid("MIG", 0),
+                "kind": "mig",
+                "index": 0,
+                "name": "Stand-in GPU MIG 1g.10gb",
+                "memory_total": 10 * GIB,
+                "legacy_id": f"MIG-{parent}/7/0",
+            },
+            {
+                "id": fake_uuid("MIG", 1),
+                "kind": "mig",
+                "index": 0,
+                "name": "MIG 2g.20gb",
+                "memory_total": 20 * GIB,
+                "legacy_id": f"MIG-{parent}/3/1",
+            },
+            gpu(mig_driver, 1),
+        ]
+
+    def test_a_gpu_in_mig_mode_without_instances_is_no_device(self, driver: Driver, asker: Asker) -> None:
+        """CUDA cannot use it."""
+        driver.replace(0, mig_enabled=True)
+        assert asker.survey()["devices"] == [gpu(driver, 1)]
+
+    def test_a_pending_mig_mode_is_not_on(self, driver: Driver, asker: Asker) -> None:
+        """It comes with the next reset."""
+        driver.replace(0, mig_pending=True)
+        assert len(asker.survey()["devices"]) == 2
+
+    @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND])
+    def test_where_mig_is_not_known_a_gpu_is_whole(self, driver: Driver, asker: Asker, code: int) -> None:
+        """An old GPU, or an old driver."""
+        driver.fault("nvmlDeviceGetMigMode", code)
+        found = asker.survey()
+        assert (found["devices"], found["broken"]) == ([gpu(driver, 0), gpu(driver, 1)], [])
+
+    def test_a_gpu_without_memory_of_its_own_is_a_device(self, driver: Driver, asker: Asker) -> None:
+        """Where it shares the host's, NVML does not support the question."""
+        driver.unsupported("nvmlDeviceGetMemoryInfo", 0)
+        driver.unsupported("nvmlDeviceGetMemoryInfo_v2", 0)
+        found = asker.survey()
+        assert (found["devices"], found["broken"]) == ([gpu(driver, 0, memory=None), gpu(driver, 1)], [])
+
+    def test_without_a_drivers_version_there_is_none(self, driver: Driver, asker: Asker) -> None:
+        """The GPUs are there."""
+        driver.unsupported("nvmlSystemGetDriverVersion")
+        found = asker.survey()
+        assert (found["driver"], len(found["devices"])) == (None, 2)
+
+    def test_the_version_is_the_drivers(self, libraries: Path, tmp_path: Path, ask: Callable[..., Asker]) -> None:
+        """Not NVML's."""
+        driver = Driver(libraries, tmp_path / "nvml", [Gpu(fake_uuid("GPU", 0))], system=System(driver="610.1"))
+        assert ask(driver.environ()).survey()["driver"] == "610.1"
+
+
+class TestBroken:
+    """A GPU that does not answer is one line; the others go on."""
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            (GPU_IS_LOST, "is lost (it fell off the bus: see 'dmesg', then reset or reboot)"),
+            (RESET_REQUIRED, "needs a reset ('nvidia-smi --gpu-reset')"),
+            (UNKNOWN, "does not answer: Unknown Error"),
+        ],
+    )
+    @pytest.mark.parametrize("lookup", [True, False], ids=["looking it up", "its handle"])
+    def test_the_line_says_what_to_do(self, driver: Driver, asker: Asker, code: int, words: str, lookup: bool) -> None:
+        """Whether it fails at once or later."""
+        driver.lose(0, code, lookup=lookup)
+        found = asker.survey()
+        assert found["broken"] == [f"GPU 0 {words}; the pool goes on without it"]
+        assert found["devices"] == [gpu(driver, 1)]
+        assert found["problem"] is None
+
+    def test_each_has_its_line(self, driver: Driver, asker: Asker) -> None:
+        """All may be broken."""
+        driver.lose(0)
+        driver.lose(1, RESET_REQUIRED)
+        found = asker.survey()
+        assert [line.split(" (")[0] for line in found["broken"]] == ["GPU 0 is lost", "GPU 1 needs a reset"]
+        assert found["devices"] == []
+
+    def test_mig_instances_go_with_their_gpu(self, mig_driver: Driver, asker: Asker) -> None:
+        """In one line."""
+        mig_driver.lose(0)
+        found = asker.survey()
+        assert [line.split(" (")[0] for line in found["broken"]] == ["GPU 0 is lost"]
+        assert found["devices"] == [gpu(mig_driver, 1)]
+
+
+NOT_FOUND_WORDS = "no NVIDIA driver here: libnvidia-ml.so.1 is not found"
+
+
+class TestNoNvml:
+    """Without NVML there is a reason, and no device."""
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            (DRIVER_NOT_LOADED, "the NVIDIA driver is not loaded (try 'nvidia-smi')"),
+            (
+                MISMATCH,
+                "the NVIDIA driver and its library differ in version (after an update: reboot, or load the new module)",
+            ),
+            (NO_PERMISSION, "no permission to use the NVIDIA driver (see /dev/nvidia*)"),
+            (LIBRARY_NOT_FOUND, NOT_FOUND_WORDS),
+            (UNKNOWN, "NVML does not start: Unknown Error (try 'nvidia-smi')"),
+        ],
+    )
+    def test_it_does_not_start(self, driver: Driver, asker: Asker, code: int, words: str) -> None:
+        """A device's usage fails with the same words; when it starts again all is well."""
+        driver.fail_init(code)
+        assert asker.survey() == {"devices": [], "broken": [], "problem": words, "driver": None}
+        assert asker.usage(driver.uuids[0]) == words
+        driver.fail_init(0)
+        assert len(asker.survey()["devices"]) == 2
+
+    def test_it_cannot_count(self, driver: Driver, asker: Asker) -> None:
+        """That is a problem of the whole host."""
+        driver.fault("nvmlDeviceGetCount_v2", UNKNOWN)
+        assert asker.survey()["problem"] == "NVML does not start: Unknown Error (try 'nvidia-smi')"
+
+    def test_the_library_is_not_there(self, ask: Callable[..., Asker]) -> None:
+        """pynvml, which is large, is not imported for that."""
+        try:
+            ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError:
+            asker = ask(os.environ)
+        else:
+            pytest.skip("this host has an NVIDIA driver")
+        assert asker.survey()["problem"] == NOT_FOUND_WORDS
+        assert asker.ask("'pynvml' in sys.modules") is False
+
+    def test_the_library_is_not_one(self, tmp_path: Path, ask: Callable[..., Asker]) -> None:
+        """As a broken installation leaves it."""
+        (tmp_path / "libnvidia-ml.so.1").write_text("no library\n" * 100)
+        asker = ask({**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
+        assert asker.survey()["devices"] == []
+        assert asker.survey()["problem"].startswith("no NVIDIA driver here")
+
+
+class TestUsage:
+    """Who uses a device at this moment."""
+
+    def test_processes_and_memory(self, driver: Driver, asker: Asker) -> None:
+        """In bytes; what NVML cannot tell is unknown; what the driver keeps for itself does not count."""
+        driver.replace(0, used=5 * GIB, reserved=GIB, processes=((815, 3 * GIB), (816, None)))
+        assert asker.usage(driver.uuids[0]) == {
+            "processes": [{"pid": 815, "memory": 3 * GIB}, {"pid": 816, "memory": None}],
+            "memory_used": 5 * GIB,
+        }
+        assert asker.usage(driver.uuids[1]) == {"processes": [], "memory_used": 0}
+
+    @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND])
+    def test_an_old_driver_cannot_tell_used_from_kept(self, driver: Driver, asker: Asker, code: int) -> None:
+        """Unknown, rather than what the driver keeps for itself."""
+        driver.replace(0, processes=((815, 3 * GIB),))
+        driver.fault("nvmlDeviceGetMemoryInfo_v2", code)
+        assert asker.usage(driver.uuids[0]) == {
+            "processes": [{"pid": 815, "memory": 3 * GIB}],
+            "memory_used": None,
+        }
+
+    def test_where_processes_are_not_told_there_is_still_the_memory(self, driver: Driver, asker: Asker) -> None:
+        """As on some virtual GPUs."""
+        driver.replace(0, used=5 * GIB)
+        driver.unsupported("nvmlDeviceGetComputeRunningProcesses_v3", 0)
+        assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 5 * GIB}
+
+    def test_a_mig_instance(self, mig_driver: Driver, asker: Asker) -> None:
+        """Its own processes, its own memory."""
+        assert asker.usage(fake_uuid("MIG", 0)) == {
+            "processes": [{"pid": 815, "memory": 3 * GIB}],
+            "memory_used": 3 * GIB,
+        }
+        assert asker.usage(fake_uuid("MIG", 1)) == {"processes": [], "memory_used": 0}
+
+    def test_it_sees_changes(self, driver: Driver, asker: Asker) -> None:
+        """In a process that goes on."""
+        for used in (0, GIB, 0):
+            driver.replace(0, used=used, processes=((815, used),) if used else ())
+            answer = asker.usage(driver.uuids[0])
+            assert (answer["memory_used"], len(answer["processes"])) == (used, bool(used))
+
+    def test_a_forked_child_may_ask(self, driver: Driver, asker: Asker) -> None:
+        """Before and after its parent has."""
+        assert asker.ask(f"forked({driver.uuids[0]!r})") == {"processes": [], "memory_used": 0}
+        driver.replace(0, used=GIB)
+        assert asker.usage(driver.uuids[0])["memory_used"] == GIB
+        assert asker.ask(f"forked({driver.uuids[0]!r})") == {"processes": [], "memory_used": GIB}
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [
+            (GPU_IS_LOST, "is lost (it fell off the bus: see 'dmesg', then reset or reboot)"),
+            (RESET_REQUIRED, "needs a reset ('nvidia-smi --gpu-reset')"),
+            (UNKNOWN, "does not answer: Unknown Error"),
+        ],
+    )
+    def test_a_device_that_fails(self, driver: Driver, asker: Asker, code: int, words: str) -> None:
+        """Its words; when it answers again all is well."""
+        driver.lose(0, code)
+        assert asker.usage(driver.uuids[0]) == words
+        assert asker.usage(driver.uuids[1]) == {"processes": [], "memory_used": 0}
+        driver.find(0)
+        assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 0}
+
+    def test_a_device_that_is_gone(self, driver: Driver, asker: Asker) -> None:
+        """Taken out while the run goes on."""
+        gone, stays = driver.uuids
+        driver.gpus = driver.gpus[1:]
+        assert asker.usage(gone) == "is gone"
+        assert asker.usage(stays) == {"processes": [], "memory_used": 0}
