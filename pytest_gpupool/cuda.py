@@ -33,13 +33,22 @@ def importer_of_torch(modules: Mapping[str, ModuleType] | None = None) -> str | 
     names = list(modules)
     later = names.index("torch") + 1
     for name in names[later:] + names[:later]:
-        if name.partition(".")[0] != "torch" and any(map(_is_of_torch, vars(modules[name]).values())):
+        if name.partition(".")[0] != "torch" and any(map(_is_of_torch, _values(modules[name]))):
             return name
     return None
 
 
+def _values(module: object) -> list[object]:
+    # sys.modules may hold anything.
+    names = getattr(module, "__dict__", None)
+    return list(names.values()) if isinstance(names, dict) else []
+
+
 def _is_of_torch(value: object) -> bool:
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    try:
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    except Exception:  # a lazy object's attributes may do anything
+        return False
     return isinstance(name, str) and (name == "torch" or name.startswith("torch."))
 
 

@@ -24,6 +24,7 @@ from .leases import locked_devices
 from .model import iso
 from .pool import cpu_count
 from .scheduler import EachLeasedScheduling, LateScheduling, Message
+from .worker import CANCELLED
 
 _ENDING_SECONDS = 10.0  # what xdist gives its workers to end, too
 _KILLING = {-1, -2, -9, -15}  # ended by SIGHUP, SIGINT, SIGKILL or SIGTERM; other signals are crashes
@@ -119,7 +120,8 @@ class Distribution:
         if self._undescribed is node:
             others = (other.node for other in self._nodes.values() if other.leased)
             self._ask_for_params(next(others, None))
-        how = _how_it_ended(node) if error else "finished" if known.leased else "cancelled"
+        cancelled = CANCELLED in getattr(node, "workeroutput", {})
+        how = _how_it_ended(node) if error else "cancelled" if cancelled else "finished"
         self.controller.record("worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=how)
 
     @pytest.hookimpl(trylast=True)

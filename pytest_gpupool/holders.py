@@ -36,7 +36,7 @@ class Holder:
     def describe(self, now: float) -> str:
         """Return ``pid 4711 (alice, test_mmlu[llama-8]) for 12 min``."""
         test = f", {self.test.rpartition('::')[2]}" if self.test else ""
-        return f"pid {self.pid} ({self.user}{test}) for {duration_text(now - epoch(self.since))}"
+        return f"pid {self.pid} ({_printable(self.user + test)}) for {duration_text(now - epoch(self.since))}"
 
 
 def myself(*, worker: str, run: str, since: str) -> Holder:
@@ -69,22 +69,27 @@ def read(path: Path) -> Holder | None:
         finally:
             os.close(descriptor)
         return _parse(data)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 
 def _parse(data: object) -> Holder:
     # Any user of the host may write this file, so nothing in it is trusted.
     if not isinstance(data, dict):
-        raise ValueError("not an object")
+        raise TypeError("not an object")
     holder = Holder(**data)
     texts = (holder.user, holder.host, holder.worker, holder.run, holder.since)
-    if not isinstance(holder.pid, int) or not all(isinstance(text, str) for text in texts):
+    if type(holder.pid) is not int or not all(isinstance(text, str) for text in texts):
         raise TypeError("wrong types")
     if holder.test is not None and not isinstance(holder.test, str):
         raise TypeError("wrong types")
     epoch(holder.since)
     return holder
+
+
+def _printable(text: str) -> str:
+    # Another user's text must not command this one's terminal.
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _open(path: Path) -> int:

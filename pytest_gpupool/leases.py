@@ -71,6 +71,7 @@ class Lease:
     def __init__(self, devices: Sequence[Device], slots: Sequence[tuple[_Slot, Holder]] = ()) -> None:
         self.devices = tuple(devices)
         self._slots = list(slots)
+        self._owner = os.getpid()
 
     def note(self, test: str | None) -> None:
         """Say beside the lock which test runs now."""
@@ -78,7 +79,12 @@ class Lease:
             slot.note(replace(holder, test=test))
 
     def release(self) -> None:
-        """Free the devices; a second call does nothing. Only right once this process has no CUDA context."""
+        """Free the devices; a second call does nothing, nor does a forked child's.
+
+        Only right once this process has no CUDA context.
+        """
+        if os.getpid() != self._owner:
+            return
         for slot, _ in self._slots:
             slot.unlock()
         self._slots.clear()

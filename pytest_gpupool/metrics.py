@@ -152,7 +152,7 @@ def _printable(whose: str, value: int) -> int:
 def _rounded(whose: str, value: Decimal | numbers.Real) -> float:
     try:
         number = float(value)
-        if math.isfinite(number) or not math.isfinite(value):
+        if math.isfinite(number) or not _is_finite(value):
             return number
         reason = "it is too large"
     except (OverflowError, ValueError) as error:
@@ -162,6 +162,11 @@ def _rounded(whose: str, value: Decimal | numbers.Real) -> float:
     except ValueError:
         text = "of very many digits"
     raise MetricProblem(f"{whose}{type(value).__name__} {text} has no float: {reason}")
+
+
+def _is_finite(value: Decimal | numbers.Real) -> bool:
+    # math.isfinite would make a float of a Decimal, infinite where that is too small for it.
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
 
 
 def _samples(name: str, samples: Iterable[object] | None) -> tuple[float, ...] | None:

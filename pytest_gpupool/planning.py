@@ -164,8 +164,21 @@ class Planner:
     def again(self, index: int) -> list[Decision]:
         """A test that had ended is to run once more."""
         self._unfinished.add(index)
-        self._push((index,))
+        if (owner := self._owner_of(self._tests[index].group)) is not None:
+            owner.unit.appendleft(index)
+        else:
+            self._push((index,))
         return self._feed_hungry()
+
+    def _owner_of(self, group: str | None) -> _Worker | None:
+        """Return the worker that has tests of this group, queued or still to come."""
+        if group is None:
+            return None
+        for state in self._workers.values():
+            mine = (*state.queue, *state.unit)
+            if not state.retired and any(self._tests[index].group == group for index in mine):
+                return state
+        return None
 
     def _push(self, unit: tuple[int, ...]) -> None:
         priority = max(self._tests[index].priority for index in unit)

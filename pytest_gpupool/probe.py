@@ -6,13 +6,15 @@ NVML ignores CUDA_VISIBLE_DEVICES: what is visible is :mod:`pytest_gpupool.visib
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .model import Device
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,19 +135,29 @@ def _devices_at(nvml: Any, index: int) -> list[Device]:
             kind="gpu",
             index=index,
             name=nvml.nvmlDeviceGetName(handle),
-            memory_total=nvml.nvmlDeviceGetMemoryInfo(handle).total,
+            memory_total=_memory_total(nvml, handle),
         )
     ]
 
 
-def _mig_is_on(nvml: Any, handle: Any) -> bool:
+def _asked(nvml: Any, question: Callable[[], T]) -> T | None:
+    """Return NVML's answer, None where this device or driver does not support the question."""
     try:
-        current, _pending = nvml.nvmlDeviceGetMigMode(handle)
+        return question()
     except nvml.NVMLError as error:
         if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
-            return False
+            return None
         raise
-    return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
+
+
+def _memory_total(nvml: Any, handle: Any) -> int | None:
+    memory = _asked(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    return None if memory is None else int(memory.total)  # None on a GPU that shares the host's memory
+
+
+def _mig_is_on(nvml: Any, handle: Any) -> bool:
+    modes = _asked(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle))
+    return modes is not None and modes[0] == nvml.NVML_DEVICE_MIG_ENABLE  # the other is the pending one
 
 
 def _instances(nvml: Any, parent: Any, index: int, parent_uuid: str) -> Iterator[Device]:
@@ -163,26 +175,18 @@ def _instances(nvml: Any, parent: Any, index: int, parent_uuid: str) -> Iterator
             kind="mig",
             index=index,
             name=nvml.nvmlDeviceGetName(handle),
-            memory_total=nvml.nvmlDeviceGetMemoryInfo(handle).total,
+            memory_total=_memory_total(nvml, handle),
             legacy_id=f"MIG-{parent_uuid}/{gpu_instance}/{compute_instance}",
         )
 
 
 def _usage(nvml: Any, handle: Any) -> Usage:
-    processes = [
-        GpuProcess(pid=process.pid, memory=process.usedGpuMemory)
-        for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    ]
-    return Usage(processes=tuple(processes), memory_used=_memory_used(nvml, handle))
-
-
-def _memory_used(nvml: Any, handle: Any) -> int | None:
-    try:
-        return int(nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2).used)
-    except nvml.NVMLError as error:
-        if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
-            return None
-        raise
+    processes = _asked(nvml, lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle)) or []
+    memory = _asked(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2))
+    return Usage(
+        processes=tuple(GpuProcess(pid=process.pid, memory=process.usedGpuMemory) for process in processes),
+        memory_used=None if memory is None else int(memory.used),
+    )
 
 
 def _driver(nvml: Any) -> str | None:

@@ -114,10 +114,9 @@ class Results:
 
     def makespan(self) -> float | None:
         """Return the seconds from the first test's start to the last one's end, None where none ran."""
-        spans = [(test.started, test.ended) for test in self._tests.values() if test.started and test.ended]
-        if not spans:
-            return None
-        return max(epoch(end) for _, end in spans) - min(epoch(start) for start, _ in spans)
+        ends = [epoch(test.ended) for test in self._tests.values() if test.ended]
+        starts = [epoch(started) for begun in self._begun.values() for _, started in begun]
+        return max(ends) - min(starts) if ends and starts else None
 
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""

@@ -35,7 +35,9 @@ def read_environment(value: str | None, devices: Sequence[Device]) -> Visible:
     tokens = [token.strip() for token in value.split(",")]
     chosen: list[Device] = []
     for token in tokens:
-        found = _by_token(token, devices) if _same_spelling(token, tokens[0]) else ()
+        if _spelling(token) != _spelling(tokens[0]):
+            return Visible(devices=tuple(chosen), warning=_ending(value, token, "is spelled otherwise than the first"))
+        found = _by_token(token, devices)
         if not found:
             # The list ends at the first token that CUDA cannot use; what comes after is not looked at.
             return Visible(devices=tuple(chosen), warning=_ending(value, token))
@@ -97,19 +99,16 @@ def _by_token(token: str, devices: Sequence[Device]) -> tuple[Device, ...]:
     return exact or (prefixed if len(prefixed) == 1 else ())
 
 
-def _same_spelling(token: str, first: str) -> bool:
-    return _spelling(token) == _spelling(first)
-
-
 def _spelling(token: str) -> str:
     return token[:4] if token.startswith(("GPU-", "MIG-")) else "index"
 
 
-def _ending(value: str, token: str) -> str | None:
+def _ending(value: str, token: str, why: str = "") -> str | None:
     # These are how a user says "none" or "no more" on purpose.
     if token in ("", HIDDEN, "NoDevFiles"):
         return None
-    return f"CUDA_VISIBLE_DEVICES={value}: no device {token!r} here, and CUDA ignores what comes after it"
+    reason = f"{token!r} {why}" if why else f"no device {token!r} here"
+    return f"CUDA_VISIBLE_DEVICES={value}: {reason}, and CUDA ignores what comes after it"
 
 
 def _offer(visible: Sequence[Device]) -> str:

@@ -20,6 +20,9 @@ from .journal import Journal, dump
 from .leases import Blocker, Lease
 from .model import Device, Export, Size, iso
 
+CANCELLED = "gpupool_cancelled"
+"""What is true in the output of a worker that has not run pytest."""
+
 ALONE = "main"
 """The name of the worker where the one process is both controller and worker."""
 
@@ -222,6 +225,7 @@ class _Line:
             "exitstatus": 0,
             "shouldfail": False,
             "shouldstop": False,
+            CANCELLED: True,
             # Else pytest-cov reports a worker that never ran anything as one that lost its data.
             "cov_worker_node_id": self._worker,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -148,7 +149,5 @@ def test_a_lease_lives_as_long_as_the_workers_process(host: Host) -> None:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # its run may have ended
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # its run had ended

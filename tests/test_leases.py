@@ -47,7 +47,7 @@ IDLE = Usage(processes=(), memory_used=0)
 LEASER = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
-import filelock, psutil, pytest_gpupool.probe
+import filelock, psutil, pytest_gpupool.holders, pytest_gpupool.probe
 from pytest_gpupool import leases
 from pytest_gpupool.errors import GpupoolError
 from pytest_gpupool.model import Device
@@ -366,7 +366,8 @@ class TestFiles:
 class TestOtherUsers:
     """Locks are for all users of a host."""
 
-    AS_NOBODY = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    # What is imported late must be there by then: another user may not be able to read this one's Python.
+    AS_NOBODY = f"import filelock, pytest_gpupool.holders\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
 
     def test_another_user_locks_what_root_has_made(self, process: Processes, public: Path) -> None:
         """In root's directory, root's lock file, and writes root's note."""

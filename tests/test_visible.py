@@ -83,9 +83,6 @@ def test_a_good_list_leaves_its_devices_without_a_warning(value: str | None, exp
         pytest.param("GPU-dead", [], "GPU-dead", id="unknown uuid"),
         pytest.param("gpu-1f", [], "gpu-1f", id="small letters"),
         pytest.param("0;1", [0], None, id="semicolon"),
-        pytest.param("GPU-1f,0", [2], "0", id="an index after a uuid ends"),
-        pytest.param("0,GPU-1f", [0], "GPU-1f", id="a uuid after an index ends"),
-        pytest.param("GPU-1f,MIG-1", [2], "MIG-1", id="a MIG after a uuid ends"),
     ],
 )
 def test_a_bad_token_ends_the_list(value: str, expected: list[int], token: str | None) -> None:
@@ -246,3 +243,18 @@ def test_what_export_writes_the_environment_reads_back(how: str) -> None:
     for devices in ((GPUS[1],), (GPUS[2], GPUS[0]), GPUS):
         written = export(devices, "index" if how == "index" else "uuid")
         assert read_environment(written["CUDA_VISIBLE_DEVICES"], GPUS) == Visible(devices=devices)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "token"),
+    [("GPU-1f,0", [2], "0"), ("0,GPU-1f", [0], "GPU-1f"), ("GPU-1f,MIG-1", [2], "MIG-1")],
+    ids=["an index after a uuid", "a uuid after an index", "a MIG after a uuid"],
+)
+def test_another_spelling_ends_the_list(value: str, expected: list[int], token: str) -> None:
+    """What is spelled otherwise than the first is not looked at, and the warning says so."""
+    visible = read_environment(value, HOST)
+    assert indices(visible) == expected
+    assert visible.warning == (
+        f"CUDA_VISIBLE_DEVICES={value}: {token!r} is spelled otherwise than the first, "
+        "and CUDA ignores what comes after it"
+    )
