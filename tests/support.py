@@ -123,15 +123,11 @@ class Host:
         reports = ["--gpupool-json=report.json", "--junitxml=junit.xml"]
         return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *off, *reports, *args]
 
-    def pytest(
-        self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None
-    ) -> Run:
+    def pytest(self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Run:
         """Run pytest in the project and wait for its end."""
         return self.start(*args, companions=companions, environ=environ).finish()
 
-    def start(
-        self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None
-    ) -> Running:
+    def start(self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Running:
         """Start pytest in the project."""
         return Running(self, self.command(*args, companions=companions), environ or self.environ())
 

@@ -26,8 +26,10 @@ def test_in_a_worker_the_lease_comes_before_torch(host: Host, loader: str) -> No
     """Whoever loads torch first, a conftest.py, another plugin or a test module, finds the worker's own GPU."""
     name, text, options = LOADERS[loader]
     host.write(name, text)
-    host.write("test_suite.py", "import time, torch, pytest\n@pytest.mark.parametrize('n', range(4))\n"
-               "def test_it(n): time.sleep(0.3)\n")
+    host.write(
+        "test_suite.py",
+        "import time, torch, pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): time.sleep(0.3)\n",
+    )
     environ = host.torch_environ()
     environ["PYTHONPATH"] += os.pathsep + str(host.project)
     run = host.pytest("-n2", *options, environ=environ)

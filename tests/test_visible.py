@@ -252,7 +252,7 @@ def test_what_export_writes_the_environment_reads_back(how: str) -> None:
 )
 def test_another_spelling_ends_the_list(value: str, expected: list[int], token: str) -> None:
     """What is spelled otherwise than the first is not looked at, and the warning says so."""
-    visible = read_environment(value, HOST)
+    visible = read_environment(value, GPUS)
     assert indices(visible) == expected
     assert visible.warning == (
         f"CUDA_VISIBLE_DEVICES={value}: {token!r} is spelled otherwise than the first, "
