@@ -42,7 +42,6 @@ class Controller:
         self.run_id = store.new_run_id()
         self.results = Results(each=each)
         self._started = time.time()
-        self._each = each
         self._header: list[str] = []
         self._warnings: list[str] = []
         self.unjournaled: set[str] = set()

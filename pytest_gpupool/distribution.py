@@ -144,11 +144,16 @@ class Distribution:
         self.controller.record("collected", worker=node.gateway.id, tests=[[nodeid, {}] for nodeid in tests])
         self._ask_for_params(node)
 
-    def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
-        """A worker died; find in its journal which test it had begun and not ended, and blame that one."""
+    def crashed(self, node: WorkerController, queue: Sequence[str]) -> tuple[str | None, list[str]]:
+        """A worker died; say which test of its queue it was running, and blame that one, and which had ended."""
         worker = node.gateway.id
-        running = self._running(worker, candidates)
+        begun = self._begun(worker)
+        over = [nodeid for nodeid in queue if self._has_result(worker, nodeid, begun)]
+        left = [nodeid for nodeid in queue if nodeid not in over and (begun is None or nodeid in begun)]
+        running = left[0] if left else None
         if running is not None:
+            # Metrics of a test that died with its worker are in the journal alone.
+            self.controller.results.add_all([] if begun is None else begun[running])
             self.controller.record(
                 "crash",
                 worker=worker,
@@ -156,7 +161,7 @@ class Distribution:
                 ended=iso(time.time()),
                 message=f"worker {worker} died ({_exit_words(node)}) while it ran this test",
             )
-        return running
+        return running, over
 
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's: it gets no tests."""
@@ -194,23 +199,25 @@ class Distribution:
     def _has_failed(self, node: WorkerController) -> bool:
         return node.gateway.id in self._died
 
-    def _running(self, worker: str, candidates: Sequence[str]) -> str | None:
-        run_dir = self.controller.run_dir
-        if run_dir is None or worker in self.controller.unjournaled:
-            return candidates[0] if candidates else None
+    def _begun(self, worker: str) -> dict[str, list[dict[str, Any]]] | None:
+        """Return what a worker's journal has of the last attempt at each test, None where there is no journal."""
+        if self.controller.run_dir is None or worker in self.controller.unjournaled:
+            return None
         begun: dict[str, list[dict[str, Any]]] = {}
-        for record in journal.read(run_dir / f"{worker}.jsonl"):
+        for record in journal.read(self.controller.run_dir / f"{worker}.jsonl"):
             if record["record"] == "start":
                 begun[record["test"]] = []
             if record.get("test") in begun:
                 begun[record["test"]].append(record)
-        for nodeid in candidates:
-            result = self.controller.results.get(nodeid, worker)
-            if nodeid in begun and not (result and result.finished and result.worker == worker):
-                # Metrics of the test that died with its worker are in the journal alone.
-                self.controller.results.add_all(begun[nodeid])
-                return nodeid
-        return None
+        return begun
+
+    def _has_result(self, worker: str, nodeid: str, begun: dict[str, list[dict[str, Any]]] | None) -> bool:
+        """Say whether the result of a worker's last attempt at a test has come, if not the word that it is over."""
+        result = self.controller.results.get(nodeid, worker)
+        if result is None or not result.finished or result.worker != worker:
+            return False
+        # A rerun may have begun since, of which only the journal knows.
+        return begun is None or nodeid not in begun or begun[nodeid][0]["started"] == result.started
 
     def _tell_joined(self, record: Message) -> None:
         if record["lease_wait_s"] >= 1.0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -71,6 +72,7 @@ class Interactor(WorkerInteractor):
     index: Next
 
     def __init__(self, config: pytest.Config, channel: Any) -> None:
+        self._sending = threading.RLock()
         self._waiting: list[tuple[str, dict[str, object]]] = []
         self._quick = False
         super().__init__(config, channel)
@@ -85,10 +87,11 @@ class Interactor(WorkerInteractor):
         A parcel is far cheaper than execnet's own way, and nothing in a report can be too strange for it. What still
         waits when the worker dies is about a test that has not ended.
         """
-        self._waiting.append((name, kwargs))
-        if not (self._quick and name in _MAY_WAIT):
-            events, self._waiting = self._waiting, []
-            self.channel.send((PARCEL, wire.dumps(events)))
+        with self._sending:  # messages of ours come from the thread that hears the controller, too
+            self._waiting.append((name, kwargs))
+            if not (self._quick and name in _MAY_WAIT):
+                events, self._waiting = self._waiting, []
+                self.channel.send((PARCEL, wire.dumps(events)))
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""

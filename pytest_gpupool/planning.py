@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 AHEAD_SECONDS = 0.2
@@ -149,14 +149,17 @@ class Planner:
         state.hungry = state.hungry or (state.asked and len(state.queue) < 2)
         return self._feed_hungry()
 
-    def lost(self, worker: str, blamed: int | None) -> list[Decision]:
-        """A worker died. ``blamed`` is the test that it ran, which counts as ended; the rest waits again."""
+    def lost(self, worker: str, blamed: int | None, over: Collection[int] = ()) -> list[Decision]:
+        """A worker died. ``blamed`` is the test that it ran, which counts as ended; the rest waits again.
+
+        ``over`` are tests of its queue whose results had come before the word that they ended.
+        """
         state = self._workers.pop(worker)
         if self._robbery is not None and self._robbery.worker == worker:
             self._robbery = None
-        rest = [index for index in (*state.queue, *state.unit) if index != blamed]
-        if blamed is not None:
-            self._unfinished.discard(blamed)
+        gone = {*over} if blamed is None else {*over, blamed}
+        self._unfinished -= gone
+        rest = [index for index in (*state.queue, *state.unit) if index not in gone]
         for unit in _units([self._tests[index] for index in rest]):
             self._push(unit)
         return self._feed_hungry()

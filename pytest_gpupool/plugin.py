@@ -47,6 +47,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         # Too early for pytest.exit: pytest has no session yet that would catch it.
         print(f"gpupool: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
+    except KeyboardInterrupt:
+        print("gpupool: interrupted before there was a lease", file=sys.stderr)
+        raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
     return (yield)
 
 

@@ -33,8 +33,8 @@ class Nodes(Protocol):
     def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
         """A worker's collection is what the run will run."""
 
-    def crashed(self, node: WorkerController, candidates: Sequence[str]) -> str | None:
-        """A worker died; say which of the tests in its queue it was running, and blame that one."""
+    def crashed(self, node: WorkerController, queue: Sequence[str]) -> tuple[str | None, list[str]]:
+        """A worker died; say which test of its queue it was running, and blame that one, and which had ended."""
 
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's."""
@@ -118,12 +118,13 @@ class LateScheduling:
         name = node.gateway.id
         if self._joined.pop(name, None) is None:
             return None
-        blamed = None
+        blamed, over = None, []
         if self._failed(node):
-            queue = self._plan.queue(name)
-            crashed = self._nodes.crashed(node, [self._ids[index] for index in queue])
-            blamed = next((index for index in queue if self._ids[index] == crashed), None)
-        self._carry_out(self._plan.lost(name, blamed))
+            numbers = {self._ids[index]: index for index in self._plan.queue(name)}
+            crashed, ended = self._nodes.crashed(node, list(numbers))
+            blamed = None if crashed is None else numbers[crashed]
+            over = [numbers[nodeid] for nodeid in ended]
+        self._carry_out(self._plan.lost(name, blamed, over))
         return None if blamed is None else self._ids[blamed]
 
     @property

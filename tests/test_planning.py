@@ -302,6 +302,17 @@ class TestSteal:
 class TestLoss:
     """A worker dies."""
 
+    def test_a_test_whose_result_had_come_does_not_run_again(self) -> None:
+        """Where only the word that it ended was lost with the worker."""
+        planner = Planner(several(3))
+        planner.joined("gw0")
+        planner.asks("gw0")
+        assert planner.queue("gw0") == (0, 1)
+        planner.lost("gw0", 1, over=[0])
+        assert planner.joined("gw1") == [Assign("gw1", (2,))]
+        planner.ended("gw1", 2, LONG)
+        assert planner.finished
+
     def test_the_blamed_test_counts_as_ended_and_the_rest_waits_again(self) -> None:
         """Its group moves to another worker as a whole."""
         planner = Planner([*several(3, group="g"), *several(1, first=3)])
