@@ -146,7 +146,7 @@ class LateScheduling:
             for index, nodeid in enumerate(ids)
         ]
         self._first, self._ids = node, ids
-        self._planner = Planner(tests, largest_group_first=self.config.getvalue("loadscopereorder"))
+        self._planner = Planner(tests, largest_group_first=self.config.getoption("loadscopereorder", True))
         self._nodes.collected(node, ids)
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -147,8 +149,8 @@ def test_the_terminal_shows_the_worst_first(host: Host) -> None:
     assert table[3][:3] == ["test_accuracy[small-1]", "accuracy", "0.5625"]
     assert table[4][:4] == ["test_accuracy[small-1]", "speed", "1000", "tokens/s"]
     assert lines[title + 11].startswith("gpupool: makespan ")
-    assert "on 2 devices: speedup " in lines[title + 11]
-    assert "efficiency " in lines[title + 11]
+    # The second worker may come when the first has done all.
+    assert re.search(r" on (2 devices|1 device): speedup [\d.]+, efficiency \d+%$", lines[title + 11])
 
 
 def test_the_table_is_capped_unless_verbose(cpu_host: Host) -> None:
@@ -247,7 +249,7 @@ def test_records_lie_in_a_directory_that_git_ignores(cpu_host: Host) -> None:
 
 def test_gpupool_schema_prints_the_schema() -> None:
     """The program and the module print the schema that reports are checked against."""
-    for command in (["gpupool"], [sys.executable, "-m", "pytest_gpupool"]):
+    for command in ([str(Path(sys.executable).parent / "gpupool")], [sys.executable, "-m", "pytest_gpupool"]):
         done = subprocess.run([*command, "schema"], capture_output=True, text=True, check=True)
         assert json.loads(done.stdout) == SCHEMA.schema
     jsonschema.Draft202012Validator.check_schema(SCHEMA.schema)

@@ -468,7 +468,9 @@ def test_a_crash_blames_only_the_test_that_ran(host: Host) -> None:
         "test_exits": "crashed",
         "test_case[20]": "crashed",
     }
-    assert Counter(ended.values()) == {"killed": 1, "crashed": 2, "finished": 2}
+    # A replacement may come when nothing is left for it.
+    others = Counter(how for how in ended.values() if how not in ("finished", "cancelled"))
+    assert others == {"killed": 1, "crashed": 2}
     assert "loss" in run.stdout
 
 
