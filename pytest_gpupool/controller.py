@@ -14,7 +14,7 @@ import pytest
 
 from . import host, leases, pool, store
 from .errors import EXIT_USAGE, UsageProblem
-from .journal import Journal, dump
+from .journal import Journal, dump, read
 from .model import iso
 from .options import Options
 from .recorder import RECORDS_ATTRIBUTE, params_of
@@ -103,9 +103,10 @@ class Controller:
     def stop(self, text: str, status: int) -> NoReturn:
         """End the run now, for a reason that is shown even where the user asked for quiet."""
         reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"gpupool: {text}", red=True)
+        if reporter is None:
+            pytest.exit(f"gpupool: {text}", status)
+        reporter.ensure_newline()
+        reporter.write_line(f"gpupool: {text}", red=True)
         pytest.exit("gpupool cannot go on, see above", status)
 
     @pytest.hookimpl
@@ -139,6 +140,13 @@ class Controller:
         result = yield
         if self.results.not_run and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for worker in list(self.results.workers.values()):
+            if worker.exit is None:
+                if self.run_dir is not None:
+                    # Ctrl-C came before what it had sent was heard; folding it twice changes nothing.
+                    self.results.add_all(read(self.run_dir / f"{worker.id}.jsonl"))
+                how = "finished" if worker.id == ALONE else "killed"  # xdist ends at once what Ctrl-C finds running
+                self.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
         self.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
         self._journal.close()
         if self._journal.problem:

@@ -36,6 +36,7 @@ class _Node:
     number: int
     leased: bool = False
     expired: bool = False
+    collected: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +48,8 @@ class Distribution:
     _died: set[str] = field(default_factory=set)
     _ending: list[WorkerController] = field(default_factory=list)
     _scheduler: LateScheduling | EachLeasedScheduling | None = None
-    _ever_leased: bool = False
-    _undescribed: WorkerController | None = None
+    _describer: WorkerController | None = None
+    _described: bool = False
     _lines_told: set[str] = field(default_factory=set)
 
     @pytest.hookimpl(tryfirst=True)
@@ -100,11 +101,19 @@ class Distribution:
             self._scheduler = LateScheduling(config, self, self._has_failed)
         return self._scheduler
 
+    @pytest.hookimpl
+    def pytest_xdist_node_collection_finished(self, node: WorkerController) -> None:
+        """A worker has collected: from now on it hears commands."""
+        if (known := self._nodes.get(node.gateway.id)) is not None:
+            known.collected = True
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The end of a test's call is the moment to choose the next test."""
+        # Neither a subtest's report nor that of an attempt which will be repeated is the end of the call.
+        ended = type(report) is pytest.TestReport and report.outcome in ("passed", "failed", "skipped")
         node = getattr(report, "node", None)
-        if report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
+        if ended and report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
             self._scheduler.call_has_ended(node)
 
     @pytest.hookimpl(trylast=True)
@@ -117,9 +126,10 @@ class Distribution:
         self._ending.append(node)
         if error:
             self._died.add(node.gateway.id)
-        if self._undescribed is node:
-            others = (other.node for other in self._nodes.values() if other.leased)
-            self._ask_for_params(next(others, None))
+        if self._describer is node and not self._described:
+            self._ask_for_params(next((other.node for other in self._nodes.values() if other.collected), None))
+        if not error and isinstance(self._scheduler, LateScheduling):
+            self._scheduler.remove_node(node)  # xdist does it for those only that died
         cancelled = CANCELLED in getattr(node, "workeroutput", {})
         how = _how_it_ended(node) if error else "cancelled" if cancelled else "finished"
         self.controller.record("worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=how)
@@ -165,9 +175,19 @@ class Distribution:
 
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's: it gets no tests."""
-        self.controller.warn(
-            f"{node.gateway.id} collected other tests than the first worker and is left out:\n{difference}"
-        )
+        text = f"{node.gateway.id} collected other tests than the first worker and is left out:\n{difference}"
+        if len(self._nodes) == 1:
+            self.controller.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
+        self.controller.warn(text)
+
+    def quit(self, node: WorkerController, queue: Sequence[str]) -> None:
+        """A worker ended its session before its tests had ended, as pytest.exit makes it: that ends the run."""
+        if node.workeroutput["shouldfail"] or node.workeroutput["shouldstop"]:
+            return  # -x, for instance, of which xdist knows
+        if node.workeroutput["exitstatus"] == pytest.ExitCode.INTERRUPTED:
+            return
+        status = node.workeroutput["exitstatus"] or pytest.ExitCode.TESTS_FAILED
+        self.controller.stop(f"{node.gateway.id} ended the session in {queue[0]}", status)
 
     def heard(self, node: WorkerController, message: Message) -> None:
         """A worker spoke of its lease."""
@@ -176,22 +196,30 @@ class Distribution:
             return  # it died after it spoke
         match message["kind"]:
             case "leased":
-                known.leased = self._ever_leased = True
+                known.leased, known.expired = True, False
                 self.controller.results.add(message["record"])
                 self._tell_joined(message["record"])
             case "waiting":
                 self._tell_waiting(node.gateway.id, message["blockers"])
             case "params":
-                self._undescribed = None
+                self._described = True
                 self.controller.record("collected", worker=node.gateway.id, tests=json.loads(message["text"]))
             case "expired":
                 known.expired = True
                 self._give_up_unless_leased(message["blockers"])
+            case "failed" if any(other.leased for other in self._nodes.values()):
+                # The others' work is not to be lost for it.
+                self.controller.warn(f"{node.gateway.id} is left out: {message['text']}")
+                node.shutdown()
             case "failed":
                 self.controller.stop(message["text"], message["status"])
 
+    def replaces(self, node: WorkerController, dead: WorkerController) -> None:
+        """With ``--dist each`` a worker goes on with a dead one's tests."""
+        self.controller.record("replaces", worker=node.gateway.id, dead=dead.gateway.id)
+
     def _ask_for_params(self, node: WorkerController | None) -> None:
-        self._undescribed = node
+        self._describer = node
         if node is not None:
             with contextlib.suppress(OSError):  # it has died, which is heard next
                 node.sendcommand(DESCRIBE)
@@ -234,7 +262,9 @@ class Distribution:
                 self.controller.tell(f"  {line}", label=False)
 
     def _give_up_unless_leased(self, blockers: list[str]) -> None:
-        if self._ever_leased or not all(known.expired for known in self._nodes.values()):
+        # With --dist each every worker has tests of its own; else one that has a lease runs them all.
+        enough = any if isinstance(self._scheduler, EachLeasedScheduling) else all
+        if not enough(known.expired for known in self._nodes.values()):
             return
         self.controller.stop(self.controller.no_lease_text(blockers), EXIT_NO_LEASE)
 

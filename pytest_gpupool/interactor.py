@@ -75,6 +75,7 @@ class Interactor(WorkerInteractor):
         self._sending = threading.RLock()
         self._waiting: list[tuple[str, dict[str, object]]] = []
         self._quick = False
+        self._describe = False
         super().__init__(config, channel)
 
     def say(self, kind: str, **values: Any) -> None:
@@ -123,9 +124,7 @@ class Interactor(WorkerInteractor):
     def handle_command(self, command: Any) -> None:
         """Hear the controller; one command is ours."""
         if command is not Marker.SHUTDOWN and command[0] == DESCRIBE:
-            params = [[item.nodeid, values] for item in self.session.items if (values := params_of(item))]
-            # As one text: execnet is slow with many small values.
-            self.say("params", text=json.dumps(params))
+            self._describe = True  # by the main thread: a parameter's repr may use the device
         else:
             super().handle_command(command)
 
@@ -134,6 +133,11 @@ class Interactor(WorkerInteractor):
         self.channel.setcallback(self.handle_command, endmarker=Marker.SHUTDOWN)
         self.index = self.torun.get()
         while self.index is not Marker.SHUTDOWN:
+            if self._describe:
+                self._describe = False
+                params = [[item.nodeid, values] for item in session.items if (values := params_of(item))]
+                # As one text: execnet is slow with many small values.
+                self.say("params", text=json.dumps(params))
             self.index = self._run(session, self.index)
         return True
 

@@ -55,11 +55,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocker:
-    """Why a device could not be leased; ``pid`` is of the process in the way, where it is known."""
+    """Why a device could not be leased.
+
+    ``pid`` is of the process in the way, where it is known; ``for_good`` says that waiting cannot help.
+    """
 
     device: Device
     reason: str
     pid: int | None = None
+    for_good: bool = False
 
     def __str__(self) -> str:
         return f"{self.device.label}  {self.device.name}  {self.reason}"
@@ -230,7 +234,7 @@ def _unusable(device: Device, slot: _Slot, probe: Probe, busy_memory: Size | Non
             usage = probe.usage(device)
         except DeviceFailed as failed:
             slot.unlock(silent=True)
-            return Blocker(device=device, reason=str(failed))
+            return Blocker(device=device, reason=str(failed), for_good=failed.for_good)
         blocker = None if busy_memory is None else _busy(device, usage, busy_memory.of(device))
         if blocker is not None:
             slot.unlock(silent=True)

@@ -76,9 +76,9 @@ def make(
     Raises:
         MetricProblem: naming the metric, the argument and the type it had.
     """
-    if not isinstance(name, str) or not name.strip() or not _is_text(name):
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise MetricProblem(f"record_metric: the name of a metric is a non-empty text, not {name!r}")
-    if not isinstance(unit, str) or not _is_text(unit):
+    if not isinstance(unit, str) or not unit.isprintable():
         raise MetricProblem(f"metric {name!r}: unit is a text such as 's' or 'TFLOP/s', not {unit!r}")
     if higher_is_better is not None and not isinstance(higher_is_better, bool):
         raise MetricProblem(f"metric {name!r}: higher_is_better is True, False or None, not {higher_is_better!r}")
@@ -212,12 +212,3 @@ def _tolerance(name: str, key: str, value: object) -> float | None:
 def _type_name(value: object) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _is_text(text: str) -> bool:
-    # A lone surrogate cannot be written to any report.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -139,6 +139,15 @@ class Size:
         return int(self.amount * (device.memory_total or 0)) if self.relative else int(self.amount)
 
 
+def safe_repr(value: object, limit: int = 1000) -> str:
+    """Return a value's repr, cut to ``limit`` characters; a word about it where its own repr fails."""
+    try:
+        text = repr(value)
+    except Exception as error:  # a foreign type's repr may do anything
+        return f"<{type(value).__name__} whose repr failed: {type(error).__name__}>"
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
 def iso(epoch: float) -> str:
     """Return seconds since 1970 as UTC in ISO 8601 with ``Z``, to the microsecond."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

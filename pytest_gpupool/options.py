@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import sys
@@ -114,6 +115,19 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
+def given_in_vain(config: pytest.Config) -> list[str]:
+    """Return the options that the command line has although the pool is off, once they are known to be right.
+
+    Raises:
+        UsageProblem: see :meth:`Options.read`.
+    """
+    names = [name for name, *_ in _VALUED] + ["gpupool-allow-busy"]
+    given = [name for name in names if getattr(config.known_args_namespace, name.replace("-", "_"), None) is not None]
+    if given:
+        Options.read(config)
+    return [] if _only_informs(config) else given
+
+
 def role_of(config: pytest.Config, *, is_worker: bool) -> Role:
     """Say what this process is. ``is_worker``: it was started by our own worker program, and has its lease."""
     if is_worker:
@@ -199,11 +213,10 @@ def _writable(path: Path | None, name: str) -> Path | None:
         return None
     if path.is_dir():
         raise UsageProblem(f"--{name}={path} is a directory: give the path of a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageProblem(f"--{name}={path}: {path.parent} cannot be made: {error.strerror}") from None
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    nearest = next(ancestor for ancestor in (path, *path.parents) if ancestor.exists())
+    if nearest != path and not nearest.is_dir():
+        raise UsageProblem(f"--{name}={path}: {nearest} is not a directory: choose another path")
+    if not os.access(nearest, os.W_OK):
         raise UsageProblem(f"--{name}={path} may not be written by this user: choose another path")
     return path
 
@@ -231,11 +244,14 @@ def _is_on(config: pytest.Config) -> bool:
 def _arguments(config: pytest.Config) -> list[Path]:
     """Return the paths that this run is about, by pytest's own rules."""
     start = config.invocation_params.dir
-    named: list[str] = [arg.split("::", 1)[0] for arg in config.known_args_namespace.file_or_dir]
+    named = [start / arg.split("::", 1)[0] for arg in config.known_args_namespace.file_or_dir]
     if named:
-        return [(start / name).resolve() for name in named]
+        # Options of a conftest.py are not known yet: their values look like arguments, but are no paths.
+        return [path.resolve() for path in named if path.exists()] or [path.resolve() for path in named]
     testpaths: list[str] = config.getini("testpaths") if start == config.rootpath else []
-    return [(config.rootpath / path).resolve() for path in testpaths] or [start.resolve()]
+    # They may be patterns, which pytest expands in the same way.
+    found = [path for pattern in testpaths for path in glob.iglob(pattern, root_dir=start, recursive=True)]  # noqa: PTH207
+    return [(start / path).resolve() for path in found] or [start.resolve()]
 
 
 def _is_inside_a_lease() -> bool:

@@ -17,7 +17,7 @@ from . import leases, worker
 from .errors import GpupoolError, NoLease, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
 from .journal import Journal, dump
-from .options import Role, add_options, role_of
+from .options import Role, add_options, given_in_vain, role_of
 from .recorder import Recorder, recorder_key
 from .visible import HIDDEN
 from .worker import ALONE
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .controller import Controller
 
 __all__ = ["gpu", "record_metric"]
+
+_in_vain = pytest.StashKey[list[str]]()
+
+_KEPT: list[leases.Lease] = []  # a lease that nobody refers to would be released
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +65,12 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say so where options are given that have no effect."""
+    given = config.stash.get(_in_vain, [])
+    return [f"gpupool: off here by the ini file, --{name} has no effect" for name in given]
+
+
 def _take_role(config: pytest.Config) -> None:
     side = _worker_side(config)
     role = role_of(config, is_worker=side is not None)
@@ -74,6 +84,8 @@ def _take_role(config: pytest.Config) -> None:
         _lease_here(config)
     else:
         _record(config, Recorder(worker=ALONE, lease=None, journal=Journal(None)))
+        if "PYTEST_XDIST_WORKER" not in os.environ:  # the controller has said it
+            config.stash[_in_vain] = given_in_vain(config)
 
 
 def _keep_coverage(config: pytest.Config) -> None:
@@ -114,7 +126,7 @@ def _lease_here(config: pytest.Config) -> None:
     waiting = _Waiting(config, controller)
     held, waited = worker.lease(orders, ALONE, refused=waiting.refused, pause=waiting.pause)
     assert held is not None
-    config.add_cleanup(held.release)
+    config.add_cleanup(lambda: _let_go(held))
     _set_environment(config, worker.environ(held, orders, os.environ))
     journal = orders.journal(ALONE)
     record = worker.began(held, ALONE, waited)
@@ -122,6 +134,18 @@ def _lease_here(config: pytest.Config) -> None:
     controller.results.add(record)
     config.stash[lease_key] = held
     _record(config, Recorder(worker=ALONE, lease=held, journal=journal))
+
+
+def _let_go(held: leases.Lease) -> None:
+    # Where CUDA was used this process has its context, and so the device, until it ends; a program that called
+    # pytest.main goes on.
+    if held.devices[0].is_gpu:
+        from . import cuda
+
+        if cuda.is_initialised():
+            _KEPT.append(held)
+            return
+    held.release()
 
 
 def _set_environment(config: pytest.Config, values: dict[str, str]) -> None:
@@ -149,7 +173,7 @@ class _Waiting:
     def refused(self, blockers: tuple[leases.Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes. Raises NoLease at the end of ``--gpupool-wait``."""
         lines = [str(blocker) for blocker in blockers]
-        if waited >= self._controller.options.wait:
+        if waited >= self._controller.options.wait or all(blocker.for_good for blocker in blockers):
             raise NoLease(self._controller.no_lease_text(lines))
         now = {blocker.pid for blocker in blockers}
         if waited >= 1.0 and now != self._told:

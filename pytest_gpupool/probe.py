@@ -51,7 +51,11 @@ class Usage:
 
 
 class DeviceFailed(Exception):
-    """A device does not answer; the text says how."""
+    """A device does not answer; the text says how, ``for_good`` whether waiting can help."""
+
+    def __init__(self, text: str, *, for_good: bool = False) -> None:
+        super().__init__(text)
+        self.for_good = for_good
 
 
 class Probe(Protocol):
@@ -79,7 +83,8 @@ class NvmlProbe:
             try:
                 return _usage(nvml, nvml.nvmlDeviceGetHandleByUUID(device.id))
             except nvml.NVMLError as error:
-                raise DeviceFailed(_device_words(error)) from None
+                lost = (nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED, nvml.NVML_ERROR_NOT_FOUND)
+                raise DeviceFailed(_device_words(error), for_good=error.value in lost) from None
 
 
 @contextmanager

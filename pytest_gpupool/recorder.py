@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .errors import MarkerProblem
 from .journal import Journal, dump
-from .model import Requirement, iso
+from .model import Requirement, iso, safe_repr
 from .outcomes import PHASES, outcome_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Recorder:
         self._problem_told = False
         self._item: pytest.Item | None = None
         self._metrics: dict[str, Metric] = {}
-        self._phases: dict[str, pytest.TestReport] = {}
+        self._phases: dict[str, list[pytest.TestReport]] = {}
+        self._judged: set[str] = set()
 
     def record(self, kind: str, **values: Any) -> None:
         """Write one record."""
@@ -90,7 +91,7 @@ class Recorder:
         item = self._item
         if item is None or item.nodeid != nodeid:
             return
-        self._metrics, self._phases = {}, {}
+        self._metrics, self._phases, self._judged = {}, {}, set()
         item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(_PROPERTY)]
         if self._lease is None:
             return
@@ -110,11 +111,14 @@ class Recorder:
     def pytest_runtest_call(self) -> Generator[None, object, object]:
         """A metric that is not finite fails the test that would have passed."""
         result = yield
-        invalid = [metric for metric in self._metrics.values() if not metric.is_finite]
-        if invalid:
-            pytest.fail(
-                "\n".join(f"metric {metric.name!r} is {metric.value}: invalid" for metric in invalid), pytrace=False
-            )
+        self._judge()
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        """So does one that a fixture recorded as it was torn down."""
+        result = yield
+        self._judge()
         return result
 
     @pytest.hookimpl(tryfirst=True)
@@ -122,20 +126,17 @@ class Recorder:
         """Add what was recorded since the last report; the tear-down's report ends the attempt."""
         if self._lease is None or report.when not in PHASES:
             return
-        self._phases[report.when] = report
+        self._phases.setdefault(report.when, []).append(report)  # several where there are subtests
         if report.when == "teardown":
             self._end(report.nodeid)
         setattr(report, RECORDS_ATTRIBUTE, self._pending)
         self._pending = []
 
     def _end(self, nodeid: str) -> None:
-        outcomes = {
-            # pytest-rerunfailures calls a failure that it will try again "rerun".
-            phase: "failed" if report.outcome not in ("passed", "skipped") else report.outcome
-            for phase, report in self._phases.items()
-        }
+        reports = [report for phase in self._phases.values() for report in phase]
+        outcomes = {phase: _worst(of_phase) for phase, of_phase in self._phases.items()}
         seconds = {f"{phase}_s": _duration(self._phases.get(phase)) for phase in PHASES}
-        xfail = any(hasattr(report, "wasxfail") for report in self._phases.values())
+        xfail = any(hasattr(report, "wasxfail") for report in reports)
         self.record(
             "end",
             test=nodeid,
@@ -143,8 +144,17 @@ class Recorder:
             phases=seconds,
             duration_s=sum(value for value in seconds.values() if value is not None),
             ended=iso(self._clock()),
-            message=_message(self._phases.values()),
+            message=_message(reports),
         )
+
+    def _judge(self) -> None:
+        new = [metric for metric in self._metrics.values() if metric.name not in self._judged]
+        invalid = [metric for metric in new if not metric.is_finite]
+        self._judged.update(metric.name for metric in new)
+        if invalid:
+            pytest.fail(
+                "\n".join(f"metric {metric.name!r} is {metric.value}: invalid" for metric in invalid), pytrace=False
+            )
 
 
 def requirement_of(item: pytest.Item) -> Requirement:
@@ -169,21 +179,27 @@ def params_of(item: pytest.Item) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    if value is None or type(value) in (bool, int, str):
+    if value is None or type(value) in (bool, str) or (type(value) is int and value.bit_length() < 64):
         return value
     try:
         # A copy, so that nothing of the user's own types reaches execnet, which takes exact types only.
         return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
+    except Exception:  # a foreign type may do anything
+        return safe_repr(value)
 
 
 def _with_verdict(metric: Metric) -> dict[str, Any]:
     return metric.to_record() | {"verdict": None if metric.is_finite else "invalid"}
 
 
-def _duration(report: pytest.TestReport | None) -> float | None:
-    return None if report is None else report.duration
+def _worst(reports: Sequence[pytest.TestReport]) -> str:
+    # pytest-rerunfailures calls a failure that it will try again "rerun".
+    failed = any(report.outcome not in ("passed", "skipped") for report in reports)
+    return "failed" if failed else reports[-1].outcome
+
+
+def _duration(reports: Sequence[pytest.TestReport] | None) -> float | None:
+    return reports[-1].duration if reports else None  # the last is the whole phase's, others are of subtests
 
 
 def _message(reports: Iterable[pytest.TestReport]) -> str | None:

@@ -13,6 +13,7 @@ record               keys
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
 ``crash``            ``worker, test, ended, message``: the worker died while it ran this test
 ``worker-end``       ``worker, ended, exit``
+``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
 ===================  ====================================================================================
@@ -79,6 +80,7 @@ class Results:
         self._each = each
         self._tests: dict[tuple[str, str | None], TestResult] = {}
         self._begun: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+        self._stands_for: dict[str, str] = {}
         self._replayed: set[tuple[str, str | None]] = set()  # an earlier attempt is being folded once more
         self.workers: dict[str, WorkerResult] = {}
 
@@ -114,9 +116,11 @@ class Results:
 
     def makespan(self) -> float | None:
         """Return the seconds from the first test's start to the last one's end, None where none ran."""
-        ends = [epoch(test.ended) for test in self._tests.values() if test.ended]
-        starts = [epoch(started) for begun in self._begun.values() for _, started in begun]
-        return max(ends) - min(starts) if ends and starts else None
+        ended = {key: test.ended for key, test in self._tests.items() if test.ended and key in self._begun}
+        if not ended:
+            return None
+        starts = (self._begun[key][0][1] for key in ended)  # of the first attempt
+        return max(map(epoch, ended.values())) - min(map(epoch, starts))
 
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""
@@ -127,7 +131,7 @@ class Results:
         return dict(seconds)
 
     def _key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
-        return (nodeid, worker if self._each else None)
+        return (nodeid, self._stands_for.get(worker, worker) if self._each else None)
 
     def _is_replayed(self, record: Record) -> bool:
         return self._key(record["test"], record["worker"]) in self._replayed
@@ -153,6 +157,10 @@ class Results:
     def _worker_ended(self, record: Record) -> None:
         worker = self._worker(record)
         worker.ended, worker.exit = record["ended"], record["exit"]
+
+    def _replaces(self, record: Record) -> None:
+        dead = str(record["dead"])
+        self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
 
     def _start(self, record: Record) -> None:
         key = self._key(record["test"], record["worker"])
@@ -199,6 +207,7 @@ _FOLDS = {
     "collected": Results._collected,
     "worker": Results._worker_began,
     "worker-end": Results._worker_ended,
+    "replaces": Results._replaces,
     "start": Results._start,
     "metric": Results._metric,
     "end": Results._end,

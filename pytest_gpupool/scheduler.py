@@ -39,6 +39,12 @@ class Nodes(Protocol):
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's."""
 
+    def quit(self, node: WorkerController, queue: Sequence[str]) -> None:
+        """A worker ended with these tests still in its queue."""
+
+    def replaces(self, node: WorkerController, dead: WorkerController) -> None:
+        """With ``--dist each`` a worker goes on with a dead one's tests."""
+
 
 class LateScheduling:
     """One test a worker, the next one chosen when it is needed."""
@@ -119,6 +125,8 @@ class LateScheduling:
         if self._joined.pop(name, None) is None:
             return None
         blamed, over = None, []
+        if not self._failed(node) and (queue := self._plan.queue(name)):
+            self._nodes.quit(node, [self._ids[index] for index in queue])
         if self._failed(node):
             numbers = {self._ids[index]: index for index in self._plan.queue(name)}
             crashed, ended = self._nodes.crashed(node, list(numbers))
@@ -184,8 +192,12 @@ class EachLeasedScheduling(EachScheduling):
         self._nodes = nodes
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """Every worker's collection is part of the run."""
+        """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
+        waiting = set(self._removed2pending)
         super().add_node_collection(node, collection)
+        for dead in waiting - set(self._removed2pending):
+            self._nodes.replaces(node, dead)
+            return
         self._nodes.collected(node, list(collection))
 
     def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[Any]) -> None:

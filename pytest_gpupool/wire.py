@@ -11,7 +11,10 @@ import io
 import pickle
 from typing import Any
 
+from .model import safe_repr
+
 _PLAIN = (int, float, str, bytes)
+_NAMES = {"bool", *(kind.__name__ for kind in _PLAIN)}
 
 
 def dumps(value: object) -> bytes:
@@ -32,22 +35,23 @@ def loads(data: bytes) -> Any:
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """Called for what pickle does not know as a plain value; returns a constructor and its arguments."""
-        if any(obj is kind for kind in _PLAIN):
+        if any(obj is kind for kind in (bool, *_PLAIN)):
             return NotImplemented  # such a constructor, which pickle writes by its name
         kind: Any  # of which each is its own copy's constructor
-        for kind in _PLAIN:
-            if isinstance(obj, kind):
-                return kind, (kind(obj),)
         try:
-            text = repr(obj)
-        except Exception as error:  # a foreign type's repr may do anything; the event matters more
-            text = f"<{type(obj).__name__} whose repr failed: {type(error).__name__}>"
-        return str, (text,)
+            for kind in _PLAIN:
+                if isinstance(obj, kind):
+                    return kind, (kind.__str__(obj) if kind is str else kind(obj),)
+            if getattr(obj, "shape", None) == () and type(item := obj.item()) in (bool, int, float):
+                return type(item), (item,)  # a NumPy or torch scalar
+        except Exception:  # a foreign type may do anything; the event matters more
+            return str, (safe_repr(obj),)
+        return str, (safe_repr(obj, limit=100_000),)
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Know the constructors that the pickler names, and no others."""
-        if module != "builtins" or name not in [kind.__name__ for kind in _PLAIN]:
+        if module != "builtins" or name not in _NAMES:
             raise pickle.UnpicklingError(f"an event may not hold a {module}.{name}")
         return super().find_class(module, name)

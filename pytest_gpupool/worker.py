@@ -204,7 +204,8 @@ class _Line:
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
         now = frozenset((blocker.device.id, blocker.pid) for blocker in blockers)
-        expired = waited >= self._wait and not self._expired
+        hopeless = all(blocker.for_good for blocker in blockers)
+        expired = (waited >= self._wait or hopeless) and not self._expired
         if expired or (waited >= _SILENT_SECONDS and now != self._told):
             self._told, self._expired = now, self._expired or expired
             self.say("expired" if expired else "waiting", blockers=[str(blocker) for blocker in blockers])

@@ -72,7 +72,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ("--gpupool-lock-dir=test_suite.py/locks", "test_suite.py/locks is not a directory; choose one with"),
         ("--gpupool-json=", "gpupool: --gpupool-json is empty: give a path"),
         ("--gpupool-json=.", "is a directory: give the path of a file"),
-        ("--gpupool-json=test_suite.py/report.json", "test_suite.py cannot be made: File exists"),
+        ("--gpupool-json=test_suite.py/report.json", "test_suite.py is not a directory: choose another path"),
     ],
 )
 def test_a_wrong_option_ends_the_run_before_it_begins(host: Host, option: str, message: str) -> None:
@@ -172,7 +172,8 @@ def test_off_leases_nothing_and_writes_nothing(host: Host, workers: tuple[str, .
     host.write("test_suite.py", OFF)
     run = host.pytest(*workers, environ=host.environ(CUDA_VISIBLE_DEVICES="2,3"))
     assert run.status == 0, run.output
-    assert "gpupool:" not in run.stdout
+    told = [line for line in run.stdout.splitlines() if "gpupool:" in line]
+    assert told == ["gpupool: off here by the ini file, --gpupool-json has no effect"]
     assert left(host) == {"junit.xml"}
     assert not host.lock_dir.exists()
     assert run.junit["test_devices"] == {"gpupool.metric.accuracy": "0.5"}

@@ -407,7 +407,7 @@ def foreign_numbers() -> Iterator[st.SearchStrategy[Any]]:
     st.none() | st.lists(st.floats(), min_size=1),
     st.none() | st.booleans(),
     st.none() | st.floats(0, allow_infinity=False),
-    st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip),
+    st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip).filter(str.isprintable),
 )
 def test_every_metric_is_strict_json(
     value: object,

@@ -56,6 +56,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
 
 def write(path: Path, report: Mapping[str, Any]) -> None:
     """Write the report, whole or not at all. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(report, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 

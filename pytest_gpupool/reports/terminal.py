@@ -12,6 +12,9 @@ from .json import summary
 MOST_ROWS = 20
 """Rows of metrics that are shown without ``-v``."""
 
+WIDEST = 80
+"""Characters of a test's or a metric's name that are shown."""
+
 _FINE = ("passed", "xpassed")
 
 
@@ -50,7 +53,12 @@ def metric_rows(results: Results) -> list[Row]:
 def value_text(metric: dict[str, Any]) -> str:
     """Return ``0.9137``, ``123456`` or ``nan``, with the unit."""
     value = metric["value"]
-    number = metric["non_finite"] if value is None else str(value) if isinstance(value, int) else f"{value:.4g}"
+    if value is None:
+        number = metric["non_finite"]
+    elif isinstance(value, int):
+        number = str(value) if abs(value) < 10**15 else f"about 1e{len(str(abs(value))) - 1}"
+    else:
+        number = f"{value:.4g}"
     return f"{number} {metric['unit']}".rstrip()
 
 
@@ -98,12 +106,16 @@ def _rank(test: TestResult, metric: dict[str, Any]) -> int:
 
 def _row(test: TestResult, metric: dict[str, Any]) -> Row:
     return Row(
-        test=test.nodeid.split("::", 1)[-1],
-        metric=metric["name"],
+        test=_cut(test.nodeid.split("::", 1)[-1]),
+        metric=_cut(metric["name"]),
         value=value_text(metric),
         place=test.worker or "",
         bad=metric["verdict"] == "invalid",
     )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def _not_run_text(results: Results) -> str:
