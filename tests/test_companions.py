@@ -59,7 +59,7 @@ SLOW = """
     import threading
     import pytest
 
-    @pytest.mark.timeout(0.2, method="signal")
+    @pytest.mark.timeout(3, method="signal")
     def test_stuck(record_metric):
         record_metric("before", 1)
         threading.Event().wait(60)
@@ -241,7 +241,7 @@ def test_with_all_at_once(host: Host, workers: tuple[str, ...]) -> None:
     host.write("tool.py", TOOL)
     host.write("test_cases.py", CASES)
     host.write("test_flaky.py", FLAKY)
-    host.write("test_slow.py", SLOW.replace("timeout(0.2", "flaky(reruns=0)\n    @pytest.mark.timeout(0.2"))
+    host.write("test_slow.py", SLOW.replace("timeout(3", "flaky(reruns=0)\n    @pytest.mark.timeout(3"))
     host.write("test_covered.py", COVERED)
     args = ("--randomly-seed=5", "--reruns=2", "--timeout=60", "--cov=tool", "--cov-report=term")
     with last_gpu_held(host):
