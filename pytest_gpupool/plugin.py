@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say so where options are given that have no effect."""
     given = config.stash.get(_in_vain, [])
-    return [f"gpupool: off here by the ini file, --{name} has no effect" for name in given]
+    return [f"gpupool: off here (by the ini file, or inside another run), --{name} has no effect" for name in given]
 
 
 def _take_role(config: pytest.Config) -> None:
