@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
@@ -42,12 +42,13 @@ class GpuProcess:
 class Usage:
     """Who uses a device at this moment.
 
-    ``memory_used`` is in bytes, without what the driver keeps for itself; None where the driver (before R510) cannot
-    tell the two apart.
+    ``memory_used`` and ``memory_free`` are in bytes, neither with what the driver keeps for itself; None where the
+    driver (before R510) cannot tell that apart from what is used.
     """
 
     processes: tuple[GpuProcess, ...]
     memory_used: int | None
+    memory_free: int | None = None
 
 
 class DeviceFailed(Exception):
@@ -75,7 +76,15 @@ def survey() -> Survey:
 
 
 class NvmlProbe:
-    """Asks NVML, which it starts at the first question (state inherited by fork may fail)."""
+    """Asks NVML, which it starts for each question (state inherited by fork may fail)."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep NVML running meanwhile: to start it takes longer than to ask. Where it does not start, do without."""
+        with ExitStack() as stack:
+            with suppress(DeviceFailed):
+                stack.enter_context(_nvml())
+            yield
 
     def usage(self, device: Device) -> Usage:
         """Return who uses the device. Raises DeviceFailed where it does not answer."""
@@ -191,6 +200,7 @@ def _usage(nvml: Any, handle: Any) -> Usage:
     return Usage(
         processes=tuple(GpuProcess(pid=process.pid, memory=process.usedGpuMemory) for process in processes),
         memory_used=None if memory is None else int(memory.used),
+        memory_free=None if memory is None else int(memory.free),
     )
 
 

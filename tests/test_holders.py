@@ -57,7 +57,14 @@ class TestWrite:
         write(tmp_path / "a.json", ALICE)
         data = json.loads((tmp_path / "a.json").read_text())
         assert list(data) == ["pid", "user", "host", "worker", "run", "test", "since"]
-        assert data == asdict(ALICE)
+        assert data == {key: value for key, value in asdict(ALICE).items() if key not in ("slots", "memory")}
+
+    def test_who_shares_says_so(self, tmp_path: Path) -> None:
+        """And how much memory its test may take; who does neither writes what earlier versions can read."""
+        sharing = replace(ALICE, slots=2, memory=3 << 30)
+        write(tmp_path / "a.json", sharing)
+        assert json.loads((tmp_path / "a.json").read_text()) == asdict(sharing)
+        assert read(tmp_path / "a.json") == sharing
 
     def test_a_shorter_text_leaves_nothing_of_the_longer(self, tmp_path: Path) -> None:
         """It is written in place: another user's file in a sticky directory cannot be replaced."""
@@ -112,6 +119,7 @@ class TestWrite:
         holder = myself(worker="gw3", run="run-1", since="2026-11-21T11:46:52.000000Z")
         assert (holder.pid, holder.user, holder.host) == (os.getpid(), getpass.getuser(), socket.gethostname())
         assert (holder.worker, holder.run, holder.test) == ("gw3", "run-1", None)
+        assert (holder.slots, holder.memory) == (1, None)
 
     def test_a_user_without_a_name_is_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As in many containers."""
@@ -140,6 +148,12 @@ class TestRead:
             path.write_bytes(whole[:length])
             assert read(path) is None, length
 
+    def test_a_torn_file_is_read_again(self, tmp_path: Path) -> None:
+        """A moment later it is whole: who reserves memory must not be overlooked while it writes."""
+        path = tmp_path / "a.json"
+        path.write_text(json.dumps(asdict(ALICE)) + '"}')
+        assert read(path, sleep=lambda _: write(path, ALICE)) == ALICE
+
     @pytest.mark.parametrize(
         "content",
         [b"", b"\x00" * 300, b"\xff\xfe{}", b"4711", b"null", b'"alice"', b"[]", b"{}", b"{} {}", b"pid: 4711",
@@ -156,7 +170,9 @@ class TestRead:
         "change",
         [{"pid": "4711"}, {"pid": None}, {"pid": 47.11}, {"pid": True}, {"user": None}, {"user": 0}, {"host": []},
          {"worker": 3}, {"run": {}}, {"test": 7}, {"test": ["a"]}, {"since": 1795261612}, {"since": "yesterday"},
-         {"since": ""}, {"since": "0001-01-01"}, {"more": 1}],
+         {"since": ""}, {"since": "0001-01-01"}, {"more": 1}, {"slots": 0}, {"slots": "2"}, {"slots": True},
+         {"slots": None}, {"slots": 2.0}, {"slots": 10**30}, {"memory": -1}, {"memory": "1GiB"}, {"memory": 0.5},
+         {"memory": False}, {"memory": 10**400}],
         ids=str,
     )  # fmt: skip
     def test_wrong_types(self, tmp_path: Path, change: dict[str, Any]) -> None:
@@ -164,9 +180,15 @@ class TestRead:
         (tmp_path / "a.json").write_text(json.dumps({**asdict(ALICE), **change}))
         assert read(tmp_path / "a.json") is None
 
-    @pytest.mark.parametrize("key", [*asdict(ALICE)])
+    def test_an_earlier_versions(self, tmp_path: Path) -> None:
+        """It shares with nobody, and reserves nothing."""
+        data = {key: value for key, value in asdict(ALICE).items() if key not in ("slots", "memory")}
+        (tmp_path / "a.json").write_text(json.dumps(data))
+        assert read(tmp_path / "a.json") == replace(ALICE, slots=1, memory=None)
+
+    @pytest.mark.parametrize("key", ["pid", "user", "host", "worker", "run", "test", "since"])
     def test_a_key_that_lacks(self, tmp_path: Path, key: str) -> None:
-        """None has a default."""
+        """None of these has a default."""
         data = asdict(ALICE)
         del data[key]
         (tmp_path / "a.json").write_text(json.dumps(data))

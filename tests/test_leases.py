@@ -5,19 +5,24 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import random
 import re
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 import pytest
+from standin import Driver
+from standin.leaser import Leaser
 
 from pytest_gpupool import holders
 from pytest_gpupool.errors import NoLease, UsageProblem
@@ -30,11 +35,13 @@ from pytest_gpupool.leases import (
     locked_devices,
     try_lease,
 )
+from pytest_gpupool.locks import LockFile
 from pytest_gpupool.model import Device, Size, cpu_device
 from pytest_gpupool.probe import DeviceFailed, GpuProcess, Usage
 
 GIB = 2**30
 NOBODY = 65534
+HANGS = 300.0  # seconds that nothing takes which works
 
 GPUS = tuple(
     Device(id=f"GPU-{number:08x}-0000", kind="gpu", index=number, name="NVIDIA H200", memory_total=141 * GIB)
@@ -50,6 +57,7 @@ from pathlib import Path
 import filelock, psutil, pytest_gpupool.holders, pytest_gpupool.probe
 from pytest_gpupool import leases
 from pytest_gpupool.errors import GpupoolError
+from pytest_gpupool.locks import LockFile
 from pytest_gpupool.model import Device
 
 class Idle:
@@ -152,13 +160,38 @@ def public() -> Iterator[Path]:
 
 
 @pytest.fixture
+def driver(libraries: Path, tmp_path: Path) -> Driver:
+    """A driver of four GPUs."""
+    return Driver.with_gpus(libraries, tmp_path / "nvml", 4, name="NVIDIA H200")
+
+
+@pytest.fixture
+def leaser(driver: Driver, lock_dir: Path) -> Iterator[Callable[..., Leaser]]:
+    """Starts workers on that driver, and kills them after the test."""
+    with ExitStack() as stack:
+
+        def start(**keys: str) -> Leaser:
+            worker = Leaser(driver.environ(), lock_dir, **keys)
+            stack.callback(worker.kill)
+            return worker
+
+        yield start
+
+
+@pytest.fixture
 def request_for(lock_dir: Path) -> Callable[..., Request]:
     """Makes requests for devices, the first GPU alone if not said otherwise."""
 
-    def make(*devices: Device, first: int = 0, busy_memory: str | None = "512MiB") -> Request:
+    def make(*devices: Device, first: int = 0, busy_memory: str | None = "512MiB", **keys: Any) -> Request:
         size = None if busy_memory is None else Size.parse(busy_memory)
         return Request(
-            devices=devices or (ZERO,), lock_dir=lock_dir, worker="gw0", run="run-1", first=first, busy_memory=size
+            devices=devices or (ZERO,),
+            lock_dir=lock_dir,
+            worker="gw0",
+            run="run-1",
+            first=first,
+            busy_memory=size,
+            **keys,
         )
 
     return make
@@ -176,6 +209,12 @@ def refused(answer: Lease | tuple[Blocker, ...]) -> list[str]:
     return [str(blocker) for blocker in answer]
 
 
+def for_nothing(answer: Lease | tuple[Blocker, ...]) -> bool:
+    """Whether no waiting can help."""
+    assert not isinstance(answer, Lease)
+    return all(blocker.for_good for blocker in answer)
+
+
 def lock_file(directory: Path, device: Device = ZERO) -> Path:
     """Where the lock of a device lies."""
     return directory / f"{device.id}.0.lock"
@@ -183,6 +222,7 @@ def lock_file(directory: Path, device: Device = ZERO) -> Path:
 
 Requests = Callable[..., Request]
 Processes = Callable[..., Process]
+Leasers = Callable[..., Leaser]
 
 
 class TestExclusion:
@@ -599,133 +639,418 @@ class TestAcquire:
         assert answer == (None, 3.5)
 
 
+class TestSeveral:
+    """A worker may want several devices: all at once or none."""
+
+    def test_all_or_none(self, process: Processes, request_for: Requests, lock_dir: Path) -> None:
+        """Without all it has none, and says of each device why."""
+        process(devices=GPUS[1:2]).says()
+        lines = refused(try_lease(request_for(*GPUS, gpus=3), Machine()))
+        assert [re.sub("  held .*", "  held", line) for line in lines] == [
+            "GPU 0  NVIDIA H200  free, but 3 devices are needed together",
+            "GPU 1  NVIDIA H200  held",
+            "GPU 2  NVIDIA H200  free, but 3 devices are needed together",
+        ]
+        assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == [GPUS[1]]
+        lease = leased(try_lease(request_for(*GPUS, gpus=2), Machine()))
+        assert lease.devices == (GPUS[0], GPUS[2])
+        lease.release()
+
+    def test_where_too_few_look_free_the_others_are_left_alone(
+        self, process: Processes, request_for: Requests, lock_dir: Path
+    ) -> None:
+        """No lock is taken and NVML is not asked."""
+        process(devices=GPUS[1:2]).says()
+        machine = Machine()
+        refused(try_lease(request_for(*GPUS, gpus=3), machine))
+        assert machine.asked == []
+        assert not lock_file(lock_dir).exists()
+
+    @pytest.mark.parametrize("first", range(4))
+    def test_they_come_in_the_pools_order(self, request_for: Requests, lock_dir: Path, first: int) -> None:
+        """Wherever the search began; each says which test runs."""
+        lease = leased(try_lease(request_for(*GPUS, gpus=3, first=first), Machine()))
+        assert lease.devices == GPUS
+        lease.note("test_a.py::test_a")
+        notes = [holders.read(lock_dir / f"{gpu.id}.0.json") for gpu in GPUS]
+        assert [note.test for note in notes if note] == ["test_a.py::test_a"] * 3
+        lease.release()
+
+    def test_a_device_that_is_busy_gives_the_others_back(self, request_for: Requests, lock_dir: Path) -> None:
+        """And so does a probe that breaks."""
+        assert refused(try_lease(request_for(*GPUS, gpus=3), Machine(gpu2=using(used=2 * GIB)))) == [
+            "GPU 0  NVIDIA H200  free, but 3 devices are needed together",
+            "GPU 1  NVIDIA H200  free, but 3 devices are needed together",
+            "GPU 2  NVIDIA H200  busy: a process that NVML does not name uses 2.0 GiB",
+        ]
+        with pytest.raises(RuntimeError, match="a bug"):
+            try_lease(request_for(*GPUS, gpus=3), Machine(gpu2=RuntimeError("a bug")))
+        assert locked_devices(GPUS, lock_dir) == ()
+
+    def test_avoided_devices_come_last(self, request_for: Requests) -> None:
+        """They are leased where nothing else is left."""
+        request = request_for(*GPUS, gpus=2, avoid=frozenset({ZERO.id}))
+        first = leased(try_lease(request, Machine()))
+        assert first.devices == GPUS[1:]
+        second = leased(try_lease(replace(request, gpus=1), Machine()))
+        assert second.devices == (ZERO,)
+        first.release()
+        second.release()
+
+    def test_a_device_that_is_too_small_never_fits(self, request_for: Requests) -> None:
+        """One of unknown size may; waiting is for nothing where too few are left."""
+        pool = (replace(ZERO, memory_total=80 * GIB), replace(GPUS[1], memory_total=None), GPUS[2])
+        lease = leased(try_lease(request_for(*pool, gpus=2, memory=100 * GIB), Machine()))
+        assert lease.devices == pool[1:]
+        lease.release()
+        answer = try_lease(request_for(*pool, gpus=3, memory=100 * GIB), Machine())
+        assert refused(answer) == [
+            "GPU 0  NVIDIA H200  too small: it has 80.0 GiB of memory, 100.0 GiB needed",
+            "GPU 1  NVIDIA H200  free, but 3 devices are needed together",
+            "GPU 2  NVIDIA H200  free, but 3 devices are needed together",
+        ]
+        assert for_nothing(answer)
+
+    @pytest.mark.parametrize(("gpus", "hopeless"), [(1, False), (2, False), (3, True), (4, True)])
+    def test_waiting_is_for_nothing_where_too_few_can_come(
+        self, request_for: Requests, gpus: int, hopeless: bool
+    ) -> None:
+        """One of three is lost for good; the others are busy, which may end."""
+        busy = using(used=2 * GIB)
+        machine = Machine(gpu0=DeviceFailed("is lost", for_good=True), gpu1=busy, gpu2=busy)
+        assert for_nothing(try_lease(request_for(*GPUS, gpus=gpus), machine)) is hopeless
+
+
+class TestSlots:
+    """Workers may share a device where their runs let them."""
+
+    def test_two_workers_go_to_two_devices(self, request_for: Requests) -> None:
+        """Wherever they begin; then each device gets its second one, and then there is no room."""
+        request = request_for(*GPUS[:2], slots=2)
+        leases = [leased(try_lease(request, Machine())) for _ in range(4)]
+        assert [lease.devices[0].index for lease in leases] == [0, 1, 0, 1]
+        assert len(refused(try_lease(request, Machine()))) == 2
+        leases.pop(1).release()
+        leases.append(leased(try_lease(request, Machine())))
+        assert leases[-1].devices == (GPUS[1],)
+        for lease in leases:
+            lease.release()
+
+    def test_avoiding_counts_more_than_company(self, request_for: Requests) -> None:
+        """A shared device rather than one that is to be avoided."""
+        request = request_for(*GPUS[:2], slots=2, avoid=frozenset({ZERO.id}))
+        leases = [leased(try_lease(request, Machine())) for _ in range(3)]
+        assert [lease.devices[0].index for lease in leases] == [1, 1, 0]
+        for lease in leases:
+            lease.release()
+
+    def test_one_lease_never_has_two_slots_of_a_device(self, request_for: Requests) -> None:
+        """Several devices are as many devices."""
+        both = [leased(try_lease(request_for(*GPUS[:2], slots=2, gpus=2), Machine())) for _ in range(2)]
+        assert [lease.devices for lease in both] == [GPUS[:2]] * 2
+        for lease in both:
+            lease.release()
+        assert for_nothing(try_lease(request_for(ZERO, slots=9, gpus=2), Machine()))
+
+    @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
+    def test_exclusive_excludes_those_who_share(self, leaser: Leasers, first: int, second: int) -> None:
+        """Whoever comes first, of two runs, in whatever slot."""
+        one, other = leaser(run="run-1"), leaser(run="run-2")
+        assert one.lease(only=[0], slots=first, first=1) == [0]
+        ((index, reason, pid, _),) = other.lease(only=[0], slots=second)
+        assert (index, pid) == (0, one.pid)
+        assert reason.startswith(f"held by pid {one.pid} (")
+        one.release()
+        assert other.lease(only=[0], slots=second) == [0]
+
+    def test_a_killed_holders_slot_is_free(self, leaser: Leasers) -> None:
+        """The note that it left says nothing."""
+        one, other = leaser(), leaser()
+        assert one.lease(only=[0], slots=2, first=1) == [0]
+        one.kill()
+        assert other.lease(only=[0]) == [0]
+
+    def test_free_slots(self, leaser: Leasers) -> None:
+        """None of a device that another run has alone; of one that is shared, what its holders leave."""
+        worker, other = leaser(), leaser(run="run-2")
+        assert [worker.ask("free", slots=slots) for slots in (1, 2, 3)] == [4, 8, 12]
+        other.lease(only=[2])
+        assert [worker.ask("free", slots=slots) for slots in (1, 2, 3)] == [3, 6, 9]
+        worker.lease(only=[0], slots=2)
+        assert [worker.ask("free", slots=slots) for slots in (1, 2, 3)] == [2, 5, 7]
+
+    def test_locked_devices_are_those_that_are_shared_too(
+        self, leaser: Leasers, driver: Driver, lock_dir: Path
+    ) -> None:
+        """In whatever slot."""
+        worker = leaser()
+        worker.lease(only=[1], slots=2, first=1)
+        devices = [replace(ZERO, id=uuid, index=index) for index, uuid in enumerate(driver.uuids)]
+        (blocker,) = locked_devices(devices, lock_dir)
+        assert (blocker.device.index, blocker.pid) == (1, worker.pid)
+
+    def test_somebody_who_looks_does_not_make_a_device_held(self, request_for: Requests, lock_dir: Path) -> None:
+        """It is tried again, a moment later, and some moments more."""
+        looking = LockFile(lock_file(lock_dir))
+        assert looking.lock()
+        moments: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            moments.append(seconds)
+            looking.unlock()
+
+        leased(try_lease(request_for(), Machine(), sleep=sleep)).release()
+        assert len(moments) == 1
+        assert looking.lock()
+        assert refused(try_lease(request_for(), Machine(), sleep=moments.append)) == [
+            "GPU 0  NVIDIA H200  held by a process that does not say who it is"
+        ]
+        assert 2 < len(moments) < 10
+        looking.unlock()
+
+
+KEPT = "kept by this worker, but {} devices are needed together"
+
+
+class TestGathering:
+    """Of those who wait for several devices, one at a time keeps what it gets."""
+
+    def test_it_keeps_what_it_gets(self, process: Processes, request_for: Requests, lock_dir: Path) -> None:
+        """Its note is beside each device; once it has all, another may gather."""
+        others = [process(devices=[gpu]) for gpu in GPUS[:2]]
+        assert [other.says() for other in others] == [f"leased {gpu.id}" for gpu in GPUS[:2]]
+        queue = LockFile(lock_dir / "queue.lock")
+        told: list[list[str]] = []
+
+        def pause(_: float) -> bool:
+            assert queue.is_taken()
+            if len(told) == 2:
+                third = process(devices=GPUS[:1])
+                assert third.says().startswith(f"GPU 0  NVIDIA H200  held by pid {os.getpid()} ")
+            others[len(told) - 1].end()
+            return True
+
+        lease, _ = acquire(
+            request_for(*GPUS[:2], gpus=2),
+            Machine(),
+            refused=lambda blockers, _: told.append([re.sub(" by pid.*", "", blocker.reason) for blocker in blockers]),
+            pause=pause,
+        )
+        assert lease is not None
+        assert lease.devices == GPUS[:2]
+        assert told == [["held", "held"], [KEPT.format(2), "held"]]
+        assert not queue.is_taken()
+        lease.release()
+        assert locked_devices(GPUS, lock_dir) == ()
+
+    def test_a_second_one_holds_nothing_while_it_waits(
+        self, process: Processes, request_for: Requests, lock_dir: Path
+    ) -> None:
+        """It takes what it needs where that is free at once, before the one that gathers."""
+        process(devices=GPUS[:1]).says()
+        queue = LockFile(lock_dir / "queue.lock")
+        assert queue.lock()
+
+        def pause(_: float) -> bool:
+            assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == [ZERO]
+            return False
+
+        answer, _ = acquire(request_for(*GPUS, gpus=3), Machine(), refused=lambda *_: None, pause=pause)
+        assert answer is None
+        lease, _ = acquire(request_for(*GPUS, gpus=2), Machine(), refused=_never, pause=_never)
+        assert lease is not None
+        lease.release()
+
+    def test_one_device_needs_no_queue(self, process: Processes, request_for: Requests, lock_dir: Path) -> None:
+        """Who waits for one leaves it to the others."""
+        process().says()
+        acquire(request_for(), Machine(), refused=lambda *_: None, pause=lambda _: False)
+        assert not (lock_dir / "queue.lock").exists()
+
+    @pytest.mark.parametrize("ending", ["cancelled", "refused", "interrupted", "broken"])
+    def test_however_it_ends_nothing_is_held(
+        self, process: Processes, request_for: Requests, lock_dir: Path, ending: str
+    ) -> None:
+        """Neither devices nor the queue."""
+        process().says()
+        machine = Machine(gpu2=using(used=2 * GIB))
+
+        def tell(blockers: tuple[Blocker, ...], _: float) -> None:
+            assert [blocker.reason for blocker in blockers].count(KEPT.format(3)) == 1
+            if ending == "refused":
+                raise NoLease("enough")
+
+        def pause(_: float) -> bool:
+            assert len(locked_devices(GPUS, lock_dir)) == 2
+            if ending == "interrupted":
+                raise KeyboardInterrupt
+            machine.usages[GPUS[2].id] = RuntimeError("a bug")
+            return ending != "cancelled"
+
+        errors = {"refused": NoLease, "interrupted": KeyboardInterrupt, "broken": RuntimeError}
+        with pytest.raises(errors[ending]) if ending in errors else nullcontext():
+            answer, _ = acquire(request_for(*GPUS, gpus=3), machine, refused=tell, pause=pause)
+            assert answer is None
+        assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == [ZERO]
+        assert not LockFile(lock_dir / "queue.lock").is_taken()
+
+    def test_what_can_never_be_complete_is_not_kept(self, request_for: Requests, lock_dir: Path) -> None:
+        """Where a device is lost while it waits, it gives the others back."""
+        machine = Machine(gpu2=using(used=2 * GIB))
+        kept: list[int] = []
+
+        def pause(_: float) -> bool:
+            kept.append(len(locked_devices(GPUS, lock_dir)))
+            machine.usages[GPUS[2].id] = DeviceFailed("is lost", for_good=True)
+            return len(kept) < 3
+
+        acquire(request_for(*GPUS, gpus=3), machine, refused=lambda *_: None, pause=pause)
+        assert kept == [2, 0, 0]
+
+    def test_a_killed_one_leaves_nothing_locked(self, process: Processes, lock_dir: Path) -> None:
+        """Its devices and its place are the next one's."""
+        process(devices=GPUS[1:2]).says()
+        gathering = process(GATHERS, devices=GPUS[:2])
+        assert gathering.says() == KEPT.format(2)
+        assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == list(GPUS[:2])
+        gathering.kill()
+        assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == [GPUS[1]]
+        assert process(GATHERS, devices=GPUS[:2]).says() == KEPT.format(2)
+
+
+GATHERS = """
+import time
+def tell(blockers, waited):
+    for blocker in blockers:
+        if blocker.reason.startswith("kept"):
+            say(blocker.reason)
+request = leases.Request(
+    devices=tuple(map(Device.from_wire, json.loads(sys.argv[2]))),
+    lock_dir=Path(sys.argv[1]), worker="gw7", run="run-1", first=0, busy_memory=None, gpus=2,
+)
+leases.acquire(request, Idle(), refused=tell, pause=lambda seconds: time.sleep(seconds) or True)
+"""
+
+# So many leases, one after the other; a line in the log while each is held, and one before it is given back.
+STORM = """
+import os, random, sys, time
+from pathlib import Path
+from pytest_gpupool import leases
+from pytest_gpupool.model import Size
+from pytest_gpupool.probe import NvmlProbe, survey
+
+lock_dir, log, run = sys.argv[1:4]
+gpus, slots, rounds = map(int, sys.argv[4:])
+dice = random.Random(os.getpid())
+descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+devices = survey().devices
+
+def say(word, lease):
+    names = ",".join(device.id for device in lease.devices)
+    os.write(descriptor, f"{os.getpid()} {word} {slots} {names}\\n".encode())
+
+def pause(seconds):
+    time.sleep(min(seconds, 0.02) * dice.random())
+    return True
+
+for _ in range(rounds):
+    request = leases.Request(
+        devices=devices, lock_dir=Path(lock_dir), worker="gw0", run=run, first=dice.randrange(4),
+        busy_memory=Size.parse("512MiB"), gpus=gpus, slots=slots,
+    )
+    lease, _ = leases.acquire(request, NvmlProbe(), refused=lambda *_: None, pause=pause)
+    assert lease is not None and len(set(lease.devices)) == gpus
+    say("begins", lease)
+    time.sleep(0.004 * dice.random())
+    say("ends", lease)
+    lease.release()
+"""
+
+
+class TestStorm:
+    """Many workers of two runs, some of which are killed: nobody meets anybody, and everybody gets its turn."""
+
+    WANTED = ((1, 30), (1, 30), (1, 30), (2, 12), (2, 12), (4, 6))  # devices and leases of each worker of a run
+
+    @pytest.mark.parametrize("slots", [(1, 1), (2, 2), (1, 2)], ids=["exclusive", "shared", "both"])
+    def test_no_overlap_and_no_deadlock(
+        self, driver: Driver, lock_dir: Path, tmp_path: Path, slots: tuple[int, int]
+    ) -> None:
+        """Twelve workers, four devices; who is killed may hold some, gather, or just look."""
+        log = tmp_path / "log"
+        log.touch()
+        workers = {
+            self.start(driver, lock_dir, log, run, gpus, slots[run], rounds): rounds
+            for run in (0, 1)
+            for gpus, rounds in self.WANTED
+        }
+        try:
+            killed = self.kill_some(list(workers), log)
+            ends = {worker.pid: worker.wait(timeout=HANGS) for worker in workers if worker not in killed}
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        assert set(ends.values()) == {0}
+        lines = [line.split() for line in log.read_text().splitlines()]
+        check_sharing(lines)
+        for worker, rounds in workers.items():
+            if worker not in killed:
+                assert sum(pid == str(worker.pid) and word == "begins" for pid, word, *_ in lines) == rounds
+        assert locked_devices([replace(ZERO, id=uuid) for uuid in driver.uuids], lock_dir) == ()
+        assert not LockFile(lock_dir / "queue.lock").is_taken()
+
+    @staticmethod
+    def start(
+        driver: Driver, lock_dir: Path, log: Path, run: int, gpus: int, slots: int, rounds: int
+    ) -> subprocess.Popen[bytes]:
+        """One worker."""
+        args = [str(lock_dir), str(log), f"run-{run}", str(gpus), str(slots), str(rounds)]
+        return subprocess.Popen([sys.executable, "-c", STORM, *args], env=driver.environ())
+
+    @staticmethod
+    def kill_some(workers: list[subprocess.Popen[bytes]], log: Path) -> set[subprocess.Popen[bytes]]:
+        """SIGKILL four of them, as the log grows; say in the log when."""
+        dice = random.Random(7)
+        killed: set[subprocess.Popen[bytes]] = set()
+        for number in range(4):
+            grown_to(log, 40 * number + 20)
+            victim = dice.choice([worker for worker in workers if worker not in killed])
+            # Stopped first, so that the line is neither before its last one nor after another's first.
+            victim.send_signal(signal.SIGSTOP)
+            while victim.poll() is None and psutil.Process(victim.pid).status() != psutil.STATUS_STOPPED:
+                pass
+            if victim.poll() is not None:
+                continue
+            with log.open("a") as file:
+                file.write(f"{victim.pid} dies\n")
+            victim.kill()
+            victim.wait()
+            killed.add(victim)
+        return killed
+
+
+def grown_to(log: Path, count: int) -> None:
+    """Wait until the log has so many lines."""
+    for _ in range(int(HANGS * 100)):
+        if log.read_text().count("\n") >= count:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"the log never got {count} lines")
+
+
+def check_sharing(lines: list[list[str]]) -> None:
+    """Never are more on a device than each of them lets in."""
+    present: dict[str, tuple[int, list[str]]] = {}
+    for pid, word, *rest in lines:
+        if word == "begins":
+            present[pid] = (int(rest[0]), rest[1].split(","))
+            for device in present[pid][1]:
+                lets = [slots for slots, devices in present.values() if device in devices]
+                assert len(lets) <= min(lets), (pid, device, present)
+        else:
+            present.pop(pid, None)
+
+
 def _never(*args: object) -> NoReturn:
     raise AssertionError(f"called with {args}")
-
-
-class TestDirectory:
-    """Where the lock files lie."""
-
-    def test_the_option_comes_before_the_environment(self, tmp_path: Path) -> None:
-        """Parents are made, and a directory that is there stays as it is."""
-        environ = {"GPUPOOL_LOCK_DIR": str(tmp_path / "environment")}
-        (tmp_path / "there").mkdir(mode=0o700)
-        assert lock_directory(str(tmp_path / "a" / "option"), environ) == tmp_path / "a" / "option"
-        assert lock_directory(str(tmp_path / "there"), environ) == tmp_path / "there"
-        assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o700
-        assert not (tmp_path / "environment").exists()
-        assert lock_directory(None, environ) == tmp_path / "environment"
-
-    def test_a_relative_path_is_made_absolute(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A worker may have another working directory."""
-        monkeypatch.chdir(tmp_path)
-        assert lock_directory("locks", {}) == tmp_path / "locks"
-
-    @pytest.mark.parametrize("below", [".", "below"])
-    def test_a_file_in_its_place(self, tmp_path: Path, below: str) -> None:
-        """Or in the place of a parent; the run ends with status 4."""
-        (tmp_path / "file").write_text("")
-        path = tmp_path / "file" / below
-        with pytest.raises(UsageProblem) as raised:
-            lock_directory(str(path), {})
-        assert str(raised.value) in (
-            f"the lock directory {path} is not a directory; choose one with --gpupool-lock-dir",
-            f"the lock directory {path} cannot be made: Not a directory; choose one with --gpupool-lock-dir",
-        )
-        assert raised.value.exit_status == 4
-
-    @pytest.mark.parametrize(
-        ("setting", "directory"),
-        [
-            ("mount -t tmpfs none /dev/shm", "/dev/shm/gpupool"),
-            ("mount -t tmpfs -o ro none /dev/shm", "$TMPDIR/gpupool"),
-            (
-                "mount -t tmpfs none /dev/shm && mkdir /dev/shm/gpupool"
-                " && mount -t tmpfs -o mode=1777 none /dev/shm/gpupool && mount -o remount,ro /dev/shm",
-                "/dev/shm/gpupool",
-            ),
-        ],
-        ids=["shared memory", "cannot be written", "is there already"],
-    )
-    @pytest.mark.parametrize("variable", ["unset", "empty"])
-    def test_without_a_choice(self, tmp_path: Path, setting: str, directory: str, variable: str) -> None:
-        """Shared memory, else the temporary directory; where others lock in shared memory, everybody does."""
-        source = (
-            "import stat\nfrom pytest_gpupool.leases import lock_directory\n"
-            "path = lock_directory(None)\nprint(path, oct(stat.S_IMODE(path.stat().st_mode)))\n"
-        )
-        environ = {name: value for name, value in os.environ.items() if name != "GPUPOOL_LOCK_DIR"}
-        environ |= {"TMPDIR": str(tmp_path)} | ({"GPUPOOL_LOCK_DIR": ""} if variable == "empty" else {})
-        shell = f'{setting} || exit 77; exec "$@"'
-        done = subprocess.run(
-            ["unshare", "--mount", "sh", "-c", shell, "sh", sys.executable, "-c", source],
-            env=environ,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if os.geteuid() != 0 or done.returncode == 77 or "unshare" in done.stderr:
-            pytest.skip("only root can have a shared memory of its own, and not in every container")
-        assert done.stdout == f"{directory.replace('$TMPDIR', str(tmp_path))} 0o1777\n", done.stderr
-
-
-class TestNetworkFileSystem:
-    """A lock on a network file system may exclude nobody."""
-
-    @pytest.fixture
-    def mounts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-        """Makes psutil see these mounts, by a stand-in for /proc."""
-        proc = tmp_path / "proc"
-        (proc / "self").mkdir(parents=True)
-        (proc / "filesystems").write_text("nodev\ttmpfs\nnodev\tnfs4\nnodev\tfuse\n\text4\n")
-        monkeypatch.setattr(psutil, "PROCFS_PATH", str(proc))
-
-        def write(*lines: tuple[Path | str, str]) -> None:
-            text = "".join(f"source {str(path).replace(' ', chr(92) + '040')} {kind} rw 0 0\n" for path, kind in lines)
-            (proc / "self" / "mounts").write_text(text)
-
-        return write
-
-    @pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "ceph", "cifs", "fuse.sshfs", "beegfs", "gpfs"])
-    def test_it_is_refused(self, tmp_path: Path, mounts: Callable[..., None], kind: str) -> None:
-        """The error names its kind and another place."""
-        mounts(("/", "ext4"), (tmp_path, kind), ("/dev/shm", "tmpfs"))
-        path = tmp_path / "locks"
-        with pytest.raises(UsageProblem) as raised:
-            lock_directory(str(path), {})
-        assert str(raised.value) == (
-            f"the lock directory {path} lies on a network file system ({kind}), where locks do not exclude; "
-            "choose one of this host with --gpupool-lock-dir, such as /dev/shm/gpupool"
-        )
-
-    def test_a_link_to_it_is_refused(self, tmp_path: Path, mounts: Callable[..., None]) -> None:
-        """Where it leads counts."""
-        (tmp_path / "home").mkdir()
-        (tmp_path / "link").symlink_to(tmp_path / "home")
-        mounts(("/", "ext4"), (tmp_path / "home", "nfs4"))
-        with pytest.raises(UsageProblem, match=r"lies on a network file system \(nfs4\)"):
-            lock_directory(str(tmp_path / "link" / "locks"), {})
-
-    def test_a_name_with_a_space(self, tmp_path: Path, mounts: Callable[..., None]) -> None:
-        """The kernel writes it in octal."""
-        mounts(("/", "ext4"), (tmp_path / "my home", "nfs4"))
-        with pytest.raises(UsageProblem, match=r"lies on a network file system \(nfs4\)"):
-            lock_directory(str(tmp_path / "my home" / "locks"), {})
-
-    def test_a_local_one_within_it_is_not(self, tmp_path: Path, mounts: Callable[..., None]) -> None:
-        """The innermost mount counts, not one of which the name is only the beginning."""
-        mounts(("/", "ext4"), (tmp_path, "nfs4"), (tmp_path / "local", "ext4"), (tmp_path / "local/lo", "nfs4"))
-        assert lock_directory(str(tmp_path / "local" / "locks"), {}).is_dir()
-
-    def test_the_later_of_two_mounts_at_one_place_counts(self, tmp_path: Path, mounts: Callable[..., None]) -> None:
-        """It hides the earlier one."""
-        mounts(("/", "ext4"), (tmp_path, "nfs4"), (tmp_path, "tmpfs"))
-        assert lock_directory(str(tmp_path / "locks"), {}).is_dir()
-        mounts(("/", "ext4"), (tmp_path, "tmpfs"), (tmp_path, "nfs4"))
-        with pytest.raises(UsageProblem, match="nfs4"):
-            lock_directory(str(tmp_path / "locks"), {})
-
-    def test_where_nothing_is_known_nothing_is_refused(self, tmp_path: Path, mounts: Callable[..., None]) -> None:
-        """A container may hide its mounts."""
-        mounts()
-        assert lock_directory(str(tmp_path / "locks"), {}).is_dir()

@@ -19,6 +19,10 @@ GIB = 2**30
 NO_PERMISSION, NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND = 4, 3, 9, 12
 FUNCTION_NOT_FOUND, GPU_IS_LOST, RESET_REQUIRED, MISMATCH, UNKNOWN = 13, 15, 16, 18, 999
 
+FREE = 80 * GIB - GIB // 2
+"""Of a stand-in GPU that nobody uses; the driver keeps the rest for itself."""
+UNUSED = {"processes": [], "memory_used": 0, "memory_free": FREE}
+
 # An expression a line in, as JSON; its value a line out.
 CHILD = """
 import json, os, sys
@@ -295,13 +299,14 @@ class TestUsage:
     """Who uses a device at this moment."""
 
     def test_processes_and_memory(self, driver: Driver, asker: Asker) -> None:
-        """In bytes; what NVML cannot tell is unknown; what the driver keeps for itself does not count."""
+        """In bytes; what NVML cannot tell is unknown; what the driver keeps for itself is neither used nor free."""
         driver.replace(0, used=5 * GIB, reserved=GIB, processes=((815, 3 * GIB), (816, None)))
         assert asker.usage(driver.uuids[0]) == {
             "processes": [{"pid": 815, "memory": 3 * GIB}, {"pid": 816, "memory": None}],
             "memory_used": 5 * GIB,
+            "memory_free": 74 * GIB,
         }
-        assert asker.usage(driver.uuids[1]) == {"processes": [], "memory_used": 0}
+        assert asker.usage(driver.uuids[1]) == UNUSED
 
     @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND])
     def test_an_old_driver_cannot_tell_used_from_kept(self, driver: Driver, asker: Asker, code: int) -> None:
@@ -311,35 +316,39 @@ class TestUsage:
         assert asker.usage(driver.uuids[0]) == {
             "processes": [{"pid": 815, "memory": 3 * GIB}],
             "memory_used": None,
+            "memory_free": None,
         }
 
     def test_where_processes_are_not_told_there_is_still_the_memory(self, driver: Driver, asker: Asker) -> None:
         """As on some virtual GPUs."""
         driver.replace(0, used=5 * GIB)
         driver.unsupported("nvmlDeviceGetComputeRunningProcesses_v3", 0)
-        assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 5 * GIB}
+        assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 5 * GIB, "memory_free": FREE - 5 * GIB}
 
     def test_a_mig_instance(self, mig_driver: Driver, asker: Asker) -> None:
         """Its own processes, its own memory."""
         assert asker.usage(fake_uuid("MIG", 0)) == {
             "processes": [{"pid": 815, "memory": 3 * GIB}],
             "memory_used": 3 * GIB,
+            "memory_free": 7 * GIB,
         }
-        assert asker.usage(fake_uuid("MIG", 1)) == {"processes": [], "memory_used": 0}
+        assert asker.usage(fake_uuid("MIG", 1)) == {"processes": [], "memory_used": 0, "memory_free": 20 * GIB}
 
     def test_it_sees_changes(self, driver: Driver, asker: Asker) -> None:
         """In a process that goes on."""
         for used in (0, GIB, 0):
             driver.replace(0, used=used, processes=((815, used),) if used else ())
             answer = asker.usage(driver.uuids[0])
-            assert (answer["memory_used"], len(answer["processes"])) == (used, bool(used))
+            memory = (answer["memory_used"], answer["memory_free"])
+            assert (memory, len(answer["processes"])) == ((used, FREE - used), bool(used))
 
     def test_a_forked_child_may_ask(self, driver: Driver, asker: Asker) -> None:
         """Before and after its parent has."""
-        assert asker.ask(f"forked({driver.uuids[0]!r})") == {"processes": [], "memory_used": 0}
+        assert asker.ask(f"forked({driver.uuids[0]!r})") == UNUSED
         driver.replace(0, used=GIB)
         assert asker.usage(driver.uuids[0])["memory_used"] == GIB
-        assert asker.ask(f"forked({driver.uuids[0]!r})") == {"processes": [], "memory_used": GIB}
+        used = {"processes": [], "memory_used": GIB, "memory_free": FREE - GIB}
+        assert asker.ask(f"forked({driver.uuids[0]!r})") == used
 
     @pytest.mark.parametrize(
         ("code", "words"),
@@ -353,13 +362,13 @@ class TestUsage:
         """Its words; when it answers again all is well."""
         driver.lose(0, code)
         assert asker.usage(driver.uuids[0]) == words
-        assert asker.usage(driver.uuids[1]) == {"processes": [], "memory_used": 0}
+        assert asker.usage(driver.uuids[1]) == UNUSED
         driver.find(0)
-        assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 0}
+        assert asker.usage(driver.uuids[0]) == UNUSED
 
     def test_a_device_that_is_gone(self, driver: Driver, asker: Asker) -> None:
         """Taken out while the run goes on."""
         gone, stays = driver.uuids
         driver.gpus = driver.gpus[1:]
         assert asker.usage(gone) == "is gone"
-        assert asker.usage(stays) == {"processes": [], "memory_used": 0}
+        assert asker.usage(stays) == UNUSED

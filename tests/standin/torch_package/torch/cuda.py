@@ -1,12 +1,21 @@
-"""A stand-in for torch.cuda: what it sees of CUDA_VISIBLE_DEVICES when initialised stays so."""
+"""A stand-in for torch.cuda: what it sees of CUDA_VISIBLE_DEVICES when initialised stays so.
+
+Calls that change something are recorded as torch's import is, one JSON line each: ``call``, its arguments, and the pid.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
 _initialised_with: int | None = None
+_later: list[Callable[[], object]] = []
+_reserved: Counter[int] = Counter()
+_peak: Counter[int] = Counter()
 
 
 def _visible() -> int:
@@ -29,6 +38,16 @@ def init() -> None:
     global _initialised_with
     if _initialised_with is None:
         _initialised_with = _visible()
+        for call in _later:
+            call()
+
+
+def _lazy_call(call: Callable[[], object]) -> None:
+    """Call at once where CUDA is initialised, else as soon as it is."""
+    if is_initialized():
+        call()
+    else:
+        _later.append(call)
 
 
 def is_initialized() -> bool:
@@ -44,3 +63,42 @@ def device_count() -> int:
 def is_available() -> bool:
     """Whether there is any device; asking does not initialise CUDA."""
     return device_count() > 0
+
+
+def set_per_process_memory_fraction(fraction: float, device: int = 0) -> None:
+    """Hold this process to a part of a device's memory."""
+    init()
+    _record("set_per_process_memory_fraction", device, fraction=fraction)
+
+
+def max_memory_reserved(device: int = 0) -> int:
+    """The most bytes that were reserved since the last reset."""
+    return _peak[device]
+
+
+def reset_peak_memory_stats(device: int = 0) -> None:
+    """Begin a new peak with what is reserved now."""
+    _peak[device] = _reserved[device]
+    _record("reset_peak_memory_stats", device)
+
+
+def empty_cache() -> None:
+    """Return what is reserved: nothing of the stand-in's stays in use."""
+    _reserved.clear()
+    _record("empty_cache")
+
+
+def reserve(size: int, device: int = 0) -> None:
+    """Reserve that many bytes, as tensors of that size do in the real torch."""
+    init()
+    _reserved[device] += size
+    _peak[device] = max(_peak[device], _reserved[device])
+
+
+def _record(call: str, device: int | None = None, **values: float) -> None:
+    if path := os.environ.get("GPUPOOL_STANDIN_TORCH_LOG"):
+        target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(target, f"{json.dumps({'call': call, 'pid': os.getpid(), 'device': device, **values})}\n".encode())
+        finally:
+            os.close(target)
