@@ -1,4 +1,4 @@
-"""Whether CUDA is initialised is told without loading anything, and so is who imported torch."""
+"""Whether CUDA is initialised, who imported torch and what memory torch takes are told without loading anything."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,7 +14,15 @@ from typing import Any
 import pytest
 from standin import TORCH_PATH, Driver
 
-from pytest_gpupool.cuda import importer_of_torch, is_initialised
+from pytest_gpupool.cuda import (
+    cap_memory,
+    forget_peak,
+    give_back_cache,
+    has_torch,
+    importer_of_torch,
+    is_initialised,
+    torch_peak,
+)
 
 ASK = """
 import json, sys
@@ -155,3 +164,185 @@ class TestImporter:
         torch, other = ModuleType("torch"), ModuleType("other")
         vars(other).update(name="torch", thing=SimpleNamespace(__module__=3), torch_like=ModuleType("torchmetrics"))
         assert importer_of_torch({"torch": torch, "other": other}) is None
+
+
+class TorchCuda(ModuleType):
+    """torch.cuda on devices whose peaks are as told; records what was asked of it."""
+
+    def __init__(self, *peaks: int, initialised: bool = True) -> None:
+        super().__init__("torch.cuda")
+        self.initialised = initialised
+        self.calls: list[str] = []
+        self.queued: list[Callable[[], None]] = []
+        self._peaks = peaks
+
+    def is_initialized(self) -> bool:
+        """As torch's."""
+        return self.initialised
+
+    def device_count(self) -> int:
+        """As torch's."""
+        return len(self._peaks)
+
+    def max_memory_reserved(self, number: int) -> int:
+        """As torch's."""
+        return self._peaks[number]
+
+    def reset_peak_memory_stats(self, number: int) -> None:
+        """As torch's."""
+        self.calls.append(f"forget {number}")
+
+    def empty_cache(self) -> None:
+        """As torch's."""
+        self.calls.append("empty")
+
+    def set_per_process_memory_fraction(self, fraction: float, number: int) -> None:
+        """As torch's."""
+        assert self.initialised
+        self.calls.append(f"{fraction} of {number}")
+
+    def _lazy_call(self, call: Callable[[], None]) -> None:
+        self.queued.append(call)
+
+    def init(self) -> None:
+        """As torch's."""
+        self.initialised = True
+        for call in self.queued:
+            call()
+
+
+class Lost(TorchCuda):
+    """torch.cuda after an error after which every call fails, or one of them; records what was asked of it."""
+
+    def __init__(self, fails_on: str = "everything", *, initialised: bool = True) -> None:
+        super().__init__(7, initialised=initialised)
+        self.fails_on = fails_on
+
+    def _asked(self, name: str) -> None:
+        self.calls.append(name)
+        if self.fails_on in ("everything", name):
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def device_count(self) -> int:
+        """As torch's."""
+        self._asked("device_count")
+        return 1
+
+    def max_memory_reserved(self, number: int) -> int:
+        """As torch's."""
+        self._asked("max_memory_reserved")
+        return 7
+
+    def reset_peak_memory_stats(self, number: int) -> None:
+        """As torch's."""
+        self._asked("reset_peak_memory_stats")
+
+    def empty_cache(self) -> None:
+        """As torch's."""
+        self._asked("empty_cache")
+
+    def set_per_process_memory_fraction(self, fraction: float, number: int) -> None:
+        """As torch's."""
+        self._asked("set_per_process_memory_fraction")
+
+
+def loaded(cuda: ModuleType | None) -> dict[str, Any]:
+    """A process in which torch is loaded."""
+    return {"torch": ModuleType("torch"), "torch.cuda": cuda}
+
+
+NO_CUDA: dict[str, dict[str, Any]] = {
+    "not loaded": {},
+    "without CUDA": {"torch": ModuleType("torch")},
+    "half imported": loaded(ModuleType("torch.cuda")),
+    "blocked": loaded(None),
+    "not initialised": loaded(TorchCuda(5, initialised=False)),
+}
+"""Processes in which torch holds no memory of a device."""
+
+
+class TestMemory:
+    """The memory that torch takes."""
+
+    @pytest.mark.parametrize(("peaks", "most"), [((5,), 5), ((5, 9, 7), 9), ((0, 0), 0), ((), None)])
+    def test_the_peak_is_that_of_the_fullest_device(self, peaks: tuple[int, ...], most: int | None) -> None:
+        """Nothing is a peak; where torch sees no device there is none."""
+        assert torch_peak(loaded(TorchCuda(*peaks))) == most
+
+    def test_a_new_peak_begins_on_every_device(self) -> None:
+        """Each has its own."""
+        cuda = TorchCuda(5, 9)
+        forget_peak(loaded(cuda))
+        assert cuda.calls == ["forget 0", "forget 1"]
+
+    def test_what_torch_keeps_is_given_back(self) -> None:
+        """That of all devices at once."""
+        cuda = TorchCuda(5, 9)
+        give_back_cache(loaded(cuda))
+        assert cuda.calls == ["empty"]
+
+    @pytest.mark.parametrize("modules", NO_CUDA.values(), ids=NO_CUDA)
+    def test_where_torch_uses_no_device_nothing_is_known(self, modules: dict[str, Any]) -> None:
+        """And nothing is asked of it that would initialise CUDA."""
+        assert torch_peak(modules) is None
+        forget_peak(modules)
+        give_back_cache(modules)
+        assert getattr(modules.get("torch.cuda"), "calls", []) == []
+
+    def test_an_error_of_torch_is_not_the_tests(self) -> None:
+        """After a sticky one every call may fail."""
+        cuda = Lost()
+        assert torch_peak(loaded(cuda)) is None
+        forget_peak(loaded(cuda))
+        give_back_cache(loaded(cuda))
+        assert cuda.calls == ["device_count", "device_count", "empty_cache"]
+
+    @pytest.mark.parametrize(("fails_on", "peak"), [("max_memory_reserved", None), ("reset_peak_memory_stats", 7)])
+    def test_nor_is_one_that_comes_late(self, fails_on: str, peak: int | None) -> None:
+        """With the number of devices known."""
+        cuda = Lost(fails_on)
+        assert torch_peak(loaded(cuda)) == peak
+        forget_peak(loaded(cuda))
+        assert fails_on in cuda.calls
+
+    def test_a_torch_that_is_loaded(self) -> None:
+        """Whether or not it has a device."""
+        assert has_torch(loaded(TorchCuda()))
+        assert not has_torch({"torch": ModuleType("torch")})
+
+
+class TestCap:
+    """torch is held to a part of each device."""
+
+    def test_on_every_device(self) -> None:
+        """At once, where CUDA is initialised."""
+        cuda = TorchCuda(0, 0)
+        cap_memory(0.25, loaded(cuda))
+        assert (cuda.calls, cuda.queued) == (["0.25 of 0", "0.25 of 1"], [])
+
+    def test_before_cuda_is_initialised_it_waits(self) -> None:
+        """It would initialise CUDA for a test that may never use it; the last of several counts."""
+        cuda = TorchCuda(0, initialised=False)
+        cap_memory(0.25, loaded(cuda))
+        cap_memory(0.5, loaded(cuda))
+        assert cuda.calls == []
+        cuda.init()
+        assert cuda.calls == ["0.25 of 0", "0.5 of 0"]
+
+    @pytest.mark.parametrize("name", ["not loaded", "without CUDA", "half imported", "blocked"])
+    def test_without_torch_there_is_nothing_to_hold(self, name: str) -> None:
+        """Nothing is imported for it."""
+        before = dict(NO_CUDA[name])
+        cap_memory(0.25, NO_CUDA[name])
+        assert NO_CUDA[name] == before
+
+    @pytest.mark.parametrize("fails_on", ["everything", "set_per_process_memory_fraction"])
+    def test_an_error_of_torch_is_not_the_tests(self, fails_on: str) -> None:
+        """Neither at once nor later, when the test initialises CUDA."""
+        now, later = Lost(fails_on), Lost(fails_on, initialised=False)
+        cap_memory(0.25, loaded(now))
+        cap_memory(0.25, loaded(later))
+        assert later.calls == []
+        later.init()
+        assert later.calls == now.calls
+        assert now.calls[0] == "device_count"

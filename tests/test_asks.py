@@ -1,0 +1,128 @@
+"""What the plan takes over from markers and from earlier runs, as far as the pool can give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_gpupool.asks import Asks, asks_of
+from pytest_gpupool.estimates import Known
+from pytest_gpupool.model import Device
+
+GIB = 2**30
+
+
+def gpus(*sizes: int | None) -> tuple[Device, ...]:
+    """GPUs of so many GiB; None where NVML does not tell."""
+    return tuple(
+        Device(
+            id=f"GPU-{number}",
+            kind="gpu",
+            index=number,
+            name="NVIDIA H200",
+            memory_total=None if size is None else size * GIB,
+        )
+        for number, size in enumerate(sizes)
+    )
+
+
+def ask(
+    keys: Mapping[str, Any], devices: Sequence[Device] = gpus(80, 80, 80, 80), *, timeout: float | None = None
+) -> Asks:
+    """What a test with such a mark asks for."""
+    (asks,) = asks_of(["test_a.py::test_a"], {0: keys}, {}, devices=devices, timeout=timeout)
+    return asks
+
+
+class TestKeys:
+    """Each key of the marker."""
+
+    def test_a_test_without_marks_asks_for_one_device(self) -> None:
+        """And the limit that all tests have, where there is one."""
+        assert asks_of(["a"], {}, {}, devices=gpus(80), timeout=None) == [Asks(gpus=1, seconds=None)]
+        assert asks_of(["a"], {0: {}}, {}, devices=gpus(80), timeout=9.0) == [Asks(timeout=9.0)]
+
+    def test_every_key_is_taken_over(self) -> None:
+        """As the worker sent it; names of locks are a set."""
+        keys = {
+            "gpus": 2, "memory": 8 * GIB, "timeout": 5.0, "priority": 3, "serial": True, "lock": ["a", "b", "a"],
+            "stage": 1,
+        }  # fmt: skip
+        assert ask(keys) == Asks(
+            gpus=2, memory=0, priority=3, stage=1, serial=True, locks=frozenset({"a", "b"}), timeout=5.0
+        )
+
+    @pytest.mark.parametrize(
+        ("keys", "limit"), [({"priority": 1}, 9.0), ({"timeout": 5.0}, 5.0), ({"timeout": 60.0}, 60.0)]
+    )
+    def test_a_tests_own_limit_goes_before_that_of_all(self, keys: dict[str, Any], limit: float) -> None:
+        """Whether it is shorter or longer."""
+        assert ask(keys, timeout=9.0).timeout == limit
+
+    def test_every_test_keeps_its_place(self) -> None:
+        """Marks are given by the test's number, and most tests have none."""
+        said = {3: {"priority": 7}, 1: {"gpus": 2}}
+        asks = asks_of(["a", "b", "c", "d"], said, {}, devices=gpus(80, 80), timeout=None)
+        assert [(one.gpus, one.priority) for one in asks] == [(1, 0), (2, 0), (1, 0), (1, 7)]
+
+    def test_no_tests_ask_for_nothing(self) -> None:
+        """As where all were deselected."""
+        assert asks_of([], {}, {}, devices=gpus(80), timeout=None) == []
+
+
+class TestDevices:
+    """How many devices, and how large."""
+
+    @pytest.mark.parametrize(("wanted", "planned"), [(0, 0), (1, 1), (3, 3), (4, 4), (5, 1), (10**9, 1)])
+    def test_more_than_the_pool_has_is_not_planned_for(self, wanted: int, planned: int) -> None:
+        """Such a test runs on any worker, where it fails and says why; none is formed for it."""
+        assert ask({"gpus": wanted}).gpus == planned
+
+    @pytest.mark.parametrize(("wanted", "planned"), [(0, 1), (1, 1), (3, 3)])
+    def test_of_cpu_slots_there_are_enough(self, wanted: int, planned: int) -> None:
+        """None is kept idle by a test that needs none, and memory means nothing to them."""
+        asks = ask({"gpus": wanted, "memory": 8 * GIB, "priority": 1}, ())
+        assert (asks.gpus, asks.memory, asks.priority) == (planned, 0, 1)
+
+    @pytest.mark.parametrize(
+        ("sizes", "wanted", "memory", "floor"),
+        [
+            ((80, 80), 1, 40, 0),  # all are large enough
+            ((80, 80), 1, 80, 0),
+            ((80, 40), 1, 60, 60),  # the first alone
+            ((80, 40, 40), 1, 40, 0),
+            ((80, 80, 40), 2, 60, 60),
+            ((80, 40, 40), 2, 60, 0),  # too few: it will say so on any worker
+            ((40, 40), 1, 60, 0),
+            ((80, 40), 2, 60, 0),
+            ((80, None), 1, 60, 0),  # what is not known may be enough
+            ((80, 40, None), 1, 60, 60),
+            ((None, None), 1, 60, 0),
+            ((80, 40), 0, 60, 0),  # of no device
+        ],
+    )
+    def test_small_devices_are_left_to_other_tests(
+        self, sizes: tuple[int | None, ...], wanted: int, memory: int, floor: int
+    ) -> None:
+        """Only where some are too small, and the others are enough, does it matter which worker runs the test."""
+        asks = ask({"gpus": wanted, "memory": memory * GIB}, gpus(*sizes))
+        assert (asks.gpus, asks.memory) == (wanted, floor * GIB)
+
+    def test_too_many_devices_have_no_floor(self) -> None:
+        """A test that cannot run is not to wait for a particular worker."""
+        asks = ask({"gpus": 3, "memory": 60 * GIB}, gpus(80, 40))
+        assert (asks.gpus, asks.memory) == (1, 0)
+
+
+class TestSeconds:
+    """What earlier runs say of how long a test takes."""
+
+    KNOWN: Mapping[str, Known] = {"a.py::f[1]": Known(10.0, 5), "a.py::f[2]": Known(20.0, None)}
+
+    def test_its_own_duration_else_that_of_what_is_most_like_it(self) -> None:
+        """With marks or without; None where nothing is known."""
+        nodeids = ["a.py::f[1]", "a.py::f[3]", "b.py::g", "a.py::f[2]"]
+        asks = asks_of(nodeids, {1: {"priority": 1}, 2: {"stage": 1}}, self.KNOWN, devices=gpus(80), timeout=None)
+        assert [one.seconds for one in asks] == [10.0, 15.0, None, 20.0]
