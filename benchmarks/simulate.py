@@ -1,0 +1,333 @@
+"""The planner alone in simulated time: how near to the bound its plans are, and what a decision costs.
+
+    python benchmarks/simulate.py [--devices 8 64 1024] [--tests 100 2000] [--suite NAME …] [--long]
+
+Workers start in 0.5 to 2 s, ask for the next test 10 ms before the present one ends, and hold their devices until they
+have ended; nothing else takes time. "÷ bound" is the makespan, from the start of the first workers, over what no
+schedule is shorter than: the longest test; a perfect division over the devices; one after another, all tests that need
+more than half of the devices, or that share a lock; with stages, the sum over them. Where the bound is a few seconds,
+that start makes up most of the ratio. "µs" is real time of this machine per event that the planner handled. How long a
+test takes is known exactly but in the suites that say otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from statistics import fmean
+from time import perf_counter, perf_counter_ns
+
+from pytest_gpupool.planning import Assign, Decision, Planner, Rest, Retire, Start, Steal, Test
+
+START_UP = (0.5, 2.0)
+"""Seconds from a worker's start, or from the moment its devices are free, until it can run a test."""
+
+ENDING = 0.2
+"""Seconds from a worker's end until its devices are free."""
+
+ASKS_BEFORE = 0.01
+"""How long before the end of its test a worker asks for the next: a short tear-down."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Tests as a suite has them. ``sizes`` weighs the numbers of devices that they need."""
+
+    median: float = 20.0
+    spread: float = 1.0  # of the logarithm of their durations
+    sizes: dict[int, float] = field(default_factory=lambda: {1: 1.0})
+    unknown: float = 0.0  # the share of tests without a known duration
+    noise: float = 0.0  # of the logarithm of the known ones
+    crashes: float = 0.0  # how many of the attempts at a test kill the worker
+    locked: float = 0.0  # the share of tests that hold one of 8 locks
+    stages: int = 1
+
+    def tests(self, number: int, dice: Random) -> tuple[list[Test], list[float]]:
+        """Return that many tests, and what each will take."""
+        seconds = [self.median * math.exp(dice.gauss(0.0, self.spread)) for _ in range(number)]
+        sizes = dice.choices([*self.sizes], [*self.sizes.values()], k=number)
+        tests = [
+            Test(
+                index=index,
+                family=f"test_{index % 97}",
+                gpus=sizes[index],
+                stage=index * self.stages // number,
+                locks=frozenset({f"lock-{index % 8}"}) if dice.random() < self.locked else frozenset(),
+                seconds=self._known(seconds[index], dice),
+                warm=f"model-{index % 13}",
+            )
+            for index in range(number)
+        ]
+        return tests, seconds
+
+    def _known(self, seconds: float, dice: Random) -> float | None:
+        """Return what earlier runs say of a test that takes so long."""
+        return None if dice.random() < self.unknown else seconds * math.exp(dice.gauss(0.0, self.noise))
+
+
+MIXED = {1: 0.6, 2: 0.2, 4: 0.12, 8: 0.08}
+
+SUITES = {
+    "single": Suite(),
+    "single, unknown": Suite(unknown=0.3, noise=0.2),
+    "single, crashes": Suite(crashes=0.01),
+    "single, short": Suite(median=0.02),
+    "mixed": Suite(sizes=MIXED),
+    "mixed, unknown": Suite(sizes=MIXED, unknown=0.3, noise=0.2),
+    "mixed, crashes": Suite(sizes=MIXED, crashes=0.01),
+    "mixed, stages": Suite(sizes=MIXED, stages=3),
+    "mixed, locks": Suite(sizes=MIXED, locked=0.02),
+    "mixed, brief": Suite(sizes=MIXED, median=2.0),
+    "single, locks": Suite(locked=0.05),
+    "mostly large": Suite(sizes={1: 0.1, 2: 0.1, 4: 0.2, 8: 0.6}),
+}
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker process."""
+
+    name: str
+    gpus: int
+    devices: list[int] = field(default_factory=list)
+    queue: deque[int] = field(default_factory=deque)
+    running: int | None = None
+    ready: bool = False
+    retired: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a simulated run."""
+
+    makespan: float
+    bound: float
+    micros: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        """The makespan over its lower bound."""
+        return self.makespan / self.bound
+
+
+class Simulation:
+    """One run: the planner, workers and a clock."""
+
+    def __init__(self, suite: Suite, *, devices: int, number: int, seed: int = 0) -> None:
+        self.suite, self.dice = suite, Random(f"{seed}-{devices}-{number}")
+        self.tests, self.seconds = suite.tests(number, self.dice)
+        self.capacity = devices
+        self.free = list(range(devices))
+        self.now = 0.0
+        self.end = 0.0
+        self.micros: list[float] = []
+        self.workers: dict[str, Worker] = {}
+        self.starting: deque[Worker] = deque()  # wait for devices, in turn
+        self.names = map("gw{}".format, count())
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.numbers = count()
+        self.planner = Planner(self.tests, capacity=devices, asked=devices)
+
+    def run(self) -> Outcome:
+        """Let events happen until nobody has anything to do; every test has run then."""
+        for _ in range(self.capacity):
+            self._start(1, 0)
+        while self.events:
+            self.now, _, happen = heapq.heappop(self.events)
+            happen()
+        assert self.planner.finished, "tests are left over"
+        return Outcome(makespan=self.end, bound=self._bound(), micros=self.micros)
+
+    def _bound(self) -> float:
+        """Return what no schedule is shorter than."""
+        stages: dict[int, list[tuple[Test, float]]] = {}
+        for test, seconds in zip(self.tests, self.seconds, strict=True):
+            stages.setdefault(test.stage, []).append((test, seconds))
+        return sum(self._stage_bound(timed) for timed in stages.values())
+
+    def _stage_bound(self, timed: Sequence[tuple[Test, float]]) -> float:
+        chains = Counter[str]()
+        for test, seconds in timed:
+            chains.update(dict.fromkeys(test.locks, seconds))
+        return max(
+            *(seconds for _, seconds in timed),
+            *chains.values(),
+            sum(test.gpus * seconds for test, seconds in timed) / self.capacity,
+            sum(seconds for test, seconds in timed if 2 * test.gpus > self.capacity),
+        )
+
+    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (self.now + seconds, next(self.numbers), happen))
+
+    def _tell(self, event: Callable[[], list[Decision]]) -> None:
+        """Have the planner handle an event, and carry out what it decides."""
+        began = perf_counter_ns()
+        decisions = event()
+        self.micros.append((perf_counter_ns() - began) / 1000)
+        for decision in decisions:
+            self._carry_out(decision)
+
+    def _carry_out(self, decision: Decision) -> None:
+        match decision:
+            case Start(gpus=gpus, memory=memory):
+                self._start(gpus, memory)
+            case Assign(worker=name, tests=tests):
+                worker = self.workers[name]
+                worker.queue.extend(tests)
+                self._begin(worker)
+            case Steal(worker=name, tests=tests):
+                worker = self.workers[name]
+                given = [index for index in tests if index in worker.queue]
+                worker.queue = deque(index for index in worker.queue if index not in tests)
+                self._after(0.0, lambda: self._gave(worker, given))
+            case Retire(worker=name):
+                worker = self.workers[name]
+                worker.retired = True
+                if worker in self.starting:
+                    self.starting.remove(worker)
+                    worker.ready = True
+                self._begin(worker)
+            case Rest():
+                pass
+
+    def _gave(self, worker: Worker, tests: list[int]) -> None:
+        if worker.name in self.workers:
+            self._tell(lambda: self.planner.stolen(worker.name, tests))
+
+    def _start(self, gpus: int, memory: int) -> None:
+        worker = Worker(next(self.names), gpus)
+        self.workers[worker.name] = worker
+        self.planner.started(worker.name, gpus, memory)
+        self.starting.append(worker)
+        self._lease()
+
+    def _lease(self) -> None:
+        """Give free devices to who waits for them, the first one first."""
+        while self.starting and len(self.free) >= self.starting[0].gpus:
+            worker = self.starting.popleft()
+            worker.devices = [self.free.pop() for _ in range(worker.gpus)]
+            self._after(self.dice.uniform(*START_UP), lambda worker=worker: self._join(worker))  # type: ignore[misc]
+
+    def _join(self, worker: Worker) -> None:
+        worker.ready = True
+        if worker.retired:
+            self._begin(worker)
+        else:
+            self._tell(lambda: self.planner.joined(worker.name, map(str, worker.devices), math.inf))
+
+    def _begin(self, worker: Worker) -> None:
+        """Begin the next test, end, or wait."""
+        if worker.running is not None or not worker.ready:
+            return
+        if not worker.queue:
+            if worker.retired:
+                worker.ready = False
+                self._after(ENDING, lambda: self._leave(worker))
+            return
+        index = worker.running = worker.queue.popleft()
+        seconds = self.seconds[index]
+        if self.dice.random() < self.suite.crashes:
+            self._after(seconds * self.dice.random(), lambda: self._crash(worker, index))
+            return
+        self._after(max(0.0, seconds - ASKS_BEFORE), lambda: self._ask(worker, index))
+        self._after(seconds, lambda: self._finish(worker, index))
+
+    def _ask(self, worker: Worker, index: int) -> None:
+        if not worker.queue and not worker.retired:
+            self._tell(lambda: self.planner.asks(worker.name))
+
+    def _finish(self, worker: Worker, index: int) -> None:
+        worker.running = None
+        self.end = self.now
+        self._begin(worker)
+        self._tell(lambda: self.planner.ended(worker.name, index, self.seconds[index]))
+
+    def _leave(self, worker: Worker) -> None:
+        del self.workers[worker.name]
+        self.free += worker.devices
+        self._tell(lambda: self.planner.lost(worker.name, None))
+        self._lease()
+
+    def _crash(self, worker: Worker, index: int) -> None:
+        """The worker dies; half of such tests run once more, and xdist starts another worker in its place."""
+        del self.workers[worker.name]
+        self.free += worker.devices
+        self.end = self.now
+        self._tell(lambda: self.planner.lost(worker.name, index, replaced=not worker.retired))
+        if self.dice.random() < 0.5:
+            self._tell(lambda: self.planner.again(index, map(str, worker.devices)))
+        else:
+            self._tell(lambda: self.planner.settled(index))
+        if not worker.retired:
+            self._start(worker.gpus, 0)
+        self._lease()
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which that share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table; the first row is its head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, row in enumerate(rows):
+        yield f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        if number == 0:
+            yield f"| {' | '.join('-' * width for width in widths)} |"
+
+
+def main() -> None:
+    """Run what the command line asks for, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, nargs="+", default=[8, 64, 1024])
+    parser.add_argument("--tests", type=int, nargs="+", default=[100, 2000])
+    parser.add_argument("--suite", nargs="+", choices=SUITES, default=[*SUITES])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--long", action="store_true", help="up to 100,000 tests")
+    given = parser.parse_args()
+    numbers = [100, 1000, 10_000, 100_000] if given.long else given.tests
+    rows = [["devices", "tests", "suite", "bound s", "÷ bound", "µs mean", "µs 99 %", "real s"]]
+    for devices in [8, 32, 128, 1024] if given.long else given.devices:
+        for number in numbers:
+            for name in given.suite:
+                rows.append(measured(name, devices, number, given.seed))
+    print("\n".join(table(rows)))
+    print("\nGrowth of the mean cost at 1024 devices:\n")
+    print("\n".join(table(growth(given.seed, given.long))))
+
+
+def measured(name: str, devices: int, number: int, seed: int) -> list[str]:
+    """Return a row of the table."""
+    began = perf_counter()
+    outcome = Simulation(SUITES[name], devices=devices, number=number, seed=seed).run()
+    return [
+        f"{devices}",
+        f"{number}",
+        name,
+        f"{outcome.bound:.1f}",
+        f"{outcome.ratio:.3f}",
+        f"{fmean(outcome.micros):.0f}",
+        f"{percentile(outcome.micros, 0.99):.0f}",
+        f"{perf_counter() - began:.1f}",
+    ]
+
+
+def growth(seed: int, long: bool) -> list[list[str]]:
+    """Return the table of cost by number of tests."""
+    numbers = [100, 1000, 10_000, *([100_000] if long else [])]
+    rows = [["suite", *(f"{number} tests, µs" for number in numbers)]]
+    for name in ("single", "mixed"):
+        runs = [Simulation(SUITES[name], devices=1024, number=number, seed=seed).run() for number in numbers]
+        rows.append([name, *(f"{fmean(run.micros):.0f}" for run in runs)])
+    return rows
+
+
+if __name__ == "__main__":
+    main()
