@@ -1,65 +1,124 @@
-"""Makespan of four suites under xdist's schedulers and pytest-gpupool's, side by side.
+"""Makespan of suites under xdist's schedulers, CTest and pytest-gpupool, side by side.
 
-    python benchmarks/makespan.py [--workers 8] [--rounds 3] [--bound 12]
+    python benchmarks/makespan.py [--workers 8] [--rounds 5] [--bound 12] [--suite NAME …]
 
-The lower bound is the larger of the longest test and the sum of all divided by the workers. "makespan" is from the
-first test's start to the last one's end; "command" is the whole command, start-up included. pytest-gpupool starts
-tests as soon as one worker is there, xdist's schedulers when all are: its makespan therefore has the other workers'
-start-up inside, theirs does not; "command" has it inside for all.
+"makespan" is from the first test's start to the last one's end; "command" is the whole command, start-up included; both
+are medians. pytest-gpupool starts tests as soon as one worker is there, xdist's schedulers when all are: its makespan
+therefore has the other workers' start-up inside, theirs does not; "command" has it inside for all.
+
+CTest and "gpupool, with history" have run the suite once before: each timed run begins with what that one left.
+xdist cannot run the mixed suite, whose tests need 1, 2 or 4 of the devices; there are as many devices as workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from sidebyside import SCHEDULERS, median, rounds, table
+import ctest
+from sidebyside import FIRST, LATER, SCHEDULERS, Case, Timing, median, note, rounds, sleepers, table, timing
 
 
-def growing() -> list[float]:
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Tests, and which of pytest's schedulers can run them."""
+
+    title: str
+    cases: Sequence[Case]
+    schedulers: Collection[str] = tuple(SCHEDULERS)
+
+
+def growing() -> list[Case]:
     """13 tests, each 22 % longer than the last, as 13 models of growing size."""
-    return [1.22**number for number in range(13)]
+    return [Case(1.22**number) for number in range(13)]
 
 
-def lognormal(count: int, *, ascending: bool = False) -> list[float]:
+def lognormal(count: int) -> list[Case]:
     """Durations as suites have them: many short ones, few long ones; the same at every call."""
-    durations = [random.Random(f"{count}-{number}").lognormvariate(0.0, 1.0) for number in range(count)]
-    return sorted(durations) if ascending else durations
+    return [Case(random.Random(f"{count}-{number}").lognormvariate(0.0, 1.0)) for number in range(count)]
 
 
-def scaled(durations: Sequence[float], bound: float, workers: int) -> list[float]:
+def mixed() -> list[Case]:
+    """24 tests with one device, 10 with two and 6 with four, in a random order that is always the same."""
+    gpus = [1] * 24 + [2] * 10 + [4] * 6
+    random.Random("mixed").shuffle(gpus)
+    return [replace(case, gpus=count) for case, count in zip(lognormal(len(gpus)), gpus, strict=True)]
+
+
+def scaled(cases: Sequence[Case], bound: float, devices: int) -> list[Case]:
     """Scale a suite so that its lower bound is ``bound`` seconds."""
-    factor = bound / lower_bound(durations, workers)
-    return [round(duration * factor, 4) for duration in durations]
+    factor = bound / lower_bound(cases, devices)
+    return [replace(case, seconds=round(case.seconds * factor, 4)) for case in cases]
 
 
-def lower_bound(durations: Sequence[float], workers: int) -> float:
-    """No schedule is shorter than its longest test, nor than a perfect division."""
-    return max(max(durations), sum(durations) / workers)
+def lower_bound(cases: Sequence[Case], devices: int) -> float:
+    """Return what no schedule is shorter than, in seconds.
+
+    That is the longest test; a perfect division over the devices; and all tests one after another that need more than
+    half of the devices, since no two of them fit beside each other.
+    """
+    return max(
+        max(case.seconds for case in cases),
+        sum(case.gpus * case.seconds for case in cases) / devices,
+        sum(case.seconds for case in cases if 2 * case.gpus > devices),
+    )
+
+
+def suites(bound: float, devices: int) -> dict[str, Suite]:
+    """Return the suites by the names that ``--suite`` takes."""
+    ascending = sorted(lognormal(96), key=lambda case: case.seconds)
+    return {
+        "growing": Suite(title="13 tests, each 22 % longer", cases=scaled(growing(), bound, devices)),
+        "lognormal": Suite(title="40 tests, lognormal", cases=scaled(lognormal(40), bound, devices)),
+        "ascending": Suite(title="96 tests, lognormal, ascending", cases=scaled(ascending, bound, devices)),
+        "short": Suite(title="2000 tests of 2 ms", cases=[Case(0.002)] * 2000),
+        "mixed": Suite(
+            title="40 tests with 1, 2 and 4 devices",
+            # Twice as long, since some workers start anew here: that start should weigh as it does in long suites.
+            cases=scaled(mixed(), 2 * bound, devices),
+            schedulers=(FIRST, LATER),
+        ),
+    }
+
+
+def measure(suite: Suite, workers: int, count: int) -> None:
+    """Print one suite's table."""
+    if (needed := max(case.gpus for case in suite.cases)) > workers:
+        note(f"{suite.title}: left out, since a test needs {needed} devices and --workers gives {workers}")
+        return
+    contenders = {
+        **sleepers(suite.schedulers, workers, suite.cases),
+        **ctest.contenders(workers, suite.cases),
+    }
+    bound = lower_bound(suite.cases, workers)
+    timings = rounds(contenders, count, partial(timing, tests=len(suite.cases)))
+    for name, runs in timings.items():
+        # Rounded durations and clocks are no reason to refuse a perfect schedule.
+        if min(run.makespan for run in runs) < 0.999 * bound:
+            raise SystemExit(f"{suite.title}: {name} was faster than can be, so tests shared devices")
+    rows = {name: _cells(runs, bound) for name, runs in timings.items()}
+    table(f"{suite.title} (bound {bound:.2f} s)", ("makespan, s", "÷ bound", "command, s", "÷ bound"), rows)
+
+
+def _cells(runs: Sequence[Timing], bound: float) -> tuple[str, ...]:
+    makespan, command = median(runs, lambda run: run.makespan), median(runs, lambda run: run.wall)
+    return (f"{makespan:.2f}", f"{makespan / bound:.2f}", f"{command:.2f}", f"{command / bound:.2f}")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bound", type=float, default=12.0, help="seconds that the long suites take at best")
+    parser.add_argument("--suite", action="append", choices=tuple(suites(1.0, 8)), help="repeatable; default: all")
     args = parser.parse_args()
-    suites = {
-        "13 tests, each 22 % longer": scaled(growing(), args.bound, args.workers),
-        "40 tests, lognormal": scaled(lognormal(40), args.bound, args.workers),
-        "96 tests, lognormal, ascending": scaled(lognormal(96, ascending=True), args.bound, args.workers),
-        "2000 tests of 2 ms": [0.002] * 2000,
-    }
-    for title, durations in suites.items():
-        bound = lower_bound(durations, args.workers)
-        timings = rounds(durations, args.workers, args.rounds, tuple(SCHEDULERS))
-        rows = {}
-        for name, runs in timings.items():
-            makespan, command = median(runs, lambda run: run.makespan), median(runs, lambda run: run.wall)
-            rows[name] = (f"{makespan:.2f}", f"{makespan / bound:.2f}", f"{command:.2f}", f"{command / bound:.2f}")
-        table(f"{title} (bound {bound:.2f} s)", ("makespan, s", "÷ bound", "command, s", "÷ bound"), rows)
+    known = suites(args.bound, args.workers)
+    for name in args.suite or known:
+        measure(known[name], args.workers, args.rounds)
 
 
 if __name__ == "__main__":

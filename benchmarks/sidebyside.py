@@ -1,4 +1,4 @@
-"""Run the same suite under several schedulers in turn, and say when its tests began and ended.
+"""Run the same suite in several ways in turn, and say when its tests began and ended.
 
 Each test appends its begin and end to a file, on the clock that all processes share.
 """
@@ -6,33 +6,77 @@ Each test appends its begin and end to a file, on the clock that all processes s
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 SUITE = """
 import os, time
+from pathlib import Path
 import pytest
 
-@pytest.mark.parametrize("case", range({count}))
+CASES = {cases}
+
+def param(number):
+    gpus = CASES[number][1]
+    return pytest.param(number, marks=[pytest.mark.gpupool(gpus=gpus)] if gpus > 1 else [])
+
+@pytest.mark.parametrize("case", [param(number) for number in range(len(CASES))])
 def test_case(case):
     began = time.monotonic()
-    time.sleep(float({durations}[case]))
+    time.sleep(CASES[case][0])
     os.write(log, f"{{began}} {{time.monotonic()}}\\n".encode())
 
-log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+log = os.open(Path(__file__).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 """
+
+FIRST, LATER = "gpupool, first run", "gpupool, with history"
 
 SCHEDULERS: Mapping[str, Sequence[str]] = {
     "xdist load": ("-p", "no:gpupool", "--dist", "load"),
     "xdist worksteal": ("-p", "no:gpupool", "--dist", "worksteal"),
-    "gpupool": ("--gpupool-devices", "cpu"),
+    FIRST: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
+    LATER: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
 }
+
+Figures = TypeVar("Figures")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test that sleeps."""
+
+    seconds: float
+    gpus: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One way to run a suite: what lies in a folder, and the command that is given there.
+
+    ``learns`` is the file in which a run leaves what it learnt for the next one: it then runs once before it is timed.
+    """
+
+    lay_out: Callable[[Path], None]
+    command: Sequence[str]
+    learns: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a command in a folder that is still there; times in seconds."""
+
+    folder: Path
+    began: float
+    wall: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,42 +88,67 @@ class Timing:
     makespan: float
 
 
-def time_run(scheduler: str, durations: Sequence[float], workers: int) -> Timing:
-    """Run a suite of sleeping tests once."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        log = folder / "log"
-        (folder / "pytest.ini").write_text("[pytest]\n")
-        suite = SUITE.format(count=len(durations), durations=list(durations), log=str(log))
-        (folder / "test_suite.py").write_text(suite)
-        began = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), *SCHEDULERS[scheduler]]
-        # Companions that happen to be installed would be timed as well.
-        environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        own = [] if "no:gpupool" in command else ["-p", "pytest_gpupool.plugin"]
-        subprocess.run(
-            [*command, "-p", "xdist", *own], cwd=folder, env=environ, check=True, capture_output=True, timeout=600
+def write_suite(folder: Path, cases: Sequence[Case]) -> None:
+    """Write sleeping tests for pytest into a folder."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_suite.py").write_text(SUITE.format(cases=[astuple(case) for case in cases]))
+
+
+def pytests(
+    names: Collection[str], workers: int, lay_out: Callable[[Path], None], options: Sequence[str] = ()
+) -> dict[str, Contender]:
+    """Return pytest under schedulers by name, all with the same folder."""
+    pytest = (sys.executable, "-m", "pytest", "-q", "-n", str(workers), "-p", "xdist", *options)
+    return {
+        name: Contender(
+            lay_out=lay_out,
+            command=(*pytest, *SCHEDULERS[name]),
+            learns=".gpupool/durations.json" if name == LATER else None,
         )
-        wall = time.monotonic() - began
-        spans = [tuple(map(float, line.split())) for line in log.read_text().splitlines()]
-    assert len(spans) == len(durations), "a test is missing"
+        for name in names
+    }
+
+
+def sleepers(names: Collection[str], workers: int, cases: Sequence[Case]) -> dict[str, Contender]:
+    """Return pytest with sleeping tests under schedulers by name."""
+    return pytests(names, workers, partial(write_suite, cases=cases))
+
+
+def timing(run: Run, tests: int) -> Timing:
+    """Read when a run's tests began and ended."""
+    spans = [tuple(map(float, line.split())) for line in (run.folder / "log").read_text().splitlines()]
+    if len(spans) != tests:
+        raise SystemExit(f"{len(spans)} of {tests} tests ran in {run.folder}")
     first = min(start for start, _ in spans)
-    return Timing(wall=wall, first=first - began, makespan=max(end for _, end in spans) - first)
+    return Timing(wall=run.wall, first=first - run.began, makespan=max(end for _, end in spans) - first)
 
 
-def rounds(durations: Sequence[float], workers: int, count: int, schedulers: Sequence[str]) -> dict[str, list[Timing]]:
-    """Run every scheduler once per round, in turn, so that a slow moment of the machine meets all of them."""
-    timings: dict[str, list[Timing]] = {name: [] for name in schedulers}
-    for number in range(count):
-        # Another one begins each time: what a run leaves behind for the next is then nobody's alone.
-        for name in (*schedulers[number % len(schedulers) :], *schedulers[: number % len(schedulers)]):
-            timings[name].append(time_run(name, durations, workers))
-    return timings
+def rounds(
+    contenders: Mapping[str, Contender], count: int, read: Callable[[Run], Figures]
+) -> dict[str, Sequence[Figures]]:
+    """Run every contender once per round, in turn, so that a slow moment of the machine meets all of them."""
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        folders = {key: base / str(number) for number, key in enumerate(contenders)}
+        ready = [key for key, contender in contenders.items() if _prepare(key, contender, folders[key])]
+        figures: dict[str, list[Figures]] = {key: [] for key in ready}
+        for number in range(count):
+            # Another one begins each time: what a run leaves behind for the next is then nobody's alone.
+            start = number % max(1, len(ready))
+            for key in (*ready[start:], *ready[:start]):
+                _replace(folders[key], _prepared(folders[key]))
+                figures[key].append(read(_run(contenders[key].command, folders[key])))
+    return dict(figures)
 
 
-def median(timings: Sequence[Timing], figure: Callable[[Timing], float]) -> float:
+def median(figures: Sequence[Figures], figure: Callable[[Figures], float]) -> float:
     """Return the median of one figure."""
-    return statistics.median(map(figure, timings))
+    return statistics.median(map(figure, figures))
+
+
+def ratio(ours: Sequence[Figures], theirs: Sequence[Figures], figure: Callable[[Figures], float]) -> float:
+    """Return the median of one figure's ratios round by round."""
+    return statistics.median(figure(our) / figure(their) for our, their in zip(ours, theirs, strict=True))
 
 
 def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> None:
@@ -89,3 +158,46 @@ def table(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]])
     for name, cells in rows.items():
         print(f"| {name} | {' | '.join(cells)} |")
     sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Say something that is no part of a table."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _prepare(name: str, contender: Contender, folder: Path) -> bool:
+    """Lay out what each timed run of a contender begins with; say whether it can be timed."""
+    folder.mkdir()
+    contender.lay_out(folder)
+    if contender.learns is not None:
+        _run(contender.command, folder)
+        if not (folder / contender.learns).exists():
+            note(f"{name}: left out, since its first run wrote no {contender.learns}")
+            return False
+    _replace(_prepared(folder), folder)
+    return True
+
+
+def _prepared(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.prepared")
+
+
+def _replace(folder: Path, other: Path) -> None:
+    """Put a copy of another folder in a folder's place.
+
+    Without what was only cached: who has run before would else start faster, for a reason that is not its schedule.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(other, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "log"))
+
+
+def _run(command: Sequence[str], folder: Path) -> Run:
+    # Companions that happen to be installed would be timed as well.
+    environ = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=600)
+    wall = time.monotonic() - began
+    if done.returncode != 0:
+        said = done.stdout[-4000:] + done.stderr[-4000:]
+        raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}\n{said}")
+    return Run(folder=folder, began=began, wall=wall)

@@ -9,10 +9,10 @@ command. The ratio is the median of the ratios round by round.
 from __future__ import annotations
 
 import argparse
-import statistics
 from collections.abc import Callable
+from functools import partial
 
-from sidebyside import Timing, median, rounds, table
+from sidebyside import FIRST, Case, Timing, median, ratio, rounds, sleepers, table, timing
 
 
 def main() -> None:
@@ -21,16 +21,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=11)
     args = parser.parse_args()
-    timings = rounds([0.0] * args.workers, args.workers, args.rounds, ("xdist load", "gpupool"))
+    contenders = sleepers(("xdist load", FIRST), args.workers, [Case(0.0)] * args.workers)
+    timings = rounds(contenders, args.rounds, partial(timing, tests=args.workers))
     figures: dict[str, Callable[[Timing], float]] = {
         "first test, s": lambda run: run.first,
         "command, s": lambda run: run.wall,
     }
     rows = {name: tuple(f"{median(runs, figure):.3f}" for figure in figures.values()) for name, runs in timings.items()}
-    pairs = list(zip(timings["gpupool"], timings["xdist load"], strict=True))
     rows["gpupool ÷ xdist load"] = tuple(
-        f"{statistics.median(figure(ours) / figure(theirs) for ours, theirs in pairs):.3f}"
-        for figure in figures.values()
+        f"{ratio(timings[FIRST], timings['xdist load'], figure):.3f}" for figure in figures.values()
     )
     table(f"-n {args.workers}, {args.rounds} rounds", tuple(figures), rows)
 

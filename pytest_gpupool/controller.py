@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from . import host, leases, pool, store
+from . import history, host, leases, pool, store
 from .errors import EXIT_USAGE, UsageProblem
+from .estimates import Known
 from .journal import Journal, dump, read
-from .model import iso
+from .model import Device, Size, cpu_device, iso
 from .options import Options
-from .recorder import RECORDS_ATTRIBUTE, params_of
+from .recorder import ALONE, RECORDS_ATTRIBUTE, params_of
 from .reports import json as json_report
 from .reports import terminal
 from .results import Results
-from .worker import ALONE, Orders
+from .worker import Orders
 
 
 class Controller:
@@ -45,6 +48,8 @@ class Controller:
         self._header: list[str] = []
         self._warnings: list[str] = []
         self.unjournaled: set[str] = set()
+        self.left: str | None = None
+        """The file that lists what has no result, None where all have one."""
         self._workers = 1
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
@@ -77,20 +82,80 @@ class Controller:
                 f"slot{'' if started == 1 else 's'}: starting {started}"
             )
 
-    def orders(self, number: int) -> Orders:
-        """Return the orders of the worker at this position among the pool's devices."""
-        devices = self.pool.devices or self.pool.slots(number + 1)[number:]
+    def places(self) -> int:
+        """Return how many workers could lease a device each, 0 where CPU slots cap nothing."""
+        return len(self.usable()) * self.options.slots
+
+    def usable(self) -> list[Device]:
+        """Return the pool's devices that have not left it."""
+        return [device for device in self.pool.devices if device.id not in self.results.quarantined]
+
+    def kinds(self) -> list[str]:
+        """Return the names of the kinds of device that the pool has, the most frequent first."""
+        return [name for name, _ in Counter(device.name for device in self.pool.slots(1)).most_common()]
+
+    def known(self) -> dict[str, Known]:
+        """Return what earlier runs say of tests, by nodeid."""
+        base, names = self.options.directory, {device.id: device.name for device in self.pool.devices}
+        killed = history.of_killed_runs(base / "runs", names, skip=self.run_id)
+        known, problem = history.load(base, self.kinds(), killed)
+        if problem:
+            self.warn(problem)
+        return known
+
+    def returns(self) -> Size | None:
+        """Return what may be left in use on a device whose worker died, None where that cannot be told."""
+        return self.options.busy_memory if self.options.slots == 1 else None
+
+    def quarantine(self, device: str, reason: str) -> bool:
+        """Take a device out of the pool; return whether it was still in it."""
+        if device in self.results.quarantined:
+            return False
+        self.record("quarantined", device=device, reason=reason)
+        label = next(known.label for known in self.pool.devices if known.id == device)
+        self.warn(f"{label} ({device}) was taken out of the pool: it {reason}")
+        return True
+
+    def orders(self, places: Sequence[int], *, gpus: int = 1, memory: int = 0, avoid: Sequence[str] = ()) -> Orders:
+        """Return the orders of a worker at these places among the pool's devices, or CPU slots."""
+        devices = tuple(self.usable()) if self.pool.devices else tuple(map(cpu_device, places))
         return Orders(
             run=self.run_id,
             run_dir=None if self.run_dir is None else str(self.run_dir),
+            directory=str(self.options.directory),
             lock_dir=None if self.lock_dir is None else str(self.lock_dir),
             devices=devices,
-            number=number,
+            number=places[0],
             wait=self.options.wait,
             export=self.options.export,
             busy_memory=self.options.busy_memory,
             threads=max(1, pool.cpu_count() // self._workers),
+            gpus=gpus,
+            slots=self.options.slots,
+            memory=memory,
+            avoid=tuple(avoid),
+            pool=len(self.pool.devices),
         )
+
+    def begun(self, worker: str) -> dict[str, list[dict[str, Any]]] | None:
+        """Return what a worker's journal has of the last attempt at each test, None where there is no journal."""
+        if self.run_dir is None or worker in self.unjournaled:
+            return None
+        begun: dict[str, list[dict[str, Any]]] = {}
+        for record in read(self.run_dir / f"{worker}.jsonl"):
+            if record["record"] == "start":
+                begun[record["test"]] = []
+            if record.get("test") in begun:
+                begun[record["test"]].append(record)
+        return begun
+
+    def has_result(self, worker: str, nodeid: str, begun: Mapping[str, Sequence[Mapping[str, Any]]] | None) -> bool:
+        """Say whether the result of a worker's last attempt at a test has come, if not the word that it is over."""
+        result = self.results.get(nodeid, worker)
+        if result is None or not result.finished or result.worker != worker:
+            return False
+        # A rerun may have begun since, of which only the journal knows.
+        return begun is None or nodeid not in begun or begun[nodeid][0]["started"] == result.started
 
     def no_lease_text(self, blockers: list[str]) -> str:
         """Return what to say when nothing came free."""
@@ -115,7 +180,8 @@ class Controller:
         workers = f"{self._workers} worker{'' if self._workers == 1 else 's'}"
         first = f"gpupool: {self.pool.describe()}, {workers}"
         if not self.pool.is_cpu:
-            first += f", one device each, CUDA_VISIBLE_DEVICES by {self.options.export}"
+            share = "one device each" if self.options.slots == 1 else f"up to {self.options.slots} on a device"
+            first += f", {share}, CUDA_VISIBLE_DEVICES by {self.options.export}"
         return [first, *self._header, *(f"gpupool: {note}" for note in self.pool.notes)]
 
     @pytest.hookimpl
@@ -151,13 +217,38 @@ class Controller:
         self._journal.close()
         if self._journal.problem:
             self._unjournaled("controller", self._journal.problem)
+        self._keep_history()
+        self._list_what_is_left()
         self._write_json(session)
         return result
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the metrics, the makespan, and what went wrong with the run itself."""
-        terminal.show(terminalreporter, self.results, warnings=self._warnings)
+        terminal.show(terminalreporter, self.results, warnings=self._warnings, left=self.left)
+
+    def _list_what_is_left(self) -> None:
+        """Write the tests without a result to a file that pytest takes as an argument."""
+        if not self.results.not_run or self.run_dir is None:
+            return
+        path, start = self.run_dir / "left.txt", self.config.invocation_params.dir
+        lines = []
+        for test in self.results.not_run:
+            file, _, rest = test.nodeid.partition("::")
+            lines.append(f"{os.path.relpath(self.config.rootpath / file, start)}::{rest}")
+        try:
+            store.write_whole(path, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
+        except OSError:
+            return  # it only helps
+        self.left = os.path.relpath(path, start)
+
+    def _keep_history(self) -> None:
+        if self.run_dir is None:
+            return
+        names = {device.id: device.name for device in json_report.pool_devices(self.pool, self.results)}
+        observed = history.from_results(self.results, names)
+        if observed and (problem := history.save(self.options.directory, observed)):
+            self.warn(problem)
 
     def _unjournaled(self, writer: str, problem: str) -> None:
         if not self.unjournaled:

@@ -20,7 +20,7 @@ lease_key = pytest.StashKey[Lease]()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """The devices that the running test has for itself.
+    """The devices that the running test has for itself; none where it asked for none on a host with GPUs.
 
     ``devices`` are what torch calls them in this process, ``cuda:0`` and on, or ``cpu``; ``ids`` are UUIDs or
     ``cpu:N``; ``memory_total`` is the first device's memory in bytes, None for a CPU slot.
@@ -34,8 +34,8 @@ class Gpu:
 
     @property
     def device(self) -> str:
-        """The first device, as torch calls it."""
-        return self.devices[0]
+        """The first device, as torch calls it; ``cpu`` where there is none."""
+        return self.devices[0] if self.devices else "cpu"
 
     @property
     def count(self) -> int:
@@ -106,12 +106,12 @@ def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
 
 def describe(devices: Sequence[Device]) -> Gpu:
     """Return the fixture's value for these devices."""
-    is_gpu = devices[0].is_gpu
+    is_gpu = bool(devices) and devices[0].is_gpu
     return Gpu(
         devices=[f"cuda:{number}" if is_gpu else "cpu" for number in range(len(devices))],
         ids=[device.id for device in devices],
         names=[device.name for device in devices],
-        memory_total=devices[0].memory_total,
+        memory_total=devices[0].memory_total if devices else None,
         is_gpu=is_gpu,
     )
 

@@ -20,8 +20,8 @@ from xdist.remote import Marker, WorkerInteractor
 
 from . import wire
 from .errors import MarkerProblem
-from .model import Requirement
-from .recorder import params_of, requirement_of
+from .recorder import Recorder, params_of, recorder_key, requirement_of
+from .requirement import Requirement
 
 Next = Any
 """What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
@@ -33,6 +33,9 @@ QUICK_SECONDS = 0.1
 """After a test that took less, the next one's events travel together: one message costs more than such a test."""
 
 _MAY_WAIT = ("logstart", "testreport", "logfinish")
+
+REST = "gpupool_rest"
+"""The command that answers a question: there is no next test now, one may come."""
 
 DESCRIBE = "gpupool_describe"
 """The command for which a worker tells its tests' parameters. One worker's are enough: others would take time."""
@@ -76,6 +79,9 @@ class Interactor(WorkerInteractor):
         self._waiting: list[tuple[str, dict[str, object]]] = []
         self._quick = False
         self._describe = False
+        self._recorder: Recorder = config.stash[recorder_key]
+        if self._recorder.gate is not None:
+            self._recorder.gate.tell = self.say
         super().__init__(config, channel)
 
     def say(self, kind: str, **values: Any) -> None:
@@ -106,8 +112,9 @@ class Interactor(WorkerInteractor):
         items = list(enumerate(session.items))
         grouped = items if self.config.getvalue("loadgroup") else []
         about = {
-            "priorities": {index: value for index, item in items if (value := _requirement(item).priority)},
+            "asks": {index: asks for index, item in items if (asks := _asks(item))},
             "groups": {index: group for index, item in grouped if (group := _group(item))},
+            "warm": {index: warm for index, warm in enumerate(_warmth(session.items)) if warm},
         }
         self.say("items", text=json.dumps(about))
         super().pytest_collection_finish(session)
@@ -122,9 +129,11 @@ class Interactor(WorkerInteractor):
         gc.freeze()
 
     def handle_command(self, command: Any) -> None:
-        """Hear the controller; one command is ours."""
+        """Hear the controller; two commands are ours."""
         if command is not Marker.SHUTDOWN and command[0] == DESCRIBE:
             self._describe = True  # by the main thread: a parameter's repr may use the device
+        elif command is not Marker.SHUTDOWN and command[0] == REST:
+            self.torun.put(REST)
         else:
             super().handle_command(command)
 
@@ -133,6 +142,9 @@ class Interactor(WorkerInteractor):
         self.channel.setcallback(self.handle_command, endmarker=Marker.SHUTDOWN)
         self.index = self.torun.get()
         while self.index is not Marker.SHUTDOWN:
+            if self.index is REST:
+                self.index = self.torun.get()
+                continue
             if self._describe:
                 self._describe = False
                 params = [[item.nodeid, values] for item in session.items if (values := params_of(item))]
@@ -156,21 +168,42 @@ class Interactor(WorkerInteractor):
 
         def ask() -> pytest.Item | None:
             following.append(self._next())
-            return None if following[0] is Marker.SHUTDOWN else session.items[following[0]]
+            return session.items[following[0]] if isinstance(following[0], int) else None
 
         late = LateItem(ask)
         self.item_index = index
         began = time.perf_counter()
         self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
         seconds = time.perf_counter() - began - late.waited
+        stops = session.shouldfail or session.shouldstop
+        leaves = not stops and self._recorder.poison is not None and self._is_replaceable
+        if leaves:
+            # Before the word that the test has ended, for which the controller might send another one.
+            self._leave(following)
         self.sendevent("runtest_protocol_complete", item_index=index, duration=seconds)
         self._quick = seconds < QUICK_SECONDS
-        if session.shouldfail or session.shouldstop:
+        if stops or leaves:
             return Marker.SHUTDOWN
         late.resolve()
         return following[0]
 
+    @property
+    def _is_replaceable(self) -> bool:
+        # With --dist each the other tests of this worker are its own.
+        return bool(self.config.getvalue("dist") != "each")
+
+    def _leave(self, following: list[Next]) -> None:
+        """Say that this process does not survive its test, as far as CUDA goes; give the others back."""
+        if Marker.SHUTDOWN in following:
+            return
+        with self.torun.lock() as queued:
+            given = [index for index in (*following, *queued) if isinstance(index, int)]
+            queued.clear()
+        self.say("poisoned", test=self.session.items[self.item_index].nodeid, why=self._recorder.poison, tests=given)
+
     def _next(self) -> Next:
+        if self._recorder.poison and self._is_replaceable:
+            return REST  # all fixtures are torn down, as before an end
         with self.torun.lock() as queued:
             if queued:
                 return queued.popleft()
@@ -188,11 +221,52 @@ def run(channel: Any, workerinput: dict[str, Any], config: pytest.Config, basete
     config.hook.pytest_cmdline_main(config=config)
 
 
-def _requirement(item: pytest.Item) -> Requirement:
+def _asks(item: pytest.Item) -> dict[str, Any]:
+    """Return what the test asks for, as far as the controller needs it and it is not the usual."""
     try:
-        return requirement_of(item)
+        requirement = requirement_of(item)
     except MarkerProblem:
-        return Requirement()  # said when the test is set up
+        return {}  # said when the test is set up
+    if requirement == _NOTHING:
+        return {}
+    asks = {
+        name: getattr(requirement, name) for name in _ASKED if getattr(requirement, name) != getattr(_NOTHING, name)
+    }
+    memory = requirement.memory
+    return asks if memory is None or memory.relative else {**asks, "memory": int(memory.amount)}
+
+
+_NOTHING = Requirement()
+_ASKED = ("gpus", "timeout", "priority", "serial", "lock", "stage")
+
+
+def _warmth(items: list[pytest.Item]) -> Generator[str | None, None, None]:
+    """Yield for each test what it shares with those that use the same set-up fixtures, None where that is nothing.
+
+    These are the fixtures of its module, class or session that some code of the tests has, with their parameters.
+    """
+    known: dict[int, tuple[str, ...]] = {}
+    for item in items:
+        info = getattr(item, "_fixtureinfo", None)
+        if info is None:
+            yield None
+            continue
+        wide = known.get(id(info))
+        if wide is None:
+            wide = known[id(info)] = tuple(_wide_fixtures(info))
+        indices = item.callspec.indices if wide and hasattr(item, "callspec") else {}
+        chosen = [f"{name}{indices.get(name, '')}" for name in wide]
+        yield f"{item.nodeid.split('::', 1)[0]}|{'|'.join(chosen)}" if chosen else None
+
+
+def _wide_fixtures(info: Any) -> Generator[str, None, None]:
+    for name, definitions in info.name2fixturedefs.items():
+        # pytest's own cost nothing; a parametrized function's arguments, which are no fixtures, are among them.
+        wide = bool(definitions) and definitions[-1].scope != "function"
+        if wide and not str(getattr(definitions[-1].func, "__module__", "")).startswith(
+            ("_pytest.", "pytest_gpupool.")
+        ):
+            yield name
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
-
-from .errors import MarkerProblem
 
 Kind = Literal["gpu", "mig", "cpu"]
 Export = Literal["index", "uuid"]
 
 VERDICTS = ("ok", "improved", "regressed", "no-baseline", "contended", "invalid")
 """Every verdict that a metric may have in a report."""
+
+
+MESSAGE_LIMIT = 10_000
+"""Characters of a failure that are kept in records and reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,54 +64,6 @@ def cpu_device(number: int) -> Device:
     return Device(id=f"cpu:{number}", kind="cpu", index=number, name="CPU")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    """What one test asks for by ``@pytest.mark.gpupool(…)``.
-
-    ``gpus`` is the number of devices, 0 or 1; a higher ``priority`` starts earlier.
-    """
-
-    gpus: int = 1
-    priority: int = 0
-
-    @classmethod
-    def from_markers(cls, markers: Iterable[tuple[tuple[object, ...], Mapping[str, object]]]) -> Requirement:
-        """Merge markers' ``(args, kwargs)``, nearest first: its value wins, key by key.
-
-        Raises:
-            MarkerProblem: a positional argument, an unknown key, or a value of the wrong type.
-        """
-        merged: dict[str, object] = {}
-        for args, kwargs in markers:
-            if args:
-                raise MarkerProblem(f"@pytest.mark.gpupool takes keys only, not {args[0]!r}: write gpupool(gpus=…)")
-            merged = {**kwargs, **merged}
-        return cls(**_checked(merged))
-
-    def to_wire(self) -> dict[str, int]:
-        """Return it as plain values, which execnet carries."""
-        return asdict(self)
-
-
-def _checked(keys: Mapping[str, object]) -> dict[str, int]:
-    known = [field.name for field in fields(Requirement)]
-    checked: dict[str, int] = {}
-    for key, value in keys.items():
-        if key not in known:
-            raise MarkerProblem(f"@pytest.mark.gpupool has no key {key!r}; this version knows: {', '.join(known)}")
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise MarkerProblem(
-                f"@pytest.mark.gpupool({key}={value!r}): {key} is a whole number, not {type(value).__name__}"
-            )
-        checked[key] = value
-    if checked.get("gpus", 1) not in (0, 1):
-        raise MarkerProblem(
-            f"@pytest.mark.gpupool(gpus={checked['gpus']}): a worker of this version holds one device; "
-            "use gpus=1, or gpus=0 for a test that needs none"
-        )
-    return checked
-
-
 @dataclass(frozen=True, slots=True)
 class Size:
     """An amount of memory: bytes, or with ``relative`` a fraction of a device's memory."""
@@ -146,6 +100,14 @@ def safe_repr(value: object, limit: int = 1000) -> str:
     except Exception as error:  # a foreign type's repr may do anything
         return f"<{type(value).__name__} whose repr failed: {type(error).__name__}>"
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def shortened(text: str) -> str:
+    """Return a message as records and reports keep it: its beginning, in characters that can be written anywhere."""
+    if len(text) > MESSAGE_LIMIT:
+        text = f"{text[:MESSAGE_LIMIT]}\n… ({len(text) - MESSAGE_LIMIT} characters left out)"
+    # A lone surrogate, as in a damaged file name, can be written to no report.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def iso(epoch: float) -> str:

@@ -42,6 +42,13 @@ _VALUED = (
     ),
     ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
     ("gpupool-json", "PATH", "Write the JSON report to this file."),
+    ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
+    (
+        "gpupool-order",
+        "HOW",
+        "'longest' (default): the longest test first, by earlier runs' durations; 'file': the order of collection.",
+    ),
+    ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
     (
         "gpupool-busy-memory",
         "SIZE",
@@ -72,6 +79,9 @@ class Options:
     directory_given: bool
     json: Path | None
     busy_memory: Size | None
+    slots: int
+    longest_first: bool
+    timeout: float | None
 
     @classmethod
     def read(cls, config: pytest.Config) -> Options:
@@ -94,6 +104,9 @@ class Options:
             busy_memory=None
             if source.flag("gpupool-allow-busy")
             else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
+            slots=source.parse("gpupool-slots", _positive, "a whole number from 1", 1),
+            longest_first=source.parse("gpupool-order", _order, "'longest' or 'file'", True),
+            timeout=source.parse("gpupool-timeout", _limit, "a number of seconds above 0", None),
         )
 
 
@@ -188,6 +201,26 @@ def _spec(text: str) -> str:
 def _whole(text: str) -> int:
     number = int(text)
     if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if not number:
+        raise ValueError(text)
+    return number
+
+
+def _order(text: str) -> bool:
+    if text not in ("longest", "file"):
+        raise ValueError(text)
+    return text == "longest"
+
+
+def _limit(text: str) -> float | None:
+    number = _seconds(text)
+    if not number:
         raise ValueError(text)
     return number
 

@@ -7,29 +7,22 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Mapping
 
 import pytest
 
-from . import leases, worker
-from .errors import GpupoolError, NoLease, UsageProblem
+from . import visible, worker
+from .errors import GpupoolError, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
-from .journal import Journal, dump
+from .gate import Gate
+from .interrupts import Interrupts
+from .journal import Journal
 from .options import Role, add_options, given_in_vain, role_of
-from .recorder import Recorder, recorder_key
-from .visible import HIDDEN
-from .worker import ALONE
-
-if TYPE_CHECKING:
-    from .controller import Controller
+from .recorder import ALONE, Recorder, recorder_key
 
 __all__ = ["gpu", "record_metric"]
 
 _in_vain = pytest.StashKey[list[str]]()
-
-_KEPT: list[leases.Lease] = []  # a lease that nobody refers to would be released
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker: pytest's strict mode refuses unknown ones."""
     config.addinivalue_line(
         "markers",
-        "gpupool(gpus=1, priority=0): what the test needs of pytest-gpupool's pool; a higher priority starts earlier.",
+        "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0): what the test needs "
+        "of pytest-gpupool's pool, and when it may run.",
     )
 
 
@@ -75,7 +69,8 @@ def _take_role(config: pytest.Config) -> None:
     side = _worker_side(config)
     role = role_of(config, is_worker=side is not None)
     if side is not None:
-        _record(config, Recorder(worker=side.worker, lease=side.lease, journal=side.journal))
+        journal, gate = side.orders.journal(side.worker), Gate(side.lease, side.orders)
+        _record(config, Recorder(worker=side.worker, lease=side.lease, journal=journal, gate=gate))
         config.stash[lease_key] = side.lease
         _keep_coverage(config)
     elif role is Role.CONTROLLER:
@@ -113,42 +108,26 @@ def _control(config: pytest.Config) -> None:
     controller = Controller(config, each=config.known_args_namespace.dist == "each")
     config.pluginmanager.register(controller, "gpupool-controller")
     config.pluginmanager.register(Distribution(controller), "gpupool-distribution")
+    config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     # The controller loads conftest.py as well; it must not open a context on anybody's GPU.
-    _set_environment(config, {"CUDA_VISIBLE_DEVICES": HIDDEN})
+    _set_environment(config, {"CUDA_VISIBLE_DEVICES": visible.HIDDEN})
 
 
 def _lease_here(config: pytest.Config) -> None:
+    from .alone import Alone
     from .controller import Controller
 
     controller = Controller(config)
     config.pluginmanager.register(controller, "gpupool-controller")
-    orders = controller.orders(0)
-    waiting = _Waiting(config, controller)
-    held, waited = worker.lease(orders, ALONE, refused=waiting.refused, pause=waiting.pause)
-    assert held is not None
-    config.add_cleanup(lambda: _let_go(held))
-    _set_environment(config, worker.environ(held, orders, os.environ))
-    journal = orders.journal(ALONE)
-    record = worker.began(held, ALONE, waited)
-    journal.append(dump(record))
-    controller.results.add(record)
-    config.stash[lease_key] = held
-    _record(config, Recorder(worker=ALONE, lease=held, journal=journal))
+    config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
+    alone = Alone(config, controller)
+    _set_environment(config, alone.environ)
+    _record(config, alone.recorder)
+    config.pluginmanager.register(alone, "gpupool-alone")
 
 
-def _let_go(held: leases.Lease) -> None:
-    # Where CUDA was used this process has its context, and so the device, until it ends; a program that called
-    # pytest.main goes on.
-    if held.devices[0].is_gpu:
-        from . import cuda
-
-        if cuda.is_initialised():
-            _KEPT.append(held)
-            return
-    held.release()
-
-
-def _set_environment(config: pytest.Config, values: dict[str, str]) -> None:
+def _set_environment(config: pytest.Config, values: Mapping[str, str]) -> None:
+    """Set variables until the end of the run."""
     before = {name: os.environ.get(name) for name in values}
 
     def restore() -> None:
@@ -160,28 +139,3 @@ def _set_environment(config: pytest.Config, values: dict[str, str]) -> None:
 
     os.environ.update(values)
     config.add_cleanup(restore)
-
-
-class _Waiting:
-    """Waiting for a lease without workers: tell the user, give up in time."""
-
-    def __init__(self, config: pytest.Config, controller: Controller) -> None:
-        self._config = config
-        self._controller = controller
-        self._told: set[int | None] | None = None
-
-    def refused(self, blockers: tuple[leases.Blocker, ...], waited: float) -> None:
-        """Say what is waited for, when that changes. Raises NoLease at the end of ``--gpupool-wait``."""
-        lines = [str(blocker) for blocker in blockers]
-        if waited >= self._controller.options.wait or all(blocker.for_good for blocker in blockers):
-            raise NoLease(self._controller.no_lease_text(lines))
-        now = {blocker.pid for blocker in blockers}
-        if waited >= 1.0 and now != self._told:
-            self._told = now
-            if self._config.known_args_namespace.verbose >= 0:
-                print("\n  ".join(["gpupool: waiting for a device", *lines]), file=sys.stderr, flush=True)
-
-    def pause(self, seconds: float) -> bool:
-        """Wait; nobody cancels but Ctrl-C."""
-        time.sleep(seconds)
-        return True

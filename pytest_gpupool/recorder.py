@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import cuda
 from .errors import MarkerProblem
+from .faults import sticky_error
 from .journal import Journal, dump
-from .model import Requirement, iso, safe_repr
+from .model import iso, safe_repr, shortened
 from .outcomes import PHASES, outcome_of
+from .requirement import Requirement
 
 if TYPE_CHECKING:
+    from .gate import Gate
     from .leases import Lease
     from .metrics import Metric
+
+ALONE = "main"
+"""The name of the worker where the one process is both controller and worker."""
 
 recorder_key = pytest.StashKey["Recorder"]()
 
 RECORDS_ATTRIBUTE = "gpupool_records"
 """Where a report carries its records: as lines of JSON, which cost execnet far less than dictionaries."""
-
-MESSAGE_LIMIT = 10_000
-"""Characters of a failure that are kept in records and reports."""
 
 _PROPERTY = "gpupool."
 _NOTHING_ASKED = Requirement()
@@ -42,18 +46,30 @@ class Recorder:
         worker: str,
         lease: Lease | None,
         journal: Journal,
+        gate: Gate | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.journal = journal
+        self.gate = gate
+        self.poison: str | None = None
+        """Why this process can run no more tests, None while it can."""
         self._worker = worker
         self._lease = lease
         self._clock = clock
         self._pending: list[str] = []
         self._problem_told = False
+        self._refused: str | None = None
+        self._poison_told = False
+        self.overdue: str | None = None
+        """The test that took too long, where this process keeps the clock."""
         self._item: pytest.Item | None = None
         self._metrics: dict[str, Metric] = {}
         self._phases: dict[str, list[pytest.TestReport]] = {}
         self._judged: set[str] = set()
+
+    def hold(self, lease: Lease, gate: Gate) -> None:
+        """Go on with another lease, before the first test."""
+        self._lease, self.gate = lease, gate
 
     def record(self, kind: str, **values: Any) -> None:
         """Write one record."""
@@ -81,9 +97,17 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know the item: pytest's later hooks name only its id."""
+        """Know the item: pytest's later hooks name only its id. Wait until it can start."""
         self._item = item
-        return (yield)
+        self._refused = _marker_problem(item)
+        if self.gate is None:
+            return (yield)
+        if self._refused is None:
+            self._refused = self.gate.enter(item.nodeid, requirement_of(item))
+        try:
+            return (yield)
+        finally:
+            self.gate.leave()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -95,17 +119,16 @@ class Recorder:
         item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(_PROPERTY)]
         if self._lease is None:
             return
-        devices = [device.id for device in self._lease.devices]
-        self._lease.note(nodeid)
+        devices = [device.id for device in self._lease.devices if self._refused or requirement_of(item).gpus]
         item.user_properties.append((f"{_PROPERTY}device", ",".join(devices)))
         item.user_properties.append((f"{_PROPERTY}worker", self._worker))
         self.record("start", test=nodeid, devices=devices, started=iso(self._clock()))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """A marker that makes no sense is this test's error."""
-        if problem := _marker_problem(item):
-            pytest.fail(f"gpupool: {problem}", pytrace=False)
+    def pytest_runtest_setup(self) -> None:
+        """A marker that makes no sense, or asks for what is not to be had, is this test's error."""
+        if self._refused:
+            pytest.fail(f"gpupool: {self._refused}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
@@ -127,6 +150,8 @@ class Recorder:
         if self._lease is None or report.when not in PHASES:
             return
         self._phases.setdefault(report.when, []).append(report)  # several where there are subtests
+        if report.outcome != "passed" and self.poison is None:
+            self.poison = sticky_error(report.longreprtext)  # an expected failure is among the skipped
         if report.when == "teardown":
             self._end(report.nodeid)
         setattr(report, RECORDS_ATTRIBUTE, self._pending)
@@ -140,12 +165,28 @@ class Recorder:
         self.record(
             "end",
             test=nodeid,
-            outcome=outcome_of(outcomes, xfail=xfail),
+            outcome="timeout" if self.overdue == nodeid else outcome_of(outcomes, xfail=xfail),
             phases=seconds,
             duration_s=sum(value for value in seconds.values() if value is not None),
             ended=iso(self._clock()),
-            message=_message(reports),
+            message=_message(reports, self._words_on_poison()),
+            **self._memory(),
         )
+
+    def _words_on_poison(self) -> str:
+        if self.poison is None or self._poison_told:
+            return ""
+        self._poison_told = True
+        text = f"gpupool: after a CUDA error of this kind ({self.poison}) a process can use its GPU no more"
+        if self._worker != ALONE:
+            return f"{text}; {self._worker} ran no more tests"
+        assert self._item is not None
+        self._item.session.shouldfail = f"{text}; with -n the worker is replaced and the run goes on"
+        return text
+
+    def _memory(self) -> dict[str, int]:
+        peak = cuda.torch_peak() if self._lease is not None and any(d.is_gpu for d in self._lease.devices) else None
+        return {} if peak is None else {"torch_peak": peak}
 
     def _judge(self) -> None:
         new = [metric for metric in self._metrics.values() if metric.name not in self._judged]
@@ -202,13 +243,9 @@ def _duration(reports: Sequence[pytest.TestReport] | None) -> float | None:
     return reports[-1].duration if reports else None  # the last is the whole phase's, others are of subtests
 
 
-def _message(reports: Iterable[pytest.TestReport]) -> str | None:
+def _message(reports: Iterable[pytest.TestReport], more: str) -> str | None:
     texts = [text for text in map(_text, reports) if text]
-    text = "\n".join(texts)
-    if len(text) > MESSAGE_LIMIT:
-        text = f"{text[:MESSAGE_LIMIT]}\n… ({len(text) - MESSAGE_LIMIT} characters left out)"
-    # A lone surrogate, as in a damaged file name, can be written to no report.
-    return text.encode("utf-8", "backslashreplace").decode() or None
+    return "\n".join(filter(None, [shortened("\n".join(texts)), more])) or None
 
 
 def _text(report: pytest.TestReport) -> str:

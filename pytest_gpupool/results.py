@@ -11,7 +11,10 @@ record               keys
 ``start``            ``worker, test, devices, started``: an attempt at a test begins
 ``metric``           ``worker, test, metric``
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
+                     and ``torch_peak`` (bytes) where torch used a GPU
 ``crash``            ``worker, test, ended, message``: the worker died while it ran this test
+``timeout``          the same keys: the test took too long, and its worker was ended
+``quarantined``      ``device, reason``: the device has left the pool
 ``worker-end``       ``worker, ended, exit``
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
@@ -49,6 +52,8 @@ class TestResult:
     phases: Mapping[str, float | None] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     message: str | None = None
+    peak: int | None = None
+    """The most bytes that torch held on a device, None where that is not known."""
 
     @property
     def finished(self) -> bool:
@@ -77,12 +82,14 @@ class Results:
     """
 
     def __init__(self, *, each: bool = False) -> None:
-        self._each = each
+        self.each = each
         self._tests: dict[tuple[str, str | None], TestResult] = {}
         self._begun: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
         self._stands_for: dict[str, str] = {}
         self._replayed: set[tuple[str, str | None]] = set()  # an earlier attempt is being folded once more
         self.workers: dict[str, WorkerResult] = {}
+        self.quarantined: dict[str, str] = {}
+        """Why devices have left the pool, by id."""
 
     @property
     def tests(self) -> list[TestResult]:
@@ -102,6 +109,10 @@ class Results:
     def get(self, nodeid: str, worker: str) -> TestResult | None:
         """Return the result of a test, on that worker where every worker runs every test."""
         return self._tests.get(self._key(nodeid, worker))
+
+    def message_of(self, nodeid: str) -> str:
+        """Return what a report says of a test that failed."""
+        return next((test.message or "" for (name, _), test in self._tests.items() if name == nodeid), "")
 
     def add_all(self, records: Iterable[Record]) -> None:
         """Fold several records."""
@@ -131,7 +142,7 @@ class Results:
         return dict(seconds)
 
     def _key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
-        return (nodeid, self._stands_for.get(worker, worker) if self._each else None)
+        return (nodeid, self._stands_for.get(worker, worker) if self.each else None)
 
     def _is_replayed(self, record: Record) -> bool:
         return self._key(record["test"], record["worker"]) in self._replayed
@@ -176,7 +187,7 @@ class Results:
         test.worker, test.started = attempt
         test.devices = list(record["devices"])
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
-        test.phases, test.metrics = {}, {}
+        test.phases, test.metrics, test.peak = {}, {}, None
 
     def _metric(self, record: Record) -> None:
         if self._is_replayed(record):
@@ -190,13 +201,22 @@ class Results:
         test = self._test(record)
         test.outcome, test.message = record["outcome"], record["message"]
         test.ended, test.duration = record["ended"], record["duration_s"]
-        test.phases = record["phases"]
+        test.phases, test.peak = record["phases"], record.get("torch_peak")
 
     def _crash(self, record: Record) -> None:
+        self._cut_off(record, "crashed")
+
+    def _timeout(self, record: Record) -> None:
+        self._cut_off(record, "timeout")
+
+    def _quarantined(self, record: Record) -> None:
+        self.quarantined.setdefault(record["device"], record["reason"])
+
+    def _cut_off(self, record: Record, outcome: str) -> None:
         if self._is_replayed(record):
             return
         test = self._test(record)
-        test.outcome, test.message = "crashed", record["message"]
+        test.outcome, test.message = outcome, record["message"]
         test.worker, test.ended = record["worker"], record["ended"]
         test.attempt = max(test.attempt, 1)
         if test.started is not None:
@@ -212,4 +232,6 @@ _FOLDS = {
     "metric": Results._metric,
     "end": Results._end,
     "crash": Results._crash,
+    "timeout": Results._timeout,
+    "quarantined": Results._quarantined,
 }

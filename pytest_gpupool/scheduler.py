@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
 from xdist.report import report_collection_diff
-from xdist.scheduler import EachScheduling
 from xdist.workermanage import WorkerController
 
-from .planning import Assign, Decision, Planner, Retire, Steal, Test, group_of
+from .asks import Asks
+from .interactor import REST
+from .planning import Assign, Decision, Planner, Rest, Retire, Start, Steal, Test, group_of
 
 Message = dict[str, Any]
 
@@ -24,17 +25,55 @@ Message = dict[str, Any]
 class Nodes(Protocol):
     """What the scheduler asks of the run's workers; ``distribution`` has it."""
 
+    @property
+    def asked(self) -> int:
+        """How many workers the user asked for."""
+
+    @property
+    def longest_first(self) -> bool:
+        """Whether the longest test starts first."""
+
     def live(self) -> list[WorkerController]:
         """Every worker that was started and has not ended, with or without a lease."""
 
-    def heard(self, node: WorkerController, message: Message) -> None:
-        """A worker said something that is not about scheduling."""
+    def start(self, gpus: int, memory: int, avoid: Sequence[str]) -> None:
+        """Start a worker that leases so many devices of at least so much memory, others than these if possible."""
+
+    def retire(self, node: WorkerController) -> None:
+        """Let a worker finish."""
+
+    def devices(self, node: WorkerController) -> tuple[tuple[str, ...], float]:
+        """Return the ids of a worker's devices and the bytes of the smallest, infinity where that is not known."""
+
+    def sizes(self) -> list[tuple[WorkerController, int, int]]:
+        """Return every live worker with the number of its devices and the bytes that each has at least."""
+
+    def room(self, largest: int) -> int:
+        """Return how many devices, or slots, the run may hold where its largest test asks for so many."""
+
+    def plan(self, tests: Sequence[str], asks: Mapping[int, Message]) -> list[Asks]:
+        """Return what each test asks for, as far as the pool can give it, with the seconds that it will take."""
+
+    def runs(self, node: WorkerController, test: str | None, limit: float | None) -> None:
+        """A worker runs this test now, for so many seconds at most."""
+
+    def soon(self, message: Message) -> None:
+        """Hear this message once the present event is over."""
+
+    def heard(self, node: WorkerController | None, message: Message) -> None:
+        """A worker, or one of our threads, said something that is not about scheduling."""
 
     def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
         """A worker's collection is what the run will run."""
 
     def crashed(self, node: WorkerController, queue: Sequence[str]) -> tuple[str | None, list[str]]:
         """A worker died; say which test of its queue it was running, and blame that one, and which had ended."""
+
+    def has_failed(self, node: WorkerController) -> bool:
+        """Return whether a worker died."""
+
+    def was_ended(self, node: WorkerController) -> bool:
+        """Return whether it was we who ended a worker, because its test took too long."""
 
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's."""
@@ -49,16 +88,18 @@ class Nodes(Protocol):
 class LateScheduling:
     """One test a worker, the next one chosen when it is needed."""
 
-    def __init__(self, config: pytest.Config, nodes: Nodes, failed: Callable[[WorkerController], bool]) -> None:
+    def __init__(self, config: pytest.Config, nodes: Nodes) -> None:
         self.config = config  # public: pytest-rerunfailures reads it, as every scheduler of xdist has it
         self._nodes = nodes
-        self._failed = failed
         self._planner: Planner | None = None
         self._ids: list[str] = []
         self._first: WorkerController | None = None
         self._items: dict[str, Message] = {}
         self._ready: list[WorkerController] = []
         self._joined: dict[str, WorkerController] = {}
+        self._limits: dict[int, float] = {}
+        self._running: dict[str, int | None] = {}
+        self._avoid: dict[int, tuple[str, ...]] = {}  # devices on which tests crashed
 
     @property
     def nodes(self) -> list[WorkerController]:
@@ -99,41 +140,75 @@ class LateScheduling:
         ready, self._ready = self._ready, []
         for node in ready:
             self._joined[node.gateway.id] = node
-            self._carry_out(self._plan.joined(node.gateway.id))
+            self._carry_out(self._plan.joined(node.gateway.id, *self._nodes.devices(node)))
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         """A worker has ended a test."""
         self._carry_out(self._plan.ended(node.gateway.id, item_index, duration))
+        self._time(node.gateway.id)
 
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
-        self._carry_out(self._plan.again(self._ids.index(item)))
+        index = self._ids.index(item)
+        self._carry_out(self._plan.again(index, self._avoid.get(index, ())))
+
+    def queue(self, node: WorkerController) -> list[str]:
+        """Return the tests that a worker has: the running one, then what is queued behind it."""
+        name = node.gateway.id
+        known = self._planner is not None and self._planner.has(name)
+        return [self._ids[index] for index in self._plan.queue(name)] if known else []
+
+    def settled(self, item: str) -> None:
+        """It is known by now whether a test that ended with its worker runs again."""
+        self._carry_out(self._plan.settled(self._ids.index(item)))
+
+    def started(self, node: WorkerController, gpus: int, memory: int) -> None:
+        """A worker was started after the first had collected."""
+        if self._planner is not None:
+            self._planner.started(node.gateway.id, gpus, memory)
+
+    def shrunk(self, capacity: int, largest: int, lost: Iterable[str]) -> None:
+        """The pool has lost devices."""
+        if self._planner is not None:
+            self._carry_out(self._planner.shrunk(capacity, largest, lost))
 
     def call_has_ended(self, node: WorkerController) -> None:
         """A worker reported a test's call: only the tear-down is left, so it will soon ask."""
         if node.gateway.id in self._joined:
             self._carry_out(self._plan.asks(node.gateway.id))
 
-    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[Any]) -> None:
-        """Hear a worker's messages, which travel as this event."""
+    def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Any]) -> None:
+        """Hear messages, which travel as this event."""
         for message in indices:
             self._hear(node, message)
 
     def remove_node(self, node: WorkerController) -> str | None:
         """A worker has ended or died; return the test that it was running."""
         name = node.gateway.id
-        if self._joined.pop(name, None) is None:
+        self._running.pop(name, None)
+        if self._planner is None or not self._planner.has(name):
             return None
-        blamed, over = None, []
-        if not self._failed(node) and (queue := self._plan.queue(name)):
-            self._nodes.quit(node, [self._ids[index] for index in queue])
-        if self._failed(node):
-            numbers = {self._ids[index]: index for index in self._plan.queue(name)}
-            crashed, ended = self._nodes.crashed(node, list(numbers))
-            blamed = None if crashed is None else numbers[crashed]
-            over = [numbers[nodeid] for nodeid in ended]
-        self._carry_out(self._plan.lost(name, blamed, over))
+        self._joined.pop(name, None)
+        blamed, over = self._blame(node, self._planner.queue(name))
+        if blamed is not None:
+            self._avoid[blamed] = self._nodes.devices(node)[0]
+            if self._nodes.has_failed(node):
+                # By then xdist has asked other plugins whether it runs again.
+                self._nodes.soon({"kind": "settled", "test": blamed})
+        # xdist replaces those that died by themselves.
+        replaced = self._nodes.has_failed(node) and not self._nodes.was_ended(node)
+        self._carry_out(self._planner.lost(name, blamed, over, replaced=replaced))
         return None if blamed is None else self._ids[blamed]
+
+    def _blame(self, node: WorkerController, queue: Sequence[int]) -> tuple[int | None, list[int]]:
+        """Return the test that a worker took with it, and those that had ended though we have not heard it."""
+        numbers = {self._ids[index]: index for index in queue}
+        if self._nodes.has_failed(node) or self._nodes.was_ended(node):
+            crashed, ended = self._nodes.crashed(node, list(numbers))
+            return (None if crashed is None else numbers[crashed]), [numbers[nodeid] for nodeid in ended]
+        if numbers:
+            self._nodes.quit(node, list(numbers))
+        return None, []
 
     @property
     def _plan(self) -> Planner:
@@ -141,20 +216,37 @@ class LateScheduling:
         return self._planner
 
     def _begin(self, node: WorkerController, ids: list[str]) -> None:
-        about = _about(self._items.get(node.gateway.id))
+        told = about(self._items.get(node.gateway.id))
         mode = self.config.getvalue("dist")
-        marked = {ids[index]: name for index, name in about["groups"].items()}
+        marked = {ids[index]: name for index, name in told["groups"].items()}
+        asks = self._nodes.plan(ids, told["asks"])
         tests = [
             Test(
                 index=index,
                 family=nodeid.split("[", 1)[0],
                 group=group_of(nodeid, mode, marked),
-                priority=about["priorities"].get(index, 0),
+                priority=ask.priority,
+                gpus=ask.gpus,
+                memory=ask.memory,
+                stage=ask.stage,
+                serial=ask.serial,
+                locks=ask.locks,
+                seconds=ask.seconds,
+                warm=told["warm"].get(index),
             )
-            for index, nodeid in enumerate(ids)
+            for index, (nodeid, ask) in enumerate(zip(ids, asks, strict=True))
         ]
         self._first, self._ids = node, ids
-        self._planner = Planner(tests, largest_group_first=self.config.getoption("loadscopereorder", True))
+        self._limits = {index: ask.timeout for index, ask in enumerate(asks) if ask.timeout is not None}
+        self._planner = Planner(
+            tests,
+            capacity=self._nodes.room(max((test.gpus for test in tests), default=1)),
+            asked=self._nodes.asked,
+            longest_first=self._nodes.longest_first,
+            largest_group_first=self.config.getoption("loadscopereorder", True),
+        )
+        for other, gpus, memory in self._nodes.sizes():
+            self._planner.started(other.gateway.id, gpus, memory)
         self._nodes.collected(node, ids)
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:
@@ -164,8 +256,8 @@ class LateScheduling:
         difference: str | None = report_collection_diff(self._ids, collection, self._first.gateway.id, node.gateway.id)
         return difference
 
-    def _hear(self, node: WorkerController, message: Message) -> None:
-        name = node.gateway.id
+    def _hear(self, node: WorkerController | None, message: Message) -> None:
+        name = "" if node is None else node.gateway.id
         match message["kind"]:
             case "items":
                 self._items[name] = message
@@ -173,59 +265,56 @@ class LateScheduling:
                 self._carry_out(self._plan.asks(name))
             case "stolen":
                 self._carry_out(self._plan.stolen(name, message["tests"]))
+            case "poisoned" if name in self._joined:
+                self._nodes.heard(node, message)
+                self._carry_out(self._plan.poisoned(name, message["tests"]))
+            case "settled":
+                self._carry_out(self._plan.settled(message["test"]))
             case _:
                 self._nodes.heard(node, message)
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for decision in decisions:
-            node = self._joined[decision.worker]
+            if isinstance(decision, Start):
+                avoid = {device for devices in self._avoid.values() for device in devices}
+                self._nodes.start(decision.gpus, decision.memory, sorted(avoid))
+                continue
+            node = self._joined.get(decision.worker) or self._starting(decision.worker)
+            if node is None:
+                continue  # it has died, which is heard next
             # A worker that has just died cannot be told anything; xdist reports its death next.
             with contextlib.suppress(OSError):
-                _tell(node, decision)
+                self._tell(node, decision)
+            self._time(decision.worker)
 
+    def _starting(self, name: str) -> WorkerController | None:
+        return next((node for node in self._nodes.live() if node.gateway.id == name), None)
 
-class EachLeasedScheduling(EachScheduling):
-    """xdist's ``--dist each``, which hears the messages of our workers."""
+    def _tell(self, node: WorkerController, decision: Decision) -> None:
+        match decision:
+            case Retire():
+                self._nodes.retire(node)
+            case Rest():
+                node.sendcommand(REST)
+            case Assign(tests=tests):
+                node.send_runtest_some(list(tests))
+            case Steal(tests=tests):
+                node.send_steal(list(tests))
 
-    def __init__(self, config: pytest.Config, nodes: Nodes, log: Any) -> None:
-        super().__init__(config, log)
-        self._nodes = nodes
-
-    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
-        waiting = set(self._removed2pending)
-        super().add_node_collection(node, collection)
-        for dead in waiting - set(self._removed2pending):
-            self._nodes.replaces(node, dead)
+    def _time(self, name: str) -> None:
+        """Let the clock run for the test that a worker runs now."""
+        if not self._limits or name not in self._joined:
             return
-        self._nodes.collected(node, list(collection))
-
-    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[Any]) -> None:
-        """Hear a worker's messages; a question needs no answer here, since every test was sent at the start."""
-        for message in indices:
-            if message["kind"] not in ("ask", "items"):
-                self._nodes.heard(node, message)
-
-    def remove_node(self, node: WorkerController) -> str | None:
-        """A worker has ended or died; return the test that it was running."""
-        crashed: str | None = super().remove_node(node)
-        if crashed is not None:
-            self._nodes.crashed(node, [crashed])
-        return crashed
+        queue = self._plan.queue(name)
+        running = queue[0] if queue else None
+        if running != self._running.get(name):
+            self._running[name] = running
+            limit = None if running is None else self._limits.get(running)
+            self._nodes.runs(self._joined[name], None if running is None else self._ids[running], limit)
 
 
-def _about(message: Message | None) -> dict[str, dict[int, Any]]:
-    """Return what a worker said of its tests beside their ids: priorities and groups by number."""
-    about = {"priorities": {}, "groups": {}} | json.loads(message["text"] if message else "{}")
+def about(message: Message | None) -> dict[str, dict[int, Any]]:
+    """Return what a worker said of its tests beside their ids, by number: what they ask for, their group, ..."""
+    told = {"asks": {}, "groups": {}, "warm": {}} | json.loads(message["text"] if message else "{}")
     # JSON's keys are texts.
-    return {key: {int(index): value for index, value in values.items()} for key, values in about.items()}
-
-
-def _tell(node: WorkerController, decision: Decision) -> None:
-    match decision:
-        case Retire():
-            node.shutdown()
-        case Assign(tests=tests):
-            node.send_runtest_some(list(tests))
-        case Steal(tests=tests):
-            node.send_steal(list(tests))
+    return {key: {int(index): value for index, value in values.items()} for key, values in told.items()}

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import leases, visible
+from . import leases, processes, visible
 from .errors import GpupoolError, UsageProblem
 from .journal import Journal, dump
 from .leases import Blocker, Lease
@@ -22,9 +22,6 @@ from .model import Device, Export, Size, iso
 
 CANCELLED = "gpupool_cancelled"
 """What is true in the output of a worker that has not run pytest."""
-
-ALONE = "main"
-"""The name of the worker where the one process is both controller and worker."""
 
 # How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
 _SILENT_SECONDS = 1.0
@@ -34,11 +31,14 @@ _SILENT_SECONDS = 1.0
 class Orders:
     """What the controller tells a worker; travels as plain values in ``workerinput["gpupool"]``.
 
-    ``number`` is the worker's position among the devices, ``threads`` its share of the cores.
+    ``number`` is the worker's position among the devices, ``threads`` its share of the cores. It leases ``gpus`` of
+    ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
+    how many a test could ever have.
     """
 
     run: str
     run_dir: str | None
+    directory: str
     lock_dir: str | None
     devices: tuple[Device, ...]
     number: int
@@ -46,6 +46,11 @@ class Orders:
     export: Export
     busy_memory: Size | None
     threads: int
+    gpus: int = 1
+    slots: int = 1
+    memory: int = 0
+    avoid: tuple[str, ...] = ()
+    pool: int = 1
     package_root: str = str(Path(__file__).parent.parent)
 
     def to_wire(self) -> dict[str, Any]:
@@ -60,7 +65,7 @@ class Orders:
         """Make it again from :meth:`to_wire`."""
         devices = tuple(Device.from_wire(device) for device in data["devices"])
         busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
-        return cls(**{**data, "devices": devices, "busy_memory": busy})
+        return cls(**{**data, "devices": devices, "busy_memory": busy, "avoid": tuple(data["avoid"])})
 
     def journal(self, worker: str) -> Journal:
         """Return the worker's journal, which keeps nothing where there is no run directory."""
@@ -84,10 +89,10 @@ class Pause(Protocol):
 class WorkerSide:
     """What the plugin finds among pytest's plugins in such a worker: the lease that came before pytest."""
 
-    def __init__(self, worker: str, lease: Lease, journal: Journal) -> None:
+    def __init__(self, worker: str, lease: Lease, orders: Orders) -> None:
         self.worker = worker
         self.lease = lease
-        self.journal = journal
+        self.orders = orders
 
 
 def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tuple[Lease | None, float]:
@@ -96,8 +101,8 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
     Raises:
         UsageProblem: CUDA is already initialised here, or a lock file cannot be used.
     """
-    if not orders.devices[0].is_gpu:
-        return Lease(orders.devices), 0.0
+    if not orders.gpus or not orders.devices[0].is_gpu:
+        return Lease(orders.devices[: orders.gpus]), 0.0
     from . import cuda
     from .probe import NvmlProbe
 
@@ -111,6 +116,10 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
         run=orders.run,
         first=orders.number,
         busy_memory=orders.busy_memory,
+        gpus=orders.gpus,
+        slots=orders.slots,
+        avoid=frozenset(orders.avoid),
+        memory=orders.memory,
     )
     return leases.acquire(request, NvmlProbe(), refused=refused, pause=pause)
 
@@ -145,6 +154,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     os.environ["PYTEST_XDIST_WORKER"] = worker = workerinput["workerid"]
     os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
     orders = Orders.from_wire(workerinput["gpupool"])
+    processes.lead()
     line = _Line(channel, worker, orders.wait)
     try:
         held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
@@ -156,12 +166,13 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     if held is None:
         line.finish()
         return
-    journal = orders.journal(worker)
     record = began(held, worker, waited)
+    journal = orders.journal(worker)
     journal.append(dump(record))
-    line.say("leased", record=record)
+    journal.close()
+    line.say("leased", record=record, stacks=processes.offer_stacks())
     os.environ.update(environ(held, orders, os.environ))
-    _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, journal))
+    _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, orders))
 
 
 def _run_pytest(
@@ -204,11 +215,14 @@ class _Line:
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
         now = frozenset((blocker.device.id, blocker.pid) for blocker in blockers)
+        changed = now != self._told
         hopeless = all(blocker.for_good for blocker in blockers)
-        expired = (waited >= self._wait or hopeless) and not self._expired
-        if expired or (waited >= _SILENT_SECONDS and now != self._told):
+        # Said again when it changes: the controller goes on as long as the run's own workers are in the way.
+        expired = (waited >= self._wait or hopeless) and (changed or not self._expired)
+        if expired or (waited >= _SILENT_SECONDS and changed):
             self._told, self._expired = now, self._expired or expired
-            self.say("expired" if expired else "waiting", blockers=[str(blocker) for blocker in blockers])
+            lines, pids = [str(blocker) for blocker in blockers], [blocker.pid for blocker in blockers if blocker.pid]
+            self.say("expired" if expired else "waiting", blockers=lines, pids=pids)
 
     def pause(self, seconds: float) -> bool:
         """Wait for the controller that long; anything that it says now means that this worker is not needed."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from standin import Driver, build
-from support import Host, gpus
+from support import Host, gpus, locked_files, processes_of
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,21 @@ def host(make_host: Callable[..., Host]) -> Host:
 def cpu_host(tmp_path: Path) -> Host:
     """A host without an NVIDIA driver."""
     return Host(tmp_path, None)
+
+
+@pytest.fixture
+def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails where the test's runs leave a process, a held lock, or a file where users have theirs."""
+    places = {"HOME": tmp_path / "home", "TMPDIR": tmp_path / "temporary"}
+    for name, place in places.items():
+        place.mkdir()
+        monkeypatch.setenv(name, str(place))
+    yield
+    left = processes_of(tmp_path / "locks")
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert not left
+    assert not locked_files(tmp_path / "locks")
+    for place in places.values():
+        assert not [path for path in place.iterdir() if not path.name.startswith("pytest-of-")]

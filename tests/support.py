@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -64,11 +66,31 @@ class Run:
     @property
     def junit(self) -> dict[str, dict[str, str]]:
         """The JUnit file's properties by test name."""
-        root = ElementTree.parse(self.directory / "junit.xml").getroot()
         return {
             str(case.get("name")): {str(p.get("name")): str(p.get("value")) for p in case.iter("property")}
-            for case in root.iter("testcase")
+            for case in self._junit_cases()
         }
+
+    @property
+    def junit_outcomes(self) -> dict[str, str]:
+        """What the JUnit file says of each test: ``failure``, ``error``, ``skipped``, or ``passed``."""
+        bad = ("failure", "error", "skipped")
+        return {
+            str(case.get("name")): next((child.tag for child in case if child.tag in bad), "passed")
+            for case in self._junit_cases()
+        }
+
+    def _junit_cases(self) -> Iterator[ElementTree.Element]:
+        return ElementTree.parse(self.directory / "junit.xml").getroot().iter("testcase")
+
+    @property
+    def exits(self) -> dict[str, str]:
+        """How each worker ended."""
+        return {worker["id"]: worker["exit"] for worker in self.report["workers"]}
+
+    def metrics(self, test: str) -> dict[str, Any]:
+        """The values of a test's metrics by name."""
+        return {metric["name"]: metric["value"] for metric in self.tests[test]["metrics"]}
 
 
 class Host:
@@ -115,6 +137,13 @@ class Host:
 
     def torch_imports(self) -> list[dict[str, Any]]:
         """Each first import of torch, with the environment as it was then."""
+        return [line for line in self._torch_lines() if "importer" in line]
+
+    def torch_calls(self) -> list[dict[str, Any]]:
+        """What was called of the stand-in torch that it records, in order."""
+        return [line for line in self._torch_lines() if "call" in line]
+
+    def _torch_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.torch_log.read_text().splitlines()]
 
     def command(self, *args: str, companions: Sequence[str] = ()) -> list[str]:
@@ -127,19 +156,36 @@ class Host:
         """Run pytest in the project and wait for its end."""
         return self.start(*args, companions=companions, environ=environ).finish()
 
-    def start(self, *args: str, companions: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Running:
-        """Start pytest in the project."""
-        return Running(self, self.command(*args, companions=companions), environ or self.environ())
+    def start(
+        self,
+        *args: str,
+        companions: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        folder: str = ".",
+    ) -> Running:
+        """Start pytest in the project, or in a folder of it."""
+        return Running(self, self.command(*args, companions=companions), environ or self.environ(), folder=folder)
+
+    def processes(self) -> dict[int, str]:
+        """The command lines of the living processes that were started here, by pid; see :func:`processes_of`."""
+        return processes_of(self.lock_dir)
+
+    def held(self) -> set[int]:
+        """The indices of the GPUs that somebody holds at this moment."""
+        assert self.driver is not None
+        locked = locked_files(self.lock_dir)
+        return {number for number, uuid in enumerate(self.driver.uuids) if f"{uuid}.0.lock" in locked}
 
 
 class Running:
     """A pytest run that goes on."""
 
-    def __init__(self, host: Host, command: list[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, host: Host, command: list[str], environ: Mapping[str, str], *, folder: str = ".") -> None:
         self.host = host
+        self._directory = host.project / folder
         self.process = subprocess.Popen(
             command,
-            cwd=host.project,
+            cwd=self._directory,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -156,7 +202,7 @@ class Running:
             os.killpg(self.process.pid, signal.SIGKILL)
             stdout, stderr = self.process.communicate()
             raise AssertionError(f"the run hangs:\n{stdout}\n{stderr}") from None
-        return Run(status=self.process.returncode, stdout=stdout, stderr=stderr, directory=self.host.project)
+        return Run(status=self.process.returncode, stdout=stdout, stderr=stderr, directory=self._directory)
 
     def kill(self) -> None:
         """End it and everything that it started."""
@@ -170,6 +216,7 @@ class Watched(Running):
 
     def __init__(self, host: Host, *args: str, environ: Mapping[str, str] | None = None) -> None:
         self.host = host
+        self._directory = host.project
         self._log = host.directory / f"watched{len(list(host.directory.glob('watched*')))}.log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
@@ -217,6 +264,35 @@ def wait_for(path: Path, lines: int = 1) -> list[str]:
             return text.splitlines()
         time.sleep(0.01)
     raise AssertionError(f"{path} has no {lines} lines: {path.read_text() if path.exists() else 'it is not there'}")
+
+
+def processes_of(lock_dir: Path) -> dict[int, str]:
+    """The command lines of the living processes that have this lock directory in their environment, by pid.
+
+    What a test starts on a host inherits that, whatever group, session or parent it has later.
+    """
+    mark = f"GPUPOOL_LOCK_DIR={lock_dir}".encode()
+    found = {}
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
+            # Gone meanwhile, or another user's; a zombie's environment is empty.
+            with contextlib.suppress(OSError):
+                if mark in (directory / "environ").read_bytes().split(b"\0"):
+                    command = (directory / "cmdline").read_bytes().replace(b"\0", b" ")
+                    found[int(directory.name)] = command.decode(errors="replace").strip()
+    return found
+
+
+def locked_files(lock_dir: Path) -> set[str]:
+    """The names of the lock files that somebody holds at this moment."""
+    held = set()
+    for path in lock_dir.glob("*.lock"):
+        with path.open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.add(path.name)
+    return held
 
 
 def records(directory: Path) -> Iterator[dict[str, Any]]:

@@ -237,9 +237,7 @@ def test_a_wrong_mark_is_that_tests_error(host: Host) -> None:
     assert run.outcomes == dict.fromkeys(run.outcomes, "error") | {"test_fine": "passed"}
     messages = {name: test["message"] for name, test in run.tests.items()}
     assert messages["test_key"].startswith("gpupool: @pytest.mark.gpupool has no key 'gpu'; this version knows: ")
-    assert (
-        messages["test_type"] == "gpupool: @pytest.mark.gpupool(priority='high'): priority is a whole number, not str"
-    )
+    assert messages["test_type"] == "gpupool: @pytest.mark.gpupool(priority='high'): priority must be a whole number"
     assert messages["test_positional"].startswith("gpupool: @pytest.mark.gpupool takes keys only, not 2")
     assert messages["test_negative"].startswith("gpupool: @pytest.mark.gpupool(gpus=-1)")
     assert messages["test_bool"].startswith("gpupool: @pytest.mark.gpupool(gpus=True)")

@@ -1,9 +1,17 @@
-"""Names of pytest, xdist and execnet that are not theirs to keep: this fails when one of them goes."""
+"""Names of pytest, xdist, execnet and torch that are not theirs to keep: this fails when one of them goes."""
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import inspect
+import re
+from pathlib import Path
+from typing import Any
 
+import execnet
+import pytest
+import xdist.plugin
 import xdist.remote
 import xdist.workermanage
 from _pytest.config import Config, _prepareconfig
@@ -12,53 +20,195 @@ from execnet import Group
 from xdist.dsession import DSession
 from xdist.report import report_collection_diff
 from xdist.scheduler import EachScheduling
+from xdist.workermanage import NodeManager, WorkerController
+
+from pytest_gpupool.distribution import _NOTHING_TO_SAY
 
 
 def parameters(function: object) -> list[str]:
     return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
 
 
-def test_xdists_worker_program() -> None:
+def has(holder: Any, *lines: str) -> bool:
+    """Whether the source of a class or function has all of these."""
+    source = inspect.getsource(holder)
+    return all(line in source for line in lines)
+
+
+class TestXdistsWorker:
     """What interactor builds on."""
-    interactor = xdist.remote.WorkerInteractor
-    methods = ("handle_command", "sendevent", "pytest_collection_finish", "pytest_runtest_logreport", "steal")
-    assert all(hasattr(interactor, method) for method in methods)
-    assert parameters(interactor) == ["config", "channel"]
-    assert parameters(xdist.remote.setup_config) == ["config", "basetemp"]
-    assert xdist.remote.Marker.SHUTDOWN is not None
-    assert all(hasattr(xdist.remote.TestQueue, method) for method in ("get", "put", "lock"))
-    source = inspect.getsource(interactor)
-    assert all(attribute in source for attribute in ("self.torun", "self.item_index", "self.session"))
+
+    INTERACTOR = xdist.remote.WorkerInteractor
+
+    def test_its_program(self) -> None:
+        """The class that ours is one of, and what its own program does before it."""
+        methods = ("handle_command", "sendevent", "pytest_collection_finish", "pytest_runtest_logreport", "steal")
+        assert all(hasattr(self.INTERACTOR, method) for method in methods)
+        assert parameters(self.INTERACTOR) == ["config", "channel"]
+        assert parameters(xdist.remote.setup_config) == ["config", "basetemp"]
+        assert has(xdist.remote.setup_config, "config.option.looponfail = False", "config.option.usepdb = False")
+
+    def test_its_state(self) -> None:
+        """The queue of tests, the one that runs, the session."""
+        assert has(self.INTERACTOR, "self.torun", "self.item_index", "self.session", "self.channel", "self.config")
+        assert all(hasattr(xdist.remote.TestQueue, method) for method in ("get", "put", "lock"))
+        assert has(xdist.remote.TestQueue.lock, "yield self._items", "_has_items_event")
+
+    def test_its_commands(self) -> None:
+        """A name and what belongs to it, or the mark that the channel has ended."""
+        assert xdist.remote.Marker.SHUTDOWN is not None
+        assert has(self.INTERACTOR.handle_command, "command is Marker.SHUTDOWN", "name, kwargs = command")
+        assert parameters(WorkerController.sendcommand) == ["self", "name", "kwargs"]
+        assert has(WorkerController.sendcommand, "self.channel.send((name, kwargs))")
+        assert has(WorkerController.send_runtest_some, '"runtests", indices=indices')
+        assert has(WorkerController.send_steal, '"steal", indices=indices')
+
+    def test_its_goodbye(self) -> None:
+        """A generator around pytest's own end of the session."""
+        assert inspect.isgeneratorfunction(self.INTERACTOR.pytest_sessionfinish)
+        assert parameters(self.INTERACTOR.pytest_sessionfinish) == ["self", "exitstatus"]
+        assert has(self.INTERACTOR.pytest_sessionfinish, '"workerfinished"', "hookimpl(hookwrapper=True)")
 
 
-def test_xdists_controller() -> None:
-    """What distribution and scheduler build on."""
-    assert callable(xdist.workermanage.parse_tx_spec_config)
-    assert parameters(report_collection_diff)[:4] == ["from_collection", "to_collection", "from_id", "to_id"]
-    assert hasattr(EachScheduling, "remove_pending_tests_from_node")
-    unscheduled = inspect.getsource(DSession.worker_unscheduled)
-    assert "remove_pending_tests_from_node(node, indices)" in unscheduled
-    source = inspect.getsource(xdist.workermanage.WorkerController)
-    assert "pytest_xdist_getremotemodule" in source
-    assert '"unscheduled"' in source
-    assert "self.channel.setcallback(self.process_from_remote" in source
-    assert source.index("pytest_configure_node(") < source.index("self.channel.setcallback(")
-    assert "self.workerinput, args, option_dict" in source
+class TestXdistsController:
+    """What distribution, crew and scheduler build on."""
+
+    def test_a_workers_orders(self) -> None:
+        """They are asked for before the worker starts, which gets them with its program."""
+        assert callable(xdist.workermanage.parse_tx_spec_config)
+        assert has(WorkerController, "pytest_xdist_getremotemodule", "self.workerinput, args, option_dict")
+        source = inspect.getsource(WorkerController)
+        assert source.index("pytest_configure_node(") < source.index("self.channel.setcallback(")
+
+    def test_what_a_worker_says(self) -> None:
+        """An attribute of ours is called with it, or with the mark that the channel has ended."""
+        assert xdist.workermanage.Marker.END is not None
+        assert has(WorkerController, "self.channel.setcallback(self.process_from_remote, endmarker=Marker.END)")
+        heard = WorkerController.process_from_remote
+        assert parameters(heard) == ["self", "eventcall"]
+        assert has(heard, "eventname, kwargs = eventcall", "if eventcall is Marker.END", "if not self._down:")
+        assert has(heard, 'self.workeroutput = kwargs["workeroutput"]', '"workerfinished", node=self')
+
+    def test_our_messages_travel_as_its_event(self) -> None:
+        """From a worker, or by its queue from the controller's own threads; only the scheduler hears them."""
+        assert has(WorkerController.process_from_remote, 'eventname == "unscheduled"')
+        assert parameters(DSession.worker_unscheduled) == ["self", "node", "indices"]
+        assert has(DSession.worker_unscheduled, "remove_pending_tests_from_node(node, indices)")
+        assert has(DSession.loop_once, "self.queue.get", "callname, kwargs = eventcall", '"worker_" + callname')
+
+    def test_a_worker_that_is_said_to_have_finished(self) -> None:
+        """All that xdist reads of its last words is among those that we put into its mouth."""
+        read = re.findall(r'workeroutput\["(\w+)"\]', inspect.getsource(DSession.worker_workerfinished))
+        assert read
+        assert set(read) <= set(_NOTHING_TO_SAY)
+
+    def test_its_session(self) -> None:
+        """A plugin with a name."""
+        assert has(xdist.plugin, '.register(session, "dsession")')
+        assert has(DSession.__init__, "self._active_nodes", "self.nodemanager", "self.shuttingdown", "self.queue")
+        assert parameters(DSession._handlefailures) == ["self", "rep"]
+        assert has(DSession._handlefailures, "self.shouldstop", "self.maxfail")
+
+    def test_how_it_starts_one_more_worker(self) -> None:
+        """As crew does it, and distribution after a crash."""
+        steps = (
+            "spec.id = None",
+            "self.nodemanager.group.allocate_id(spec)",
+            "self.nodemanager.setup_node(spec, self.queue.put)",
+            "self._active_nodes.add(clone)",
+        )
+        assert has(DSession._clone_node, *steps)
+        assert has(NodeManager.__init__, "self.specs", "self.group")
+        assert parameters(NodeManager.setup_node) == ["self", "spec", "putevent"]
+
+    def test_how_it_reports_a_crash(self) -> None:
+        """As distribution reports a test that took too long."""
+        hooks = ("pytest_handlecrashitem(", "pytest_runtest_logreport(report=rep)")
+        assert has(DSession.handle_crashitem, 'when="???"', "rep.node = worker", "location=(", *hooks)
+
+    def test_its_schedulers(self) -> None:
+        """Whose differences of collections are told, and whose ``--dist each`` is used."""
+        assert parameters(report_collection_diff)[:4] == ["from_collection", "to_collection", "from_id", "to_id"]
+        assert hasattr(EachScheduling, "remove_pending_tests_from_node")
+        assert has(EachScheduling, "self.node2collection", "self.node2pending", "self._removed2pending")
 
 
-def test_execnet() -> None:
-    """A gateway's process is its io's popen."""
-    group = Group()
-    gateway = group.makegateway("popen")
-    try:
-        assert gateway._io.popen.poll() is None  # type: ignore[attr-defined]
-    finally:
-        group.terminate(timeout=10)
-    assert gateway._io.popen.wait(timeout=10) is not None  # type: ignore[attr-defined]
+class TestExecnet:
+    """What endings and crew build on."""
+
+    def test_a_gateways_process(self) -> None:
+        """Is its io's popen."""
+        group = Group()
+        gateway: Any = group.makegateway("popen")
+        try:
+            assert gateway._io.popen.poll() is None
+            assert gateway._io.popen.pid > 0
+            assert isinstance(gateway.id, str)
+        finally:
+            group.terminate(timeout=10)
+        assert gateway._io.popen.wait(timeout=10) is not None
+
+    def test_a_copy_of_a_spec_gets_an_id_of_its_own(self) -> None:
+        """And leaves the first one's alone."""
+        group: Any = Group()
+        spec: Any = execnet.XSpec("popen")
+        group.allocate_id(spec)
+        other = copy.copy(spec)
+        other.id = None
+        group.allocate_id(other)
+        assert other.popen
+        assert None is not spec.id != other.id is not None
 
 
-def test_pytest() -> None:
-    """How a worker starts pytest, and where pytest looks at the next test."""
-    assert parameters(_prepareconfig)[:2] == ["args", "plugins"]
-    assert hasattr(Config, "_ensure_unconfigure")
-    assert "nextitem and nextitem.listchain()" in inspect.getsource(SetupState.teardown_exact)
+@pytest.fixture(scope="module", params=["first", "second"])
+def wide(request: pytest.FixtureRequest) -> str:
+    """A fixture that several tests share."""
+    return str(request.param)
+
+
+class TestPytest:
+    """What worker, interactor and options build on."""
+
+    def test_how_a_worker_starts_it(self) -> None:
+        """With our plugin before all others."""
+        assert parameters(_prepareconfig)[:2] == ["args", "plugins"]
+        assert hasattr(Config, "_ensure_unconfigure")
+
+    def test_where_it_looks_at_the_next_test(self) -> None:
+        """As it tears down, and only whether there is one and what it lies in."""
+        assert has(SetupState.teardown_exact, "nextitem and nextitem.listchain()")
+
+    def test_what_it_knows_of_options(self, pytestconfig: pytest.Config) -> None:
+        """Before they are parsed whole, and for xdist's program."""
+        config: Any = pytestconfig
+        assert config._parser.prog is None or isinstance(config._parser.prog, str)
+        known = ("file_or_dir", "help", "version", "collectonly", "markers", "showfixtures", "usepdb")
+        of_xdist = ("numprocesses", "dist", "distload", "tx")
+        assert all(hasattr(config.known_args_namespace, name) for name in (*known, *of_xdist))
+
+    @pytest.mark.parametrize("number", [10, 20])
+    def test_what_it_knows_of_a_test(
+        self, request: pytest.FixtureRequest, wide: str, number: int, tmp_path: Path
+    ) -> None:
+        """Its fixtures by name, the last definition being the one that is used, and the numbers of its parameters."""
+        item: Any = request.node
+        definitions = item._fixtureinfo.name2fixturedefs
+        assert definitions["wide"][-1].scope == "module"
+        assert definitions["wide"][-1].func.__module__ == __name__
+        assert definitions["tmp_path"][-1].scope == "function"
+        assert definitions["tmp_path"][-1].func.__module__.startswith("_pytest.")
+        assert item.callspec.indices["wide"] == ["first", "second"].index(wide)
+        assert item.callspec.params == {"wide": wide, "number": number}
+        # What is no fixture is not taken for one of the suite's own.
+        assert all(one.func.__module__.startswith("_pytest.") for one in definitions.get("number", ()))
+
+
+def test_torch() -> None:
+    """Calls that wait until CUDA is initialised."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        pytest.skip("torch is not installed here")
+    source = (Path(spec.origin).parent / "cuda" / "__init__.py").read_text()
+    (signature,) = re.findall(r"^def _lazy_call\((.*)\)", source, re.MULTILINE)
+    assert signature.startswith("callable")
+    assert "def is_initialized(" in source

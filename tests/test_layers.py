@@ -15,16 +15,23 @@ import pytest_gpupool
 PACKAGE = Path(pytest_gpupool.__file__).parent
 
 LAYERS = {
-    0: {"__init__", "errors", "model", "visible", "planning", "metrics", "outcomes", "results"},
-    1: {"probe", "leases", "holders", "pool", "cuda", "journal", "store", "host", "wire"},
+    0: {
+        "__init__", "asks", "backlog", "errors", "estimates", "faults", "fleet", "forming", "metrics", "model",
+        "outcomes", "planning", "requirement", "results", "visible",
+    },
+    1: {
+        "admission", "cuda", "health", "history", "holders", "host", "journal", "leases", "locks", "pool", "probe",
+        "processes", "store", "watch", "wire",
+    },
     2: {
-        "__main__", "cli", "controller", "distribution", "fixtures", "interactor", "options", "plugin", "recorder",
-        "remote", "reports", "reports.json", "reports.terminal", "scheduler", "worker",
+        "__main__", "alone", "cli", "controller", "crew", "distribution", "each", "endings", "fixtures", "gate",
+        "interactor", "interrupts", "member", "options", "patience", "plugin", "recorder", "remote", "reports",
+        "reports.json", "reports.terminal", "scheduler", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
 
-ONLY_IMPORTERS = {"pynvml": "probe", "filelock": "leases"}
+ONLY_IMPORTERS = {"pynvml": "probe", "filelock": "locks"}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -1,4 +1,4 @@
-"""Values that every layer shares: requirements, sizes, times and devices, as users write and read them."""
+"""Values that every layer shares: sizes, times and devices, as users write and read them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.errors import MarkerProblem
 from pytest_gpupool.model import (
     Device,
-    Requirement,
     Size,
     cpu_device,
     duration_text,
@@ -23,69 +21,6 @@ from pytest_gpupool.model import (
 
 GPU = Device(id="GPU-8a5c", kind="gpu", index=3, name="NVIDIA H200", memory_total=1000)
 MIG = Device(id="MIG-41f40000-0000", kind="mig", index=0, name="MIG", memory_total=10, legacy_id="MIG-GPU-8a5c/7/0")
-
-
-def keys(**kwargs: object) -> tuple[tuple[object, ...], dict[str, object]]:
-    """A mark as pytest has it."""
-    return (), kwargs
-
-
-class TestRequirement:
-    """What ``@pytest.mark.gpupool`` asks for."""
-
-    def test_without_a_mark_it_is_one_device(self) -> None:
-        """And the common priority."""
-        assert Requirement.from_markers([]) == Requirement(gpus=1, priority=0)
-
-    def test_the_nearest_mark_wins_key_by_key(self) -> None:
-        """What it leaves open comes from the next one."""
-        marks = [keys(priority=3), keys(priority=9, gpus=0), keys(gpus=1)]
-        assert Requirement.from_markers(marks) == Requirement(gpus=0, priority=3)
-
-    def test_a_mark_without_keys_changes_nothing(self) -> None:
-        """Bare marks are allowed."""
-        assert Requirement.from_markers([keys(), keys(priority=-1)]) == Requirement(priority=-1)
-
-    @pytest.mark.parametrize(
-        ("kwargs", "text"),
-        [
-            ({"gpu": 1}, "@pytest.mark.gpupool has no key 'gpu'; this version knows: gpus, priority"),
-            ({"priority": 1.5}, "@pytest.mark.gpupool(priority=1.5): priority is a whole number, not float"),
-            ({"priority": "high"}, "@pytest.mark.gpupool(priority='high'): priority is a whole number, not str"),
-            ({"gpus": None}, "@pytest.mark.gpupool(gpus=None): gpus is a whole number, not NoneType"),
-            ({"gpus": True}, "@pytest.mark.gpupool(gpus=True): gpus is a whole number, not bool"),
-            (
-                {"gpus": 2},
-                "@pytest.mark.gpupool(gpus=2): a worker of this version holds one device; "
-                "use gpus=1, or gpus=0 for a test that needs none",
-            ),
-            (
-                {"gpus": -1},
-                "@pytest.mark.gpupool(gpus=-1): a worker of this version holds one device; "
-                "use gpus=1, or gpus=0 for a test that needs none",
-            ),
-        ],
-    )
-    def test_a_bad_key_is_refused(self, kwargs: dict[str, object], text: str) -> None:
-        """The text has the mark as it was written, and what it should be."""
-        with pytest.raises(MarkerProblem) as raised:
-            Requirement.from_markers([keys(**kwargs)])
-        assert str(raised.value) == text
-
-    def test_a_far_marks_bad_key_is_refused_too(self) -> None:
-        """A near good one does not hide an unknown key further off."""
-        with pytest.raises(MarkerProblem, match="no key 'memori'"):
-            Requirement.from_markers([keys(gpus=1), keys(memori=1)])
-
-    def test_a_positional_argument_is_refused(self) -> None:
-        """``gpupool(2)`` could mean anything."""
-        with pytest.raises(MarkerProblem) as raised:
-            Requirement.from_markers([((2,), {})])
-        assert str(raised.value) == "@pytest.mark.gpupool takes keys only, not 2: write gpupool(gpus=…)"
-
-    def test_on_the_wire_it_is_plain(self) -> None:
-        """What execnet carries."""
-        assert Requirement(gpus=0, priority=4).to_wire() == {"gpus": 0, "priority": 4}
 
 
 class TestSize:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.model import iso
+from pytest_gpupool.model import Device, iso
 from pytest_gpupool.outcomes import outcome_of
+from pytest_gpupool.pool import Pool
+from pytest_gpupool.reports.json import build
 from pytest_gpupool.results import Results, TestResult, WorkerResult
 
 Record = dict[str, Any]
@@ -54,6 +56,16 @@ def crash(test: str, at: float, worker: str = "gw0") -> Record:
     return {"record": "crash", "worker": worker, "test": test, "ended": iso(at), "message": f"worker {worker} died"}
 
 
+def timeout(test: str, at: float, worker: str = "gw0") -> Record:
+    """A test took too long, and its worker was ended."""
+    return crash(test, at, worker) | {"record": "timeout", "message": "this test took longer than 4 s"}
+
+
+def quarantined(device: str, reason: str) -> Record:
+    """A device has left the pool."""
+    return {"record": "quarantined", "device": device, "reason": reason}
+
+
 def gone(worker: str = "gw0", how: str = "finished") -> Record:
     """A worker has ended."""
     return {"record": "worker-end", "worker": worker, "ended": iso(99), "exit": how}
@@ -66,9 +78,14 @@ def fold(*records: Record, each: bool = False) -> Results:
     return results
 
 
-def state(results: Results) -> tuple[list[TestResult], dict[str, WorkerResult]]:
+def state(results: Results) -> tuple[list[TestResult], dict[str, WorkerResult], dict[str, str]]:
     """All that is known, to compare."""
-    return copy.deepcopy((results.tests, results.workers))
+    return copy.deepcopy((results.tests, results.workers, results.quarantined))
+
+
+def report(*records: Record, devices: Sequence[Device] = ()) -> dict[str, Any]:
+    """The JSON report of these records."""
+    return build({}, Pool(devices=tuple(devices)), fold(*records))
 
 
 class TestFold:
@@ -172,6 +189,49 @@ class TestFold:
         (test,) = results.tests
         assert (test.outcome, test.attempt, test.worker, test.message) == ("passed", 2, "gw1", None)
         assert test.metrics == {}
+
+    def test_a_test_that_takes_too_long(self) -> None:
+        """It has a duration up to the end of its worker, the metrics that were recorded, and no phases."""
+        results = fold(start("t", 10), metric("t", "loss", 1), timeout("t", 14.5), gone("gw0", "killed"))
+        (test,) = results.tests
+        assert (test.outcome, test.attempt, test.message) == ("timeout", 1, "this test took longer than 4 s")
+        assert (test.worker, test.duration, test.ended, test.phases) == ("gw0", 4.5, iso(14.5), {})
+        assert list(test.metrics) == ["loss"]
+        assert results.not_run == []
+
+    def test_a_limit_without_a_start(self) -> None:
+        """As where the worker's journal could not be kept."""
+        (test,) = fold(collected("t"), timeout("t", 14.5)).tests
+        assert (test.outcome, test.attempt, test.worker, test.duration) == ("timeout", 1, "gw0", None)
+
+    def test_a_test_that_took_too_long_runs_again(self) -> None:
+        """On another worker it is the second attempt."""
+        results = fold(start("t", 1), timeout("t", 5), start("t", 6, "gw1"), end("t", 7, worker="gw1"))
+        (test,) = results.tests
+        assert (test.outcome, test.attempt, test.worker, test.message) == ("passed", 2, "gw1", None)
+
+    def test_the_message_of_a_test(self) -> None:
+        """What a report says of it, nothing where there is none."""
+        results = fold(collected("t", "u"), start("t", 1), timeout("t", 5))
+        assert results.message_of("t") == "this test took longer than 4 s"
+        assert results.message_of("u") == results.message_of("unknown") == ""
+
+    def test_a_device_that_has_left_the_pool(self) -> None:
+        """The first reason counts; what ran on it before stays."""
+        results = fold(start("t", 1), end("t", 2), quarantined("GPU-0", "is lost"), quarantined("GPU-0", "is gone"))
+        assert results.quarantined == {"GPU-0": "is lost"}
+        assert results.busy() == {"GPU-0": 1.0}
+        assert results.tests[0].outcome == "passed"
+
+    def test_the_memory_that_torch_held(self) -> None:
+        """Of the last attempt; None where it used no GPU, or where the attempt did not end."""
+        first, second = start("t", 1), start("t", 5)
+        ended = end("t", 2, 1, "failed") | {"torch_peak": 7}
+        assert fold(first, ended).tests[0].peak == 7
+        assert fold(first, ended, second).tests[0].peak is None
+        assert fold(first, ended, second, end("t", 6)).tests[0].peak is None
+        assert fold(first, ended, second, crash("t", 6)).tests[0].peak is None
+        assert fold(first, end("t", 2) | {"torch_peak": 0}).tests[0].peak == 0
 
     def test_a_worker(self) -> None:
         """Its start and its end."""
@@ -286,11 +346,14 @@ def runs(draw: st.DrawFn) -> list[Record]:
             clock += 1
             records.append(metric(test, name, clock, worker))
         clock += 1
-        how = draw(st.sampled_from(["passed", "failed", "crash", "cut"]))
-        if how == "crash":
-            records.append(crash(test, clock, worker))
+        how = draw(st.sampled_from(["passed", "failed", "crash", "timeout", "cut"]))
+        if how in ("crash", "timeout"):
+            records.append((crash if how == "crash" else timeout)(test, clock, worker))
         elif how != "cut":
-            records.append(end(test, clock, 1.0, how, worker))
+            peak = draw(st.sampled_from([{}, {"torch_peak": int(clock)}]))
+            records.append(end(test, clock, 1.0, how, worker) | peak)
+        if draw(st.booleans()):
+            records.append(quarantined(draw(st.sampled_from(["GPU-0", "GPU-1"])), f"is lost at {clock}"))
     return records + ([gone(), gone("gw1")] if draw(st.booleans()) else [])
 
 
@@ -332,6 +395,48 @@ class TestAgain:
             results.busy()
         assert state(results) == state(fold(*records))
         assert results.collected == 3
+
+
+class TestReport:
+    """What the JSON report has of them."""
+
+    GPUS = (
+        Device(id="GPU-0", kind="gpu", index=0, name="NVIDIA H200", memory_total=100),
+        Device(id="GPU-1", kind="gpu", index=1, name="NVIDIA H200", memory_total=100),
+    )
+
+    def test_a_test_that_takes_too_long(self) -> None:
+        """Its outcome is counted."""
+        data = report(collected("t", "u"), start("t", 1), timeout("t", 5), gone("gw0", "killed"))
+        (test, other) = data["tests"]
+        assert (test["outcome"], test["duration_s"], test["message"]) == (
+            "timeout",
+            4,
+            "this test took longer than 4 s",
+        )
+        assert set(test["phases"].values()) == {None}
+        assert other["outcome"] == "not-run"
+        assert (data["summary"]["timeout"], data["summary"]["crashed"], data["run"]["finished"]) == (1, 0, 1)
+        assert data["workers"][0]["exit"] == "killed"
+
+    def test_a_device_that_has_left_the_pool(self) -> None:
+        """It is still one of the pool's; the others have no reason."""
+        data = report(start("t", 1), end("t", 2), quarantined("GPU-0", "is lost"), devices=self.GPUS)
+        assert [(device["id"], device["quarantined"]) for device in data["devices"]] == [
+            ("GPU-0", "is lost"),
+            ("GPU-1", None),
+        ]
+        assert [(device["tests"], device["busy_s"]) for device in data["devices"]] == [(1, 1.0), (0, 0.0)]
+
+    def test_the_memory_that_torch_held(self) -> None:
+        """Zero is known; what could not be measured is null."""
+        data = report(
+            start("a", 1), end("a", 2) | {"torch_peak": 7},
+            start("b", 3), end("b", 4) | {"torch_peak": 0},
+            start("c", 5), end("c", 6),
+        )  # fmt: skip
+        assert [test["resources"]["torch_peak_memory_bytes"] for test in data["tests"]] == [7, 0, None]
+        assert data["tests"][0]["resources"]["peak_memory_bytes"] is None
 
 
 P, F, S = "passed", "failed", "skipped"

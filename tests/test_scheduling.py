@@ -456,7 +456,11 @@ def test_a_crash_blames_only_the_test_that_ran(host: Host) -> None:
     assert run.status == 1, run.output
     assert counted(run) == {"passed": 39, "crashed": 3}
     crashed = {name: test for name, test in run.tests.items() if test["outcome"] == "crashed"}
-    words = {"test_killed": "signal 9", "test_exits": "exit status 3", "test_case[20]": "signal 11"}
+    words = {
+        "test_killed": "signal 9, SIGKILL",
+        "test_exits": "exit status 3",
+        "test_case[20]": "signal 11, SIGSEGV",
+    }
     for name, test in crashed.items():
         assert test["message"] == f"worker {test['worker']} died ({words[name]}) while it ran this test"
         assert test["started"]

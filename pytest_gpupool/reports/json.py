@@ -18,7 +18,7 @@ from ..store import write_whole
 REPORT_FORMAT = "gpupool-report"
 SPEC_VERSION = "1.0.0"
 
-_UNMEASURED = (
+_RESOURCES = (
     "peak_memory_bytes",
     "torch_peak_memory_bytes",
     "utilization_mean",
@@ -104,7 +104,7 @@ def _device(device: Device, results: Results) -> dict[str, Any]:
         "busy_s": results.busy().get(device.id, 0.0),
         "utilization_mean": None,
         "energy_j": None,
-        "quarantined": None,
+        "quarantined": results.quarantined.get(device.id),
     }
 
 
@@ -133,7 +133,7 @@ def _test(test: TestResult) -> dict[str, Any]:
         "duration_s": test.duration,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
-        "resources": dict.fromkeys(_UNMEASURED),
+        "resources": {**dict.fromkeys(_RESOURCES), "torch_peak_memory_bytes": test.peak},
         "message": test.message,
     }
 

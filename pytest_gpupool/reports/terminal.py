@@ -28,8 +28,11 @@ class Row(NamedTuple):
     bad: bool
 
 
-def show(reporter: Any, results: Results, *, warnings: Sequence[str]) -> None:
-    """Write the summary through pytest's terminal reporter; with ``-q`` nothing but what is wrong."""
+def show(reporter: Any, results: Results, *, warnings: Sequence[str], left: str | None) -> None:
+    """Write the summary through pytest's terminal reporter; with ``-q`` nothing but what is wrong.
+
+    ``left`` is the file that lists the tests without a result.
+    """
     verbosity: int = reporter.config.get_verbosity()
     rows = metric_rows(results)
     if verbosity >= 0 and (rows or results.collected):
@@ -39,6 +42,8 @@ def show(reporter: Any, results: Results, *, warnings: Sequence[str]) -> None:
             reporter.write_line(cells, red=bad)
     if results.not_run:
         reporter.write_line(_not_run_text(results), red=True)
+        if left is not None:
+            reporter.write_line(f"gpupool: to go on with these alone, give pytest '@{left}' in place of its arguments")
     for warning in warnings:
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
 
@@ -63,9 +68,9 @@ def value_text(metric: dict[str, Any]) -> str:
 
 
 def use_line(results: Results) -> str | None:
-    """Return the line with makespan, speedup and efficiency, None where nothing ran."""
+    """Return the line with makespan, speedup and efficiency, None where nothing ran on a device."""
     figures = summary(results)
-    if figures["speedup"] is None:
+    if figures["efficiency"] is None:
         return None
     devices = len(results.busy())
     return (
