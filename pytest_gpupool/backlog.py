@@ -166,15 +166,27 @@ class Backlog:
         self.waiting: Counter[int] = Counter()
         """How many workers of each size could ever be used at a time by what waits, later stages included."""
 
+        self._floored: Counter[tuple[int, int]] = Counter()  # what of it has a floor
+
     def __bool__(self) -> bool:
         return any(self.waiting.values())
+
+    def suiting(self, gpus: int, memory: float) -> int:
+        """Return the part of ``waiting`` that workers with no more memory per device could ever do."""
+        others = (count for (size, floor), count in self._floored.items() if size == gpus and floor > memory)
+        return self.waiting[gpus] - sum(others)
+
+    def _count(self, unit: Unit, change: int) -> None:
+        self.waiting[unit.gpus] += change
+        if unit.memory:
+            self._floored[unit.gpus, unit.memory] += change
 
     def add(self, tests: Iterable[int]) -> None:
         """Let these tests wait, split into units."""
         for unit in self._units(tests):
             if unit.stage > self.stage:
                 self._later.setdefault(unit.stage, []).append(unit)
-                self.waiting[unit.gpus] += 1
+                self._count(unit, 1)
             else:
                 self._push(unit)
 
@@ -182,7 +194,7 @@ class Backlog:
         """All lower stages have ended: what waits for this one may run."""
         self.stage = stage
         for unit in self._later.pop(stage, ()):
-            self.waiting[unit.gpus] -= 1
+            self._count(unit, -1)
             self._push(unit)
 
     def serial_due(self) -> Unit | None:
@@ -195,7 +207,7 @@ class Backlog:
     def take_serial(self) -> Unit:
         """Take it."""
         unit = heapq.heappop(self._serial)[2]
-        self.waiting[unit.gpus] -= 1
+        self._count(unit, -1)
         self._held |= unit.locks
         return unit
 
@@ -259,11 +271,13 @@ class Backlog:
         heapq.heapify(self._serial)
         for gpus in [gpus for gpus in self.waiting if gpus > largest]:
             del self.waiting[gpus]
+        for wanted in [wanted for wanted in self._floored if wanted[0] > largest]:
+            del self._floored[wanted]
         for unit in units:
             fitting = self._unit([self._tests[index] for index in unit.tests])
             if unit.stage > self.stage:
                 self._later[unit.stage].append(fitting)
-                self.waiting[fitting.gpus] += 1
+                self._count(fitting, 1)
             else:
                 self._push(fitting)
 
@@ -276,7 +290,7 @@ class Backlog:
 
     def _push(self, unit: Unit) -> None:
         if unit.serial:
-            self.waiting[unit.gpus] += 1
+            self._count(unit, 1)
             heapq.heappush(self._serial, (unit.rank, unit.tests[0], unit))
             return
         key = (unit.gpus, unit.memory, unit.locks)
@@ -286,14 +300,14 @@ class Backlog:
             for lock in unit.locks:
                 self._by_lock.setdefault(lock, []).append((unit.gpus, unit.memory, pile))
         # Of tests that share a lock one worker at a time can run one.
-        self.waiting[unit.gpus] += not (unit.locks and pile.size)
+        self._count(unit, int(not (unit.locks and pile.size)))
         pile.push(unit)
         self._load(unit)
         self._floors[key[:2]] += 1
         self._show(key[:2], pile)
 
     def _forget(self, unit: Unit, pile: _Pile) -> None:
-        self.waiting[unit.gpus] -= not (unit.locks and pile.size)
+        self._count(unit, -int(not (unit.locks and pile.size)))
         self._unload(unit)
         self._unwant(unit)
 

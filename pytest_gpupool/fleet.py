@@ -129,7 +129,7 @@ class Fleet:
             return False  # nothing else will happen: perhaps it holds the devices that a worker with much memory needs
         resting = self._idle.get(worker.gpus, {})
         others = len(resting) - (worker.name in resting)
-        return others < self._backlog.waiting[worker.gpus] + soon
+        return others < self._backlog.suiting(worker.gpus, worker.memory) + soon
 
     @property
     def gathers(self) -> bool:

@@ -285,3 +285,12 @@ def test_what_is_taken_comes_back(count: int) -> None:
     waiting.add(reversed(first))
     assert (waiting.waiting, waiting.floors()) == before
     assert drain(waiting) == first
+
+
+def test_what_needs_larger_devices_keeps_no_smaller_worker() -> None:
+    """A worker is kept for what it could do, not for what would never fit its devices."""
+    backlog = Backlog({0: Test(index=0, family="f", memory=40), 1: Test(index=1, family="f")})
+    backlog.add([0, 1])
+    assert (backlog.waiting[1], backlog.suiting(1, 16), backlog.suiting(1, 80)) == (2, 1, 2)
+    assert backlog.take(1, 80, None, frozenset()) is not None
+    assert (backlog.suiting(1, 16), backlog.suiting(1, 80)) == (1, 1)
