@@ -7,7 +7,7 @@ have ended; nothing else takes time. "÷ bound" is the makespan, from the start 
 schedule is shorter than: the longest test; a perfect division over the devices; one after another, all tests that need
 more than half of the devices, or that share a lock; with stages, the sum over them. Where the bound is a few seconds,
 that start makes up most of the ratio. "µs" is real time of this machine per event that the planner handled. How long a
-test takes is known exactly but in the suites that say otherwise.
+test takes is known exactly but in the suites that say otherwise. A test that crashes may take less than the bound says.
 """
 
 from __future__ import annotations

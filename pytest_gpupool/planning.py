@@ -263,6 +263,8 @@ class Planner:
             return state.unit.popleft()
         if self._serial_on not in (None, state.name):
             return None
+        if any(self._tests[index].serial for index in self._unsettled):
+            return None  # its turn is not over if it runs again
         if (index := self._take_again(state)) is not None:
             return index
         if (serial := self._backlog.serial_due()) is not None:
@@ -330,7 +332,7 @@ class Planner:
 
     def _peek(self, state: Worker) -> int | None:
         """Return the test that may be queued ahead; one that must run alone or without others may not."""
-        if state.held or self._serial_on or self._again or self._backlog.serial_due():
+        if state.held or self._serial_on or self._again or self._unsettled or self._backlog.serial_due():
             return None
         if state.unit:
             return state.unit[0]
