@@ -263,14 +263,19 @@ class Planner:
             return state.unit.popleft()
         if self._serial_on not in (None, state.name):
             return None
-        if any(self._tests[index].serial for index in self._unsettled):
-            return None  # its turn is not over if it runs again
+        if self._holds_its_turn:
+            return None
         if (index := self._take_again(state)) is not None:
             return index
         if (serial := self._backlog.serial_due()) is not None:
             return self._take_serial(state, serial)
         unit = self._backlog.take(state.gpus, state.memory, state.warm, state.locks)
         return None if unit is None else _own(state, unit)
+
+    @property
+    def _holds_its_turn(self) -> bool:
+        """Whether a test that ran alone crashed, and may run again before others."""
+        return any(self._tests[index].serial for index in self._unsettled)
 
     def _take_serial(self, state: Worker, serial: Unit) -> int | None:
         """Take a test that runs alone, where nothing else runs or may run again."""
@@ -332,7 +337,7 @@ class Planner:
 
     def _peek(self, state: Worker) -> int | None:
         """Return the test that may be queued ahead; one that must run alone or without others may not."""
-        if state.held or self._serial_on or self._again or self._unsettled or self._backlog.serial_due():
+        if state.held or self._serial_on or self._again or self._holds_its_turn or self._backlog.serial_due():
             return None
         if state.unit:
             return state.unit[0]
