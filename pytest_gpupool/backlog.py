@@ -11,13 +11,18 @@ import bisect
 import heapq
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Rank = tuple[int, int, float]
 
 SAME_LENGTH = math.log(1.05)
 """Durations within 5 % are equal choices, among which shared fixtures decide."""
+
+SHORTEST = 0.01
+"""So are all below this, in seconds."""
+
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,10 +230,15 @@ class Backlog:
         self._show(key, pile)
         return unit
 
-    def peek(self, gpus: int, memory: float, warm: str | None) -> Unit | None:
-        """Return what :meth:`take` would, for a worker without locks."""
-        pile, _ = self._best(gpus, memory, frozenset())
-        return None if pile is None else pile.peek(warm)
+    def take_short(self, gpus: int, memory: float, warm: str | None, is_short: Callable[[int], bool]) -> Unit | None:
+        """Take what :meth:`take` would for a worker without locks, if it needs none and its first test is short."""
+        pile, key = self._best(gpus, memory, _NONE)
+        if pile is None or pile.locks or not is_short(pile.peek(warm).tests[0]):
+            return None
+        unit = pile.pop(warm)
+        self._forget(unit, pile)
+        self._show(key, pile)
+        return unit
 
     def release(self, locks: frozenset[str]) -> None:
         """The tests that held these locks have ended."""
@@ -304,7 +314,8 @@ class Backlog:
         pile.push(unit)
         self._load(unit)
         self._floors[key[:2]] += 1
-        self._show(key[:2], pile)
+        if pile.head() == (unit.rank, unit.tests[0]):
+            self._show(key[:2], pile)
 
     def _forget(self, unit: Unit, pile: _Pile) -> None:
         self._count(unit, -int(not (unit.locks and pile.size)))
@@ -373,7 +384,7 @@ class Backlog:
         seconds = sum(known) if len(known) == len(tests) else None
         priority = max(test.priority for test in tests)
         if self._longest_first and seconds is not None:
-            length = (1, -float(round(math.log(max(seconds, 1e-4)) / SAME_LENGTH)))
+            length = (1, -float(round(math.log(max(seconds, SHORTEST)) / SAME_LENGTH)))
         else:
             # As xdist orders groups: a large one that starts last decides the makespan.
             grouped = self._largest_group_first and first.group is not None
@@ -384,7 +395,7 @@ class Backlog:
             priority=priority,
             gpus=self.size_of(first),
             memory=max(map(self.floor_of, tests)),
-            locks=frozenset().union(*(test.locks for test in tests)),
+            locks=first.locks if len(tests) == 1 else _NONE.union(*(test.locks for test in tests)),
             stage=first.stage,
             serial=first.serial,
             seconds=seconds,

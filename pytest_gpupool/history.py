@@ -58,9 +58,11 @@ class _Past:
     used: str = ""
 
     def add(self, observed: Observed, keep: int, today: str) -> None:
-        self.seconds = [*self.seconds, round(float(observed.seconds), 6)][-keep:]
-        if observed.peak is not None and _are_amounts([observed.peak], _WHOLE):
-            self.peak = [*self.peak, observed.peak][-keep:]
+        self.seconds.append(round(float(observed.seconds), 6))
+        del self.seconds[:-keep]
+        if observed.peak is not None and _is_amount(observed.peak, _WHOLE):
+            self.peak.append(observed.peak)
+            del self.peak[:-keep]
         self.used = today
 
 
@@ -170,7 +172,7 @@ def _warning(path: Path, content: _Content) -> str | None:
 def _merge(tests: _Tests, observed: Iterable[Observed], keep: int, most: int, today: str) -> None:
     fresh = set()
     for one in observed:
-        if _are_amounts([one.seconds], _NUMBERS):
+        if _is_amount(one.seconds, _NUMBERS):
             tests.setdefault(one.nodeid, {}).setdefault(one.kind, _Past()).add(one, keep, today)
             fresh.add(one.nodeid)
     if len(tests) > most:
@@ -230,6 +232,10 @@ def _past(data: object) -> _Past | None:
     if not (_are_amounts(seconds, _NUMBERS) and seconds and _are_amounts(peak, _WHOLE) and isinstance(used, str)):
         return None
     return _Past(seconds, peak, used)
+
+
+def _is_amount(value: object, types: Set[type]) -> bool:
+    return type(value) in types and 0 <= value <= _LARGEST  # type: ignore[operator]
 
 
 def _are_amounts(values: object, types: Set[type]) -> bool:

@@ -311,7 +311,9 @@ class Planner:
         """Queue more short tests before a worker runs dry, in batches."""
         if state.retired or not state.queue or state.devices & self._fleet.lost:
             return []
-        if len(state.queue) > AHEAD_TESTS // 2 or self._seconds_ahead(state) > AHEAD_SECONDS / 2:
+        if len(state.queue) > AHEAD_TESTS // 2 or not (state.unit or self._backlog.waiting[state.gpus]):
+            return []
+        if self._seconds_ahead(state) > AHEAD_SECONDS / 2:
             return []
         tests = self._fill(state)
         return [Assign(state.name, tuple(tests))] if tests else []
@@ -323,26 +325,29 @@ class Planner:
             return []
         added: list[int] = []
         room = AHEAD_SECONDS - self._seconds_ahead(state)
-        while len(state.queue) <= AHEAD_TESTS and (index := self._peek(state)) is not None:
-            expected = self._expected(index)
-            if expected > (room if len(state.queue) > 1 else AHEAD_SECONDS):
+        while len(state.queue) <= AHEAD_TESTS:
+            index = self._take_short(state, room if len(state.queue) > 1 else AHEAD_SECONDS)
+            if index is None:
                 break
-            room -= expected if len(state.queue) > 1 else 0.0
-            self._take(state)
+            room -= self._expected(index) if len(state.queue) > 1 else 0.0
             state.queue.append(index)
             added.append(index)
         if len(state.queue) > 1:
             self._rich[state.name] = None
         return added
 
-    def _peek(self, state: Worker) -> int | None:
-        """Return the test that may be queued ahead; one that must run alone or without others may not."""
+    def _take_short(self, state: Worker, room: float) -> int | None:
+        """Take a test to queue ahead; one that must run alone or without others may not be, nor a longer one."""
         if state.held or self._serial_on or self._again or self._holds_its_turn or self._backlog.serial_due():
             return None
+
+        def is_short(index: int) -> bool:
+            return self._expected(index) <= room
+
         if state.unit:
-            return state.unit[0]
-        unit = self._backlog.peek(state.gpus, state.memory, state.warm)
-        return None if unit is None or unit.locks else unit.tests[0]
+            return state.unit.popleft() if is_short(state.unit[0]) else None
+        unit = self._backlog.take_short(state.gpus, state.memory, state.warm, is_short)
+        return None if unit is None else _own(state, unit)
 
     def _seconds_ahead(self, state: Worker) -> float:
         """Return the expected duration of what is queued behind a worker's next test."""

@@ -124,12 +124,15 @@ class TestWorkers:
         assert take(waiting, memory=20) == 0
         assert waiting.floors() == set()
 
-    def test_peek_says_what_take_gives(self) -> None:
-        """And takes nothing."""
-        waiting = backlog(*lasting(1.0, 2.0))
-        unit = waiting.peek(1, math.inf, None)
+    def test_a_short_test_is_taken_and_a_longer_one_stays(self) -> None:
+        """Nor is one taken that needs a lock."""
+        waiting = backlog(*lasting(1.0, 2.0), Test(index=2, family="f", locks=frozenset("x"), seconds=3.0))
+        assert waiting.take_short(1, math.inf, None, lambda index: True) is None
+        assert take(waiting) == 2
+        assert waiting.take_short(1, math.inf, None, lambda index: index != 1) is None
+        unit = waiting.take_short(1, math.inf, None, lambda index: True)
         assert unit is not None
-        assert (unit.tests, waiting.waiting[1]) == ((1,), 2)
+        assert (unit.tests, waiting.waiting[1]) == ((1,), 1)
 
 
 class TestLocks:

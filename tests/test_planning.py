@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pytest_gpupool.backlog import SHORTEST
 from pytest_gpupool.planning import (
     AHEAD_SECONDS,
     AHEAD_TESTS,
@@ -1424,7 +1425,7 @@ class Schedule(RuleBasedStateMachine):
     def rank(self, test: Test) -> tuple[float, ...]:
         if test.seconds is None or not self.longest:
             return (-test.priority, 0, 0) if self.longest else (-test.priority, 0, 0, test.index)
-        return (-test.priority, 1, -round(math.log(max(test.seconds, 1e-4)) / math.log(1.05)))
+        return (-test.priority, 1, -round(math.log(max(test.seconds, SHORTEST)) / math.log(1.05)))
 
     def free(self) -> list[Test]:
         """The tests without a group that no worker has."""
