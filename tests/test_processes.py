@@ -317,6 +317,7 @@ class TestEnd:
     def test_a_worker_stuck_in_c(self, start: Start) -> None:
         """Python's handler of the signal never runs there; SIGKILL ends it."""
         worker = start(f"signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n{STUCK}")
+        stuck_stacks(worker)
         assert end(worker.pid, worker.marks, grace=0.1) == set()
         assert worker.wait() == -signal.SIGKILL
 
@@ -384,15 +385,20 @@ in_the_library()
 """
 
 
+def stuck_stacks(worker: Started) -> str:
+    """Wait until a worker that runs STUCK is stuck, and return its stacks then."""
+    deadline = time.monotonic() + GRACE
+    while "in say\n" in (text := stacks(worker.pid, worker.said[0], patience=GRACE)):
+        assert time.monotonic() < deadline  # it is about to take the lock
+    return text
+
+
 class TestStacks:
     """A worker that hangs says where."""
 
     def test_stuck_in_c_with_the_gil(self, start: Start) -> None:
         """All threads are told, with their functions."""
-        worker = start(STUCK)
-        deadline = time.monotonic() + GRACE
-        while "in say\n" in (text := stacks(worker.pid, worker.said[0], patience=GRACE)):
-            assert time.monotonic() < deadline  # it is about to take the lock
+        text = stuck_stacks(start(STUCK))
         assert "in in_the_loader\n" in text
         assert "Current thread 0x" in text
         assert "in in_the_library\n" in text
