@@ -183,6 +183,11 @@ class Crew:
         if self._limited:
             self.watch.restart(node.gateway.id, test)
 
+    def test_ends(self, node: WorkerController) -> None:
+        """A worker said that its test has ended, whenever we come to it. Called from the thread that hears it."""
+        if self._limited:
+            self.watch.end(node.gateway.id)
+
     def soon(self, message: Message) -> None:
         """Hear this message once the present event is over; may be called from any thread."""
         self._session.queue.put(("unscheduled", {"node": None, "indices": [message]}))

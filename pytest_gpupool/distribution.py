@@ -156,12 +156,15 @@ class Distribution:
         """Return what xdist calls with each event of a worker, from the thread that hears it, for parcels of them."""
 
         def hear(event: Any) -> None:
-            if isinstance(event, tuple) and event[0] == PARCEL:
-                for inner in wire.loads(event[1]):
+            name, values = event if isinstance(event, tuple) else (None, {})
+            if name == PARCEL:
+                for inner in wire.loads(values):
                     hear(inner)
                 return
-            if isinstance(event, tuple) and event[0] == "logstart":
-                self.crew.attempt_begins(node, event[1]["nodeid"])
+            if name == "logstart":
+                self.crew.attempt_begins(node, values["nodeid"])
+            elif name == "runtest_protocol_complete":
+                self.crew.test_ends(node)
             if self.crew.was_ended(node):
                 if event is not Marker.END:
                     return  # it comes too late: the signals may have waked the test
