@@ -65,14 +65,15 @@ def asks_of(
     return asks
 
 
-def possible(gpus: int, memory: int, devices: Sequence[Device]) -> tuple[int, int]:
+def possible(gpus: int, memory: int, devices: Sequence[Device], largest: int | None = None) -> tuple[int, int]:
     """Return how many devices, of how many bytes each, a worker should have for a test that asks for so much.
 
-    No bytes where any device will do: all are large enough, or too few.
+    No bytes where any device will do: all are large enough, or too few. More than ``largest`` of them together are not
+    to be had.
     """
     if not devices:
         return max(1, gpus), 0  # CPU slots cap nothing, and none is kept idle by a test that needs none
-    if gpus > len(devices):
+    if gpus > len(devices) or (largest is not None and gpus > largest):
         return 1, 0
     if not gpus:
         return 0, 0  # of no device

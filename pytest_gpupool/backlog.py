@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 
 Rank = tuple[int, int, float]
 
+Possible = Callable[[int, int], tuple[int, int]]
+"""What the pool can give a test that asks for so many devices of so much memory each; see :func:`asks.possible`."""
+
 SAME_LENGTH = math.log(1.05)
 """Durations within 5 % are equal choices, among which shared fixtures decide."""
 
@@ -139,10 +142,8 @@ class _Pile:
         self.size -= 1
         return unit
 
-    def drain(self) -> list[Unit]:
-        units = [unit for bucket in self._buckets.values() for of in bucket.values() for _, unit in of]
-        self._ranks, self._buckets, self.size = [], {}, 0
-        return units
+    def units(self) -> list[Unit]:
+        return [unit for bucket in self._buckets.values() for of in bucket.values() for _, unit in of]
 
 
 class Backlog:
@@ -160,7 +161,7 @@ class Backlog:
         self._held: set[str] = set()
         self._serial: list[tuple[Rank, int, Unit]] = []
         self._floors: Counter[tuple[int, int]] = Counter()
-        self._largest: int | None = None  # once devices were lost
+        self._possible: Possible = _as_asked
         self._later: dict[int, list[Unit]] = {}
         self._pushed = 0  # breaks ties of heaps, whose piles cannot be compared
         self.stage = 0
@@ -170,7 +171,6 @@ class Backlog:
         """Those of ``loads``, ascending."""
         self.waiting: Counter[int] = Counter()
         """How many workers of each size could ever be used at a time by what waits, later stages included."""
-
         self._floored: Counter[tuple[int, int]] = Counter()  # what of it has a floor
 
     def __bool__(self) -> bool:
@@ -247,56 +247,35 @@ class Backlog:
             for gpus, memory, pile in self._by_lock.get(lock, ()):
                 self._show((gpus, memory), pile)
 
-    def hold(self, locks: frozenset[str]) -> None:
-        """A worker goes on holding these."""
-        self._held |= locks
-
-    def is_free(self, locks: frozenset[str]) -> bool:
-        """Return whether no running test holds one of these."""
-        return not locks & self._held
-
     def floors(self) -> set[tuple[int, int]]:
         """Return the (size, memory) of units that may run now, memory being what each device must have at least."""
         serial = self.serial_due()
         return {*self._floors} if serial is None else {(serial.gpus, serial.memory)}
 
-    def size_of(self, test: Test) -> int:
-        """Return how many devices the worker for a test has; one that can no longer have its own says so on any."""
-        return test.gpus if self._largest is None or test.gpus <= self._largest else min(1, self._largest)
+    def wants(self, test: Test) -> tuple[int, int]:
+        """Return how many devices the worker for a test has, and how much memory each of them at least."""
+        return self._possible(test.gpus, test.memory)
 
-    def floor_of(self, test: Test) -> int:
-        """Return how much memory each of them has at least."""
-        return test.memory if self.size_of(test) == test.gpus else 0
+    def shrink(self, possible: Possible) -> None:
+        """The pool has lost devices: what can no longer have its own runs on other workers, where it says so."""
+        piled = [unit for pile in self._piles.values() for unit in pile.units()]
+        later = [unit for units in self._later.values() for unit in units]
+        serial = [unit for *_, unit in self._serial]
+        self._possible = possible
+        self._clear()
+        self.add(sorted(index for unit in (*piled, *later, *serial) for index in unit.tests))
 
-    def shrink(self, largest: int) -> None:
-        """The pool has fewer devices now: a larger unit runs on any worker, where its tests can say so."""
-        self._largest = largest
-        too_large = [(key, pile) for key, pile in self._piles.items() if key[0] > largest and pile.size]
-        units = [unit for key, pile in too_large for unit in self._drained(pile)]
-        for stage in self._later.values():
-            units += [unit for unit in stage if unit.gpus > largest]
-            stage[:] = [unit for unit in stage if unit.gpus <= largest]
-        units += [unit for _, _, unit in self._serial if unit.gpus > largest]
-        self._serial = [entry for entry in self._serial if entry[2].gpus <= largest]
-        heapq.heapify(self._serial)
-        for gpus in [gpus for gpus in self.waiting if gpus > largest]:
-            del self.waiting[gpus]
-        for wanted in [wanted for wanted in self._floored if wanted[0] > largest]:
-            del self._floored[wanted]
-        for unit in units:
-            fitting = self._unit([self._tests[index] for index in unit.tests])
-            if unit.stage > self.stage:
-                self._later[unit.stage].append(fitting)
-                self._count(fitting, 1)
-            else:
-                self._push(fitting)
-
-    def _drained(self, pile: _Pile) -> list[Unit]:
-        units = pile.drain()
-        for unit in units:
-            self._unload(unit)
-            self._unwant(unit)
-        return units
+    def _clear(self) -> None:
+        self._piles.clear()
+        self._heads.clear()
+        self._by_lock.clear()
+        self._serial.clear()
+        self._later.clear()
+        self._floors.clear()
+        self._floored.clear()
+        self.loads.clear()
+        self.priorities.clear()
+        self.waiting.clear()
 
     def _push(self, unit: Unit) -> None:
         if unit.serial:
@@ -389,18 +368,23 @@ class Backlog:
             # As xdist orders groups: a large one that starts last decides the makespan.
             grouped = self._largest_group_first and first.group is not None
             length = (0, -float(len(tests)) if grouped else 0.0)
+        wants = [self.wants(test) for test in tests]
         return Unit(
             tests=tuple(test.index for test in tests),
             rank=(-priority, *length),
             priority=priority,
-            gpus=self.size_of(first),
-            memory=max(map(self.floor_of, tests)),
+            gpus=wants[0][0],
+            memory=max(memory for _, memory in wants),
             locks=first.locks if len(tests) == 1 else _NONE.union(*(test.locks for test in tests)),
             stage=first.stage,
             serial=first.serial,
             seconds=seconds,
             warm=first.warm if self._longest_first else None,
         )
+
+
+def _as_asked(gpus: int, memory: int) -> tuple[int, int]:
+    return gpus, memory
 
 
 def kind_of(test: Test) -> Hashable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import itertools
 import json
 import math
@@ -17,7 +18,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from . import endings, processes
-from .asks import Asks, asks_of
+from .asks import Asks, asks_of, possible
 from .controller import Controller
 from .each import EachLeasedScheduling
 from .health import Health
@@ -54,7 +55,8 @@ class Crew:
         self._described = False
         self._enders: list[threading.Thread] = []
         self._limited = False
-        self._largest = len(controller.pool.devices)  # what a test can have
+        self._needed = 1  # how many devices the largest test asks for
+        self._largest = len(controller.pool.devices)  # how many are to be had together
 
     # Coming and going
 
@@ -157,6 +159,7 @@ class Crew:
         options, devices = self.controller.options, self.controller.pool.devices
         planned = asks_of(tests, asks, self.controller.known(), devices=devices, timeout=options.timeout)
         self._limited = any(ask.timeout is not None for ask in planned)
+        self._needed = max((ask.gpus for ask in planned), default=1)
         return planned
 
     def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
@@ -272,10 +275,9 @@ class Crew:
         match message["kind"]:
             case "overdue":
                 self._cut_off(self._members[message["worker"]], message["test"])
-            case "fewer" if self.scheduler is not None and not self.scheduler.tests_finished:
-                self._patience.reconsider()
             case "fewer":
-                pass
+                if self.scheduler is not None and not self.scheduler.tests_finished:
+                    self._patience.reconsider()
             case "device-failed":
                 self.quarantine(message["device"], message["reason"])
             case kind if node is not None and not (member := self._members[node.gateway.id]).gone:
@@ -325,12 +327,11 @@ class Crew:
         self._shrink()
 
     def _shrink(self) -> None:
-        controller = self.controller
-        left = len(controller.usable())
-        self._largest = min(self._largest, left)
+        left = self.controller.usable()
+        fits = functools.partial(possible, devices=left, largest=self._largest)
         if isinstance(self.scheduler, LateScheduling):
-            lost = controller.results.quarantined
-            self.scheduler.shrunk(min(self.asked, controller.places()), self._largest, lost)
+            needed = min(self._needed, self._largest, len(left))
+            self.scheduler.shrunk(self.room(needed), fits, self.controller.results.quarantined)
 
     def _ask_for_params(self, node: WorkerController | None) -> None:
         self._describer = node

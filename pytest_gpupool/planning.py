@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .backlog import Backlog, Test, Unit, kind_of
+from .backlog import Backlog, Possible, Test, Unit, kind_of
 from .fleet import Fleet, Retire, Start, Worker
 
 __all__ = ["Assign", "Decision", "Planner", "Rest", "Retire", "Start", "Steal", "Test", "group_of"]
@@ -230,10 +230,10 @@ class Planner:
             self._again[index] = frozenset(avoid)
         return self._settle_in()
 
-    def shrunk(self, capacity: int, largest: int, lost: Iterable[str]) -> list[Decision]:
-        """The pool has lost devices: ``capacity`` is left, and a test can have ``largest`` of them at most."""
+    def shrunk(self, capacity: int, possible: Possible, lost: Iterable[str]) -> list[Decision]:
+        """The pool has lost devices: ``capacity`` is left, and ``possible`` says what a test can have of them."""
         self._fleet.capacity, self._fleet.lost = capacity, frozenset(lost)
-        self._backlog.shrink(largest)
+        self._backlog.shrink(possible)
         return self._settle_in()
 
     # What a worker gets
@@ -302,10 +302,11 @@ class Planner:
         )
 
     def _fits(self, state: Worker, index: int) -> bool:
-        return self._size(index) == state.gpus and self._backlog.floor_of(self._tests[index]) <= state.memory
+        gpus, memory = self._backlog.wants(self._tests[index])
+        return gpus == state.gpus and memory <= state.memory
 
     def _size(self, index: int) -> int:
-        return self._backlog.size_of(self._tests[index])
+        return self._backlog.wants(self._tests[index])[0]
 
     def _top_up(self, state: Worker) -> list[Decision]:
         """Queue more short tests before a worker runs dry, in batches."""
@@ -415,15 +416,11 @@ class Planner:
     def _reform(self) -> list[Decision]:
         if self._serial_on is not None:
             return []
-        return [*self._fleet.reform(self._waiting_again(), self._wants(self._unsettled))]
-
-    def _waiting_again(self) -> list[tuple[int, int]]:
-        return self._wants(self._again)
+        return [*self._fleet.reform(self._wants(self._again), self._wants(self._unsettled))]
 
     def _wants(self, tests: Iterable[int]) -> list[tuple[int, int]]:
         """Return the devices, and the memory of each, that tests ask for."""
-        wanting = map(self._tests.__getitem__, tests)
-        return [(self._backlog.size_of(test), self._backlog.floor_of(test)) for test in wanting]
+        return [self._backlog.wants(self._tests[index]) for index in tests]
 
     def _wake(self) -> list[Decision]:
         """Give tests to who waits, as far as there are any."""

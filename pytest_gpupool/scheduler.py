@@ -16,6 +16,7 @@ from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
 from .asks import Asks
+from .backlog import Possible
 from .interactor import REST
 from .planning import Assign, Decision, Planner, Rest, Retire, Start, Steal, Test, group_of
 
@@ -167,10 +168,10 @@ class LateScheduling:
         if self._planner is not None:
             self._planner.started(node.gateway.id, gpus, memory)
 
-    def shrunk(self, capacity: int, largest: int, lost: Iterable[str]) -> None:
+    def shrunk(self, capacity: int, possible: Possible, lost: Iterable[str]) -> None:
         """The pool has lost devices."""
         if self._planner is not None:
-            self._carry_out(self._planner.shrunk(capacity, largest, lost))
+            self._carry_out(self._planner.shrunk(capacity, possible, lost))
 
     def call_has_ended(self, node: WorkerController) -> None:
         """A worker reported a test's call: only the tear-down is left, so it will soon ask."""

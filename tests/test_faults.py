@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from standin import Driver, Gpu
 from standin.devices import GIB
-from support import LIMIT, Host, Run, Watched, records, wait_for
+from support import LIMIT, Host, Run, Watched, gpus, records, wait_for
 from test_scheduling import prepare
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
@@ -279,20 +282,27 @@ def until_quarantined(host: Host) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def holding(host: Host, workers: int) -> Iterator[Watched]:
+    """A run of HOLDING, and of what else the project has, of which so many workers hold."""
+    prepare(host)
+    host.write("test_suite.py", HOLDING.format(workers=workers))
+    running = Watched(host, f"-n{workers}")
+    try:
+        wait_for(host.project / "holding", workers)
+        yield running
+    finally:
+        running.kill()
+
+
 def test_a_gpu_that_is_lost_is_used_no_more(host: Host) -> None:
     """Its worker's test ends, every later one runs on the other GPUs, and the report has the reason."""
     assert host.driver is not None
-    prepare(host)
-    host.write("test_suite.py", HOLDING.format(workers=4))
-    running = Watched(host, "-n4")
-    try:
-        wait_for(host.project / "holding", 4)
+    with holding(host, 4) as running:
         host.driver.lose(1)
         until_quarantined(host)
         host.write("go", "now\n")
         run = running.finish()
-    finally:
-        running.kill()
     assert run.status == 0, run.output
     assert set(run.outcomes.values()) == {"passed"}
     assert [run.metrics(f"test_holds[{case}]") for case in range(4)] == [{"case": case} for case in range(4)]
@@ -307,18 +317,12 @@ def test_a_gpu_that_is_lost_is_used_no_more(host: Host) -> None:
 def test_a_gpu_that_keeps_a_dead_workers_memory_is_used_no_more(host: Host) -> None:
     """The one test crashes, the others run on the other GPUs, and the report says how much is still in use by whom."""
     assert host.driver is not None
-    prepare(host)
-    host.write("test_suite.py", HOLDING.format(workers=4))
-    running = Watched(host, "-n4")
-    try:
-        wait_for(host.project / "holding", 4)
+    with holding(host, 4) as running:
         host.driver.replace(0, used=20 * GIB, processes=((999_999_999, 20 * GIB),))
         host.write("die", f"{host.driver.uuids[0]}\n")
         until_quarantined(host)
         host.write("go", "now\n")
         run = running.finish()
-    finally:
-        running.kill()
     assert run.status == 1, run.output
     first = host.driver.uuids[0]
     (crashed,) = (name for name, test in run.tests.items() if test["devices"] == [first])
@@ -333,20 +337,50 @@ def test_a_gpu_that_keeps_a_dead_workers_memory_is_used_no_more(host: Host) -> N
     assert f"gpupool: warning: GPU 0 ({first}) was taken out of the pool: it {reasons[0]}" in run.stdout
 
 
+def test_what_fits_no_gpu_that_is_left_fails_and_says_so(libraries: Path, tmp_path: Path) -> None:
+    """Where the only large one is lost, nothing waits for it."""
+    small, large = (Gpu(gpu.uuid, memory=size * GIB) for gpu, size in zip(gpus(2), (16, 80), strict=True))
+    host = Host(tmp_path, driver := Driver(libraries, tmp_path / "nvml-state", [small, large]))
+    host.write(
+        "test_needs.py",
+        "import pytest\n@pytest.mark.gpupool(memory='40GiB', stage=1)\ndef test_needs(): pass\n",
+    )
+    with holding(host, 2) as running:
+        driver.lose(1)
+        until_quarantined(host)
+        host.write("go", "now\n")
+        run = running.finish()
+    assert run.status == 1, run.output
+    assert run.outcomes == {**dict.fromkeys(run.outcomes, "passed"), "test_needs": "error"}
+    message = run.tests["test_needs"]["message"]
+    assert "this test asks for 40.0 GiB" in message
+    assert "too small: it has 16.0 GiB of memory" in message
+
+
+def test_a_lost_gpu_that_nobody_held_holds_up_nothing(host: Host) -> None:
+    """A test on two GPUs runs with -n 1, where the run holds no more than that test asks for."""
+    assert host.driver is not None
+    host.write(
+        "test_two.py",
+        "import pytest\n@pytest.mark.gpupool(gpus=2, stage=1)\ndef test_two(gpu): assert gpu.count == 2\n",
+    )
+    with holding(host, 1) as running:
+        host.driver.lose(3)
+        until_quarantined(host)
+        host.write("go", "now\n")
+        run = running.finish()
+    assert run.status == 0, run.output
+    assert len(run.tests["test_two"]["devices"]) == 2
+
+
 def test_a_run_ends_with_its_last_gpu(make_host: Callable[..., Host]) -> None:
     """What has no result by then is not-run, and what has one is reported."""
     host = make_host(1)
     assert host.driver is not None
-    prepare(host)
-    host.write("test_suite.py", "def test_before(record_metric): record_metric('m', 1)\n")
-    host.write("test_suite_2.py", HOLDING.format(workers=1))
-    running = Watched(host, "-n4")
-    try:
-        wait_for(host.project / "holding")
+    host.write("test_before.py", "def test_before(record_metric): record_metric('m', 1)\n")
+    with holding(host, 1) as running:
         host.driver.lose(0)
         run = running.finish()
-    finally:
-        running.kill()
     assert run.status == 1, run.output
     assert run.outcomes == {"test_before": "passed", **dict.fromkeys(["test_holds[0]", *LATER], "not-run")}
     assert run.metrics("test_before") == {"m": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Sequence
@@ -13,7 +14,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pytest_gpupool.backlog import SHORTEST
+from pytest_gpupool.asks import possible
+from pytest_gpupool.backlog import SHORTEST, Possible
+from pytest_gpupool.model import Device
 from pytest_gpupool.planning import (
     AHEAD_SECONDS,
     AHEAD_TESTS,
@@ -31,6 +34,11 @@ from pytest_gpupool.planning import (
 
 SHORT = 0.001
 LONG = 100.0
+
+
+def at_most(largest: int) -> Possible:
+    """What a pool can give of which so many devices are left, with all the memory that a test may want."""
+    return lambda gpus, memory: (gpus, memory) if gpus <= largest else (min(1, largest), 0)
 
 
 def several(count: int, family: str = "f", first: int = 0, group: str | None = None, priority: int = 0) -> list[Test]:
@@ -692,7 +700,7 @@ class TestTrouble:
         planner.joined("gw0", ["d0"])
         planner.started("gw2", 2)
         assert planner.joined("gw2", ["d0", "d1"]) == [Assign("gw2", (0,))]
-        assert planner.shrunk(1, 1, ["d1"]) == []
+        assert planner.shrunk(1, at_most(1), ["d1"]) == []
         assert planner.asks("gw2") == [Retire("gw2"), Start(1)]
         planner.started("gw3", 1)
         planner.lost("gw2", 0)
@@ -701,12 +709,21 @@ class TestTrouble:
         assert planner.joined("gw3", ["d0"]) == [Assign("gw3", (0,))]
         assert planner.asks("gw3") == [Assign("gw3", (1,))]
 
+    def test_what_needs_more_memory_than_is_left_runs_on_any_worker(self) -> None:
+        """It would wait for ever for the device that was lost."""
+        devices = [Device(id=f"d{number}", kind="gpu", index=number, name="G", memory_total=16) for number in range(2)]
+        tests = [Test(index=0, family="f", memory=40), Test(index=1, family="f")]
+        planner = fleet(tests, 2)
+        assert planner.joined("gw0", ["d0"], 16) == [Assign("gw0", (1,))]
+        planner.shrunk(1, functools.partial(possible, devices=devices), ["d2"])
+        assert planner.asks("gw0") == [Assign("gw0", (0,))]
+
     def test_a_worker_on_a_lost_device_is_let_go(self) -> None:
         """When it has nothing to run, or asks for more."""
         planner = fleet(several(5), 2)
         planner.joined("gw0", ["d0"])
         planner.joined("gw1", ["d1"])
-        assert planner.shrunk(1, 1, ["d1"]) == []
+        assert planner.shrunk(1, at_most(1), ["d1"]) == []
         assert planner.asks("gw1") == [Retire("gw1")]
         assert planner.asks("gw0") == [Assign("gw0", (2,))]
 
@@ -1013,7 +1030,7 @@ class Schedule(RuleBasedStateMachine):
         if left and all(self.can_run(test, left.values()) for test in self.tests):
             self.lost_devices.add(device)
             self.largest = len(left)
-            self.carry_out(self.planner.shrunk(len(left), len(left), sorted(self.lost_devices)))
+            self.carry_out(self.planner.shrunk(len(left), at_most(len(left)), sorted(self.lost_devices)))
 
     @rule()
     @precondition(lambda self: self.late)
