@@ -80,3 +80,15 @@ def possible(gpus: int, memory: int, devices: Sequence[Device], largest: int | N
     totals = [device.memory_total for device in devices if device.memory_total is not None]
     small = [total for total in totals if total < memory]
     return gpus, memory if small and len(devices) - len(small) >= gpus else 0
+
+
+def group_of(nodeid: str, mode: str, marked: Mapping[str, str]) -> str | None:
+    """Return the group of a test under xdist's ``--dist`` mode, None where it is free.
+
+    ``marked`` has the names of ``xdist_group`` marks by nodeid.
+    """
+    if mode == "loadfile":
+        return nodeid.split("::", 1)[0]
+    if mode == "loadscope":
+        return nodeid.rsplit("::", 1)[0]
+    return marked.get(nodeid) if mode == "loadgroup" else None

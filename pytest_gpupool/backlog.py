@@ -1,149 +1,21 @@
 """The backlog: tests that wait, in the order in which they should start.
 
-Pure: standard library only, no clock, no files. What must stay together is a unit: a group's tests of one stage and
-size, or a test alone. Units that ask for the same (devices, memory, locks) lie in one pile, so that taking the best
-one that may run now costs the logarithm of their number, however many others wait for a lock.
+Pure: standard library only, no clock, no files. Units that ask for the same (devices, memory, locks) lie in one pile,
+so that taking the best one that may run now costs the logarithm of their number, however many others wait for a lock.
 """
 
 from __future__ import annotations
 
 import bisect
 import heapq
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
 
-Rank = tuple[int, int, float]
-
-Possible = Callable[[int, int], tuple[int, int]]
-"""What the pool can give a test that asks for so many devices of so much memory each; see :func:`asks.possible`."""
-
-SAME_LENGTH = math.log(1.05)
-"""Durations within 5 % are equal choices, among which shared fixtures decide."""
-
-SHORTEST = 0.01
-"""So are all below this, in seconds."""
+from .forming import Load
+from .pile import Pile
+from .units import Possible, Rank, Test, Unit, kind_of, unit_of
 
 _NONE: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Test:
-    """One collected test.
-
-    ``family`` is its function; tests of one ``group`` run on one worker, in order. ``gpus`` and ``memory`` say on
-    which workers it may run (devices, bytes of each); ``seconds`` is what it takes by earlier runs, None where that is
-    not known. Workers prefer tests with the ``warm`` of their last one: those share its set-up fixtures.
-    """
-
-    __test__ = False  # the name would make pytest collect it
-
-    index: int
-    family: str
-    group: str | None = None
-    priority: int = 0
-    gpus: int = 1
-    memory: int = 0
-    stage: int = 0
-    serial: bool = False
-    locks: frozenset[str] = frozenset()
-    seconds: float | None = None
-    warm: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Tests that one worker runs in order, and what it needs for them. ``locks`` are held for all of them."""
-
-    tests: tuple[int, ...]
-    rank: Rank
-    priority: int
-    gpus: int
-    memory: int
-    locks: frozenset[str]
-    stage: int
-    serial: bool
-    seconds: float | None
-    warm: str | None
-
-
-@dataclass(slots=True)
-class Load:
-    """What waits of one priority and size: how many units, and the seconds of those that are known."""
-
-    count: int = 0
-    total: float = 0.0
-    _times: list[float] = field(default_factory=list)
-    _sorted: bool = False
-
-    @property
-    def times(self) -> list[float]:
-        """The known durations, ascending."""
-        if not self._sorted:
-            self._times.sort()
-            self._sorted = True
-        return self._times
-
-    def add(self, seconds: float | None) -> None:
-        """One more unit waits."""
-        self.count += 1
-        if seconds is not None:
-            self.total += seconds
-            if self._sorted:
-                bisect.insort(self._times, seconds)  # one that comes back: sorting all again would cost more
-            else:
-                self._times.append(seconds)
-
-    def remove(self, seconds: float | None) -> None:
-        """One of them waits no longer."""
-        self.count -= 1
-        if seconds is not None:
-            self.total -= seconds
-            del self.times[bisect.bisect_left(self.times, seconds)]  # among the longest, so few move
-
-
-class _Pile:
-    """Units that ask for the same; best first, among equals those that suit the worker's fixtures."""
-
-    def __init__(self, locks: frozenset[str]) -> None:
-        self.locks = locks
-        self.size = 0
-        self._ranks: list[Rank] = []
-        self._buckets: dict[Rank, dict[str | None, list[tuple[int, Unit]]]] = {}
-
-    def push(self, unit: Unit) -> None:
-        self.size += 1
-        bucket = self._buckets.get(unit.rank)
-        if bucket is None:
-            bucket = self._buckets[unit.rank] = {}
-            heapq.heappush(self._ranks, unit.rank)
-        heapq.heappush(bucket.setdefault(unit.warm, []), (unit.tests[0], unit))
-
-    def head(self) -> tuple[Rank, int]:
-        rank = self._ranks[0]
-        return rank, next(iter(self._buckets[rank].values()))[0][0]
-
-    def peek(self, warm: str | None) -> Unit:
-        bucket = self._buckets[self._ranks[0]]
-        return bucket[warm if warm in bucket else next(iter(bucket))][0][1]
-
-    def pop(self, warm: str | None) -> Unit:
-        rank = self._ranks[0]
-        bucket = self._buckets[rank]
-        chosen = warm if warm in bucket else next(iter(bucket))
-        units = bucket.pop(chosen)
-        unit = heapq.heappop(units)[1]
-        if units:
-            # To the end: the next worker without warm fixtures of these sets up others.
-            bucket[chosen] = units
-        if not bucket:
-            del self._buckets[heapq.heappop(self._ranks)]
-        self.size -= 1
-        return unit
-
-    def units(self) -> list[Unit]:
-        return [unit for bucket in self._buckets.values() for of in bucket.values() for _, unit in of]
 
 
 class Backlog:
@@ -155,9 +27,9 @@ class Backlog:
         self._tests = tests
         self._longest_first = longest_first
         self._largest_group_first = largest_group_first
-        self._piles: dict[tuple[int, int, frozenset[str]], _Pile] = {}
-        self._heads: dict[tuple[int, int], list[tuple[Rank, int, int, _Pile]]] = {}
-        self._by_lock: dict[str, list[tuple[int, int, _Pile]]] = {}
+        self._piles: dict[tuple[int, int, frozenset[str]], Pile] = {}
+        self._heads: dict[tuple[int, int], list[tuple[Rank, int, int, Pile]]] = {}
+        self._by_lock: dict[str, list[tuple[int, int, Pile]]] = {}
         self._held: set[str] = set()
         self._serial: list[tuple[Rank, int, Unit]] = []
         self._floors: Counter[tuple[int, int]] = Counter()
@@ -285,7 +157,7 @@ class Backlog:
         key = (unit.gpus, unit.memory, unit.locks)
         pile = self._piles.get(key)
         if pile is None:
-            pile = self._piles[key] = _Pile(unit.locks)
+            pile = self._piles[key] = Pile(unit.locks)
             for lock in unit.locks:
                 self._by_lock.setdefault(lock, []).append((unit.gpus, unit.memory, pile))
         # Of tests that share a lock one worker at a time can run one.
@@ -296,7 +168,7 @@ class Backlog:
         if pile.head() == (unit.rank, unit.tests[0]):
             self._show(key[:2], pile)
 
-    def _forget(self, unit: Unit, pile: _Pile) -> None:
+    def _forget(self, unit: Unit, pile: Pile) -> None:
         self._count(unit, -int(not (unit.locks and pile.size)))
         self._unload(unit)
         self._unwant(unit)
@@ -322,15 +194,15 @@ class Backlog:
             del self.loads[unit.priority]
             self.priorities.remove(unit.priority)
 
-    def _show(self, key: tuple[int, int], pile: _Pile) -> None:
+    def _show(self, key: tuple[int, int], pile: Pile) -> None:
         """Put a pile's best unit among the heads, where it may run. What is stale there is dropped when it is met."""
         if pile.size and not pile.locks & self._held:
             self._pushed += 1
             heapq.heappush(self._heads.setdefault(key, []), (*pile.head(), self._pushed, pile))
 
-    def _best(self, gpus: int, memory: float, own: frozenset[str]) -> tuple[_Pile | None, tuple[int, int]]:
+    def _best(self, gpus: int, memory: float, own: frozenset[str]) -> tuple[Pile | None, tuple[int, int]]:
         best: tuple[Rank, int] | None = None
-        found: _Pile | None = None
+        found: Pile | None = None
         where = (gpus, 0)
         for key, heads in self._heads.items():
             if key[0] != gpus or key[1] > memory:
@@ -346,7 +218,7 @@ class Backlog:
                     best, found, where = pile.head(), pile, (size, floor)
         return found, where
 
-    def _is_current(self, entry: tuple[Rank, int, int, _Pile]) -> bool:
+    def _is_current(self, entry: tuple[Rank, int, int, Pile]) -> bool:
         pile = entry[3]
         return bool(pile.size) and not pile.locks & self._held and pile.head() == entry[:2]
 
@@ -355,38 +227,16 @@ class Backlog:
         kinds: dict[Hashable, list[Test]] = {}
         for test in map(self._tests.__getitem__, tests):
             kinds.setdefault(kind_of(test), []).append(test)
-        return [self._unit(together) for together in kinds.values()]
-
-    def _unit(self, tests: list[Test]) -> Unit:
-        first = tests[0]
-        known = [test.seconds for test in tests if test.seconds is not None]
-        seconds = sum(known) if len(known) == len(tests) else None
-        priority = max(test.priority for test in tests)
-        if self._longest_first and seconds is not None:
-            length = (1, -float(round(math.log(max(seconds, SHORTEST)) / SAME_LENGTH)))
-        else:
-            # As xdist orders groups: a large one that starts last decides the makespan.
-            grouped = self._largest_group_first and first.group is not None
-            length = (0, -float(len(tests)) if grouped else 0.0)
-        wants = [self.wants(test) for test in tests]
-        return Unit(
-            tests=tuple(test.index for test in tests),
-            rank=(-priority, *length),
-            priority=priority,
-            gpus=wants[0][0],
-            memory=max(memory for _, memory in wants),
-            locks=first.locks if len(tests) == 1 else _NONE.union(*(test.locks for test in tests)),
-            stage=first.stage,
-            serial=first.serial,
-            seconds=seconds,
-            warm=first.warm if self._longest_first else None,
-        )
+        return [
+            unit_of(
+                together,
+                self._possible,
+                longest_first=self._longest_first,
+                largest_group_first=self._largest_group_first,
+            )
+            for together in kinds.values()
+        ]
 
 
 def _as_asked(gpus: int, memory: int) -> tuple[int, int]:
     return gpus, memory
-
-
-def kind_of(test: Test) -> Hashable:
-    """Return what tests have in common that must stay together."""
-    return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)

@@ -10,29 +10,15 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .backlog import Backlog, Load
-from .forming import mean_of, targets, work
+from .backlog import Backlog
+from .decisions import Retire, Start
+from .forming import Load, mean_of, targets, work
 
 Wanted = Collection[tuple[int, int]]
 """What tests ask for: the number of devices, and the memory of each."""
 
 START_SECONDS = 1.0
 """What a new worker costs at least: less work than that is not worth one beside others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Let a worker finish: nothing here needs it, or others need its devices."""
-
-    worker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start a worker that leases so many devices of at least so much memory; :meth:`Planner.started` names it."""
-
-    gpus: int
-    memory: int = 0
 
 
 @dataclass(slots=True)

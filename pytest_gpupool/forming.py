@@ -9,11 +9,45 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Mapping
-
-from .backlog import Load
+from dataclasses import dataclass, field
 
 URGENT = 0.6
 """A test that takes more than this part of the time that all need at best should not wait for larger ones."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What waits of one priority and size: how many units, and the seconds of those that are known."""
+
+    count: int = 0
+    total: float = 0.0
+    _times: list[float] = field(default_factory=list)
+    _sorted: bool = False
+
+    @property
+    def times(self) -> list[float]:
+        """The known durations, ascending."""
+        if not self._sorted:
+            self._times.sort()
+            self._sorted = True
+        return self._times
+
+    def add(self, seconds: float | None) -> None:
+        """One more unit waits."""
+        self.count += 1
+        if seconds is not None:
+            self.total += seconds
+            if self._sorted:
+                bisect.insort(self._times, seconds)  # one that comes back: sorting all again would cost more
+            else:
+                self._times.append(seconds)
+
+    def remove(self, seconds: float | None) -> None:
+        """One of them waits no longer."""
+        self.count -= 1
+        if seconds is not None:
+            self.total -= seconds
+            del self.times[bisect.bisect_left(self.times, seconds)]  # among the longest, so few move
 
 
 def targets(tiers: Iterable[Mapping[int, Load]], capacity: int) -> dict[int, int]:

@@ -13,54 +13,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 
-from .backlog import Backlog, Possible, Test, Unit, kind_of
-from .fleet import Fleet, Retire, Start, Worker
-
-__all__ = ["Assign", "Decision", "Planner", "Rest", "Retire", "Start", "Steal", "Test", "group_of"]
+from .backlog import Backlog
+from .decisions import Assign, Decision, Rest, Retire, Steal
+from .fleet import Fleet, Worker
+from .pace import Pace
+from .units import Possible, Test, Unit, kind_of
 
 AHEAD_SECONDS = 0.2
 """How much expected work may be queued behind a worker's next test."""
 
 AHEAD_TESTS = 64
 """How many tests may be queued behind it at most."""
-
-FAMILY_SEEN = 3
-"""How many tests of a function must have ended before its other parameters are expected to take as long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assign:
-    """Put tests at the end of a worker's queue."""
-
-    worker: str
-    tests: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Steal:
-    """Ask a worker for queued tests back; what it gives comes as :meth:`Planner.stolen`."""
-
-    worker: str
-    tests: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """A worker that asked gets nothing now: let it end its test, and wait for what comes."""
-
-    worker: str
-
-
-Decision = Assign | Steal | Rest | Retire | Start
-
-
-@dataclass(slots=True)
-class _Family:
-    ended: int = 0
-    seconds: float = 0.0
 
 
 class Planner:
@@ -76,7 +41,7 @@ class Planner:
         largest_group_first: bool = True,
     ) -> None:
         self._tests = {test.index: test for test in tests}
-        self._families: dict[str, _Family] = {test.family: _Family() for test in tests}
+        self._pace = Pace()
         self._unfinished = set(self._tests)
         self._unsettled: set[int] = set()
         self._again: dict[int, frozenset[str]] = {}  # crashed tests that run again, and the devices to avoid
@@ -138,9 +103,7 @@ class Planner:
         state.queue.remove(index)
         state.begun.discard(index)
         state.asked = False
-        family = self._families[self._tests[index].family]
-        family.ended += 1
-        family.seconds += seconds
+        self._pace.ended(self._tests[index], seconds)
         if len(state.queue) < 2:
             self._rich.pop(worker, None)
         eased = self._release(state, index)
@@ -355,17 +318,7 @@ class Planner:
         return sum(self._expected(index) for position, index in enumerate(state.queue) if position > 1)
 
     def _expected(self, index: int) -> float:
-        """Return what a test will take, by this run's experience and earlier ones'; infinity where there is none.
-
-        The mean, not the longest: one slow moment of the machine is no reason to ask after each test from then on, and
-        a test that does turn out long is robbed of its queue. Where its own record is longer, that counts: parameters
-        differ.
-        """
-        test = self._tests[index]
-        family = self._families[test.family]
-        if family.ended >= FAMILY_SEEN:
-            return max(family.seconds / family.ended, test.seconds or 0.0)
-        return math.inf if test.seconds is None else test.seconds
+        return self._pace.expected(self._tests[index])
 
     def _starve(self, state: Worker) -> list[Decision]:
         """Nothing for this worker now: take from who has queued tests, else let it wait, else let it go."""
@@ -500,15 +453,3 @@ def _own(state: Worker, unit: Unit) -> int:
     state.warm = unit.warm
     state.unit.extend(unit.tests[1:])
     return unit.tests[0]
-
-
-def group_of(nodeid: str, mode: str, marked: Mapping[str, str]) -> str | None:
-    """Return the group of a test under xdist's ``--dist`` mode, None where it is free.
-
-    ``marked`` has the names of ``xdist_group`` marks by nodeid.
-    """
-    if mode == "loadfile":
-        return nodeid.split("::", 1)[0]
-    if mode == "loadscope":
-        return nodeid.rsplit("::", 1)[0]
-    return marked.get(nodeid) if mode == "loadgroup" else None

@@ -15,10 +15,11 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
-from .asks import Asks
-from .backlog import Possible
+from .asks import Asks, group_of
+from .decisions import Assign, Decision, Rest, Retire, Start, Steal
 from .interactor import REST
-from .planning import Assign, Decision, Planner, Rest, Retire, Start, Steal, Test, group_of
+from .planning import Planner
+from .units import Possible, Test
 
 Message = dict[str, Any]
 

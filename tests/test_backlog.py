@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from pytest_gpupool.backlog import Backlog, Load, Possible, Test, kind_of
+from pytest_gpupool.backlog import Backlog
+from pytest_gpupool.forming import Load
+from pytest_gpupool.units import Possible, Test, kind_of
 
 FREE: frozenset[str] = frozenset()
 

@@ -16,8 +16,8 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 
 LAYERS = {
     0: {
-        "__init__", "asks", "backlog", "errors", "estimates", "faults", "fleet", "forming", "metrics", "model",
-        "outcomes", "planning", "requirement", "results", "visible",
+        "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming", "metrics",
+        "model", "outcomes", "pace", "pile", "planning", "requirement", "results", "units", "visible",
     },
     1: {
         "admission", "cuda", "health", "history", "holders", "host", "journal", "leases", "locks", "pool", "probe",

@@ -14,23 +14,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pytest_gpupool.asks import possible
-from pytest_gpupool.backlog import SHORTEST, Possible
+from pytest_gpupool.asks import group_of, possible
+from pytest_gpupool.decisions import Assign, Decision, Rest, Retire, Start, Steal
 from pytest_gpupool.model import Device
-from pytest_gpupool.planning import (
-    AHEAD_SECONDS,
-    AHEAD_TESTS,
-    FAMILY_SEEN,
-    Assign,
-    Decision,
-    Planner,
-    Rest,
-    Retire,
-    Start,
-    Steal,
-    Test,
-    group_of,
-)
+from pytest_gpupool.pace import FAMILY_SEEN
+from pytest_gpupool.planning import AHEAD_SECONDS, AHEAD_TESTS, Planner
+from pytest_gpupool.units import SHORTEST, Possible, Test
 
 SHORT = 0.001
 LONG = 100.0

@@ -1,0 +1,97 @@
+"""Units: tests that wait, and what of them must stay together on one worker.
+
+Pure: standard library only, no clock, no files. A unit is a group's tests of one stage and size, or a test alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+Rank = tuple[int, int, float]
+
+Possible = Callable[[int, int], tuple[int, int]]
+"""What the pool can give a test that asks for so many devices of so much memory each; see :func:`asks.possible`."""
+
+SAME_LENGTH = math.log(1.05)
+"""Durations within 5 % are equal choices, among which shared fixtures decide."""
+
+SHORTEST = 0.01
+"""So are all below this, in seconds."""
+
+_NONE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """One collected test.
+
+    ``family`` is its function; tests of one ``group`` run on one worker, in order. ``gpus`` and ``memory`` say on
+    which workers it may run (devices, bytes of each); ``seconds`` is what it takes by earlier runs, None where that is
+    not known. Workers prefer tests with the ``warm`` of their last one: those share its set-up fixtures.
+    """
+
+    __test__ = False  # the name would make pytest collect it
+
+    index: int
+    family: str
+    group: str | None = None
+    priority: int = 0
+    gpus: int = 1
+    memory: int = 0
+    stage: int = 0
+    serial: bool = False
+    locks: frozenset[str] = frozenset()
+    seconds: float | None = None
+    warm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Tests that one worker runs in order, and what it needs for them. ``locks`` are held for all of them."""
+
+    tests: tuple[int, ...]
+    rank: Rank
+    priority: int
+    gpus: int
+    memory: int
+    locks: frozenset[str]
+    stage: int
+    serial: bool
+    seconds: float | None
+    warm: str | None
+
+
+def unit_of(
+    tests: Sequence[Test], possible: Possible, *, longest_first: bool = True, largest_group_first: bool = True
+) -> Unit:
+    """Return the unit of tests that stay together, on a pool that can give them what ``possible`` says."""
+    first = tests[0]
+    known = [test.seconds for test in tests if test.seconds is not None]
+    seconds = sum(known) if len(known) == len(tests) else None
+    priority = max(test.priority for test in tests)
+    if longest_first and seconds is not None:
+        length = (1, -float(round(math.log(max(seconds, SHORTEST)) / SAME_LENGTH)))
+    else:
+        # As xdist orders groups: a large one that starts last decides the makespan.
+        grouped = largest_group_first and first.group is not None
+        length = (0, -float(len(tests)) if grouped else 0.0)
+    wants = [possible(test.gpus, test.memory) for test in tests]
+    return Unit(
+        tests=tuple(test.index for test in tests),
+        rank=(-priority, *length),
+        priority=priority,
+        gpus=wants[0][0],
+        memory=max(memory for _, memory in wants),
+        locks=first.locks if len(tests) == 1 else _NONE.union(*(test.locks for test in tests)),
+        stage=first.stage,
+        serial=first.serial,
+        seconds=seconds,
+        warm=first.warm if longest_first else None,
+    )
+
+
+def kind_of(test: Test) -> Hashable:
+    """Return what tests have in common that must stay together."""
+    return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)
