@@ -25,8 +25,9 @@ from .health import Health
 from .interactor import DESCRIBE
 from .member import Member
 from .model import Device, iso
+from .nodes import Message
 from .patience import Patience
-from .scheduler import LateScheduling, Message
+from .scheduler import LateScheduling
 from .watch import Watch
 
 
@@ -38,7 +39,7 @@ class _Shape:
 
 
 class Crew:
-    """The workers of a run; what the scheduler asks of them is in ``scheduler.Nodes``."""
+    """The workers of a run; what the scheduler asks of them is in ``nodes.Nodes``."""
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller

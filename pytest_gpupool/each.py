@@ -9,7 +9,7 @@ import pytest
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import WorkerController
 
-from .scheduler import Message, Nodes, about
+from .nodes import Message, Nodes, about
 
 
 class EachLeasedScheduling(EachScheduling):

@@ -8,7 +8,7 @@ from xdist.workermanage import WorkerController
 
 from . import endings
 from .model import shortened
-from .scheduler import Message
+from .nodes import Message
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import pytest
 from .controller import Controller
 from .errors import EXIT_NO_LEASE
 from .member import Member
-from .scheduler import Message
+from .nodes import Message
 
 
 class Patience:

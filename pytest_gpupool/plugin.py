@@ -1,4 +1,4 @@
-"""The plugin: pytest's hooks, kept thin. What a process does depends on its role (see ``options.Role``).
+"""The plugin: pytest's hooks, kept thin. What a process does depends on its role (see ``role.Role``).
 
 Every worker imports this module, so what only the controller needs is imported where it is needed.
 """
@@ -17,8 +17,9 @@ from .fixtures import gpu, lease_key, record_metric
 from .gate import Gate
 from .interrupts import Interrupts
 from .journal import Journal
-from .options import Role, add_options, given_in_vain, role_of
+from .options import add_options, given_in_vain
 from .recorder import ALONE, Recorder, recorder_key
+from .role import Role, role_of
 
 __all__ = ["gpu", "record_metric"]
 

@@ -25,8 +25,8 @@ LAYERS = {
     },
     2: {
         "__main__", "alone", "cli", "controller", "crew", "distribution", "each", "endings", "fixtures", "gate",
-        "interactor", "interrupts", "member", "options", "patience", "plugin", "recorder", "remote", "reports",
-        "reports.json", "reports.terminal", "scheduler", "worker",
+        "interactor", "interrupts", "member", "nodes", "options", "patience", "plugin", "recorder", "remote", "reports",
+        "reports.json", "reports.terminal", "role", "scheduler", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
