@@ -6,63 +6,55 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from . import estimates
 from .estimates import Known
 from .model import Device
+from .units import Test
+
+Told = Mapping[str, Mapping[int, Any]]
+"""What a worker tells of its tests, by number: ``asks`` (keys of the marker), ``groups`` and ``warm``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asks:
-    """What one test asks for; see :class:`backlog.Test`. ``timeout`` is in seconds."""
-
-    gpus: int = 1
-    memory: int = 0
-    priority: int = 0
-    stage: int = 0
-    serial: bool = False
-    locks: frozenset[str] = frozenset()
-    timeout: float | None = None
-    seconds: float | None = None
-
-
-def asks_of(
+def planned_tests(
     nodeids: Sequence[str],
-    said: Mapping[int, Mapping[str, Any]],
+    told: Told,
     known: Mapping[str, Known],
     *,
     devices: Sequence[Device],
-    timeout: float | None,
-) -> list[Asks]:
-    """Return what each test asks for.
+    timeout: float | None = None,
+    mode: str = "load",
+) -> list[Test]:
+    """Return the tests as they are planned.
 
-    ``said`` are the keys of its markers by the test's number, ``known`` what earlier runs say, ``devices`` the pool's
-    GPUs, none where there are CPU slots, and ``timeout`` the limit of tests that name none. What this pool can never
-    give is not planned for: such a test runs on any worker, where it fails and says why.
+    ``known`` is what earlier runs say, ``devices`` are the pool's GPUs, none where there are CPU slots; ``timeout`` is
+    the limit of tests that name none, ``mode`` xdist's ``--dist``. What this pool can never give is not planned for:
+    such a test runs on any worker, where it fails and says why.
     """
-    seconds = estimates.durations(nodeids, known)
-    asks = []
-    for index, expected in enumerate(seconds):
-        keys = said.get(index)
-        if not keys:
-            asks.append(Asks(seconds=expected, timeout=timeout))
-            continue
+    marked = {nodeids[index]: name for index, name in told.get("groups", {}).items()}
+    asks, warm = told.get("asks", {}), told.get("warm", {})
+    tests = []
+    for index, (nodeid, seconds) in enumerate(zip(nodeids, estimates.durations(nodeids, known), strict=True)):
+        keys = asks.get(index, {})
         gpus, memory = possible(keys.get("gpus", 1), keys.get("memory", 0), devices)
-        asks.append(
-            Asks(
+        tests.append(
+            Test(
+                index=index,
+                family=nodeid.split("[", 1)[0],
+                group=group_of(nodeid, mode, marked),
+                priority=keys.get("priority", 0),
                 gpus=gpus,
                 memory=memory,
-                priority=keys.get("priority", 0),
                 stage=keys.get("stage", 0),
                 serial=keys.get("serial", False),
                 locks=frozenset(keys.get("lock", ())),
                 timeout=keys.get("timeout", timeout),
-                seconds=expected,
+                seconds=seconds,
+                warm=warm.get(index),
             )
         )
-    return asks
+    return tests
 
 
 def possible(gpus: int, memory: int, devices: Sequence[Device], largest: int | None = None) -> tuple[int, int]:

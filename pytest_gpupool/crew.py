@@ -8,17 +8,15 @@ import functools
 import itertools
 import json
 import math
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from xdist.workermanage import WorkerController
 
-from . import endings, processes
-from .asks import Asks, asks_of, possible
+from .asks import Told, planned_tests, possible
 from .controller import Controller
 from .each import EachLeasedScheduling
 from .health import Health
@@ -28,7 +26,8 @@ from .model import Device, iso
 from .nodes import Message
 from .patience import Patience
 from .scheduler import LateScheduling
-from .watch import Watch
+from .timekeeper import Timekeeper
+from .units import Test
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Crew:
         self.controller = controller
         self.asked = 1
         self.scheduler: LateScheduling | EachLeasedScheduling | None = None
-        self.watch = Watch(self._overdue)
+        self.time = Timekeeper(controller.run_id, self._overdue)
         self.health = Health(controller.pool.devices, controller.returns(), self._device_failed)
         self._members: dict[str, Member] = {}
         self._patience = Patience(controller, self._members.values(), self._go_on_without)
@@ -54,8 +53,6 @@ class Crew:
         self._replacing = _Shape()  # of the one that xdist starts in a dead one's place
         self._describer: WorkerController | None = None
         self._described = False
-        self._enders: list[threading.Thread] = []
-        self._limited = False
         self._needed = 1  # how many devices the largest test asks for
         self._largest = len(controller.pool.devices)  # how many are to be had together
 
@@ -79,7 +76,7 @@ class Crew:
         if member is None or member.gone:
             return None
         member.gone = True
-        self.watch.end(node.gateway.id)
+        self.time.ends(node.gateway.id)
         if error:
             self._died.add(node.gateway.id)
             self._replacing = _Shape(member.gpus, member.memory, member.devices)
@@ -134,15 +131,10 @@ class Crew:
 
     def close(self) -> None:
         """No more tests are given out: stop what goes on beside them, and see once more how the devices are."""
-        self.watch.close()
+        self.time.close()
         if self.health.close() and self.scheduler is not None:
             for device, reason in self.health.look():
                 self.controller.quarantine(device.id, reason)
-
-    def wait_for_ends(self) -> None:
-        """Wait until workers whose tests took too long have ended, with all that they started."""
-        for ender in self._enders:
-            ender.join()
 
     # What is planned
 
@@ -155,12 +147,17 @@ class Crew:
         """Return how many devices, or slots, the run may hold where its largest test asks for so many."""
         return max(min(self.asked, self.controller.places() or self.asked), largest)
 
-    def plan(self, tests: Sequence[str], asks: Mapping[int, Message]) -> list[Asks]:
-        """Return what each test asks for, as far as the pool can give it, with the seconds that it will take."""
-        options, devices = self.controller.options, self.controller.pool.devices
-        planned = asks_of(tests, asks, self.controller.known(), devices=devices, timeout=options.timeout)
-        self._limited = any(ask.timeout is not None for ask in planned)
-        self._needed = max((ask.gpus for ask in planned), default=1)
+    @property
+    def timeout(self) -> float | None:
+        """The longest a test may take that names no limit, in seconds."""
+        return self.controller.options.timeout
+
+    def plan(self, tests: Sequence[str], told: Told) -> list[Test]:
+        """Return the tests as the pool can run them, with the seconds that each will take."""
+        controller = self.controller
+        mode, devices = controller.config.getvalue("dist"), controller.pool.devices
+        planned = planned_tests(tests, told, controller.known(), devices=devices, timeout=self.timeout, mode=mode)
+        self._needed = max((test.gpus for test in planned), default=1)
         return planned
 
     def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
@@ -176,21 +173,7 @@ class Crew:
 
     def runs(self, node: WorkerController, test: str | None, limit: float | None) -> None:
         """A worker runs this test now, for so many seconds at most."""
-        if test is None or limit is None:
-            self.watch.end(node.gateway.id)
-        else:
-            self._members[node.gateway.id].limit = limit
-            self.watch.begin(node.gateway.id, test, limit)
-
-    def attempt_begins(self, node: WorkerController, test: str) -> None:
-        """A worker said that an attempt at a test begins. Called from the thread that hears it."""
-        if self._limited:
-            self.watch.restart(node.gateway.id, test)
-
-    def test_ends(self, node: WorkerController) -> None:
-        """A worker said that its test has ended, whenever we come to it. Called from the thread that hears it."""
-        if self._limited:
-            self.watch.end(node.gateway.id)
+        self.time.runs(self._members[node.gateway.id], test, limit)
 
     def soon(self, message: Message) -> None:
         """Hear this message once the present event is over; may be called from any thread."""
@@ -200,22 +183,10 @@ class Crew:
         self.soon({"kind": "overdue", "worker": worker, "test": test})
 
     def _cut_off(self, member: Member, test: str) -> None:
-        """A test takes too long: see where it is, then end its worker."""
-        if member.gone or member.overdue or test not in self._queue_of(member)[:1]:
-            return  # it has ended by now
-        member.overdue = test
-
-        def end() -> None:  # in a thread: the other workers go on meanwhile
-            member.dump = processes.stacks(member.pid, member.stacks)
-            endings.end(member.node, self.controller.run_id)
-
-        ender = threading.Thread(target=end, name="gpupool-end", daemon=True)
-        self._enders.append(ender)
-        ender.start()
-
-    def _queue_of(self, member: Member) -> list[str]:
-        assert self.scheduler is not None
-        return self.scheduler.queue(member.node)
+        """A test takes too long, or did when that was seen."""
+        queue = self.scheduler.queue(member.node) if self.scheduler is not None else []
+        if not (member.gone or member.overdue) and test in queue[:1]:  # else it has ended by now
+            self.time.cut_off(member, test)
 
     # What became of tests and devices
 
@@ -292,10 +263,10 @@ class Crew:
             case "waiting":
                 self._patience.tell(member.waits_text(), message["blockers"])
             case "held-up":
-                self.watch.hold(worker, message["test"])
+                self.time.hold(worker, message["test"])
                 self._patience.tell(f"{worker} waits for memory for {message['test']}", message["blockers"])
             case "let-in":
-                self.watch.restart(worker, message["test"])
+                self.time.restart(worker, message["test"])
             case "poisoned":
                 self.controller.warn(
                     f"{worker} ran no more tests after {message['test']}, since its process can use CUDA no more: "

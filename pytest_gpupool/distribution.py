@@ -124,7 +124,7 @@ class Distribution:
         self.crew.close()
         hurried = self._ending if exitstatus == pytest.ExitCode.INTERRUPTED else []
         endings.interrupt([*self.crew.live(), *hurried], self.controller.run_id)
-        self.crew.wait_for_ends()
+        self.crew.time.wait_for_ends()
         result = yield
         deadline = time.monotonic() + _ENDING_SECONDS
         for node in self._ending:
@@ -162,9 +162,9 @@ class Distribution:
                     hear(inner)
                 return
             if name == "logstart":
-                self.crew.attempt_begins(node, values["nodeid"])
+                self.crew.time.restart(node.gateway.id, values["nodeid"])
             elif name == "runtest_protocol_complete":
-                self.crew.test_ends(node)
+                self.crew.time.ends(node.gateway.id)
             if self.crew.was_ended(node):
                 if event is not Marker.END:
                     return  # it comes too late: the signals may have waked the test

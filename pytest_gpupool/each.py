@@ -29,12 +29,14 @@ class EachLeasedScheduling(EachScheduling):
         """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
         waiting = set(self._removed2pending)
         super().add_node_collection(node, collection)
-        asks = self._nodes.plan(collection, about(self._items.pop(node.gateway.id, None))["asks"])
-        self._limits[node.gateway.id] = [ask.timeout for ask in asks]
+        asks = about(self._items.pop(node.gateway.id, None))["asks"]
+        default = self._nodes.timeout
+        self._limits[node.gateway.id] = [
+            asks.get(index, {}).get("timeout", default) for index in range(len(collection))
+        ]
         for dead in waiting - set(self._removed2pending):
-            self.node2collection[node] = list(
-                collection
-            )  # xdist leaves that out, and fails where this one dies as well
+            # xdist leaves that out, and fails where this one dies as well.
+            self.node2collection[node] = list(collection)
             self._nodes.replaces(node, dead)
             return
         self._nodes.collected(node, list(collection))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from xdist.workermanage import WorkerController
 
-from .asks import Asks
+from .asks import Told
+from .units import Test
 
 Message = dict[str, Any]
 
@@ -42,8 +43,12 @@ class Nodes(Protocol):
     def room(self, largest: int) -> int:
         """Return how many devices, or slots, the run may hold where its largest test asks for so many."""
 
-    def plan(self, tests: Sequence[str], asks: Mapping[int, Message]) -> list[Asks]:
-        """Return what each test asks for, as far as the pool can give it, with the seconds that it will take."""
+    @property
+    def timeout(self) -> float | None:
+        """The longest a test may take that names no limit, in seconds."""
+
+    def plan(self, tests: Sequence[str], told: Told) -> list[Test]:
+        """Return the tests as the pool can run them, with the seconds that each will take."""
 
     def runs(self, node: WorkerController, test: str | None, limit: float | None) -> None:
         """A worker runs this test now, for so many seconds at most."""
@@ -76,7 +81,7 @@ class Nodes(Protocol):
         """With ``--dist each`` a worker goes on with a dead one's tests."""
 
 
-def about(message: Message | None) -> dict[str, dict[int, Any]]:
+def about(message: Message | None) -> Told:
     """Return what a worker said of its tests beside their ids, by number: what they ask for, their group, ..."""
     told = {"asks": {}, "groups": {}, "warm": {}} | json.loads(message["text"] if message else "{}")
     # JSON's keys are texts.

@@ -16,9 +16,10 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
 
 from .backlog import Backlog
-from .decisions import Assign, Decision, Rest, Retire, Steal
+from .decisions import Assign, Decision, Rest, Retire
 from .fleet import Fleet, Worker
 from .pace import Pace
+from .stealing import Stealing
 from .units import Possible, Test, Unit, kind_of
 
 AHEAD_SECONDS = 0.2
@@ -50,9 +51,8 @@ class Planner:
         self._backlog.stage = min(self._stages, default=0)
         self._backlog.add(self._tests)
         self._fleet = Fleet(self._backlog, capacity=capacity, asked=asked)
-        self._rich: dict[str, None] = {}  # workers with more than the test that they run
-        self._hungry: dict[str, None] = {}
-        self._robbery: Steal | None = None  # to which the answer is due
+        self._stealing = Stealing(self._tests, self._fits)
+        self._hungry: dict[str, None] = {}  # workers that wait for what is stolen
         self._serial_on: str | None = None  # the worker that runs a test alone
 
     @property
@@ -104,8 +104,7 @@ class Planner:
         state.begun.discard(index)
         state.asked = False
         self._pace.ended(self._tests[index], seconds)
-        if len(state.queue) < 2:
-            self._rich.pop(worker, None)
+        self._stealing.note(state)
         eased = self._release(state, index)
         eased |= self._ends_alone(state)
         eased |= self._is_over(index)
@@ -115,9 +114,9 @@ class Planner:
 
     def stolen(self, worker: str, tests: Iterable[int]) -> list[Decision]:
         """A worker gave queued tests back, or none because it had begun them."""
-        if self._robbery is None or self._robbery.worker != worker:
+        asked_for = self._stealing.answered(worker)
+        if asked_for is None:
             return []  # it was lost since, and its tests with it
-        asked_for, self._robbery = self._robbery.tests, None
         state = self._fleet.workers[worker]
         self._take_back(state, tests)
         state.begun.update(index for index in asked_for if index in state.queue)
@@ -132,8 +131,7 @@ class Planner:
         What was on the way to it when it said so comes back too, the rest of a group whose test it runs when it ends.
         """
         state = self._fleet.workers[worker]
-        if self._robbery is not None and self._robbery.worker == worker:
-            self._robbery = None
+        self._stealing.gives_all(state)
         held, left = set(given), [*state.queue, *state.unit]
         running = left[:1] if state.queue and left[0] not in held else []
         kinds = {kind_of(self._tests[index]) for index in running}
@@ -155,10 +153,9 @@ class Planner:
         """
         state = self._fleet.workers[worker]
         self._fleet.ended(state, replaced=replaced)
-        self._rich.pop(worker, None)
+        self._stealing.leaves(state)
+        self._stealing.gives_all(state)
         self._hungry.pop(worker, None)
-        if self._robbery is not None and self._robbery.worker == worker:
-            self._robbery = None
         if self._serial_on == worker:
             self._serial_on = None
         self._backlog.release(state.locks)
@@ -296,8 +293,7 @@ class Planner:
             room -= self._expected(index) if len(state.queue) > 1 else 0.0
             state.queue.append(index)
             added.append(index)
-        if len(state.queue) > 1:
-            self._rich[state.name] = None
+        self._stealing.note(state)
         return added
 
     def _take_short(self, state: Worker, room: float) -> int | None:
@@ -322,11 +318,11 @@ class Planner:
 
     def _starve(self, state: Worker) -> list[Decision]:
         """Nothing for this worker now: take from who has queued tests, else let it wait, else let it go."""
-        if self._robbery is None and (loot := self._loot(state)) is not None:
-            self._robbery = loot
-            return [*self._waits_for_loot(state), loot]
-        if self._robbery is not None and self._may_get_loot(state, self._robbery):
-            return self._waits_for_loot(state)
+        question = self._stealing.ask(state)
+        if question is not None or self._stealing.may_bring(state):
+            if not state.resting:
+                self._hungry[state.name] = None
+            return [] if question is None else [question]
         self._hungry.pop(state.name, None)
         soon = Counter(map(self._size, (*self._again, *self._unsettled)))
         if not self._fleet.is_kept(state, soon[state.gpus]):
@@ -337,28 +333,6 @@ class Planner:
             return []
         # Without a test it waits already, and its devices are there for others.
         return [Rest(state.name)] if state.queue else self._reform()
-
-    def _waits_for_loot(self, state: Worker) -> list[Decision]:
-        if not state.resting:
-            self._hungry[state.name] = None
-        return []
-
-    def _may_get_loot(self, state: Worker, robbery: Steal) -> bool:
-        """Return whether the open question, or one after it, may bring a worker something."""
-        return self._fleet.workers[robbery.worker].gpus == state.gpus or self._loot(state) is not None
-
-    def _loot(self, state: Worker) -> Steal | None:
-        rich = [other for name in self._rich if (other := self._fleet.workers[name]).gpus == state.gpus]
-        for victim in sorted(rich, key=lambda other: len(other.queue), reverse=True):
-            loot = [index for index in self._stealable(victim) if self._fits(state, index)]
-            if loot and victim is not state:
-                return Steal(victim.name, tuple(loot[len(loot) // 2 :]))
-        return None
-
-    def _stealable(self, state: Worker) -> tuple[int, ...]:
-        """The tests behind the running one, or behind the next where that is about to begin, without a group."""
-        behind = tuple(state.queue)[2 if state.asked else 1 :]
-        return tuple(index for index in behind if index not in state.begun and self._tests[index].group is None)
 
     # What changes
 
@@ -395,7 +369,7 @@ class Planner:
         return decisions
 
     def _let_go(self, state: Worker) -> Retire:
-        self._rich.pop(state.name, None)
+        self._stealing.leaves(state)
         self._hungry.pop(state.name, None)
         return self._fleet.retire(state)
 
@@ -432,8 +406,7 @@ class Planner:
             state.queue.remove(index)
             self._release(state, index)
         self._backlog.add(back)
-        if len(state.queue) < 2:
-            self._rich.pop(state.name, None)
+        self._stealing.note(state)
 
     def _owner_of(self, test: Test) -> Worker | None:
         """Return the worker that has tests of the same group and kind, queued or still to come."""

@@ -14,12 +14,11 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
-from .asks import group_of
 from .decisions import Assign, Decision, Rest, Retire, Start, Steal
 from .interactor import REST
 from .nodes import Message, Nodes, about
 from .planning import Planner
-from .units import Possible, Test
+from .units import Possible
 
 
 class LateScheduling:
@@ -153,28 +152,9 @@ class LateScheduling:
         return self._planner
 
     def _begin(self, node: WorkerController, ids: list[str]) -> None:
-        told = about(self._items.get(node.gateway.id))
-        mode = self.config.getvalue("dist")
-        marked = {ids[index]: name for index, name in told["groups"].items()}
-        asks = self._nodes.plan(ids, told["asks"])
-        tests = [
-            Test(
-                index=index,
-                family=nodeid.split("[", 1)[0],
-                group=group_of(nodeid, mode, marked),
-                priority=ask.priority,
-                gpus=ask.gpus,
-                memory=ask.memory,
-                stage=ask.stage,
-                serial=ask.serial,
-                locks=ask.locks,
-                seconds=ask.seconds,
-                warm=told["warm"].get(index),
-            )
-            for index, (nodeid, ask) in enumerate(zip(ids, asks, strict=True))
-        ]
+        tests = self._nodes.plan(ids, about(self._items.get(node.gateway.id)))
         self._first, self._ids = node, ids
-        self._limits = {index: ask.timeout for index, ask in enumerate(asks) if ask.timeout is not None}
+        self._limits = {test.index: test.timeout for test in tests if test.timeout is not None}
         self._planner = Planner(
             tests,
             capacity=self._nodes.room(max((test.gpus for test in tests), default=1)),

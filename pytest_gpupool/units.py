@@ -29,7 +29,8 @@ class Test:
 
     ``family`` is its function; tests of one ``group`` run on one worker, in order. ``gpus`` and ``memory`` say on
     which workers it may run (devices, bytes of each); ``seconds`` is what it takes by earlier runs, None where that is
-    not known. Workers prefer tests with the ``warm`` of their last one: those share its set-up fixtures.
+    not known, and ``timeout`` what it may take. Workers prefer tests with the ``warm`` of their last one: those share
+    its set-up fixtures.
     """
 
     __test__ = False  # the name would make pytest collect it
@@ -43,6 +44,7 @@ class Test:
     stage: int = 0
     serial: bool = False
     locks: frozenset[str] = frozenset()
+    timeout: float | None = None
     seconds: float | None = None
     warm: str | None = None
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.asks import Asks, asks_of
+from pytest_gpupool.asks import planned_tests as planned
 from pytest_gpupool.estimates import Known
 from pytest_gpupool.model import Device
+from pytest_gpupool.units import Test
 
 GIB = 2**30
 
@@ -30,9 +31,9 @@ def gpus(*sizes: int | None) -> tuple[Device, ...]:
 
 def ask(
     keys: Mapping[str, Any], devices: Sequence[Device] = gpus(80, 80, 80, 80), *, timeout: float | None = None
-) -> Asks:
+) -> Test:
     """What a test with such a mark asks for."""
-    (asks,) = asks_of(["test_a.py::test_a"], {0: keys}, {}, devices=devices, timeout=timeout)
+    (asks,) = planned(["test_a.py::test_a"], {"asks": {0: keys}}, {}, devices=devices, timeout=timeout)
     return asks
 
 
@@ -41,8 +42,10 @@ class TestKeys:
 
     def test_a_test_without_marks_asks_for_one_device(self) -> None:
         """And the limit that all tests have, where there is one."""
-        assert asks_of(["a"], {}, {}, devices=gpus(80), timeout=None) == [Asks(gpus=1, seconds=None)]
-        assert asks_of(["a"], {0: {}}, {}, devices=gpus(80), timeout=9.0) == [Asks(timeout=9.0)]
+        assert planned(["a"], {}, {}, devices=gpus(80)) == [Test(index=0, family="a", gpus=1)]
+        assert planned(["a"], {"asks": {0: {}}}, {}, devices=gpus(80), timeout=9.0) == [
+            Test(index=0, family="a", timeout=9.0)
+        ]
 
     def test_every_key_is_taken_over(self) -> None:
         """As the worker sent it; names of locks are a set."""
@@ -50,8 +53,16 @@ class TestKeys:
             "gpus": 2, "memory": 8 * GIB, "timeout": 5.0, "priority": 3, "serial": True, "lock": ["a", "b", "a"],
             "stage": 1,
         }  # fmt: skip
-        assert ask(keys) == Asks(
-            gpus=2, memory=0, priority=3, stage=1, serial=True, locks=frozenset({"a", "b"}), timeout=5.0
+        assert ask(keys) == Test(
+            index=0,
+            family="test_a.py::test_a",
+            gpus=2,
+            memory=0,
+            priority=3,
+            stage=1,
+            serial=True,
+            locks=frozenset({"a", "b"}),
+            timeout=5.0,
         )
 
     @pytest.mark.parametrize(
@@ -64,12 +75,21 @@ class TestKeys:
     def test_every_test_keeps_its_place(self) -> None:
         """Marks are given by the test's number, and most tests have none."""
         said = {3: {"priority": 7}, 1: {"gpus": 2}}
-        asks = asks_of(["a", "b", "c", "d"], said, {}, devices=gpus(80, 80), timeout=None)
+        asks = planned(["a", "b", "c", "d"], {"asks": said}, {}, devices=gpus(80, 80))
         assert [(one.gpus, one.priority) for one in asks] == [(1, 0), (2, 0), (1, 0), (1, 7)]
+
+    def test_groups_and_fixtures_are_taken_over(self) -> None:
+        """The group by xdist's mode, the name of a mark where that is loadgroup."""
+        told = {"groups": {1: "disk"}, "warm": {0: "m.py|model"}}
+        tests = planned(["m.py::a[1]", "m.py::b"], told, {}, devices=gpus(80), mode="loadgroup")
+        assert [(one.family, one.group, one.warm) for one in tests] == [
+            ("m.py::a", None, "m.py|model"),
+            ("m.py::b", "disk", None),
+        ]
 
     def test_no_tests_ask_for_nothing(self) -> None:
         """As where all were deselected."""
-        assert asks_of([], {}, {}, devices=gpus(80), timeout=None) == []
+        assert planned([], {}, {}, devices=gpus(80)) == []
 
 
 class TestDevices:
@@ -124,5 +144,5 @@ class TestSeconds:
     def test_its_own_duration_else_that_of_what_is_most_like_it(self) -> None:
         """With marks or without; None where nothing is known."""
         nodeids = ["a.py::f[1]", "a.py::f[3]", "b.py::g", "a.py::f[2]"]
-        asks = asks_of(nodeids, {1: {"priority": 1}, 2: {"stage": 1}}, self.KNOWN, devices=gpus(80), timeout=None)
+        asks = planned(nodeids, {"asks": {1: {"priority": 1}, 2: {"stage": 1}}}, self.KNOWN, devices=gpus(80))
         assert [one.seconds for one in asks] == [10.0, 15.0, None, 20.0]

@@ -17,7 +17,7 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 LAYERS = {
     0: {
         "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming", "metrics",
-        "model", "outcomes", "pace", "pile", "planning", "requirement", "results", "units", "visible",
+        "model", "outcomes", "pace", "pile", "planning", "requirement", "results", "stealing", "units", "visible",
     },
     1: {
         "admission", "cuda", "health", "history", "holders", "host", "journal", "leases", "locks", "pool", "probe",
@@ -26,7 +26,7 @@ LAYERS = {
     2: {
         "__main__", "alone", "cli", "controller", "crew", "distribution", "each", "endings", "fixtures", "gate",
         "interactor", "interrupts", "member", "nodes", "options", "patience", "plugin", "recorder", "remote", "reports",
-        "reports.json", "reports.terminal", "role", "scheduler", "worker",
+        "reports.json", "reports.terminal", "role", "scheduler", "timekeeper", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}

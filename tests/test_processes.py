@@ -39,6 +39,10 @@ def daemon():
 
 def say(*values):
     print(*values, flush=True)
+
+def rest():
+    while True:  # a signal that comes just before a sleep is only heard after it
+        time.sleep(0.05)
 """
 
 
@@ -231,15 +235,13 @@ class TestEnd:
 
     def test_the_worker_may_clean_up(self, start: Start) -> None:
         """It has the time of grace for it."""
-        worker = start(
-            "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), os._exit(7)))\nsay()\ntime.sleep(600)"
-        )
+        worker = start("signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), os._exit(7)))\nsay()\nrest()")
         assert end(worker.pid, worker.marks, grace=GRACE) == set()
         assert worker.wait() == 7
 
     def test_the_first_signal_may_be_another(self, start: Start) -> None:
         """SIGINT is Python's KeyboardInterrupt."""
-        code = "try:\n    say()\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    os._exit(8)"
+        code = "try:\n    say()\n    rest()\nexcept KeyboardInterrupt:\n    os._exit(8)"
         worker = start(code)
         assert end(worker.pid, worker.marks, grace=GRACE, first=signal.SIGINT) == set()
         assert worker.wait() == 8
@@ -282,9 +284,7 @@ class TestEnd:
     def test_who_is_started_while_it_ends(self, start: Start) -> None:
         """A handler of the signal starts one more, in a session of its own."""
         worker = start(
-            "signal.signal(signal.SIGTERM, lambda *_: (start(start_new_session=True), os._exit(0)))\n"
-            "say()\n"
-            "time.sleep(600)"
+            "signal.signal(signal.SIGTERM, lambda *_: (start(start_new_session=True), os._exit(0)))\nsay()\nrest()"
         )
         assert end(worker.pid, worker.marks, grace=GRACE) == set()
         assert worker.wait() == 0
@@ -292,7 +292,7 @@ class TestEnd:
 
     def test_a_stopped_one_hears_the_signal(self, start: Start) -> None:
         """It goes on, and ends by its own handler."""
-        worker = start("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\nsay()\ntime.sleep(600)")
+        worker = start("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\nsay()\nrest()")
         os.kill(worker.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         assert end(worker.pid, worker.marks, grace=GRACE) == set()
