@@ -35,20 +35,20 @@ class Alone:
         """Take the lease. Raises what :func:`worker.lease` raises, and NoLease."""
         self._config = config
         self._controller = controller
-        self._orders = controller.orders((0,))
+        self.orders = controller.orders((0,))
         self.environ: dict[str, str] = {}
         lease = self._take()
         config.stash[lease_key] = lease
         config.add_cleanup(self._let_go)
-        self.recorder = Recorder(worker=ALONE, lease=lease, journal=self._orders.journal(ALONE), gate=self._gate(lease))
+        self.recorder = Recorder(worker=ALONE, lease=lease, journal=self.orders.journal(ALONE), gate=self._gate(lease))
         self._watch: Watch | None = None
 
     def _take(self) -> leases.Lease:
         waiting = _Waiting(self._config, self._controller)
-        held, waited = worker.lease(self._orders, ALONE, refused=waiting.refused, pause=waiting.pause)
+        held, waited = worker.lease(self.orders, ALONE, refused=waiting.refused, pause=waiting.pause)
         assert held is not None
-        self.environ = worker.environ(held, self._orders, os.environ)
-        journal, record = self._orders.journal(ALONE), worker.began(held, ALONE, waited)
+        self.environ = worker.environ(held, self.orders, os.environ)
+        journal, record = self.orders.journal(ALONE), worker.began(held, ALONE, waited)
         journal.append(dump(record))
         journal.close()
         self._controller.results.add(record)
@@ -63,7 +63,7 @@ class Alone:
         if enough or (held.devices[0].is_gpu and _cuda_is_initialised()):
             return  # tests that ask for more say so
         held.release()
-        self._orders = self._controller.orders(tuple(range(gpus)), gpus=gpus, memory=memory)
+        self.orders = self._controller.orders(tuple(range(gpus)), gpus=gpus, memory=memory)
         try:
             lease = self._config.stash[lease_key] = self._take()
         except GpupoolError as error:
@@ -110,7 +110,7 @@ class Alone:
             return None  # said when the test is set up
 
     def _gate(self, lease: leases.Lease) -> Gate:
-        gate = Gate(lease, self._orders)
+        gate = Gate(lease, self.orders)
         gate.tell = self._tell
         return gate
 

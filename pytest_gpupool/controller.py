@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import sys
-import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -14,52 +10,64 @@ from typing import Any, NoReturn
 
 import pytest
 
-from . import history, host, leases, pool, store
-from .errors import EXIT_USAGE, UsageProblem
+from . import archive, history, leases, pool, store, testcases
+from .errors import UsageProblem
 from .estimates import Known
+from .facts import Facts
 from .journal import Journal, dump, read
-from .model import Device, Size, cpu_device, iso
+from .model import Device, Size, cpu_device
 from .options import Options
 from .recorder import ALONE, RECORDS_ATTRIBUTE, params_of
-from .reports import json as json_report
-from .reports import terminal
 from .results import Results
+from .resume import Left, Resumption, left_key
 from .worker import Orders
 
 
 class Controller:
     """One run, seen from the process that the user started. Its methods named ``pytest_…`` are hooks."""
 
-    def __init__(self, config: pytest.Config, *, each: bool = False) -> None:
-        """Find the pool and make the run's directory.
+    def __init__(self, config: pytest.Config, *, each: bool = False, distributed: bool) -> None:
+        """Find the pool and make the run's directory. ``distributed``: other processes collect and run the tests.
 
         Raises:
-            UsageProblem, RequirementNotMet: see :class:`Options`, :func:`pool.discover`, :mod:`leases`.
+            UsageProblem, RequirementNotMet: see :class:`Options`, :func:`pool.discover`, :mod:`leases`,
+                :class:`Resumption`.
         """
         self.config = config
         self.options = Options.read(config)
+        if each and self.options.resume is not None:
+            raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
         self.pool = pool.discover(self.options.devices, require=self.options.require)
         self.lock_dir: Path | None = None
         if not self.pool.is_cpu:
             self.lock_dir = leases.lock_directory(self.options.lock_dir)
         self.run_id = store.new_run_id()
         self.results = Results(each=each)
-        self._started = time.time()
+        self._resumption = self._resume()
+        resumed = None if self._resumption is None else self._resumption.run
+        self.facts = Facts(config, self.run_id, self.pool, resumed_from=resumed)
         self._header: list[str] = []
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
         self.unjournaled: set[str] = set()
-        self.left: str | None = None
-        """The file that lists what has no result, None where all have one."""
+        self.broken = False
+        """Whether a worker's session ended with an error that is no test's."""
+        self.reported: set[tuple[str, str | None]] = set()  # what pytest has heard to the end
         self._workers = 1
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
             leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
-        self._journal = Journal(None if self.run_dir is None else self.run_dir / "controller.jsonl")
+        self.journal = Journal(None if self.run_dir is None else self.run_dir / archive.CONTROLLER)
+        self.journal.open()
+        self._earlier = self._tell_of_earlier_run()
+        if self.run_dir is not None:
+            archive.prune(self.options.directory, self.options.keep_runs)
+        if distributed:
+            self.facts.keep(self.run_dir, each=each, aside=True)
 
     def record(self, kind: str, **values: Any) -> None:
         """Write a record of the controller's own, and fold it."""
         record = {"record": kind, **values}
-        self._journal.append(dump(record))
+        self.journal.append(dump(record))
         self.results.add(record)
 
     def tell(self, text: str, *, label: bool = True) -> None:
@@ -71,7 +79,7 @@ class Controller:
 
     def warn(self, text: str) -> None:
         """Show a warning at the end of the run, in any case."""
-        self._warnings.append(text)
+        self.warnings.append(text)
 
     def workers_planned(self, *, asked: int, started: int) -> None:
         """Remember for the header how many workers there will be."""
@@ -97,7 +105,7 @@ class Controller:
     def known(self) -> dict[str, Known]:
         """Return what earlier runs say of tests, by nodeid."""
         base, names = self.options.directory, {device.id: device.name for device in self.pool.devices}
-        killed = history.of_killed_runs(base / "runs", names, skip=self.run_id)
+        killed = history.of_killed_runs(base, names, skip=self.run_id)
         known, problem = history.load(base, self.kinds(), killed)
         if problem:
             self.warn(problem)
@@ -135,7 +143,25 @@ class Controller:
             memory=memory,
             avoid=tuple(avoid),
             pool=len(self.pool.devices),
+            earlier=self._earlier,
         )
+
+    def collected(self, worker: str, tests: Sequence[tuple[str, Mapping[str, Any]]], left: Left | None) -> None:
+        """Tests were collected; ``left`` says which others an earlier run had finished."""
+        params = dict(tests)
+        everything = params if left is None else left.tests
+        self.record("collected", worker=worker, tests=[[nodeid, params.get(nodeid, {})] for nodeid in everything])
+        if left is not None and self._resumption is not None:
+            for values in self._resumption.kept(left, tests=params):
+                self.record("kept", **values)
+            self.tell(self._resumption.text(left, len(params)))
+
+    def take(self, line: str) -> None:
+        """Fold a record that a worker sent."""
+        record = json.loads(line)
+        self.results.add(record)
+        if record["record"] == "journal-problem":
+            self.lost_records(record["worker"], record["text"])
 
     def begun(self, worker: str) -> dict[str, list[dict[str, Any]]] | None:
         """Return what a worker's journal has of the last attempt at each test, None where there is no journal."""
@@ -174,6 +200,12 @@ class Controller:
         reporter.write_line(f"gpupool: {text}", red=True)
         pytest.exit("gpupool cannot go on, see above", status)
 
+    def lost_records(self, writer: str, problem: str) -> None:
+        """Say, once, that from now on records of this writer are not on disk."""
+        if not self.unjournaled:
+            self.warn(f"records could not be kept: {problem}; the reports of this run are complete all the same")
+        self.unjournaled.add(writer)
+
     @pytest.hookimpl
     def pytest_report_header(self) -> list[str]:
         """Say what the pool is. What the pool had to leave out follows."""
@@ -187,105 +219,60 @@ class Controller:
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without xdist the collection is here; with it, ``distribution`` hears of it."""
-        if session.items:
-            tests = [[item.nodeid, params_of(item)] for item in session.items]
-            self.record("collected", worker=ALONE, tests=tests)
+        left = self.config.stash.get(left_key, None)
+        if session.items or left is not None:
+            self.facts.keep(self.run_dir, each=False, aside=False)
+            self.collected(ALONE, [(item.nodeid, params_of(item)) for item in session.items], left)
 
     @pytest.hookimpl
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take over the records that a report carries."""
-        for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
-            record = json.loads(line)
-            self.results.add(record)
-            if record["record"] == "journal-problem":
-                self._unjournaled(record["worker"], record["text"])
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What cannot be collected may hold tests that nobody knows of."""
+        if report.failed:
+            self.record("collect-error", where=report.nodeid)
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Once every worker has ended: no incomplete run is a success, and the report is written."""
-        result = yield
-        if self.results.not_run and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        for worker in list(self.results.workers.values()):
-            if worker.exit is None:
-                if self.run_dir is not None:
-                    # Ctrl-C came before what it had sent was heard; folding it twice changes nothing.
-                    self.results.add_all(read(self.run_dir / f"{worker.id}.jsonl"))
-                how = "finished" if worker.id == ALONE else "killed"  # xdist ends at once what Ctrl-C finds running
-                self.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
-        self.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
-        self._journal.close()
-        if self._journal.problem:
-            self._unjournaled("controller", self._journal.problem)
-        self._keep_history()
-        self._list_what_is_left()
-        self._write_json(session)
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Take over the records that a report carries. A test that died with its worker has one more report."""
+        try:
+            result = yield
+        finally:  # after the recorder, where that is in this process, and whatever other plugins do with the report
+            for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
+                self.take(line)
+        if report.when == "teardown":
+            self.reported.add(self._key(report))
+        elif report.when == testcases.UNKNOWN_PHASE and report.failed:
+            test = self.results.get(report.nodeid, self._key(report)[1] or "")
+            if test is not None:
+                self.config.hook.pytest_runtest_logreport(report=testcases.last_report(report, test))
         return result
 
-    @pytest.hookimpl
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Show the metrics, the makespan, and what went wrong with the run itself."""
-        terminal.show(terminalreporter, self.results, warnings=self._warnings, left=self.left)
+    def _key(self, report: pytest.TestReport) -> tuple[str, str | None]:
+        node = getattr(report, "node", None)
+        return self.results.key(report.nodeid, ALONE if node is None else node.gateway.id)
 
-    def _list_what_is_left(self) -> None:
-        """Write the tests without a result to a file that pytest takes as an argument."""
-        if not self.results.not_run or self.run_dir is None:
-            return
-        path, start = self.run_dir / "left.txt", self.config.invocation_params.dir
-        lines = []
-        for test in self.results.not_run:
-            file, _, rest = test.nodeid.partition("::")
-            lines.append(f"{os.path.relpath(self.config.rootpath / file, start)}::{rest}")
+    def _resume(self) -> Resumption | None:
+        if self.options.resume is None:
+            return None
+        resumption = Resumption(self.options.directory, self.options.resume)
+        self.config.add_cleanup(resumption.close)
+        for problem in resumption.problems:
+            self.warnings.append(f"run {resumption.run}: {problem}")
+        return resumption
+
+    def _tell_of_earlier_run(self) -> str | None:
+        if self._resumption is None:
+            return None
         try:
-            store.write_whole(path, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
-        except OSError:
-            return  # it only helps
-        self.left = os.path.relpath(path, start)
-
-    def _keep_history(self) -> None:
-        if self.run_dir is None:
-            return
-        names = {device.id: device.name for device in json_report.pool_devices(self.pool, self.results)}
-        observed = history.from_results(self.results, names)
-        if observed and (problem := history.save(self.options.directory, observed)):
-            self.warn(problem)
-
-    def _unjournaled(self, writer: str, problem: str) -> None:
-        if not self.unjournaled:
-            self.warn(f"records could not be kept: {problem}; the reports of this run are complete all the same")
-        self.unjournaled.add(writer)
+            if self.run_dir is None:
+                raise OSError(None, "this run keeps no records")
+            return str(self._resumption.write(self.run_dir))
+        except OSError as error:
+            raise UsageProblem(f"run {self._resumption.run} cannot be resumed here: {error.strerror}") from None
 
     def _make_run_dir(self) -> Path | None:
         try:
             return store.create_run(self.options.directory, self.run_id)
         except UsageProblem as problem:
-            if self.options.directory_given:
-                raise
             # A read-only checkout is no reason not to run: reports do not need the directory.
             self._header.append(f"gpupool: {problem}; this run keeps no records")
             return None
-
-    def _write_json(self, session: pytest.Session) -> None:
-        path = self.options.json
-        if path is None:
-            return
-        try:
-            json_report.write(path, json_report.build(self._facts(session), self.pool, self.results))
-        except OSError as error:
-            kept = "" if self.run_dir is None else f"; the run's records are in {self.run_dir}"
-            self.warn(f"the report {path} could not be written: {error.strerror}{kept}")
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = EXIT_USAGE
-
-    def _facts(self, session: pytest.Session) -> dict[str, Any]:
-        return {
-            "id": self.run_id,
-            "started": iso(self._started),
-            "duration_s": time.time() - self._started,
-            "exit_status": int(session.exitstatus),
-            "command": shlex.join([*sys.argv[:1], *map(str, self.config.invocation_params.args)]),
-            "rootdir": str(self.config.rootpath),
-            "git": host.git(self.config.rootpath),
-            "host": host.describe(),
-            "software": host.software(self.pool.driver),
-        }

@@ -16,15 +16,18 @@ from typing import Any
 import pytest
 from xdist.workermanage import WorkerController
 
+from . import endings
 from .asks import Told, planned_tests, possible
 from .controller import Controller
 from .each import EachLeasedScheduling
+from .guardian import Guardian
 from .health import Health
 from .interactor import DESCRIBE
 from .member import Member
 from .model import Device, iso
 from .nodes import Message
 from .patience import Patience
+from .resume import Left
 from .scheduler import LateScheduling
 from .timekeeper import Timekeeper
 from .units import Test
@@ -44,11 +47,14 @@ class Crew:
         self.controller = controller
         self.asked = 1
         self.scheduler: LateScheduling | EachLeasedScheduling | None = None
+        self.guardian = Guardian()
+        controller.config.add_cleanup(self.guardian.dismiss)
         self.time = Timekeeper(controller.run_id, self._overdue)
         self.health = Health(controller.pool.devices, controller.returns(), self._device_failed)
         self._members: dict[str, Member] = {}
         self._patience = Patience(controller, self._members.values(), self._go_on_without)
         self._died: set[str] = set()
+        self._left_out: set[str] = set()
         self._wanted: _Shape | None = None  # of the worker that is being started
         self._replacing = _Shape()  # of the one that xdist starts in a dead one's place
         self._describer: WorkerController | None = None
@@ -67,6 +73,7 @@ class Crew:
         self._members[node.gateway.id] = Member(node, places, gpus=shape.gpus, memory=shape.memory)
         orders = self.controller.orders(places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
         node.workerinput["gpupool"] = orders.to_wire()
+        self.guardian.watch(endings.pid(node), endings.marks(node, self.controller.run_id))
         if isinstance(self.scheduler, LateScheduling):
             self.scheduler.started(node, shape.gpus, shape.memory)
 
@@ -160,10 +167,16 @@ class Crew:
         self._needed = max((test.gpus for test in planned), default=1)
         return planned
 
-    def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
+    def collected(self, node: WorkerController, tests: Sequence[str], left: str | None) -> None:
         """A worker's collection is what the run will run; its tests' parameters follow on demand."""
-        self.controller.record("collected", worker=node.gateway.id, tests=[[nodeid, {}] for nodeid in tests])
+        told = None if left is None else Left.from_wire(left)
+        self.controller.collected(node.gateway.id, [(nodeid, {}) for nodeid in tests], told)
         self._ask_for_params(node)
+
+    def attempts(self, test: str) -> int:
+        """Return how often a test was tried so far."""
+        result = self.controller.results.get(test, "")
+        return 0 if result is None else result.attempt
 
     def has_collected(self, node: WorkerController) -> None:
         """A worker has collected: from now on it hears commands."""
@@ -204,14 +217,20 @@ class Crew:
             kind, message = (
                 ("crash", member.crash_text()) if member.overdue is None else ("timeout", member.limit_text())
             )
-            self.controller.record(kind, worker=worker, test=running, ended=iso(time.time()), message=message)
+            started = begun[running][0]["started"] if begun else None
+            self.controller.record(
+                kind, worker=worker, test=running, started=started, ended=iso(time.time()), message=message
+            )
             return running, over
         return None, over  # that it was ended was meant for another test
 
     def left_out(self, node: WorkerController, difference: str) -> None:
         """A worker's collection differs from the run's: it gets no tests."""
         text = f"{node.gateway.id} collected other tests than the first worker and is left out:\n{difference}"
-        if len(self._present()) == 1:
+        self._left_out.add(node.gateway.id)
+        others = [member for member in self._present() if member.name not in self._left_out]
+        # Those that are started in the place of others will hardly do better than all before them.
+        if not others or (len(self._left_out) >= self.asked and not any(other.collected for other in others)):
             self.controller.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
         self.controller.warn(text)
 
@@ -272,6 +291,12 @@ class Crew:
                     f"{worker} ran no more tests after {message['test']}, since its process can use CUDA no more: "
                     f"{message['why']}"
                 )
+            case "broken":
+                self.controller.broken = True
+                self.controller.warn(f"{worker} did not end well: {message['text']}")
+            case "records":
+                for line in message["lines"]:
+                    self.controller.take(line)
             case "params":
                 self._described = True
                 self.controller.record("collected", worker=worker, tests=json.loads(message["text"]))

@@ -39,7 +39,7 @@ class EachLeasedScheduling(EachScheduling):
             self.node2collection[node] = list(collection)
             self._nodes.replaces(node, dead)
             return
-        self._nodes.collected(node, list(collection))
+        self._nodes.collected(node, list(collection), None)
 
     def schedule(self) -> None:
         """Give every worker its tests."""

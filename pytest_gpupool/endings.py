@@ -68,6 +68,12 @@ def interrupt(nodes: Iterable[WorkerController], run: str) -> None:
         processes.end_all(workers, grace=0.0, first=signal.SIGKILL)
 
 
+def pid(node: WorkerController) -> int:
+    """Return the number of a worker's process."""
+    number: int = _process(node).pid
+    return number
+
+
 def marks(node: WorkerController, run: str) -> Mapping[str, str]:
     """Return what the environment of every process has that a worker started."""
     return {"GPUPOOL_RUN": run, "PYTEST_XDIST_WORKER": node.gateway.id}

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import journal
+from . import archive
+from .errors import UsageProblem
 from .estimates import Known, median
 from .results import Results
 from .store import write_whole
@@ -120,28 +121,25 @@ def from_results(results: Results, kinds: Mapping[str, str]) -> list[Observed]:
     """Return what a run measured; ``kinds`` maps device ids to names. A test without a device ran on the CPU."""
     return [
         Observed(test.nodeid, _kind(test.devices, kinds), test.duration, test.peak)
-        for test in results.tests
+        for test in results.ran
         if test.outcome in _TIMED and test.duration is not None
     ]
 
 
-def of_killed_runs(runs: Path, kinds: Mapping[str, str], skip: str) -> list[Observed]:
+def of_killed_runs(base: Path, kinds: Mapping[str, str], skip: str) -> list[Observed]:
     """Return what the latest runs measured that never came to :func:`save`, by their records, but that of ``skip``."""
+    killed = (run for run in archive.runs(base) if run.name != skip)
     observed: list[Observed] = []
-    with contextlib.suppress(OSError):
-        for run in sorted(path for path in runs.iterdir() if path.name != skip)[-_LAST_RUNS:]:
-            if run.is_dir() and not _has_ended(run):
-                results = Results()
-                for path in sorted(run.glob("*.jsonl")):
-                    with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged record
-                        results.add_all(journal.read(path))
-                observed += from_results(results, kinds)
+    for run in [*killed][-_LAST_RUNS:]:
+        with contextlib.suppress(OSError, UsageProblem):
+            if not _has_ended(run):
+                observed += from_results(archive.load(run).results, kinds)
     return observed
 
 
 def _has_ended(run: Path) -> bool:
     try:
-        with (run / "controller.jsonl").open("rb") as file:
+        with (run / archive.CONTROLLER).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 200))
             return b'"record":"run-end"' in file.read()
     except FileNotFoundError:

@@ -6,6 +6,7 @@ private names that it uses goes.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -20,8 +21,10 @@ from xdist.remote import Marker, WorkerInteractor
 
 from . import wire
 from .errors import MarkerProblem
+from .model import safe_repr
 from .recorder import Recorder, params_of, recorder_key, requirement_of
 from .requirement import Requirement
+from .resume import left_key
 
 Next = Any
 """What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
@@ -39,6 +42,10 @@ REST = "gpupool_rest"
 
 DESCRIBE = "gpupool_describe"
 """The command for which a worker tells its tests' parameters. One worker's are enough: others would take time."""
+
+
+ATTEMPTS = "gpupool_attempts"
+"""The command that says how often tests were tried elsewhere which are given to this worker next."""
 
 
 class LateItem:
@@ -82,6 +89,7 @@ class Interactor(WorkerInteractor):
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
+            self._recorder.tell = lambda lines: self.say("records", lines=lines)
         super().__init__(config, channel)
 
     def say(self, kind: str, **values: Any) -> None:
@@ -116,24 +124,35 @@ class Interactor(WorkerInteractor):
             "groups": {index: group for index, item in grouped if (group := _group(item))},
             "warm": {index: warm for index, warm in enumerate(_warmth(session.items)) if warm},
         }
-        self.say("items", text=json.dumps(about))
+        left = self.config.stash.get(left_key, None)
+        self.say("items", text=json.dumps(about), left=None if left is None else left.to_wire())
         super().pytest_collection_finish(session)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, None]:
         """Say goodbye, as xdist does, and end quickly: others may wait for this worker's device."""
-        yield from super().pytest_sessionfinish(exitstatus)
+        goodbye = super().pytest_sessionfinish(exitstatus)
+        next(goodbye)
+        outcome: Any = yield
+        with contextlib.suppress(OSError, StopIteration):  # the controller may be gone
+            if outcome.excinfo is not None:  # of which xdist says nothing
+                error = outcome.excinfo[1]
+                self.say("broken", text=f"pytest_sessionfinish raised {type(error).__name__}: {safe_repr(str(error))}")
+            goodbye.send(outcome)
         # pytest looks for garbage five times as it ends, each time through all that was collected. Once is enough where
         # nobody hears of it any more.
         gc.collect()
         gc.freeze()
 
     def handle_command(self, command: Any) -> None:
-        """Hear the controller; two commands are ours."""
+        """Hear the controller; three commands are ours."""
         if command is not Marker.SHUTDOWN and command[0] == DESCRIBE:
             self._describe = True  # by the main thread: a parameter's repr may use the device
         elif command is not Marker.SHUTDOWN and command[0] == REST:
             self.torun.put(REST)
+        elif command is not Marker.SHUTDOWN and command[0] == ATTEMPTS:
+            for index, attempts in command[1]["attempts"].items():
+                self._recorder.begins_anew(self.session.items[index].nodeid, attempts)
         else:
             super().handle_command(command)
 

@@ -17,6 +17,8 @@ from .errors import MetricProblem
 
 Number = int | float
 
+_TOO_LONG = 10**4300
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -105,6 +107,15 @@ def coerce(name: str, value: object, argument: str = "") -> Number:
         MetricProblem: for everything else, a text that looks like a number included.
     """
     whose = f"metric {name!r}: {argument}: " if argument else f"metric {name!r}: "
+    try:
+        return _number(whose, value)
+    except MetricProblem:
+        raise
+    except Exception as error:  # whatever a foreign type raises is this test's error, not the worker's end
+        raise MetricProblem(f"{whose}it cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _number(whose: str, value: object) -> Number:
     if isinstance(value, enum.Enum):
         value = value.value
     value = _item(whose, value)
@@ -130,6 +141,11 @@ def _item(whose: str, value: object) -> object:
     item = getattr(value, "item", None)
     if item is None or isinstance(value, type):
         return value
+    mask = getattr(value, "mask", False)
+    if not callable(mask) and bool(mask):  # NumPy's masked numbers, whose item() is 0.0
+        raise MetricProblem(f"{whose}a {_type_name(value)} is masked: it has no value")
+    if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):  # whose item() may be a count of nanoseconds
+        raise MetricProblem(f"{whose}a {_type_name(value)} is not a number; record it in seconds, as a float")
     try:
         shape = tuple(getattr(value, "shape", ()))
         if math.prod(shape) == 1:
@@ -142,10 +158,9 @@ def _item(whose: str, value: object) -> object:
 
 
 def _printable(whose: str, value: int) -> int:
-    try:
-        str(value)
-    except ValueError:  # sys.set_int_max_str_digits: no report could hold it
-        raise MetricProblem(f"{whose}an int of {value.bit_length()} bits is too long to be written") from None
+    # Python's own limit for int to text, which a test may have lifted, and readers of the report have not.
+    if abs(value) >= _TOO_LONG:
+        raise MetricProblem(f"{whose}an int of {value.bit_length()} bits is too long to be written")
     return value
 
 
@@ -166,7 +181,8 @@ def _rounded(whose: str, value: Decimal | numbers.Real) -> float:
 
 def _is_finite(value: Decimal | numbers.Real) -> bool:
     # math.isfinite would make a float of a Decimal, infinite where that is too small for it.
-    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    # NumPy's longdouble too; what is not finite, less itself, is not a number.
+    return value.is_finite() if isinstance(value, Decimal) else bool(value - value == 0)
 
 
 def _samples(name: str, samples: Iterable[object] | None) -> tuple[float, ...] | None:

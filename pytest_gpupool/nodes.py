@@ -59,8 +59,11 @@ class Nodes(Protocol):
     def heard(self, node: WorkerController | None, message: Message) -> None:
         """A worker, or one of our threads, said something that is not about scheduling."""
 
-    def collected(self, node: WorkerController, tests: Sequence[str]) -> None:
-        """A worker's collection is what the run will run."""
+    def collected(self, node: WorkerController, tests: Sequence[str], left: str | None) -> None:
+        """A worker's collection is what the run will run; ``left``: what it said of an earlier run's results."""
+
+    def attempts(self, test: str) -> int:
+        """Return how often a test was tried so far."""
 
     def crashed(self, node: WorkerController, queue: Sequence[str]) -> tuple[str | None, list[str]]:
         """A worker died; say which test of its queue it was running, and blame that one, and which had ended."""

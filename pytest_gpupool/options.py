@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from typing import TypeVar
 
 import pytest
 
+from .archive import LATEST, is_run_id
 from .errors import UsageProblem
 from .model import Export, Size
 from .role import only_informs
 
 T = TypeVar("T")
+
+_KEPT = 20
 
 # name, metavar, help; each has an ini twin with "_" for "-".
 _VALUED = (
@@ -40,6 +44,8 @@ _VALUED = (
     ),
     ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
     ("gpupool-json", "PATH", "Write the JSON report to this file."),
+    ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
+    ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
     ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
     (
         "gpupool-order",
@@ -65,8 +71,11 @@ class Options:
     export: Export
     lock_dir: str | None
     directory: Path
-    directory_given: bool
     json: Path | None
+    html: Path | None
+    markdown: Path | None
+    resume: str | None
+    keep_runs: int
     busy_memory: Size | None
     slots: int
     longest_first: bool
@@ -80,16 +89,18 @@ class Options:
             UsageProblem: naming the option and what it may be.
         """
         source = _Source(config)
-        directory = source.path("gpupool-dir")
         return cls(
             devices=source.parse("gpupool-devices", _spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
             require=source.parse("gpupool-require", _whole, "a whole number from 0", 0),
             wait=source.parse("gpupool-wait", _seconds, "a number of seconds from 0", 3600.0),
             export=source.parse("gpupool-export", _export, "'index' or 'uuid'", "index"),
             lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
-            directory=directory or config.rootpath / ".gpupool",
-            directory_given=directory is not None,
+            directory=source.path("gpupool-dir") or config.rootpath / ".gpupool",
             json=_writable(source.path("gpupool-json"), "gpupool-json"),
+            html=_writable(source.path("gpupool-html"), "gpupool-html"),
+            markdown=_writable(source.path("gpupool-markdown"), "gpupool-markdown"),
+            resume=source.parse("gpupool-resume", _run, "a run such as those that 'gpupool runs' lists", None),
+            keep_runs=_keep_runs(config),
             busy_memory=None
             if source.flag("gpupool-allow-busy")
             else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
@@ -105,6 +116,13 @@ def add_options(parser: pytest.Parser) -> None:
     for name, metavar, help_text in _VALUED:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
+    resume = (
+        "Go on with an earlier run, the latest where RUN is left out: only what has no final result yet runs, the "
+        "rest is taken from its record."
+    )
+    group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
+    parser.addini("gpupool_resume", resume, type="string", default=None)
+    parser.addini("gpupool_keep_runs", f"How many runs are kept on record (default {_KEPT}).", default=str(_KEPT))
     allow = "Lease busy GPUs all the same."
     group.addoption("--gpupool-allow-busy", action="store_true", default=None, help=allow)
     parser.addini("gpupool_allow_busy", allow, type="bool", default=False)
@@ -123,11 +141,24 @@ def given_in_vain(config: pytest.Config) -> list[str]:
     Raises:
         UsageProblem: see :meth:`Options.read`.
     """
-    names = [name for name, *_ in _VALUED] + ["gpupool-allow-busy"]
+    names = [name for name, *_ in _VALUED] + ["gpupool-resume", "gpupool-allow-busy"]
     given = [name for name in names if getattr(config.known_args_namespace, name.replace("-", "_"), None) is not None]
     if given:
         Options.read(config)
     return [] if only_informs(config) else given
+
+
+def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Give back a path that ``--gpupool-resume`` has taken for its run, as in ``--gpupool-resume evals/``."""
+    taken = getattr(config.known_args_namespace, "gpupool_resume", None)
+    if taken is None or is_run_id(taken) or "--gpupool-resume" not in args:
+        return
+    index = args.index("--gpupool-resume")
+    if args[index + 1 : index + 2] == [taken]:
+        args[index] = f"--gpupool-resume={LATEST}"
+        known = parser.parse_known_args(args, namespace=copy.copy(config.option))
+        known.confcutdir = config.known_args_namespace.confcutdir  # which pytest has worked out since
+        config.known_args_namespace = known
 
 
 class _Source:
@@ -218,6 +249,20 @@ def _export(text: str) -> Export:
     if text == "uuid":
         return "uuid"
     raise ValueError(text)
+
+
+def _run(text: str) -> str:
+    if not text.strip():
+        raise ValueError(text)
+    return text.strip()
+
+
+def _keep_runs(config: pytest.Config) -> int:
+    text = config.getini("gpupool_keep_runs")
+    try:
+        return _positive(text)
+    except ValueError:
+        raise UsageProblem(f"gpupool_keep_runs = {text}: give a whole number from 1") from None
 
 
 def _writable(path: Path | None, name: str) -> Path | None:

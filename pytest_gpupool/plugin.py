@@ -17,7 +17,8 @@ from .fixtures import gpu, lease_key, record_metric
 from .gate import Gate
 from .interrupts import Interrupts
 from .journal import Journal
-from .options import add_options, given_in_vain
+from .options import add_options, given_in_vain, mend_resume
+from .recipes import declared, declared_key
 from .recorder import ALONE, Recorder, recorder_key
 from .role import Role, role_of
 
@@ -32,11 +33,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
     """Before any conftest.py, which may import torch: find the pool, and without workers lease from it.
 
     A wrapper, because these go before what other plugins do at this moment, and before pytest captures the output.
     """
+    mend_resume(early_config, parser, args)
+    before = declared(parser)
     try:
         _take_role(early_config)
     except UsageProblem as problem:
@@ -48,7 +53,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     except KeyboardInterrupt:
         print("gpupool: interrupted before there was a lease", file=sys.stderr)
         raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
-    return (yield)
+    result = yield
+    early_config.stash[declared_key] = declared(parser) - before
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,6 +79,7 @@ def _take_role(config: pytest.Config) -> None:
     if side is not None:
         journal, gate = side.orders.journal(side.worker), Gate(side.lease, side.orders)
         _record(config, Recorder(worker=side.worker, lease=side.lease, journal=journal, gate=gate))
+        _resume(config, side.orders)
         config.stash[lease_key] = side.lease
         _keep_coverage(config)
     elif role is Role.CONTROLLER:
@@ -102,12 +110,21 @@ def _record(config: pytest.Config, recorder: Recorder) -> None:
     config.add_cleanup(recorder.journal.close)
 
 
+def _resume(config: pytest.Config, orders: worker.Orders) -> None:
+    if orders.earlier is not None:
+        from .resume import Leaver
+
+        config.pluginmanager.register(Leaver(orders.earlier), "gpupool-resume")
+
+
 def _control(config: pytest.Config) -> None:
+    from .closing import Closing
     from .controller import Controller
     from .distribution import Distribution
 
-    controller = Controller(config, each=config.known_args_namespace.dist == "each")
+    controller = Controller(config, distributed=True, each=config.known_args_namespace.dist == "each")
     config.pluginmanager.register(controller, "gpupool-controller")
+    config.pluginmanager.register(Closing(controller), "gpupool-closing")
     config.pluginmanager.register(Distribution(controller), "gpupool-distribution")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     # The controller loads conftest.py as well; it must not open a context on anybody's GPU.
@@ -116,14 +133,17 @@ def _control(config: pytest.Config) -> None:
 
 def _lease_here(config: pytest.Config) -> None:
     from .alone import Alone
+    from .closing import Closing
     from .controller import Controller
 
-    controller = Controller(config)
+    controller = Controller(config, distributed=False)
     config.pluginmanager.register(controller, "gpupool-controller")
+    config.pluginmanager.register(Closing(controller), "gpupool-closing")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     alone = Alone(config, controller)
     _set_environment(config, alone.environ)
     _record(config, alone.recorder)
+    _resume(config, alone.orders)
     config.pluginmanager.register(alone, "gpupool-alone")
 
 

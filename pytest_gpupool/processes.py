@@ -79,6 +79,12 @@ def own_stacks() -> str:
         os.close(descriptor)
 
 
+def start_of(pid: int) -> int | None:
+    """Return when a process was started, in ticks since the machine was; None where there is none."""
+    process = _stat(pid)
+    return None if process is None else process.start
+
+
 def family(pid: int, marks: Mapping[str, str]) -> set[int]:
     """Return who lives of a worker and all that it started, without this process and its ancestors.
 

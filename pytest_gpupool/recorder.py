@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .faults import sticky_error
 from .journal import Journal, dump
 from .model import iso, safe_repr, shortened
 from .outcomes import PHASES, outcome_of
+from .recipes import Recipes
 from .requirement import Requirement
 
 if TYPE_CHECKING:
@@ -66,6 +68,11 @@ class Recorder:
         self._metrics: dict[str, Metric] = {}
         self._phases: dict[str, list[pytest.TestReport]] = {}
         self._judged: set[str] = set()
+        self._recipes: Recipes | None = None
+        self._attempts: Counter[str] = Counter()
+        self._asserted: bool | None = None  # whether the call failed by an assertion, None where it did not fail
+        self.tell: Callable[[list[str]], None] | None = None
+        """Where records go at once that no disk keeps: the reports may come too late."""
 
     def hold(self, lease: Lease, gate: Gate) -> None:
         """Go on with another lease, before the first test."""
@@ -82,6 +89,9 @@ class Recorder:
                 self._problem_told = True
                 told = {"record": "journal-problem", "worker": self._worker, "text": self.journal.problem}
                 self._pending.append(dump(told))
+            if self.tell is not None and (self.journal.path is None or self.journal.problem is not None):
+                self.tell(self._pending)
+                self._pending = []
 
     def metric(self, metric: Metric) -> None:
         """Record a metric of the running test."""
@@ -94,6 +104,16 @@ class Recorder:
         self.record("metric", test=self._item.nodeid, metric=_with_verdict(metric))
         value: Any = metric.value if metric.is_finite else str(metric.value)
         self._item.user_properties.append((f"{_PROPERTY}metric.{metric.name}", value))
+
+    def begins_anew(self, nodeid: str, attempts: int) -> None:
+        """A test that ran elsewhere before runs here: so many attempts at it there have been."""
+        self._attempts[nodeid] = attempts
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Know what each test depends on, as it was loaded."""
+        if self._lease is not None:
+            self._recipes = Recipes(session)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -115,14 +135,23 @@ class Recorder:
         item = self._item
         if item is None or item.nodeid != nodeid:
             return
-        self._metrics, self._phases, self._judged = {}, {}, set()
+        self._metrics, self._phases, self._judged, self._asserted = {}, {}, set(), None
         item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(_PROPERTY)]
         if self._lease is None:
             return
         devices = [device.id for device in self._lease.devices if self._refused or requirement_of(item).gpus]
-        item.user_properties.append((f"{_PROPERTY}device", ",".join(devices)))
+        if devices:
+            item.user_properties.append((f"{_PROPERTY}device", ",".join(devices)))
         item.user_properties.append((f"{_PROPERTY}worker", self._worker))
-        self.record("start", test=nodeid, devices=devices, started=iso(self._clock()))
+        self._attempts[nodeid] += 1
+        self.record(
+            "start",
+            test=nodeid,
+            devices=devices,
+            started=iso(self._clock()),
+            attempt=self._attempts[nodeid],
+            recipe=None if self._recipes is None else self._recipes.of(item),
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -136,6 +165,12 @@ class Recorder:
         result = yield
         self._judge()
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
+        """See how the call failed: an assertion judges what was tested, another exception may be the machine's."""
+        if call.when == "call" and call.excinfo is not None:
+            self._asserted = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
@@ -171,6 +206,7 @@ class Recorder:
             ended=iso(self._clock()),
             message=_message(reports, self._words_on_poison()),
             **self._memory(),
+            **({"is_final": False} if self._asserted is False else {}),
         )
 
     def _words_on_poison(self) -> str:

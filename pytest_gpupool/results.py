@@ -6,13 +6,16 @@ worker's channel while the run goes on or from a journal afterwards; folding one
 ===================  ====================================================================================
 record               keys
 ===================  ====================================================================================
+``journal``          ``version``; the first line of each file, changes no result
 ``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
+``collect-error``    ``where``: what could not be collected
+``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started``
-``start``            ``worker, test, devices, started``: an attempt at a test begins
+``start``            ``worker, test, devices, started, attempt, recipe``: an attempt at a test begins
 ``metric``           ``worker, test, metric``
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
-                     and ``torch_peak`` (bytes) where torch used a GPU
-``crash``            ``worker, test, ended, message``: the worker died while it ran this test
+                     and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again
+``crash``            ``worker, test, started, ended, message``: the worker died while it ran this test
 ``timeout``          the same keys: the test took too long, and its worker was ended
 ``quarantined``      ``device, reason``: the device has left the pool
 ``worker-end``       ``worker, ended, exit``
@@ -25,13 +28,15 @@ record               keys
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .model import epoch
+from .records import Record
 
-Record = Mapping[str, Any]
+FINAL = frozenset({"passed", "failed", "skipped", "xfailed", "xpassed"})
+"""Outcomes that a resumed run keeps. The others say more of the machine than of the test."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,11 +59,40 @@ class TestResult:
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
+    recipe: str | None = None
+    """What the result depends on, see :mod:`recipe`."""
+    run: str | None = None
+    """The earlier run whose result this is, None where it is this one's."""
+    is_final: bool = True
+    """Whether its outcome is one of its own: a failure by an assertion is, one by another exception is not."""
 
     @property
     def finished(self) -> bool:
         """Whether there is an outcome of it."""
         return self.outcome != "not-run"
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether a run that goes on with this one need not run it again."""
+        return self.outcome in FINAL and self.is_final
+
+    def to_record(self) -> dict[str, Any]:
+        """Return it as a record of kind ``kept`` carries it."""
+        return {
+            "params": dict(self.params),
+            "outcome": self.outcome,
+            "attempt": self.attempt,
+            "worker": self.worker,
+            "devices": self.devices,
+            "started": self.started,
+            "ended": self.ended,
+            "duration_s": self.duration,
+            "phases": dict(self.phases),
+            "metrics": list(self.metrics.values()),
+            "message": self.message,
+            "torch_peak": self.peak,
+            "recipe": self.recipe,
+        }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +122,8 @@ class Results:
         self._stands_for: dict[str, str] = {}
         self._replayed: set[tuple[str, str | None]] = set()  # an earlier attempt is being folded once more
         self.workers: dict[str, WorkerResult] = {}
+        self.uncollected: set[str] = set()
+        """The ids of what could not be collected."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
 
@@ -106,9 +142,27 @@ class Results:
         """The collected tests without an outcome."""
         return [test for test in self._tests.values() if not test.finished]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether tests were collected, all that there are, and every one has a result."""
+        return bool(self._tests) and not self.uncollected and all(test.finished for test in self._tests.values())
+
+    @property
+    def ran(self) -> Iterator[TestResult]:
+        """The tests whose results are this run's own."""
+        return (test for test in self._tests.values() if test.run is None)
+
+    def by_key(self) -> Iterable[tuple[tuple[str, str | None], TestResult]]:
+        """The results with what tells them apart, see :meth:`key`."""
+        return self._tests.items()
+
+    def key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
+        """Return what tells a result from others: the test, and its worker where every worker runs every test."""
+        return (nodeid, self._stands_for.get(worker, worker) if self.each else None)
+
     def get(self, nodeid: str, worker: str) -> TestResult | None:
         """Return the result of a test, on that worker where every worker runs every test."""
-        return self._tests.get(self._key(nodeid, worker))
+        return self._tests.get(self.key(nodeid, worker))
 
     def message_of(self, nodeid: str) -> str:
         """Return what a report says of a test that failed."""
@@ -136,19 +190,16 @@ class Results:
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""
         seconds: defaultdict[str, float] = defaultdict(float)
-        for test in self._tests.values():
+        for test in self.ran:
             for device in test.devices:
                 seconds[device] += test.duration or 0.0
         return dict(seconds)
 
-    def _key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
-        return (nodeid, self._stands_for.get(worker, worker) if self.each else None)
-
     def _is_replayed(self, record: Record) -> bool:
-        return self._key(record["test"], record["worker"]) in self._replayed
+        return self.key(record["test"], record["worker"]) in self._replayed
 
     def _test(self, record: Record) -> TestResult:
-        key = self._key(record["test"], record["worker"])
+        key = self.key(record["test"], record["worker"])
         return self._tests.setdefault(key, TestResult(nodeid=record["test"]))
 
     def _worker(self, record: Record) -> WorkerResult:
@@ -156,7 +207,7 @@ class Results:
 
     def _collected(self, record: Record) -> None:
         for nodeid, params in record["tests"]:
-            test = self._tests.setdefault(self._key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
+            test = self._tests.setdefault(self.key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
             test.params = params or test.params  # they may be told after the ids
 
     def _worker_began(self, record: Record) -> None:
@@ -174,7 +225,7 @@ class Results:
         self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
 
     def _start(self, record: Record) -> None:
-        key = self._key(record["test"], record["worker"])
+        key = self.key(record["test"], record["worker"])
         attempt, begun = (record["worker"], record["started"]), self._begun.setdefault(key, [])
         if attempt in begun:
             (self._replayed.discard if attempt == begun[-1] else self._replayed.add)(key)
@@ -188,6 +239,7 @@ class Results:
         test.devices = list(record["devices"])
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.phases, test.metrics, test.peak = {}, {}, None
+        test.recipe, test.run, test.is_final = record.get("recipe"), None, True
 
     def _metric(self, record: Record) -> None:
         if self._is_replayed(record):
@@ -202,12 +254,29 @@ class Results:
         test.outcome, test.message = record["outcome"], record["message"]
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases, test.peak = record["phases"], record.get("torch_peak")
+        test.is_final = record.get("is_final", True)
+
+    def _kept(self, record: Record) -> None:
+        key = (record["test"], None)
+        test = self._tests.setdefault(key, TestResult(nodeid=record["test"]))
+        if key in self._begun:
+            return  # it has run since
+        result = record["result"]
+        test.run, test.recipe = record["run"], result["recipe"]
+        test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
+        test.worker, test.devices = result["worker"], list(result["devices"])
+        test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
+        test.phases, test.message, test.peak = result["phases"], result["message"], result["torch_peak"]
+        test.metrics = {metric["name"]: dict(metric) for metric in result["metrics"]}
 
     def _crash(self, record: Record) -> None:
         self._cut_off(record, "crashed")
 
     def _timeout(self, record: Record) -> None:
         self._cut_off(record, "timeout")
+
+    def _collect_error(self, record: Record) -> None:
+        self.uncollected.add(record["where"])
 
     def _quarantined(self, record: Record) -> None:
         self.quarantined.setdefault(record["device"], record["reason"])
@@ -216,6 +285,8 @@ class Results:
         if self._is_replayed(record):
             return
         test = self._test(record)
+        if record.get("started") not in (None, test.started):
+            return  # of an attempt before the last one
         test.outcome, test.message = outcome, record["message"]
         test.worker, test.ended = record["worker"], record["ended"]
         test.attempt = max(test.attempt, 1)
@@ -225,6 +296,8 @@ class Results:
 
 _FOLDS = {
     "collected": Results._collected,
+    "collect-error": Results._collect_error,
+    "kept": Results._kept,
     "worker": Results._worker_began,
     "worker-end": Results._worker_ended,
     "replaces": Results._replaces,

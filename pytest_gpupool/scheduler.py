@@ -15,7 +15,7 @@ from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
 from .decisions import Assign, Decision, Rest, Retire, Start, Steal
-from .interactor import REST
+from .interactor import ATTEMPTS, REST
 from .nodes import Message, Nodes, about
 from .planning import Planner
 from .units import Possible
@@ -35,6 +35,7 @@ class LateScheduling:
         self._joined: dict[str, WorkerController] = {}
         self._limits: dict[int, float] = {}
         self._running: dict[str, int | None] = {}
+        self._attempts: dict[int, int] = {}  # of tests that run again
         self._avoid: dict[int, tuple[str, ...]] = {}  # devices on which tests crashed
 
     @property
@@ -86,6 +87,7 @@ class LateScheduling:
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
         index = self._ids.index(item)
+        self._attempts[index] = self._nodes.attempts(item)
         self._carry_out(self._plan.again(index, self._avoid.get(index, ())))
 
     def queue(self, node: WorkerController) -> list[str]:
@@ -152,7 +154,8 @@ class LateScheduling:
         return self._planner
 
     def _begin(self, node: WorkerController, ids: list[str]) -> None:
-        tests = self._nodes.plan(ids, about(self._items.get(node.gateway.id)))
+        message = self._items.get(node.gateway.id)
+        tests = self._nodes.plan(ids, about(message))
         self._first, self._ids = node, ids
         self._limits = {test.index: test.timeout for test in tests if test.timeout is not None}
         self._planner = Planner(
@@ -164,7 +167,7 @@ class LateScheduling:
         )
         for other, gpus, memory in self._nodes.sizes():
             self._planner.started(other.gateway.id, gpus, memory)
-        self._nodes.collected(node, ids)
+        self._nodes.collected(node, ids, message.get("left") if message else None)
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:
         assert self._first is not None
@@ -214,6 +217,8 @@ class LateScheduling:
             case Rest():
                 node.sendcommand(REST)
             case Assign(tests=tests):
+                if tried := {index: self._attempts[index] for index in tests if index in self._attempts}:
+                    node.sendcommand(ATTEMPTS, attempts=tried)
                 node.send_runtest_some(list(tests))
             case Steal(tests=tests):
                 node.send_steal(list(tests))

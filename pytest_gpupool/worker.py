@@ -33,7 +33,7 @@ class Orders:
 
     ``number`` is the worker's position among the devices, ``threads`` its share of the cores. It leases ``gpus`` of
     ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
-    how many a test could ever have.
+    how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
     """
 
     run: str
@@ -51,6 +51,7 @@ class Orders:
     memory: int = 0
     avoid: tuple[str, ...] = ()
     pool: int = 1
+    earlier: str | None = None
     package_root: str = str(Path(__file__).parent.parent)
 
     def to_wire(self) -> dict[str, Any]:

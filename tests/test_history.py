@@ -372,7 +372,7 @@ class TestKilledRuns:
     """Runs that were killed left their records, but saved no durations."""
 
     def record(self, runs: Path, run: str, seconds: float, *, ended: bool) -> None:
-        directory = runs / run
+        directory = runs / "runs" / run
         directory.mkdir(parents=True)
         worker: list[dict[str, object]] = [
             {
@@ -390,21 +390,25 @@ class TestKilledRuns:
 
     def test_what_they_measured_counts_until_it_is_too_old(self, tmp_path: Path) -> None:
         """One that ended has saved its own, and the present one's records are no history."""
-        self.record(tmp_path, "1-killed", 3.0, ended=False)
-        self.record(tmp_path, "2-ended", 5.0, ended=True)
-        self.record(tmp_path, "3-present", 7.0, ended=False)
-        observed = history.of_killed_runs(tmp_path, {}, skip="3-present")
+        killed, ended, present = (f"20261121T00000{number}Z-9f3c2a" for number in range(3))
+        self.record(tmp_path, killed, 3.0, ended=False)
+        self.record(tmp_path, ended, 5.0, ended=True)
+        self.record(tmp_path, present, 7.0, ended=False)
+        observed = history.of_killed_runs(tmp_path, {}, skip=present)
         assert observed == [Observed("t.py::a", "CPU", 3.0, None)]
         known, problem = history.load(tmp_path, ["CPU"], observed)
         assert (known["t.py::a"].seconds, problem) == (3.0, None)
 
     def test_damaged_records_are_passed_over(self, tmp_path: Path) -> None:
         """Whatever is in them."""
-        self.record(tmp_path, "1-killed", 3.0, ended=False)
-        (tmp_path / "1-killed" / "gw1.jsonl").write_bytes(b'{"record":"start"}\n\xff\n[]\n{"record":"end","test":5}\n')
+        killed = "20261121T000000Z-9f3c2a"
+        self.record(tmp_path, killed, 3.0, ended=False)
+        (tmp_path / "runs" / killed / "gw1.jsonl").write_bytes(
+            b'{"record":"start"}\n\xff\n[]\n{"record":"end","test":5}\n'
+        )
         (tmp_path / "a-file").write_text("")
         assert [one.seconds for one in history.of_killed_runs(tmp_path, {}, skip="")] == [3.0]
 
     def test_no_runs_are_no_problem(self, tmp_path: Path) -> None:
         """As in the first run of all."""
-        assert history.of_killed_runs(tmp_path / "runs", {}, skip="") == []
+        assert history.of_killed_runs(tmp_path, {}, skip="") == []

@@ -121,9 +121,9 @@ def another_run(host: Host, *devices: int) -> Iterator[Running]:
         running.kill()
 
 
-def left_file(run: Run) -> str:
-    """The argument that the terminal names for going on with what is left."""
-    match = re.search(r"give pytest '(@[^']*left\.txt)' in place of its arguments", run.stdout)
+def resume_option(run: Run) -> str:
+    """The option that the terminal names for going on with what is left."""
+    match = re.search(r"give the same command with (--gpupool-resume=\S+)", run.stdout)
     assert match, run.output
     return match[1]
 
@@ -138,7 +138,7 @@ def left_file(run: Run) -> str:
 def test_a_busy_run_ends(make_host: Callable[..., Host], send: Send, status: int) -> None:
     """Its reports have what is known, fixtures are torn down, nothing is left, and another run goes on unharmed.
 
-    The file that the terminal names has pytest run exactly the tests that have no result.
+    The option that the terminal names has pytest run exactly the tests that have no result.
     """
     host = make_host(5)
     prepare(host)
@@ -161,16 +161,19 @@ def test_a_busy_run_ends(make_host: Callable[..., Host], send: Send, status: int
     assert [run.metrics(name) for name in DONE] == [{"case": case} for case in range(4)]
     assert (run.report["run"]["complete"], run.report["run"]["finished"]) == (False, 4)
     assert run.exits == dict.fromkeys(["gw0", "gw1", "gw2", "gw3"], "killed")
-    assert {name: run.junit_outcomes.get(name) for name in DONE} == dict.fromkeys(DONE, "passed")
+    assert run.junit_outcomes == {**dict.fromkeys(DONE, "passed"), **dict.fromkeys(LEFT, "error")}
     assert wait_for(host.project / "torn down") == ["here"]
     assert "INTERNALERROR" not in run.output
     assert "6 of 10 collected tests have no result (not-run)" in run.stdout
 
     (host.project / "busy").unlink()
     host.write("again", "now\n")
-    rest = host.pytest(left_file(run), "-n4", "--gpupool-devices=0,1,2,3", "--gpupool-wait=0")
+    rest = host.pytest("suite", resume_option(run), "-n4", "--gpupool-devices=0,1,2,3", "--gpupool-wait=0")
     assert rest.status == 0, rest.output
-    assert rest.outcomes == dict.fromkeys(LEFT, "passed")
+    assert rest.outcomes == dict.fromkeys([*DONE, *LEFT], "passed")
+    assert {
+        test["nodeid"].split("::")[1] for test in rest.report["tests"] if test["run"] != rest.report["run"]["id"]
+    } == {*DONE}
     assert rest.metrics("test_sleeps") == {"before": 1}
 
 
@@ -190,33 +193,6 @@ def test_a_second_ctrl_c_kills_what_still_runs(host: Host) -> None:
     assert run.status == 2, run.output
     assert run.outcomes == {**dict.fromkeys(DONE, "passed"), **dict.fromkeys(LEFT, "not-run")}
     assert {name: run.junit_outcomes.get(name) for name in DONE} == dict.fromkeys(DONE, "passed")
-
-
-def test_what_is_left_can_be_run_from_a_folder(host: Host) -> None:
-    """The file is named as seen from where pytest was called, and lists tests as seen from there."""
-    host.write("suite/test_first.py", "def test_fails(): assert False\n")
-    host.write(
-        "suite/deep/test_second.py",
-        """
-        import pytest
-
-        class TestGroup:
-            @pytest.mark.parametrize("text", ["a b", "a::b", "a/b", "[", "ü", "@x"])
-            def test_text(self, text): pass
-
-        def test_last(): pass
-        """,
-    )
-    run = host.start("-x", "test_first.py", "deep", folder="suite").finish()
-    assert run.status == 1, run.output
-    left = [test["nodeid"] for test in run.report["tests"] if test["outcome"] == "not-run"]
-    assert len(left) == 7
-    assert left_file(run).startswith("@../.gpupool/runs/")
-    rest = host.start(left_file(run), folder="suite").finish()
-    assert rest.status == 0, rest.output
-    assert [test["nodeid"] for test in rest.report["tests"]] == left
-    assert set(rest.outcomes.values()) == {"passed"}
-    assert "in place of its arguments" not in rest.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["sigint", "sigterm"])
@@ -257,7 +233,7 @@ def test_a_run_without_workers_ends(host: Host, number: int) -> None:
     assert run.junit_outcomes["test_done"] == "passed"
     assert run.exits == {"main": "finished"}
     assert wait_for(host.project / "torn down") == ["here"]
-    assert left_file(run)
+    assert resume_option(run)
 
 
 def test_a_worker_that_waits_for_a_gpu_ends(host: Host) -> None:

@@ -16,9 +16,9 @@ from pytest_gpupool import journal
 from pytest_gpupool.journal import Journal, dump
 
 RECORDS: list[dict[str, Any]] = [
-    {"record": "start", "test": "test_a.py::test_été[損失]", "started": "2026-11-21T11:46:52.000000Z"},
-    {"record": "metric", "metric": {"name": "line\nbreak", "value": 0.1, "samples": ["nan", 1.5]}},
-    {"record": "end", "outcome": "passed", "message": None, "phases": {}},
+    {"record": "of a newer version", "test": "test_a.py::test_été[損失]"},
+    {"record": "quarantined", "device": "line\nbreak", "reason": "", "samples": ["nan", 1.5]},
+    {"record": "timeout", "worker": "gw0", "test": "t", "ended": "2026-11-21T11:46:52.000000Z", "message": ""},
 ]
 
 
@@ -36,7 +36,9 @@ def test_what_was_appended_is_read(tmp_path: Path) -> None:
     path = tmp_path / "gw0.jsonl"
     assert written(path, RECORDS).problem is None
     assert list(journal.read(path)) == RECORDS
-    assert path.read_bytes().count(b"\n") == len(RECORDS)
+    heading, *rest = path.read_bytes().splitlines()
+    assert json.loads(heading) == {"record": "journal", "version": 1}
+    assert len(rest) == len(RECORDS)
 
 
 def test_every_record_is_on_disk_at_once(tmp_path: Path) -> None:
@@ -86,7 +88,8 @@ def test_a_journal_cut_anywhere_still_has_its_whole_lines(tmp_path: Path) -> Non
     path = tmp_path / "gw0.jsonl"
     written(path, RECORDS)
     whole = path.read_bytes()
-    ends = [len(b"".join(whole.splitlines(keepends=True)[:number])) for number in range(len(RECORDS) + 1)]
+    lines = whole.splitlines(keepends=True)
+    ends = [len(b"".join(lines[: number + 1])) for number in range(len(RECORDS) + 1)]
     for length in range(ends[1], len(whole) + 1):
         path.write_bytes(whole[:length])
         # A line that lacks nothing but its line break is whole.
@@ -144,7 +147,7 @@ class TestUnwritable:
         """What was whole before the disk was full is read; a later record is not tried."""
         path = small_disk / "gw0.jsonl"
         book = Journal(path)
-        records = [{"number": number, "text": "x" * 1000} for number in range(200)]
+        records = [{"record": "x", "number": number, "text": "x" * 1000} for number in range(200)]
         for record in records:
             book.append(dump(record))
         kept = list(journal.read(path))
@@ -168,12 +171,12 @@ from pytest_gpupool.journal import Journal, dump
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 book = Journal(Path({str(path)!r}))
 for number in range(100):
-    book.append(dump({{"number": number, "text": "x" * 80}}))
+    book.append(dump({{"record": "x", "number": number, "text": "x" * 80}}))
 print(book.problem)
 """
         told = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
         assert told.stdout == f"{path}: the disk is full\n"
-        assert [record["number"] for record in journal.read(path)] == list(range(9))
+        assert [record["number"] for record in journal.read(path)] == list(range(8))
         assert path.stat().st_size == 1000
 
 

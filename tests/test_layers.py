@@ -17,16 +17,18 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 LAYERS = {
     0: {
         "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming", "metrics",
-        "model", "outcomes", "pace", "pile", "planning", "requirement", "results", "stealing", "units", "visible",
+        "model", "outcomes", "pace", "pile", "planning", "recipe", "records", "requirement", "results", "stealing",
+        "units", "visible",
     },
     1: {
-        "admission", "cuda", "health", "history", "holders", "host", "journal", "leases", "locks", "pool", "probe",
-        "processes", "store", "watch", "wire",
+        "admission", "archive", "cuda", "guardian", "health", "history", "holders", "host", "journal", "leases",
+        "locks", "pool", "probe", "processes", "store", "watch", "wire",
     },
     2: {
-        "__main__", "alone", "cli", "controller", "crew", "distribution", "each", "endings", "fixtures", "gate",
-        "interactor", "interrupts", "member", "nodes", "options", "patience", "plugin", "recorder", "remote", "reports",
-        "reports.json", "reports.terminal", "role", "scheduler", "timekeeper", "worker",
+        "__main__", "alone", "cli", "closing", "controller", "crew", "distribution", "each", "endings", "facts", "fixtures",
+        "gate", "interactor", "interrupts", "member", "nodes", "options", "patience", "plugin", "publish",
+        "recipes", "recorder", "remote", "reports", "reports.html", "reports.json", "reports.junit",
+        "reports.markdown", "reports.terminal", "resume", "role", "scheduler", "testcases", "timekeeper", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}

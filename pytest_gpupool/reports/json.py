@@ -16,7 +16,7 @@ from ..results import Results, TestResult, WorkerResult
 from ..store import write_whole
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.0.0"
+SPEC_VERSION = "1.1.0"
 
 _RESOURCES = (
     "peak_memory_bytes",
@@ -40,16 +40,16 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
         "spec_version": SPEC_VERSION,
         "run": {
             **facts,
-            "complete": bool(results.collected) and not results.not_run,
+            "complete": results.is_complete,
             "collected": results.collected,
             "finished": finished,
             "engine": "local",
             "seed": None,
-            "resumed_from": None,
+            "resumed_from": facts.get("resumed_from"),
         },
-        "devices": [_device(device, results) for device in pool_devices(pool, results)],
+        "devices": _devices(pool, results),
         "workers": [_worker(worker) for worker in results.workers.values()],
-        "tests": [_test(test) for test in results.tests],
+        "tests": [_test(test, facts.get("id")) for test in results.tests],
         "summary": summary(results),
     }
 
@@ -93,19 +93,24 @@ def summary(results: Results) -> dict[str, Any]:
     }
 
 
-def _device(device: Device, results: Results) -> dict[str, Any]:
-    return {
-        "id": device.id,
-        "kind": device.kind,
-        "index": device.index,
-        "name": device.name,
-        "memory_total_bytes": device.memory_total,
-        "tests": sum(device.id in test.devices for test in results.tests),
-        "busy_s": results.busy().get(device.id, 0.0),
-        "utilization_mean": None,
-        "energy_j": None,
-        "quarantined": results.quarantined.get(device.id),
-    }
+def _devices(pool: Pool, results: Results) -> list[dict[str, Any]]:
+    busy = results.busy()
+    tests = Counter(device for test in results.ran for device in test.devices)
+    return [
+        {
+            "id": device.id,
+            "kind": device.kind,
+            "index": device.index,
+            "name": device.name,
+            "memory_total_bytes": device.memory_total,
+            "tests": tests[device.id],
+            "busy_s": busy.get(device.id, 0.0),
+            "utilization_mean": None,
+            "energy_j": None,
+            "quarantined": results.quarantined.get(device.id),
+        }
+        for device in pool_devices(pool, results)
+    ]
 
 
 def _worker(worker: WorkerResult) -> dict[str, Any]:
@@ -121,9 +126,10 @@ def _worker(worker: WorkerResult) -> dict[str, Any]:
     }
 
 
-def _test(test: TestResult) -> dict[str, Any]:
+def _test(test: TestResult, run: str | None) -> dict[str, Any]:
     return {
         "nodeid": test.nodeid,
+        "run": test.run or run or "",
         "params": test.params,
         "outcome": test.outcome,
         "attempt": max(1, test.attempt),

@@ -28,10 +28,10 @@ class Row(NamedTuple):
     bad: bool
 
 
-def show(reporter: Any, results: Results, *, warnings: Sequence[str], left: str | None) -> None:
+def show(reporter: Any, results: Results, *, warnings: Sequence[str], resumable: str | None) -> None:
     """Write the summary through pytest's terminal reporter; with ``-q`` nothing but what is wrong.
 
-    ``left`` is the file that lists the tests without a result.
+    ``resumable`` is the run's id where another one can go on with it.
     """
     verbosity: int = reporter.config.get_verbosity()
     rows = metric_rows(results)
@@ -42,8 +42,8 @@ def show(reporter: Any, results: Results, *, warnings: Sequence[str], left: str 
             reporter.write_line(cells, red=bad)
     if results.not_run:
         reporter.write_line(_not_run_text(results), red=True)
-        if left is not None:
-            reporter.write_line(f"gpupool: to go on with these alone, give pytest '@{left}' in place of its arguments")
+        if resumable is not None:
+            reporter.write_line(f"gpupool: to go on, give the same command with --gpupool-resume={resumable}")
     for warning in warnings:
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
 

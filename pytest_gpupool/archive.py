@@ -1,0 +1,248 @@
+"""The archive: the runs on record, ``<gpupool-dir>/runs/<run>/``; read, found by name, and pruned.
+
+A run's directory holds ``plan.json`` (what the run was to do, and where) and a journal per writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from . import journal
+from .errors import UsageProblem
+from .model import Device, epoch, iso
+from .records import VERSION, Record, in_order
+from .results import Results
+from .store import write_whole
+
+LATEST = "latest"
+"""What stands for the latest run that collected any test."""
+
+PLAN = "plan.json"
+PLAN_FORMAT = "gpupool-plan"
+PLAN_VERSION = 1
+
+CONTROLLER = "controller.jsonl"
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+_RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was to do: ``facts`` are the parts of a report's ``run`` that its records do not tell."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A run as its directory tells it; ``problems`` are sentences about what could not be read."""
+
+    id: str
+    path: Path
+    plan: Plan
+    results: Results
+    exit_status: int | None
+    ended: str | None
+    """When its last record was made that has a time."""
+    problems: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts for a report of it, as far as they are known."""
+        started = self.plan.facts.get("started") or started_by_id(self.id)
+        seconds = max(0.0, epoch(self.ended) - epoch(started)) if self.ended else 0.0
+        return {
+            **_UNKNOWN,
+            "started": started,
+            **self.plan.facts,
+            "id": self.id,
+            "duration_s": seconds,
+            "exit_status": self.exit_status,
+        }
+
+
+_UNKNOWN: Mapping[str, Any] = {
+    "command": "unknown",
+    "rootdir": "unknown",
+    "git": None,
+    "host": {"name": "unknown", "platform": "unknown", "cpu_count": None, "memory_bytes": None},
+    "software": dict.fromkeys(("python", "pytest", "pytest_xdist", "pytest_gpupool", "torch", "driver")),
+    "resumed_from": None,
+}
+
+
+def started_by_id(run: str) -> str:
+    """Return when a run was started, as its id says it, to the second."""
+    try:
+        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").isoformat() + "Z"
+    except ValueError:
+        return iso(0)
+
+
+def runs(base: Path) -> list[Path]:
+    """Return the directories of the runs on record, the latest last."""
+    try:
+        found = [path for path in (base / "runs").iterdir() if _RUN_ID.fullmatch(path.name)]
+    except OSError:
+        return []
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text can be the id of a run, or the beginning of one."""
+    return _RUN_START.fullmatch(text) is not None
+
+
+def find(base: Path, wanted: str) -> Path:
+    """Return the directory of a run, by its id, the beginning of it, its path, or :data:`LATEST`.
+
+    Raises:
+        UsageProblem: there is none, or several begin so.
+    """
+    known = runs(base)
+    if wanted == LATEST:
+        latest = next((run for run in reversed(known) if _has_collected(run)), None)
+        if latest is None:
+            raise UsageProblem(f"there is no run on record in {base}")
+        return latest
+    path = Path(wanted)
+    if (path / CONTROLLER).is_file() or (path / PLAN).is_file():
+        return path
+    fitting = [run for run in known if wanted and run.name.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(run.name for run in fitting[-5:])
+        raise UsageProblem(f"{len(fitting)} runs in {base} begin with {wanted!r}: {names}; give more of the name")
+    latest_names = ", ".join(run.name for run in known[-3:]) or "none"
+    raise UsageProblem(f"there is no run {wanted!r} on record in {base}; the latest there: {latest_names}")
+
+
+def goes_on(run: Path) -> bool:
+    """Say whether some process of a run still writes."""
+    return any(journal.is_open(path) for path in run.glob("*.jsonl"))
+
+
+def prune(base: Path, keep: int) -> None:
+    """Remove all but the latest ``keep`` runs, never one that goes on. What cannot be removed stays."""
+    for run in runs(base)[: -keep or None]:
+        if not goes_on(run):
+            with contextlib.suppress(OSError):
+                # Others may see it half removed: without its first file it is no run.
+                (run / CONTROLLER).unlink(missing_ok=True)
+                shutil.rmtree(run)
+
+
+@contextlib.contextmanager
+def resuming(run: Path) -> Iterator[None]:
+    """Be the only run that goes on with this one.
+
+    Raises:
+        UsageProblem: it goes on by itself, or another run resumes it now.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(run / "resume.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageProblem(f"run {run.name} is being resumed by another run, wait for its end") from None
+        except OSError:
+            pass  # read-only, or without locks: what is there can be read all the same
+        if goes_on(run):
+            raise UsageProblem(f"run {run.name} still goes on: wait for its end, or end it, before you resume it")
+        yield
+
+
+def write_plan(run: Path, plan: Plan) -> None:
+    """Keep what a run is to do. Raises OSError."""
+    data = {
+        "format": PLAN_FORMAT,
+        "version": PLAN_VERSION,
+        "run": dict(plan.facts),
+        "devices": [device.to_wire() for device in plan.devices],
+        "each": plan.each,
+    }
+    write_whole(run / PLAN, json.dumps(data, allow_nan=False, indent=1) + "\n")
+
+
+def load(run: Path) -> Recorded:
+    """Read a run's directory. What is damaged is left out, and said.
+
+    Raises:
+        UsageProblem: the directory cannot be read.
+    """
+    problems: list[str] = []
+    plan = _read_plan(run / PLAN, problems)
+    try:
+        paths = sorted(run.glob("*.jsonl"))
+        journals = [_sound(path, problems) for path in paths]
+    except OSError as error:
+        raise UsageProblem(f"{run} cannot be read: {error.strerror}") from None
+    if not paths:
+        problems.append(f"{run} holds no records")
+    results = Results(each=plan.each)
+    results.add_all(in_order(journals))
+    if not goes_on(run):
+        for worker in results.workers.values():
+            worker.exit = worker.exit or "killed"
+    status = next((record["exit_status"] for records in journals for record in records if _is_end(record)), None)
+    times = (record.get(key) for records in journals for record in records[-1:] for key in ("ended", "started"))
+    return Recorded(
+        id=run.name,
+        path=run,
+        plan=plan,
+        results=results,
+        exit_status=status,
+        ended=max((time for time in times if isinstance(time, str)), default=None),
+        problems=tuple(problems),
+    )
+
+
+def _has_collected(run: Path) -> bool:
+    return any(record["record"] in ("collected", "kept") for record in journal.read(run / CONTROLLER))
+
+
+def _is_end(record: Record) -> bool:
+    return bool(record["record"] == "run-end")
+
+
+def _sound(path: Path, problems: list[str]) -> list[dict[str, Any]]:
+    """Return a journal's records; what a kill cuts is its last line, and that is no damage."""
+    all_lines = list(journal.lines(path))
+    records = [record for record in all_lines if record is not None]
+    lost = sum(record is None for record in all_lines[:-1])
+    if lost:
+        problems.append(f"{path.name}: {lost} damaged line{'' if lost == 1 else 's'} left out")
+    newest = max((record["version"] for record in records if record["record"] == "journal"), default=VERSION)
+    if newest > VERSION:
+        problems.append(f"{path.name} is of version {newest}, of a newer pytest-gpupool: read as far as known here")
+    return records
+
+
+def _read_plan(path: Path, problems: list[str]) -> Plan:
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] != PLAN_FORMAT:
+            raise ValueError(data["format"])
+        if data["version"] > PLAN_VERSION:
+            problems.append(f"{path.name} is of version {data['version']}, of a newer pytest-gpupool")
+        devices = tuple(Device.from_wire(device) for device in data["devices"])
+        return Plan(facts=dict(data["run"]), devices=devices, each=bool(data["each"]))
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing: the run was ended before it was written")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        problems.append(f"{path.name} is damaged: it is not used")
+    return Plan()

@@ -1,0 +1,121 @@
+"""Closing: the end of a run in the controller. Its exit status is judged, and everything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from . import history, testcases
+from .controller import Controller
+from .errors import EXIT_USAGE
+from .journal import read
+from .model import iso
+from .publish import Wanted, publish
+from .recorder import ALONE
+from .reports import json as json_report
+from .reports import junit, terminal
+
+
+class Closing:
+    """What is done once every worker has ended."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._results = controller.results
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """No incomplete run is a success, and the reports are written."""
+        controller = self._controller
+        self._catch_up()
+        unheard = [test for key, test in self._results.by_key() if key not in controller.reported]
+        testcases.add(controller.config, unheard)
+        try:
+            return (yield)
+        except BaseException:  # another plugin's: it goes on, and pytest ends with 1
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            raise
+        finally:
+            self._finish(session)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show the metrics, the makespan, and what went wrong with the run itself."""
+        controller = self._controller
+        resumable = None if controller.run_dir is None or controller.unjournaled else controller.run_id
+        terminal.show(terminalreporter, self._results, warnings=controller.warnings, resumable=resumable)
+
+    def _finish(self, session: pytest.Session) -> None:
+        controller = self._controller
+        self._catch_up()
+        self._judge(session)
+        for worker in list(self._results.workers.values()):
+            if worker.exit is None:
+                how = "finished" if worker.id == ALONE else "killed"  # xdist ends at once what Ctrl-C finds running
+                controller.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
+        controller.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
+        controller.journal.close()
+        if controller.journal.problem:
+            controller.lost_records("controller", controller.journal.problem)
+        self._keep_history()
+        self._publish(session)
+        self._fit_junit()
+
+    def _catch_up(self) -> None:
+        """Fold what workers have written and we have not heard: Ctrl-C came first. Twice changes nothing."""
+        run_dir = self._controller.run_dir
+        for worker in list(self._results.workers.values()):
+            if worker.exit is None and run_dir is not None:
+                self._results.add_all(read(run_dir / f"{worker.id}.jsonl"))
+
+    def _judge(self, session: pytest.Session) -> None:
+        """See that no run is a success that is incomplete, or keeps a failure of an earlier one."""
+        failed = [test.nodeid for test in self._results.tests if test.run is not None and test.outcome == "failed"]
+        if failed:
+            names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+            self._controller.warn(f"{len(failed)} kept from the earlier run failed there: {names}")
+        nothing_left = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and bool(self._results.collected)
+        if session.exitstatus == pytest.ExitCode.OK or nothing_left:
+            bad = bool(failed or self._results.not_run)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED if bad else pytest.ExitCode.OK
+        if session.exitstatus == pytest.ExitCode.OK and self._controller.broken:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _keep_history(self) -> None:
+        controller = self._controller
+        if controller.run_dir is None or controller.unjournaled:
+            return
+        names = {device.id: device.name for device in json_report.pool_devices(controller.pool, self._results)}
+        observed = history.from_results(self._results, names)
+        if observed and (problem := history.save(controller.options.directory, observed)):
+            controller.warn(problem)
+
+    def _publish(self, session: pytest.Session) -> None:
+        controller, options = self._controller, self._controller.options
+        wanted = Wanted(json=options.json, html=options.html, markdown=options.markdown)
+        if not wanted.any():
+            return
+        facts = controller.facts.of_report(int(session.exitstatus))
+        problems = publish(json_report.build(facts, controller.pool, self._results), wanted)
+        kept = f"; 'gpupool report {controller.run_id}' makes it from the run's records"
+        for problem in problems:
+            controller.warn(problem if controller.run_dir is None or controller.unjournaled else problem + kept)
+        if problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = EXIT_USAGE
+
+    def _fit_junit(self) -> None:
+        """See that the file which pytest has just written is one that CI systems take."""
+        path = testcases.path(self._controller.config)
+        if path is None:
+            return
+        report = self._controller.options.json
+        try:
+            told = junit.fit(path, "the run's record" if report is None else f"the JSON report {report}")
+        except OSError as error:
+            told = f"{path} is too large for CI systems, and could not be written anew: {error.strerror}"
+        if told is not None:
+            self._controller.warn(told)

@@ -1,0 +1,57 @@
+"""Publishing: write a report in every form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .reports import html, json, junit, markdown
+from .store import write_whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The files to write, by form; None where that form is not wanted."""
+
+    json: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+
+    def any(self) -> bool:
+        """Whether there is any."""
+        return any((self.json, self.html, self.markdown, self.junit))
+
+
+def publish(report: Mapping[str, Any], wanted: Wanted) -> list[str]:
+    """Write the report; return what to say of the files that could not be written."""
+    problems = []
+    for path, write in (
+        (wanted.json, json.write),
+        (wanted.html, _write_html),
+        (wanted.markdown, _append_markdown),
+        (wanted.junit, _write_junit),
+    ):
+        if path is None:
+            continue
+        try:
+            write(path, report)
+        except OSError as error:
+            problems.append(f"the report {path} could not be written: {error.strerror}")
+    return problems
+
+
+def _write_html(path: Path, report: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, html.render(report))
+
+
+def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
+    markdown.append(path, markdown.render(report, markdown.room(path)))
+
+
+def _write_junit(path: Path, report: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, junit.render(report))

@@ -1,0 +1,115 @@
+"""Resume: go on with an earlier run. What it has final results for is not run again, where nothing has changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import archive, recipe
+from .recipes import Recipes
+from .store import write_whole
+
+EARLIER = "earlier.json"
+"""The file in the new run's directory that tells its workers of the earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the process that collected the tests says of those that an earlier run had finished.
+
+    ``tests`` are the ids of all tests in the order of collection, ``changed`` counts, by what has changed, those that
+    run again because of it.
+    """
+
+    tests: Sequence[str]
+    changed: Mapping[str, int]
+
+    def to_wire(self) -> str:
+        """Return it as a text."""
+        return json.dumps([list(self.tests), dict(self.changed)])
+
+    @classmethod
+    def from_wire(cls, text: str) -> Left:
+        """Make it again from :meth:`to_wire`."""
+        tests, changed = json.loads(text)
+        return cls(tests, changed)
+
+
+left_key = pytest.StashKey[Left]()
+
+
+class Leaver:
+    """In the process that collects: leaves out the tests that need not run again."""
+
+    def __init__(self, path: str) -> None:
+        self._recipes: dict[str, str | None] = json.loads(Path(path).read_text(encoding="utf-8"))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Deselect them, once other plugins have chosen and sorted."""
+        recipes, changed = Recipes(session), Counter[str]()
+        again: list[pytest.Item] = []
+        kept: list[pytest.Item] = []
+        for item in items:
+            if item.nodeid not in self._recipes:
+                again.append(item)
+            elif (change := recipe.change(self._recipes[item.nodeid], recipes.of(item))) is None:
+                kept.append(item)
+            else:
+                changed[change] += 1
+                again.append(item)
+        config.stash[left_key] = Left([item.nodeid for item in items], changed)
+        if kept:
+            config.hook.pytest_deselected(items=kept)
+            items[:] = again
+
+
+class Resumption:
+    """In the controller: the earlier run, and what is taken over from it."""
+
+    def __init__(self, base: Path, wanted: str) -> None:
+        """Read the earlier run, and keep others from resuming it until :meth:`close`.
+
+        Raises:
+            UsageProblem: see :func:`archive.find` and :func:`archive.resuming`.
+        """
+        run = archive.find(base, wanted)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(archive.resuming(run))
+        recorded = archive.load(run)
+        self.run = run.name
+        self.problems = recorded.problems
+        self._final = {test.nodeid: test for test in recorded.results.tests if test.may_be_kept}
+
+    def close(self) -> None:
+        """Let others resume the earlier run."""
+        self._open.close()
+
+    def write(self, directory: Path) -> Path:
+        """Write what the collecting processes need to know. Raises OSError."""
+        path = directory / EARLIER
+        write_whole(path, json.dumps({nodeid: test.recipe for nodeid, test in self._final.items()}))
+        return path
+
+    def kept(self, left: Left, tests: Container[str]) -> Iterator[dict[str, Any]]:
+        """Yield, as records without their kind, the results of what was collected and is not among ``tests``."""
+        for nodeid in left.tests:
+            test = self._final.get(nodeid)
+            if test is not None and nodeid not in tests:
+                yield {"test": nodeid, "run": test.run or self.run, "result": test.to_record()}
+
+    def text(self, left: Left, selected: int) -> str:
+        """Return what the user is told where so many tests run: how many do not, and why some run again."""
+        total, count = len(left.tests), len(left.tests) - selected
+        text = f"resuming {self.run}: {count} of {total} results kept"
+        reasons = [f"{number} because of {change}" for change, number in sorted(left.changed.items())]
+        return f"{text}; run again although finished: {', '.join(reasons)}" if reasons else text
