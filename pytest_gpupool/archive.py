@@ -186,50 +186,66 @@ def load(run: Path) -> Recorded:
     """
     problems: list[str] = []
     plan = _read_plan(run / PLAN, problems)
+    paths = sorted(run.glob("*.jsonl"))
+    readers = [_Reader(path) for path in paths]
+    results = Results(each=plan.each)
     try:
-        paths = sorted(run.glob("*.jsonl"))
-        journals = [_sound(path, problems) for path in paths]
+        results.add_all(in_order(readers))
     except OSError as error:
         raise UsageProblem(f"{run} cannot be read: {error.strerror}") from None
     if not paths:
         problems.append(f"{run} holds no records")
-    results = Results(each=plan.each)
-    results.add_all(in_order(journals))
+    for reader in readers:
+        problems += reader.problems()
     if not goes_on(run):
         for worker in results.workers.values():
             worker.exit = worker.exit or "killed"
-    status = next((record["exit_status"] for records in journals for record in records if _is_end(record)), None)
-    times = (record.get(key) for records in journals for record in records[-1:] for key in ("ended", "started"))
     return Recorded(
         id=run.name,
         path=run,
         plan=plan,
         results=results,
-        exit_status=status,
-        ended=max((time for time in times if isinstance(time, str)), default=None),
+        exit_status=next((reader.status for reader in readers if reader.status is not None), None),
+        ended=max((reader.latest for reader in readers if reader.latest), default=None),
         problems=tuple(problems),
     )
 
 
+class _Reader:
+    """Reads one journal, and keeps what is to be said of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.status: int | None = None
+        self.latest = ""
+        self._path = path
+        self._version = VERSION
+        self._lost = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        bad = False
+        for record in journal.lines(self._path):
+            self._lost += bad  # what a kill cuts is the last line, and that is no damage
+            bad = record is None
+            if record is None:
+                continue
+            if record["record"] == "run-end":
+                self.status = record["exit_status"]
+            elif record["record"] == "journal":
+                self._version = max(self._version, record["version"])
+            self.latest = max(self.latest, record.get("ended") or record.get("started") or "")
+            yield record
+
+    def problems(self) -> Iterator[str]:
+        """Yield what a user should know."""
+        name, lost = self._path.name, self._lost
+        if lost:
+            yield f"{name}: {lost} damaged line{'' if lost == 1 else 's'} left out"
+        if self._version > VERSION:
+            yield f"{name} is of version {self._version}, of a newer pytest-gpupool: read as far as known here"
+
+
 def _has_collected(run: Path) -> bool:
     return any(record["record"] in ("collected", "kept") for record in journal.read(run / CONTROLLER))
-
-
-def _is_end(record: Record) -> bool:
-    return bool(record["record"] == "run-end")
-
-
-def _sound(path: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """Return a journal's records; what a kill cuts is its last line, and that is no damage."""
-    all_lines = list(journal.lines(path))
-    records = [record for record in all_lines if record is not None]
-    lost = sum(record is None for record in all_lines[:-1])
-    if lost:
-        problems.append(f"{path.name}: {lost} damaged line{'' if lost == 1 else 's'} left out")
-    newest = max((record["version"] for record in records if record["record"] == "journal"), default=VERSION)
-    if newest > VERSION:
-        problems.append(f"{path.name} is of version {newest}, of a newer pytest-gpupool: read as far as known here")
-    return records
 
 
 def _read_plan(path: Path, problems: list[str]) -> Plan:

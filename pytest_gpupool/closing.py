@@ -31,8 +31,7 @@ class Closing:
         """No incomplete run is a success, and the reports are written."""
         controller = self._controller
         self._catch_up()
-        unheard = [test for key, test in self._results.by_key() if key not in controller.reported]
-        testcases.add(controller.config, unheard)
+        testcases.add(controller.config, [test for test in self._results.tests if not test.reported])
         try:
             return (yield)
         except BaseException:  # another plugin's: it goes on, and pytest ends with 1

@@ -51,7 +51,6 @@ class Controller:
         self.unjournaled: set[str] = set()
         self.broken = False
         """Whether a worker's session ended with an error that is no test's."""
-        self.reported: set[tuple[str, str | None]] = set()  # what pytest has heard to the end
         self._workers = 1
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
@@ -238,17 +237,12 @@ class Controller:
         finally:  # after the recorder, where that is in this process, and whatever other plugins do with the report
             for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
                 self.take(line)
-        if report.when == "teardown":
-            self.reported.add(self._key(report))
-        elif report.when == testcases.UNKNOWN_PHASE and report.failed:
-            test = self.results.get(report.nodeid, self._key(report)[1] or "")
-            if test is not None:
-                self.config.hook.pytest_runtest_logreport(report=testcases.last_report(report, test))
+        test = self.results.get(report.nodeid, _worker_of(report))
+        if test is not None and report.when == "teardown":
+            test.reported = True
+        elif test is not None and report.when == testcases.UNKNOWN_PHASE and report.failed:
+            self.config.hook.pytest_runtest_logreport(report=testcases.last_report(report, test))
         return result
-
-    def _key(self, report: pytest.TestReport) -> tuple[str, str | None]:
-        node = getattr(report, "node", None)
-        return self.results.key(report.nodeid, ALONE if node is None else node.gateway.id)
 
     def _resume(self) -> Resumption | None:
         if self.options.resume is None:
@@ -276,3 +270,8 @@ class Controller:
             # A read-only checkout is no reason not to run: reports do not need the directory.
             self._header.append(f"gpupool: {problem}; this run keeps no records")
             return None
+
+
+def _worker_of(report: pytest.TestReport) -> str:
+    node = getattr(report, "node", None)
+    return ALONE if node is None else str(node.gateway.id)

@@ -68,6 +68,7 @@ class Recorder:
         self._metrics: dict[str, Metric] = {}
         self._phases: dict[str, list[pytest.TestReport]] = {}
         self._judged: set[str] = set()
+        self._places: list[tuple[str, str]] = []  # properties: where the test runs
         self._recipes: Recipes | None = None
         self._attempts: Counter[str] = Counter()
         self._asserted: bool | None = None  # whether the call failed by an assertion, None where it did not fail
@@ -140,9 +141,8 @@ class Recorder:
         if self._lease is None:
             return
         devices = [device.id for device in self._lease.devices if self._refused or requirement_of(item).gpus]
-        if devices:
-            item.user_properties.append((f"{_PROPERTY}device", ",".join(devices)))
-        item.user_properties.append((f"{_PROPERTY}worker", self._worker))
+        self._places = [(f"{_PROPERTY}device", ",".join(devices))] if devices else []
+        self._places.append((f"{_PROPERTY}worker", self._worker))
         self._attempts[nodeid] += 1
         self.record(
             "start",
@@ -175,6 +175,9 @@ class Recorder:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
         """So does one that a fixture recorded as it was torn down."""
+        # JUnit takes properties from this phase's report; pytest keeps all reports, each with a copy of them.
+        if self._item is not None:
+            self._item.user_properties.extend(self._places)
         result = yield
         self._judge()
         return result

@@ -46,9 +46,9 @@ def in_order(journals: Iterable[Iterable[Record]]) -> Iterable[Record]:
             else:
                 (first if kind in _FIRST else last).append(record)
     yield from first
-    attempts.sort(key=lambda attempt: attempt[0])
-    for _, records in attempts:
-        yield from records
+    attempts.sort(key=lambda attempt: attempt[0], reverse=True)
+    while attempts:  # which frees each as it goes
+        yield from attempts.pop()[1]
     yield from last
 
 

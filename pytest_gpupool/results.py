@@ -28,15 +28,23 @@ record               keys
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from .model import epoch
 from .records import Record
 
+T = TypeVar("T")
+
+Key = tuple[str, str | None]
+"""What tells one result from another, see :meth:`Results.key`."""
+
 FINAL = frozenset({"passed", "failed", "skipped", "xfailed", "xpassed"})
 """Outcomes that a resumed run keeps. The others say more of the machine than of the test."""
+
+# There are many tests, and most of these are empty: one is enough for all as long as nobody adds to it.
+_NOTHING: dict[str, Any] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,16 +54,16 @@ class TestResult:
     __test__ = False  # the name would make pytest collect it
 
     nodeid: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     outcome: str = "not-run"
     attempt: int = 0
     worker: str | None = None
-    devices: list[str] = field(default_factory=list)
+    devices: Sequence[str] = ()
     started: str | None = None
     ended: str | None = None
     duration: float | None = None
-    phases: Mapping[str, float | None] = field(default_factory=dict)
-    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    phases: Mapping[str, float | None] = field(default_factory=lambda: _NOTHING)
+    metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: _NOTHING)
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
@@ -65,6 +73,8 @@ class TestResult:
     """The earlier run whose result this is, None where it is this one's."""
     is_final: bool = True
     """Whether its outcome is one of its own: a failure by an assertion is, one by another exception is not."""
+    reported: bool = False
+    """Whether pytest has heard of its end in this process."""
 
     @property
     def finished(self) -> bool:
@@ -83,7 +93,7 @@ class TestResult:
             "outcome": self.outcome,
             "attempt": self.attempt,
             "worker": self.worker,
-            "devices": self.devices,
+            "devices": list(self.devices),
             "started": self.started,
             "ended": self.ended,
             "duration_s": self.duration,
@@ -117,10 +127,11 @@ class Results:
 
     def __init__(self, *, each: bool = False) -> None:
         self.each = each
-        self._tests: dict[tuple[str, str | None], TestResult] = {}
-        self._begun: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+        self._tests: dict[Key, TestResult] = {}
+        self._before: dict[Key, list[tuple[str | None, str | None]]] = {}  # attempts before the last one
+        self._same: dict[object, object] = {}
         self._stands_for: dict[str, str] = {}
-        self._replayed: set[tuple[str, str | None]] = set()  # an earlier attempt is being folded once more
+        self._replayed: set[Key] = set()  # an earlier attempt is being folded once more
         self.workers: dict[str, WorkerResult] = {}
         self.uncollected: set[str] = set()
         """The ids of what could not be collected."""
@@ -152,11 +163,7 @@ class Results:
         """The tests whose results are this run's own."""
         return (test for test in self._tests.values() if test.run is None)
 
-    def by_key(self) -> Iterable[tuple[tuple[str, str | None], TestResult]]:
-        """The results with what tells them apart, see :meth:`key`."""
-        return self._tests.items()
-
-    def key(self, nodeid: str, worker: str) -> tuple[str, str | None]:
+    def key(self, nodeid: str, worker: str) -> Key:
         """Return what tells a result from others: the test, and its worker where every worker runs every test."""
         return (nodeid, self._stands_for.get(worker, worker) if self.each else None)
 
@@ -181,11 +188,12 @@ class Results:
 
     def makespan(self) -> float | None:
         """Return the seconds from the first test's start to the last one's end, None where none ran."""
-        ended = {key: test.ended for key, test in self._tests.items() if test.ended and key in self._begun}
+        ended = [(key, test) for key, test in self._tests.items() if test.ended and test.started and not test.run]
         if not ended:
             return None
-        starts = (self._begun[key][0][1] for key in ended)  # of the first attempt
-        return max(map(epoch, ended.values())) - min(map(epoch, starts))
+        firsts = (self._before[key][0][1] if key in self._before else test.started for key, test in ended)
+        # Such texts are in the order of the times.
+        return epoch(max(test.ended or "" for _, test in ended)) - epoch(min(first or "" for first in firsts))
 
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""
@@ -200,7 +208,14 @@ class Results:
 
     def _test(self, record: Record) -> TestResult:
         key = self.key(record["test"], record["worker"])
-        return self._tests.setdefault(key, TestResult(nodeid=record["test"]))
+        test = self._tests.get(key)
+        if test is None:
+            test = self._tests[key] = TestResult(nodeid=record["test"])
+        return test
+
+    def _shared(self, value: T) -> T:
+        """Return the value, the same object for the same value: there are as many of them as tests."""
+        return self._same.setdefault(value, value)  # type: ignore[return-value]
 
     def _worker(self, record: Record) -> WorkerResult:
         return self.workers.setdefault(record["worker"], WorkerResult(id=record["worker"]))
@@ -225,33 +240,36 @@ class Results:
         self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
 
     def _start(self, record: Record) -> None:
-        key = self.key(record["test"], record["worker"])
-        attempt, begun = (record["worker"], record["started"]), self._begun.setdefault(key, [])
-        if attempt in begun:
-            (self._replayed.discard if attempt == begun[-1] else self._replayed.add)(key)
+        key, test = self.key(record["test"], record["worker"]), self._test(record)
+        attempt = (self._shared(record["worker"]), record["started"])
+        last, before = (test.worker, test.started), self._before.get(key, [])
+        if attempt == last or attempt in before:
+            (self._replayed.discard if attempt == last else self._replayed.add)(key)
             return
-        begun.append(attempt)
+        if test.started is not None and test.run is None:
+            self._before[key] = before = [*before, last]
         self._replayed.discard(key)
-        test = self._test(record)
         # A rerun starts with empty metrics: the last attempt counts.
-        test.attempt = len(begun)
+        test.attempt = len(before) + 1
         test.worker, test.started = attempt
-        test.devices = list(record["devices"])
+        test.devices = self._shared(tuple(record["devices"]))
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
-        test.phases, test.metrics, test.peak = {}, {}, None
-        test.recipe, test.run, test.is_final = record.get("recipe"), None, True
+        test.phases, test.metrics, test.peak = _NOTHING, _NOTHING, None
+        test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
 
     def _metric(self, record: Record) -> None:
         if self._is_replayed(record):
             return
-        metric = dict(record["metric"])
-        self._test(record).metrics[metric["name"]] = metric
+        test, metric = self._test(record), record["metric"]
+        metrics = test.metrics or {}
+        metrics[self._shared(metric["name"])] = metric
+        test.metrics = metrics
 
     def _end(self, record: Record) -> None:
         if self._is_replayed(record):
             return
         test = self._test(record)
-        test.outcome, test.message = record["outcome"], record["message"]
+        test.outcome, test.message = self._shared(record["outcome"]), record["message"]
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases, test.peak = record["phases"], record.get("torch_peak")
         test.is_final = record.get("is_final", True)
@@ -259,15 +277,15 @@ class Results:
     def _kept(self, record: Record) -> None:
         key = (record["test"], None)
         test = self._tests.setdefault(key, TestResult(nodeid=record["test"]))
-        if key in self._begun:
+        if test.started is not None and test.run is None:
             return  # it has run since
         result = record["result"]
         test.run, test.recipe = record["run"], result["recipe"]
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
-        test.worker, test.devices = result["worker"], list(result["devices"])
+        test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
         test.phases, test.message, test.peak = result["phases"], result["message"], result["torch_peak"]
-        test.metrics = {metric["name"]: dict(metric) for metric in result["metrics"]}
+        test.metrics = {metric["name"]: metric for metric in result["metrics"]}
 
     def _crash(self, record: Record) -> None:
         self._cut_off(record, "crashed")

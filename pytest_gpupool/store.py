@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import UsageProblem
@@ -36,16 +37,20 @@ def create_run(base: Path, run_id: str) -> Path:
     return directory
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part; leave nothing when it fails.
+
+    ``text`` may be in pieces.
 
     Raises:
         OSError: as the system says it.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        # A lone surrogate becomes its escape, which is what JSON has for it.
-        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
+        with draft.open("wb") as file:
+            for piece in [text] if isinstance(text, str) else text:
+                # A lone surrogate becomes its escape, which is what JSON has for it.
+                file.write(piece.encode("utf-8", "backslashreplace"))
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,21 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
 def write(path: Path, report: Mapping[str, Any]) -> None:
     """Write the report, whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(report, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    write_whole(path, _text(report))
+
+
+def _text(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the report in pieces: one line per device, worker and test, which is quick and can be compared."""
+    encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+    for number, (name, value) in enumerate(report.items()):
+        yield f"{',' if number else '{'}\n {encode(name)}: "
+        if isinstance(value, list) and value:
+            for place, item in enumerate(value):
+                yield f"{',' if place else '['}\n  {encode(item)}"
+            yield "\n ]"
+        else:
+            yield encode(value)
+    yield "\n}\n"
 
 
 def schema_text() -> str:
@@ -134,7 +148,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "outcome": test.outcome,
         "attempt": max(1, test.attempt),
         "worker": test.worker,
-        "devices": test.devices,
+        "devices": list(test.devices),
         "started": test.started,
         "duration_s": test.duration,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},

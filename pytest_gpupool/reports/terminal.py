@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..model import duration_text
@@ -55,7 +55,7 @@ def metric_rows(results: Results) -> list[Row]:
     return [row for _, row in rows]
 
 
-def value_text(metric: dict[str, Any]) -> str:
+def value_text(metric: Mapping[str, Any]) -> str:
     """Return ``0.9137``, ``123456`` or ``nan``, with the unit."""
     value = metric["value"]
     if value is None:
@@ -103,13 +103,13 @@ def _aligned(rows: Sequence[Row]) -> Iterator[tuple[str, bool]]:
         yield line.rstrip(), row.bad
 
 
-def _rank(test: TestResult, metric: dict[str, Any]) -> int:
+def _rank(test: TestResult, metric: Mapping[str, Any]) -> int:
     if metric["verdict"] == "invalid":
         return 0
     return 2 if test.outcome in _FINE else 1
 
 
-def _row(test: TestResult, metric: dict[str, Any]) -> Row:
+def _row(test: TestResult, metric: Mapping[str, Any]) -> Row:
     return Row(
         test=_cut(test.nodeid.split("::", 1)[-1]),
         metric=_cut(metric["name"]),
