@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import __version__, archive
+from . import __version__, archive, garbage
 from .archive import Recorded
 from .errors import EXIT_USAGE, GpupoolError, UsageProblem
 from .model import duration_text, epoch
@@ -23,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
     args = _parser().parse_args(argv)
     try:
-        status: int = args.run(args)
+        with garbage.ignored():
+            status: int = args.run(args)
     except GpupoolError as error:
         print(f"gpupool: {error}", file=sys.stderr)
         return error.exit_status
@@ -56,7 +56,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(args: argparse.Namespace) -> int:
-    gc.disable()  # what is read is kept to the end: to look for garbage in it takes a third of the time
     recorded = archive.load(archive.find(_base(args.dir), args.name))
     for problem in recorded.problems:
         print(f"gpupool: {problem}", file=sys.stderr)

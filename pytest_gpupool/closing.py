@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from . import history, testcases
+from . import garbage, history, testcases
 from .controller import Controller
 from .errors import EXIT_USAGE
 from .journal import read
 from .model import iso
-from .publish import Wanted, publish
 from .recorder import ALONE
 from .reports import json as json_report
-from .reports import junit, terminal
+from .reports import terminal
 
 
 class Closing:
@@ -39,7 +38,8 @@ class Closing:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             raise
         finally:
-            self._finish(session)
+            with garbage.ignored():
+                self._finish(session)
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -94,6 +94,8 @@ class Closing:
             controller.warn(problem)
 
     def _publish(self, session: pytest.Session) -> None:
+        from .publish import Wanted, publish  # not while workers wait for the controller
+
         controller, options = self._controller, self._controller.options
         wanted = Wanted(json=options.json, html=options.html, markdown=options.markdown)
         if not wanted.any():
@@ -111,6 +113,8 @@ class Closing:
         path = testcases.path(self._controller.config)
         if path is None:
             return
+        from .reports import junit
+
         report = self._controller.options.json
         try:
             told = junit.fit(path, "the run's record" if report is None else f"the JSON report {report}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -229,20 +229,18 @@ class Controller:
         if report.failed:
             self.record("collect-error", where=report.nodeid)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take over the records that a report carries. A test that died with its worker has one more report."""
-        try:
-            result = yield
-        finally:  # after the recorder, where that is in this process, and whatever other plugins do with the report
-            for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
-                self.take(line)
+        for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
+            self.take(line)
+        if report.when not in ("teardown", testcases.UNKNOWN_PHASE):
+            return
         test = self.results.get(report.nodeid, _worker_of(report))
         if test is not None and report.when == "teardown":
             test.reported = True
         elif test is not None and report.when == testcases.UNKNOWN_PHASE and report.failed:
             self.config.hook.pytest_runtest_logreport(report=testcases.last_report(report, test))
-        return result
 
     def _resume(self) -> Resumption | None:
         if self.options.resume is None:

@@ -27,21 +27,18 @@ class Recipes:
         self._root = config.rootpath
         self._options = _digest_of_options(config)
         self._conftests: dict[Path, str] = {}
-        self._files: dict[Path, str] = {}
+        self._files: dict[Path, tuple[str, str]] = {}
         for item in session.items:
-            self._conftests_of(item.path.parent)
             self._file(item.path)
 
     def of(self, item: pytest.Item) -> str:
         """Return a test's recipe."""
-        return recipe(
-            self._file(item.path), self._conftests_of(item.path.parent), _digest_of_params(item), self._options
-        )
+        return recipe(*self._file(item.path), _digest_of_params(item), self._options)
 
-    def _file(self, path: Path) -> str:
+    def _file(self, path: Path) -> tuple[str, str]:
         known = self._files.get(path)
         if known is None:
-            known = self._files[path] = digest(_contents([path]))
+            known = self._files[path] = digest(_contents([path])), self._conftests_of(path.parent)
         return known
 
     def _conftests_of(self, folder: Path) -> str:

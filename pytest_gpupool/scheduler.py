@@ -14,6 +14,7 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
+from . import garbage
 from .decisions import Assign, Decision, Rest, Retire, Start, Steal
 from .interactor import ATTEMPTS, REST
 from .nodes import Message, Nodes, about
@@ -64,7 +65,8 @@ class LateScheduling:
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """A worker has collected; the first collection is the run's, and every other must equal it."""
         if self._first is None:
-            self._begin(node, list(collection))
+            with garbage.ignored():
+                self._begin(node, list(collection))
         elif (difference := self._difference(node, collection)) is not None:
             self._nodes.left_out(node, difference)
             node.shutdown()

@@ -21,7 +21,7 @@ LAYERS = {
         "units", "visible",
     },
     1: {
-        "admission", "archive", "cuda", "guardian", "health", "history", "holders", "host", "journal", "leases",
+        "admission", "archive", "cuda", "garbage", "guardian", "health", "history", "holders", "host", "journal", "leases",
         "locks", "pool", "probe", "processes", "store", "watch", "wire",
     },
     2: {

@@ -266,10 +266,11 @@ FACTS: Record = {
 GPU = Device(id="GPU-0", kind="gpu", index=0, name="NVIDIA H200", memory_total=100)
 
 
-def reported(records: Sequence[object], devices: tuple[Device, ...] = (), *, each: bool = False) -> Record:
-    """The report of the sound ones among these; fails where it is not what the schema says, or no strict JSON."""
+def reported(path: Path, records: Sequence[object], devices: tuple[Device, ...] = (), *, each: bool = False) -> Record:
+    """The report of a journal of these lines; fails where it is not what the schema says, or no strict JSON."""
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
     results = Results(each=each)
-    results.add_all(in_order([[one for one in records if isinstance(one, dict) and is_sound(one)]]))
+    results.add_all(in_order([journal.read(path)]))
     report = build(FACTS, Pool(devices=devices), results)
     SCHEMA.validate(report)
     json.dumps(report, allow_nan=False)
@@ -316,10 +317,10 @@ ODD: dict[str, Record] = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_an_odd_record_is_refused_or_reported(odd: Record) -> None:
+def test_an_odd_record_is_refused_or_reported(tmp_path: Path, odd: Record) -> None:
     """It may be unsound; where it is not, the report of a run that has it is as valid as any."""
     before = [] if odd["record"] == "start" else [record("start")]
-    reported([*before, odd, *([record("end")] if odd["record"] == "start" else [])])
+    reported(tmp_path / "gw0.jsonl", [*before, odd, *([record("end")] if odd["record"] == "start" else [])])
 
 
 values = st.one_of(
@@ -349,10 +350,12 @@ def near_records(draw: st.DrawFn) -> Record:
     return whole
 
 
-@given(st.lists(near_records(), max_size=6), st.sampled_from([(), (GPU,)]), st.booleans())
-def test_whatever_is_sound_is_reported(records: list[Record], devices: tuple[Device, ...], each: bool) -> None:
+@given(records=st.lists(near_records(), max_size=6), devices=st.sampled_from([(), (GPU,)]), each=st.booleans())
+def test_whatever_is_sound_is_reported(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record], devices: tuple[Device, ...], each: bool
+) -> None:
     """No record that passes for sound makes the fold or the report fail, or the report invalid."""
-    reported(records, devices, each=each)
+    reported(tmp_path_factory.getbasetemp() / "near.jsonl", records, devices, each=each)
 
 
 class TestLines:

@@ -1,0 +1,19 @@
+"""Garbage: it is not looked for while much is built that stays."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def ignored() -> Iterator[None]:
+    """Look for no garbage meanwhile: Python would go through everything again each time it has grown by a quarter."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
