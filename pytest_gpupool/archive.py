@@ -22,6 +22,7 @@ from .errors import UsageProblem
 from .model import Device, epoch, iso
 from .records import VERSION, Record, in_order
 from .results import Results
+from .shapes import DEVICE, FACTS, fits, is_time
 from .store import write_whole
 
 LATEST = "latest"
@@ -61,16 +62,27 @@ class Recorded:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for a report of it, as far as they are known."""
-        started = self.plan.facts.get("started") or started_by_id(self.id)
+        told = {name: value for name, value in self.plan.facts.items() if name in FACTS and FACTS[name](value)}
+        started = told.get("started") or started_by_id(self.id)
         seconds = max(0.0, epoch(self.ended) - epoch(started)) if self.ended else 0.0
         return {
             **_UNKNOWN,
             "started": started,
-            **self.plan.facts,
+            **told,
             "id": self.id,
             "duration_s": seconds,
             "exit_status": self.exit_status,
         }
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return its GPUs and MIG instances; where the plan is lost, those that its workers held."""
+        if self.plan.devices:
+            return self.plan.devices
+        held = dict.fromkeys(name for worker in self.results.workers.values() for name in worker.devices)
+        return tuple(
+            Device(id=name, kind="mig" if name.startswith("MIG-") else "gpu", index=number, name="unknown")
+            for number, name in enumerate(name for name in held if not name.startswith("cpu:"))
+        )
 
 
 _UNKNOWN: Mapping[str, Any] = {
@@ -117,9 +129,10 @@ def find(base: Path, wanted: str) -> Path:
         if latest is None:
             raise UsageProblem(f"there is no run on record in {base}")
         return latest
-    path = Path(wanted)
-    if (path / CONTROLLER).is_file() or (path / PLAN).is_file():
-        return path
+    with contextlib.suppress(OSError, ValueError):  # as of a name that no file can have
+        path = Path(wanted).resolve()
+        if wanted and ((path / CONTROLLER).is_file() or (path / PLAN).is_file()):
+            return path
     fitting = [run for run in known if wanted and run.name.startswith(wanted)]
     if len(fitting) == 1:
         return fitting[0]
@@ -232,7 +245,9 @@ class _Reader:
                 self.status = record["exit_status"]
             elif record["record"] == "journal":
                 self._version = max(self._version, record["version"])
-            self.latest = max(self.latest, record.get("ended") or record.get("started") or "")
+            moment: Any = record.get("ended") or record.get("started")
+            if is_time(moment):  # of a kind that is unknown here it may be anything
+                self.latest = max(self.latest, moment)
             yield record
 
     def problems(self) -> Iterator[str]:
@@ -255,7 +270,8 @@ def _read_plan(path: Path, problems: list[str]) -> Plan:
             raise ValueError(data["format"])
         if data["version"] > PLAN_VERSION:
             problems.append(f"{path.name} is of version {data['version']}, of a newer pytest-gpupool")
-        devices = tuple(Device.from_wire(device) for device in data["devices"])
+        told = [{name: device.get(name) for name in DEVICE} for device in data["devices"]]
+        devices = tuple(Device.from_wire(device) for device in told if fits(device, DEVICE))
         return Plan(facts=dict(data["run"]), devices=devices, each=bool(data["each"]))
     except FileNotFoundError:
         problems.append(f"{path.name} is missing: the run was ended before it was written")

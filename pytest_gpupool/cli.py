@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -24,11 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with garbage.ignored():
             status: int = args.run(args)
+            sys.stdout.flush()
     except GpupoolError as error:
         print(f"gpupool: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:  # as where the output goes to "head"
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
         return 1
     return status
 
@@ -61,7 +63,7 @@ def _report(args: argparse.Namespace) -> int:
         print(f"gpupool: {problem}", file=sys.stderr)
     wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
     print(_summary(recorded))
-    problems = publish(build(recorded.facts(), Pool(devices=recorded.plan.devices), recorded.results), wanted)
+    problems = publish(build(recorded.facts(), Pool(devices=recorded.devices()), recorded.results), wanted)
     for problem in problems:
         print(f"gpupool: {problem}", file=sys.stderr)
     return EXIT_USAGE if problems else 0

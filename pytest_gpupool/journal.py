@@ -13,6 +13,7 @@ import fcntl
 import json
 import math
 import os
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Any
 from .records import VERSION, is_sound
 
 SYNC_SHARE = 0.02
+
+_LOCK = "hhqqi4x"  # struct flock of fcntl(2), with 64 bits for offsets: type, whence, start, length, pid
 
 _LOSSES = {errno.EIO, errno.ENOSPC, errno.EDQUOT}  # what was written before may be lost
 
@@ -50,7 +53,7 @@ class Journal:
             self.problem = f"{self.path}: {error.strerror}"
             return
         with contextlib.suppress(OSError):  # not every file system has locks
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, struct.pack(_LOCK, fcntl.F_RDLCK, 0, 0, 0, 0))
         size = os.fstat(self._descriptor).st_size
         if not size:
             self._write(dump({"record": "journal", "version": VERSION}) + "\n")
@@ -137,11 +140,10 @@ def is_open(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        # To ask takes no lock: who asks would be taken for a writer by others that ask, and be in a writer's way.
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, struct.pack(_LOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
     except OSError:
         return False
     finally:
         os.close(descriptor)
-    return False
+    return bool(struct.unpack(_LOCK, answer)[0] != fcntl.F_UNLCK)

@@ -192,8 +192,8 @@ class Results:
         if not ended:
             return None
         firsts = (self._before[key][0][1] if key in self._before else test.started for key, test in ended)
-        # Such texts are in the order of the times.
-        return epoch(max(test.ended or "" for _, test in ended)) - epoch(min(first or "" for first in firsts))
+        # Such texts are in the order of the times. The clock may have been set back.
+        return max(0.0, epoch(max(test.ended or "" for _, test in ended)) - epoch(min(first or "" for first in firsts)))
 
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""
@@ -280,11 +280,11 @@ class Results:
         if test.started is not None and test.run is None:
             return  # it has run since
         result = record["result"]
-        test.run, test.recipe = record["run"], result["recipe"]
+        test.run, test.recipe = record["run"], result.get("recipe")
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
-        test.phases, test.message, test.peak = result["phases"], result["message"], result["torch_peak"]
+        test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
 
     def _crash(self, record: Record) -> None:

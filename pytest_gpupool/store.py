@@ -13,8 +13,10 @@ from .errors import UsageProblem
 
 def new_run_id(now: float | None = None) -> str:
     """Return a new id that sorts by time: ``20261121T114652Z-9f3c2a``."""
+    now = time.time() if now is None else now
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-    return f"{stamp}-{secrets.token_hex(3)}"
+    # The fraction of the second in 20 bits, so that runs of one second are in order too, and a random digit.
+    return f"{stamp}-{int(now % 1 * 0x100000):05x}{secrets.randbelow(16):x}"
 
 
 def create_run(base: Path, run_id: str) -> Path:
@@ -45,6 +47,13 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
     Raises:
         OSError: as the system says it.
     """
+    if path.is_symlink():
+        path = path.resolve()  # which stays one
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A device or a pipe, such as /dev/stdout, is written to and stays what it is.
+        pieces = [text] if isinstance(text, str) else text
+        path.write_bytes(b"".join(piece.encode("utf-8", "backslashreplace") for piece in pieces))
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with draft.open("wb") as file:

@@ -231,7 +231,7 @@ class TestGoesOn:
         looker = threading.Thread(target=look)
         looker.start()
         try:
-            for _ in range(300):
+            for _ in range(1500):
                 book = Journal(path)
                 book.open()
                 assert all(is_open(path) for _ in range(20))

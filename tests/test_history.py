@@ -339,7 +339,7 @@ class TestFromResults:
         """Where the result has one."""
         results = run_of("passed", devices=[], duration=1.0)
         test = SimpleNamespace(nodeid=T, outcome="passed", devices=["GPU-1"], duration=1.0, peak=7)
-        with_peak = cast(Results, SimpleNamespace(tests=[*results.tests, test]))
+        with_peak = cast(Results, SimpleNamespace(ran=[*results.ran, test]))
         assert [observed.peak for observed in from_results(with_peak, {})] == [None, 7]
 
 

@@ -16,19 +16,20 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 
 LAYERS = {
     0: {
-        "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming", "metrics",
-        "model", "outcomes", "pace", "pile", "planning", "recipe", "records", "requirement", "results", "stealing",
-        "units", "visible",
+        "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming",
+        "metrics", "model", "outcomes", "pace", "pile", "planning", "recipe", "records", "requirement",
+        "results", "shapes", "stealing", "units", "visible",
     },
     1: {
-        "admission", "archive", "cuda", "garbage", "guardian", "health", "history", "holders", "host", "journal", "leases",
-        "locks", "pool", "probe", "processes", "store", "watch", "wire",
+        "admission", "archive", "cuda", "garbage", "guardian", "health", "history", "holders", "host",
+        "journal", "leases", "locks", "pool", "probe", "processes", "store", "watch", "wire",
     },
     2: {
-        "__main__", "alone", "cli", "closing", "controller", "crew", "distribution", "each", "endings", "facts", "fixtures",
-        "gate", "interactor", "interrupts", "member", "nodes", "options", "patience", "plugin", "publish",
-        "recipes", "recorder", "remote", "reports", "reports.html", "reports.json", "reports.junit",
-        "reports.markdown", "reports.terminal", "resume", "role", "scheduler", "testcases", "timekeeper", "worker",
+        "__main__", "alone", "cli", "closing", "controller", "crew", "distribution", "each", "endings",
+        "facts", "fixtures", "gate", "interactor", "interrupts", "member", "nodes", "options", "patience",
+        "plugin", "publish", "recipes", "recorder", "remote", "reports", "reports.html", "reports.json",
+        "reports.junit", "reports.markdown", "reports.terminal", "resume", "role", "scheduler", "testcases",
+        "timekeeper", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}

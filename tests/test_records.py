@@ -245,6 +245,12 @@ class TestOrder:
         test = folded([*first, *second], [COLLECTED])
         assert (test.attempt, list(test.metrics)) == (2, ["second"])
 
+    def test_attempts_within_one_journal_on_a_clock_that_was_set_back(self) -> None:
+        """The last one in the file is the last one."""
+        first = attempt("t", 10, "gw0", record("end", outcome="failed"))
+        test = folded([*first, *attempt("t", 5, "gw0", record("end"))], [COLLECTED])
+        assert (test.outcome, test.attempt) == ("passed", 2)
+
     def test_what_an_earlier_run_kept_gives_way_to_what_ran(self) -> None:
         """Whichever journal comes first."""
         kept = record("kept", result={**RESULT, "outcome": "failed"})

@@ -83,7 +83,8 @@ def pool_devices(pool: Pool, results: Results) -> tuple[Device, ...]:
     """Return the whole pool; CPU slots are those that a worker had."""
     if not pool.is_cpu:
         return pool.devices
-    numbers = [int(name.removeprefix("cpu:")) for worker in results.workers.values() for name in worker.devices]
+    held = {name for worker in results.workers.values() for name in worker.devices if name.startswith("cpu:")}
+    numbers = [int(name.removeprefix("cpu:")) for name in held]
     return pool.slots(max(numbers, default=-1) + 1)
 
 
