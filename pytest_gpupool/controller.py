@@ -43,11 +43,11 @@ class Controller:
             self.lock_dir = leases.lock_directory(self.options.lock_dir)
         self.run_id = store.new_run_id()
         self.results = Results(each=each)
+        self.warnings: list[str] = []
         self._resumption = self._resume()
         resumed = None if self._resumption is None else self._resumption.run
         self.facts = Facts(config, self.run_id, self.pool, resumed_from=resumed)
         self._header: list[str] = []
-        self.warnings: list[str] = []
         self.unjournaled: set[str] = set()
         self.broken = False
         """Whether a worker's session ended with an error that is no test's."""
@@ -248,7 +248,7 @@ class Controller:
         resumption = Resumption(self.options.directory, self.options.resume)
         self.config.add_cleanup(resumption.close)
         for problem in resumption.problems:
-            self.warnings.append(f"run {resumption.run}: {problem}")
+            self.warn(f"run {resumption.run}: {problem}")
         return resumption
 
     def _tell_of_earlier_run(self) -> str | None:

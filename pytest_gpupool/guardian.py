@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -68,7 +67,7 @@ def main() -> None:
 
 
 def _start() -> subprocess.Popen[str]:
-    # -I and -S: nothing of the user's, neither environment nor site-packages, is needed or heard.
+    # -I and -S: nothing of the user's, neither Python's variables nor site-packages, is needed or heard.
     source = f"import sys; sys.path[:0] = [{str(Path(__file__).parent.parent)!r}]; "
     source += f"from {__package__} import guardian; guardian.main()"
     return subprocess.Popen(
@@ -77,7 +76,6 @@ def _start() -> subprocess.Popen[str]:
         # Whoever reads what the run prints must not wait for this process as well.
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if name == "PATH"},
         text=True,
         start_new_session=True,  # what kills the controller's group must not kill this
     )

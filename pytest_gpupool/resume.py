@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from . import archive, recipe
+from .errors import UsageProblem
 from .recipes import Recipes
 from .store import write_whole
 
@@ -80,12 +81,15 @@ class Resumption:
         """Read the earlier run, and keep others from resuming it until :meth:`close`.
 
         Raises:
-            UsageProblem: see :func:`archive.find` and :func:`archive.resuming`.
+            UsageProblem: see :func:`archive.find` and :func:`archive.resuming`; or every worker ran every test.
         """
         run = archive.find(base, wanted)
-        self._open = contextlib.ExitStack()
-        self._open.enter_context(archive.resuming(run))
-        recorded = archive.load(run)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(archive.resuming(run))
+            recorded = archive.load(run)
+            if recorded.plan.each:
+                raise UsageProblem(f"run {run.name} was one with --dist each, which cannot be resumed")
+            self._open = stack.pop_all()
         self.run = run.name
         self.problems = recorded.problems
         self._final = {test.nodeid: test for test in recorded.results.tests if test.may_be_kept}

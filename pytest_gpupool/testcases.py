@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from _pytest.junitxml import LogXML
 
-from .results import TestResult
+from .result import TestResult
 
 UNKNOWN_PHASE = "???"
 """What xdist calls the phase in which a worker died."""

@@ -451,7 +451,7 @@ class TestFit:
         root = ElementTree.parse(own_file).getroot()
         assert properties(root[0]) == {"gpupool.dropped": "the middle of long captured output (3)"}
         outputs = [len(str(each.text)) for each in root.iter("system-out")]
-        assert max(outputs) == pytest.approx(8_000, abs=1)
+        assert 500 < max(outputs) <= 8_001
         assert len(str(next(root.iter("failure")).text)) > 20_000
         assert addresses(own_file.read_text()) == before
 

@@ -17,7 +17,7 @@ PACKAGE = Path(pytest_gpupool.__file__).parent
 LAYERS = {
     0: {
         "__init__", "asks", "backlog", "decisions", "errors", "estimates", "faults", "fleet", "forming",
-        "metrics", "model", "outcomes", "pace", "pile", "planning", "recipe", "records", "requirement",
+        "metrics", "model", "outcomes", "pace", "pile", "planning", "recipe", "records", "requirement", "result",
         "results", "shapes", "stealing", "units", "visible",
     },
     1: {

@@ -19,7 +19,8 @@ from pytest_gpupool.model import Device, iso
 from pytest_gpupool.pool import Pool
 from pytest_gpupool.records import in_order, is_sound
 from pytest_gpupool.reports.json import build
-from pytest_gpupool.results import Results, TestResult
+from pytest_gpupool.result import TestResult
+from pytest_gpupool.results import Results
 
 Record = dict[str, Any]
 

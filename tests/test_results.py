@@ -14,7 +14,8 @@ from pytest_gpupool.model import Device, iso
 from pytest_gpupool.outcomes import outcome_of
 from pytest_gpupool.pool import Pool
 from pytest_gpupool.reports.json import build
-from pytest_gpupool.results import Results, TestResult, WorkerResult
+from pytest_gpupool.result import TestResult, WorkerResult
+from pytest_gpupool.results import Results
 
 Record = dict[str, Any]
 

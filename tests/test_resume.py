@@ -318,6 +318,12 @@ class TestRefused:
         text = self.refused(cpu_host, "-n2", "--dist=each", "--gpupool-resume")
         assert "--gpupool-resume and --dist each do not go together" in text
 
+    def test_each_worker_ran_every_test(self, cpu_host: Host) -> None:
+        """Nor was there one in such a run."""
+        cpu_host.write("test_suite.py", "def test_a(): pass\n")
+        cpu_host.pytest("-n2", "--dist=each")
+        assert "was one with --dist each, which cannot be resumed" in self.refused(cpu_host, "--gpupool-resume")
+
     @with_workers
     def test_a_run_that_goes_on_or_is_being_resumed(self, cpu_host: Host, workers: Sequence[str]) -> None:
         """Two runs never go on with one; afterwards it can be resumed again."""
@@ -358,6 +364,22 @@ class TestRefused:
         assert own(second) == {"test_waits"}
         third = host.pytest(*workers, option)
         assert own(third) == {"test_waits"}
+
+
+@with_workers
+def test_what_is_damaged_runs_again(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """The run says what it could not read."""
+    cpu_host.write("test_suite.py", "import pytest\n@pytest.mark.parametrize('i', range(4))\ndef test_a(i): pass\n")
+    earlier = cpu_host.pytest().report["run"]["id"]
+    path = cpu_host.project / ".gpupool" / "runs" / earlier / "main.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    (end,) = (number for number, line in enumerate(lines) if '"end"' in line and "test_a[1]" in line)
+    lines[end] = lines[end][:40] + "#\n"
+    path.write_text("".join(lines))
+    run = cpu_host.pytest(*workers, "--gpupool-resume")
+    assert run.status == 0, run.output
+    assert own(run) == {"test_a[1]"}
+    assert f"warning: run {earlier}: main.jsonl: 1 damaged line left out" in run.stdout
 
 
 @with_workers

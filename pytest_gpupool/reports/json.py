@@ -12,7 +12,8 @@ from typing import Any
 from ..model import VERDICTS, Device
 from ..outcomes import OUTCOMES
 from ..pool import Pool
-from ..results import Results, TestResult, WorkerResult
+from ..result import TestResult, WorkerResult
+from ..results import Results
 from ..store import write_whole
 
 REPORT_FORMAT = "gpupool-report"

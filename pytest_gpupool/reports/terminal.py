@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..model import duration_text
-from ..results import Results, TestResult
+from ..result import TestResult
+from ..results import Results
 from .json import summary
 
 MOST_ROWS = 20

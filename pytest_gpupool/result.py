@@ -1,0 +1,88 @@
+"""The result of one test, and what is known of one worker.
+
+Pure: standard library only, no clock, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+FINAL = frozenset({"passed", "failed", "skipped", "xfailed", "xpassed"})
+"""Outcomes that a resumed run keeps. The others say more of the machine than of the test."""
+
+# There are many tests, and most of these are empty: one is enough for all as long as nobody adds to it.
+NOTHING: dict[str, Any] = {}
+
+
+@dataclass(slots=True, kw_only=True)
+class TestResult:
+    """What is known of one test: its last attempt. Times are ISO 8601 texts, durations seconds."""
+
+    __test__ = False  # the name would make pytest collect it
+
+    nodeid: str
+    params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    outcome: str = "not-run"
+    attempt: int = 0
+    worker: str | None = None
+    devices: Sequence[str] = ()
+    started: str | None = None
+    ended: str | None = None
+    duration: float | None = None
+    phases: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
+    metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
+    message: str | None = None
+    peak: int | None = None
+    """The most bytes that torch held on a device, None where that is not known."""
+    recipe: str | None = None
+    """What the result depends on, see :mod:`recipe`."""
+    run: str | None = None
+    """The earlier run whose result this is, None where it is this one's."""
+    is_final: bool = True
+    """Whether its outcome is one of its own: a failure by an assertion is, one by another exception is not."""
+    reported: bool = False
+    """Whether pytest has heard of its end in this process."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is an outcome of it."""
+        return self.outcome != "not-run"
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether a run that goes on with this one need not run it again."""
+        return self.outcome in FINAL and self.is_final
+
+    def to_record(self) -> dict[str, Any]:
+        """Return it as a record of kind ``kept`` carries it."""
+        return {
+            "params": dict(self.params),
+            "outcome": self.outcome,
+            "attempt": self.attempt,
+            "worker": self.worker,
+            "devices": list(self.devices),
+            "started": self.started,
+            "ended": self.ended,
+            "duration_s": self.duration,
+            "phases": dict(self.phases),
+            "metrics": list(self.metrics.values()),
+            "message": self.message,
+            "torch_peak": self.peak,
+            "recipe": self.recipe,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerResult:
+    """What is known of one worker."""
+
+    id: str
+    host: str | None = None
+    pid: int | None = None
+    devices: list[str] = field(default_factory=list)
+    lease_wait: float | None = None
+    started: str | None = None
+    ended: str | None = None
+    exit: str | None = None
