@@ -42,7 +42,11 @@ class Guardian:
             self._say(_BYE)
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody has stopped it
+            self._process.kill()
+            self._process.wait()
         self._process = None
 
     def _say(self, line: str) -> None:

@@ -456,7 +456,7 @@ class TestFit:
         assert addresses(own_file.read_text()) == before
 
         said = fit(own_file, self.POINTER, most_bytes=14_000)
-        assert "the middle of long captured output (3), the middle of long messages (1);" in str(said)
+        assert "the middle of long messages (1)" in str(said)
         text = own_file.read_text()
         assert "gpupool.device" not in text
         assert text.count('<property name="mine"') == 3
