@@ -15,7 +15,7 @@ from test_junit import UUIDS, Report, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.outcomes import OUTCOMES
 from pytest_gpupool.reports.html import render
-from pytest_gpupool.reports.markdown import visible
+from pytest_gpupool.reports.words import visible
 
 VOID = ("meta", "link", "br")
 

@@ -28,8 +28,8 @@ LAYERS = {
         "__main__", "alone", "cli", "closing", "controller", "crew", "distribution", "each", "endings",
         "facts", "fixtures", "gate", "interactor", "interrupts", "member", "nodes", "options", "patience",
         "plugin", "publish", "recipes", "recorder", "remote", "reports", "reports.html", "reports.json",
-        "reports.junit", "reports.markdown", "reports.terminal", "resume", "role", "scheduler", "testcases",
-        "timekeeper", "worker",
+        "reports.junit", "reports.markdown", "reports.terminal", "reports.words", "resume", "role",
+        "scheduler", "testcases", "timekeeper", "worker",
     },
 }  # fmt: skip
 LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}

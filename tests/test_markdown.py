@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from test_junit import UUIDS, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.outcomes import OUTCOMES
-from pytest_gpupool.reports.markdown import append, headline, render, room, visible
+from pytest_gpupool.reports.markdown import append, render, room
+from pytest_gpupool.reports.words import headline, visible
 
 COLUMNS = 6
 """Of both tables."""

@@ -271,3 +271,21 @@ def test_a_junit_file_that_ci_systems_would_refuse_is_made_smaller(cpu_host: Hos
     assert run.junit["test_talks[2]"]["gpupool.metric.case"] == "2"
     warning = next(line for line in run.stdout.splitlines() if "junit.xml" in line and "warning" in line)
     assert "report.json" in warning
+
+
+@with_workers
+def test_a_run_that_could_not_collect_everything_is_incomplete(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """Though each test that is known has a result: who knows what the rest is."""
+    cpu_host.write("test_bad.py", "import nothing_of_that_name\n")
+    cpu_host.write("test_good.py", "def test_a(): pass\n")
+    args = (*workers, "--continue-on-collection-errors", "--gpupool-markdown=r.md")
+    run = cpu_host.pytest(*args)
+    assert run.status == 1, run.output
+    assert run.outcomes == {"test_a": "passed"}
+    assert run.report["run"]["complete"] is False
+    assert "INCOMPLETE: something could not be collected." in (cpu_host.project / "r.md").read_text()
+    cpu_host.write("test_bad.py", "def test_b(): pass\n")
+    run = cpu_host.pytest(*args, "--gpupool-resume")
+    assert run.status == 0, run.output
+    assert run.outcomes == {"test_a": "passed", "test_b": "passed"}
+    assert run.report["run"]["complete"] is True

@@ -7,7 +7,8 @@ from importlib import resources
 from typing import Any
 
 from ..model import size_text
-from .markdown import (
+from .terminal import value_text
+from .words import (
     UNFINE,
     WRONG,
     baseline_text,
@@ -23,7 +24,6 @@ from .markdown import (
     visible,
     worst_first,
 )
-from .terminal import value_text
 
 _UNKNOWN = "–"
 

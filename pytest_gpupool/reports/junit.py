@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, SubElement, parse, tostring
 
 from ..store import write_whole
-from .markdown import earlier_run, headline
+from .words import earlier_run, headline
 
 MOST_OBJECTS = 250_000
 """GitLab reads no file with more, and counts the elements; here attributes and texts count as well."""

@@ -1,32 +1,41 @@
-"""The Markdown summary for a CI job's page, as GitHub takes it; and the words that it shares with other reports."""
+"""The Markdown summary for a CI job's page, as GitHub takes it."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..model import Device, duration_text
-from ..outcomes import OUTCOMES
 from .terminal import value_text
+from .words import (
+    ALL_ELSE,
+    UNFINE,
+    WRONG,
+    baseline_text,
+    change_text,
+    completeness,
+    counted,
+    counts,
+    cut,
+    earlier_run,
+    exit_text,
+    headline,
+    kept_text,
+    labels,
+    rank,
+    seconds_text,
+    use_text,
+    visible,
+    worst_first,
+)
 
 MOST_BYTES = 2**20 - 1
 """GitHub shows no summary of a step above 1 MiB."""
 
-UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
-"""Outcomes that need a look, the worst first."""
-
-WRONG = ("invalid", "regressed")
-"""Verdicts that need a look, the worst first."""
-
 _LONGEST_NAME = 200
 _LONGEST_MESSAGE = 4_000
-_ALL_ELSE = len(UNFINE) + 1  # the rank of a test that needs no look
 
-# What no text file can carry, and what would change how the text around it is shown (the order of writing).
-_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 # HTML, tables, emphasis, code, formulas, mentions; and what GitHub makes links of.
 _SPECIAL = re.compile(r"""[&<>"'|`*_\[\]\\~$@#!]|:(?=//)|(?<=www)\.""", re.IGNORECASE)
 
@@ -74,97 +83,11 @@ def room(path: Path) -> int:
     return MOST_BYTES - path.stat().st_size - 2 if path.exists() else MOST_BYTES
 
 
-def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the tests in the order in which they need a look, otherwise as they were."""
-    return sorted(tests, key=_rank)
-
-
-def counts(report: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Return how many tests had each outcome, the worst first, without those that none had."""
-    order = [*UNFINE, *(outcome for outcome in OUTCOMES if outcome not in UNFINE)]
-    return [(outcome, report["summary"][outcome]) for outcome in order if report["summary"][outcome]]
-
-
-def completeness(report: Mapping[str, Any]) -> str:
-    """Return the sentence that says whether every test has a result."""
-    run = report["run"]
-    if not run["collected"]:
-        return "No tests were collected."
-    if run["complete"]:
-        return f"Complete: {_counted(run['collected'], 'collected test')}, each with a result."
-    left = run["collected"] - run["finished"]
-    return f"INCOMPLETE: {left} of {_counted(run['collected'], 'collected test')} without a result."
-
-
-def exit_text(run: Mapping[str, Any]) -> str:
-    """Return the run's exit status, or why there is none."""
-    return "unknown (the run was killed, or goes on)" if run["exit_status"] is None else str(run["exit_status"])
-
-
-def earlier_run(test: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
-    """Return the id of the run that a test's result was kept from, None where it is of this one."""
-    run: str | None = test.get("run")
-    return run if run and run != report["run"]["id"] else None
-
-
-def kept_text(report: Mapping[str, Any]) -> str:
-    """Return the sentence on results that were kept from earlier runs, nothing where there is none."""
-    runs = Counter(run for test in report["tests"] if (run := earlier_run(test, report)) is not None)
-    if not runs:
-        return ""
-    return f"{_counted(runs.total(), 'result')} kept from earlier runs: {', '.join(sorted(runs))}."
-
-
-def labels(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return what people call the devices, by id."""
-    fields = ("id", "kind", "index", "name")
-    return {device["id"]: Device(**{key: device[key] for key in fields}).label for device in report["devices"]}
-
-
-def headline(message: str, most: int = 120) -> str:
-    """Return the line of a message that says most: pytest's first with an ``E``, else the first."""
-    lines = [line for line in message.splitlines() if line.strip()]
-    told = next((line[1:] for line in lines if re.match(r"E\s+\S", line)), lines[0] if lines else "")
-    return _cut(told.strip(), most)
-
-
-def visible(text: str) -> str:
-    """Return a text with the characters that cannot be seen, or written, as Python's escapes; lines stay."""
-    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
-
-
-def seconds_text(seconds: float | None) -> str:
-    """Return ``1.50 s``, ``12 min``, or a dash where it is not known."""
-    if seconds is None:
-        return "–"
-    return f"{seconds:.2f} s" if seconds < 120 else duration_text(seconds)
-
-
-def use_text(summary: Mapping[str, Any]) -> str:
-    """Return the sentence on makespan, speedup and efficiency, nothing where no test ran."""
-    if summary["makespan_s"] is None:
-        return ""
-    text = f"Makespan {seconds_text(summary['makespan_s'])}"
-    if summary["speedup"] is not None and summary["efficiency"] is not None:
-        text += f", speedup {summary['speedup']:.2f}, efficiency {summary['efficiency']:.0%}"
-    return f"{text}."
-
-
-def change_text(metric: Mapping[str, Any]) -> str:
-    """Return how far a metric is from its baseline, ``-3.5%``, nothing where that is not known."""
-    return "" if metric["change"] is None else f"{metric['change']:+.1%}"
-
-
-def baseline_text(metric: Mapping[str, Any]) -> str:
-    """Return a metric's baseline as its value is shown, nothing where there is none."""
-    return "" if metric["baseline"] is None else value_text({**metric, "value": metric["baseline"]})
-
-
 def _head(report: Mapping[str, Any]) -> str:
     run, figures = report["run"], [f"{count} {outcome}" for outcome, count in counts(report)]
     state = "complete" if run["complete"] else "INCOMPLETE" if run["collected"] else "no tests"
     facts = [completeness(report), f"Exit status {exit_text(run)}, {seconds_text(run['duration_s'])}."]
-    kept = _escaped(_cut(kept_text(report), _LONGEST_NAME))
+    kept = _escaped(cut(kept_text(report), _LONGEST_NAME))
     more = [use_text(report["summary"]), kept, f"Run {_code(run['id'])} on {_code(run['host']['name'])}."]
     title = f"## gpupool: {', '.join([*figures, state])}"
     return f"{title}\n\n{' '.join(filter(None, [*facts, *more]))}\n"
@@ -172,7 +95,7 @@ def _head(report: Mapping[str, Any]) -> str:
 
 def _tests(report: Mapping[str, Any]) -> _Section:
     names = labels(report)
-    ranked = ((3 if _rank(test) == _ALL_ELSE else 0, test) for test in worst_first(report["tests"]))
+    ranked = ((3 if rank(test) == ALL_ELSE else 0, test) for test in worst_first(report["tests"]))
     return _Section(_TESTS, [_Row(rank, _test_row(test, report, names)) for rank, test in ranked], "test")
 
 
@@ -238,7 +161,7 @@ def _shown(section: _Section, number: int) -> str:
     lines = [section.head, *(row.text for row in section.rows[:number])]
     left = len(section.rows) - number
     if left:
-        lines.append(f"\n… and {_counted(left, f'more {section.what}')}, for which there is no room here")
+        lines.append(f"\n… and {counted(left, f'more {section.what}')}, for which there is no room here")
     return "\n".join([*lines, ""])
 
 
@@ -254,12 +177,6 @@ def _fitting(sections: Sequence[_Section], free: int) -> list[int]:
     return kept
 
 
-def _rank(test: Mapping[str, Any]) -> int:
-    if test["outcome"] in UNFINE:
-        return UNFINE.index(test["outcome"])
-    return _ALL_ELSE - any(metric["verdict"] in WRONG for metric in test["metrics"])
-
-
 def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> int:
     if metric["verdict"] in WRONG:
         return WRONG.index(metric["verdict"])
@@ -272,7 +189,7 @@ def _line(*cells: str) -> str:
 
 def _code(text: str) -> str:
     # Not between backticks: within them neither a backtick nor a backslash before a pipe can be written.
-    return f"<code>{_escaped(_cut(text, _LONGEST_NAME))}</code>"
+    return f"<code>{_escaped(cut(text, _LONGEST_NAME))}</code>"
 
 
 def _escaped(text: str, *, lines: bool = False) -> str:
@@ -281,11 +198,3 @@ def _escaped(text: str, *, lines: bool = False) -> str:
     if not lines:
         text = text.replace("\n", "\\n").replace("\t", "\\t")
     return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
