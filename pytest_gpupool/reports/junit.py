@@ -49,11 +49,15 @@ class _Limits(NamedTuple):
     size: int
     text: int = MOST_TEXT
 
-    def exceeded(self, root: Element) -> tuple[bool, bool]:
-        """Return whether there are too many objects, and whether the whole, or one text of it, has too many bytes."""
+    def has_too_many(self, root: Element) -> bool:
+        """Return whether there are too many objects."""
         objects = sum(1 + len(each.attrib) + bool(each.text) + bool(each.tail) for each in root.iter())
+        return objects > self.objects
+
+    def is_too_large(self, root: Element) -> bool:
+        """Return whether the whole, or one text of it, has too many bytes. This takes much longer to find out."""
         size = len(_xml(root).encode())
-        return objects > self.objects, size > self.size or (size > self.text and _longest(root) > self.text)
+        return size > self.size or (size > self.text and _longest(root) > self.text)
 
 
 class _Step(NamedTuple):
@@ -106,7 +110,7 @@ def fit(
     if root is None or not dropped:
         return None
     write_whole(path, _xml(root))
-    enough = ", and it still is" if any(limits.exceeded(root)) else ""
+    enough = ", and it still is" if limits.has_too_many(root) or limits.is_too_large(root) else ""
     return (
         f"the JUnit file {path} was larger than what CI servers read ({most_objects} XML objects, {most_bytes} bytes)"
         f"{enough}; it is without {dropped}; see {pointer}"
@@ -184,10 +188,11 @@ def _shrink(root: Element, steps: Sequence[_Step], limits: _Limits, pointer: str
     """Take steps until the tree is within the limits; return what was left out, which the suite then says as well."""
     dropped: dict[str, int] = {}
     for step in steps:
-        objects, size = limits.exceeded(root)
-        if not (objects or size):
+        too_many = limits.has_too_many(root)
+        helps = (too_many and step.fewer) or limits.is_too_large(root)
+        if not (too_many or helps):
             break
-        if (size or step.fewer) and (times := step.act(root, pointer)):
+        if helps and (times := step.act(root, pointer)):
             dropped[step.what] = times
             _tell(root, _listed(dropped))
     return _listed(dropped)
