@@ -50,7 +50,7 @@ class Controller:
         self._header: list[str] = []
         self.unjournaled: set[str] = set()
         self.broken = False
-        """Whether a worker's session ended with an error that is no test's."""
+        """Whether there was an error in some process that is no test's."""
         self._workers = 1
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
@@ -222,6 +222,11 @@ class Controller:
         if session.items or left is not None:
             self.facts.keep(self.run_dir, each=False, aside=False)
             self.collected(ALONE, [(item.nodeid, params_of(item)) for item in session.items], left)
+
+    @pytest.hookimpl
+    def pytest_internalerror(self) -> None:
+        """Here or in a worker, as xdist passes it on: whatever the others do, such a run is no success."""
+        self.broken = True
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
