@@ -50,6 +50,9 @@ class Closing:
 
     def _finish(self, session: pytest.Session) -> None:
         controller = self._controller
+        # Where nothing was collected here, they were not asked for yet.
+        controller.facts.keep(controller.run_dir, each=self._results.each, aside=False)
+        controller.facts.wait()
         self._catch_up()
         self._judge(session)
         for worker in list(self._results.workers.values()):
@@ -58,8 +61,8 @@ class Closing:
                 controller.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
         controller.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
         controller.journal.close()
-        if controller.journal.problem:
-            controller.lost_records("controller", controller.journal.problem)
+        if problem := controller.journal.problem or controller.facts.problem:
+            controller.lost_records("controller", problem)
         self._keep_history()
         self._publish(session)
         self._fit_junit()

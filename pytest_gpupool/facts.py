@@ -58,9 +58,11 @@ class Facts:
         else:
             gather()
 
-    def of_report(self, exit_status: int) -> dict[str, Any]:
-        """Return them as the report of this moment has them."""
-        self.keep(None, each=False, aside=False)  # where nothing was collected
+    def wait(self) -> None:
+        """Wait until they are there and kept."""
         if self._thread is not None:
             self._thread.join()
+
+    def of_report(self, exit_status: int) -> dict[str, Any]:
+        """Return them, once they are there, as the report of this moment has them."""
         return {**self._values, "duration_s": time.time() - self._began, "exit_status": exit_status}

@@ -35,7 +35,9 @@ recorder_key = pytest.StashKey["Recorder"]()
 RECORDS_ATTRIBUTE = "gpupool_records"
 """Where a report carries its records: as lines of JSON, which cost execnet far less than dictionaries."""
 
-_PROPERTY = "gpupool."
+PROPERTY = "gpupool."
+"""What the names of our JUnit properties begin with."""
+
 _NOTHING_ASKED = Requirement()
 
 
@@ -104,7 +106,7 @@ class Recorder:
         self._metrics[metric.name] = metric
         self.record("metric", test=self._item.nodeid, metric=_with_verdict(metric))
         value: Any = metric.value if metric.is_finite else str(metric.value)
-        self._item.user_properties.append((f"{_PROPERTY}metric.{metric.name}", value))
+        self._item.user_properties.append((f"{PROPERTY}metric.{metric.name}", value))
 
     def begins_anew(self, nodeid: str, attempts: int) -> None:
         """A test that ran elsewhere before runs here: so many attempts at it there have been."""
@@ -137,12 +139,12 @@ class Recorder:
         if item is None or item.nodeid != nodeid:
             return
         self._metrics, self._phases, self._judged, self._asserted = {}, {}, set(), None
-        item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(_PROPERTY)]
+        item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(PROPERTY)]
         if self._lease is None:
             return
         devices = [device.id for device in self._lease.devices if self._refused or requirement_of(item).gpus]
-        self._places = [(f"{_PROPERTY}device", ",".join(devices))] if devices else []
-        self._places.append((f"{_PROPERTY}worker", self._worker))
+        self._places = [(f"{PROPERTY}device", ",".join(devices))] if devices else []
+        self._places.append((f"{PROPERTY}worker", self._worker))
         self._attempts[nodeid] += 1
         self.record(
             "start",

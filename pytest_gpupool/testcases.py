@@ -13,13 +13,11 @@ from typing import Any
 import pytest
 from _pytest.junitxml import LogXML
 
+from .recorder import PROPERTY
 from .result import TestResult
 
 UNKNOWN_PHASE = "???"
 """What xdist calls the phase in which a worker died."""
-
-PREFIX = "gpupool."
-"""Of the names of our JUnit properties."""
 
 _ERRORS = ("error", "crashed", "timeout", "not-run")
 
@@ -28,14 +26,14 @@ def properties(test: TestResult) -> list[tuple[str, object]]:
     """Return the properties of a test that did not get them from its worker."""
     pairs: list[tuple[str, object]] = []
     if test.devices:
-        pairs.append((f"{PREFIX}device", ",".join(test.devices)))
+        pairs.append((f"{PROPERTY}device", ",".join(test.devices)))
     if test.worker is not None:
-        pairs.append((f"{PREFIX}worker", test.worker))
+        pairs.append((f"{PROPERTY}worker", test.worker))
     if test.run is not None:
-        pairs.append((f"{PREFIX}run", test.run))
+        pairs.append((f"{PROPERTY}run", test.run))
     for name, metric in test.metrics.items():
         value = metric["value"]
-        pairs.append((f"{PREFIX}metric.{name}", metric.get("non_finite") if value is None else value))
+        pairs.append((f"{PROPERTY}metric.{name}", metric.get("non_finite") if value is None else value))
     return pairs
 
 

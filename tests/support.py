@@ -170,6 +170,13 @@ class Host:
         """The command lines of the living processes that were started here, by pid; see :func:`processes_of`."""
         return processes_of(self.lock_dir)
 
+    def wait_until_gone(self) -> None:
+        """Wait until no process of a run here is left, nor a GPU held; fails where one stays."""
+        deadline = time.monotonic() + LIMIT
+        while left := self.processes() or self.held():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
+
     def held(self) -> set[int]:
         """The indices of the GPUs that somebody holds at this moment."""
         assert self.driver is not None

@@ -7,11 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from support import LIMIT, Host, Running, wait_for
+from support import Host, Running, wait_for
 from test_interrupts import BUSY, DONE, LEFT
 from test_scheduling import prepare
 
@@ -22,14 +21,6 @@ def kill(running: Running) -> None:
     """Kill the controller alone, as the kernel does where memory runs out."""
     os.kill(running.process.pid, signal.SIGKILL)
     running.process.wait()
-
-
-def wait_until_gone(host: Host) -> None:
-    """Wait until no process of a run is left, nor a GPU held; fails where one stays."""
-    deadline = time.monotonic() + LIMIT
-    while left := host.processes() or host.held():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
 
 
 def program(host: Host, *args: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +46,7 @@ def test_workers_end_whatever_they_do(host: Host, whole_group: bool) -> None:
             running.process.wait()
         else:
             kill(running)
-        wait_until_gone(host)
+        host.wait_until_gone()
     finally:
         running.kill()
     assert host.held() == set()
@@ -101,7 +92,7 @@ def test_workers_that_wait_for_a_gpu_end(host: Host) -> None:
         finally:
             waiting.kill()
         kill(holder)
-        wait_until_gone(host)
+        host.wait_until_gone()
     finally:
         holder.kill()
     run = host.pytest("-n1", "other", "--gpupool-devices=0", "--gpupool-wait=0")

@@ -144,8 +144,7 @@ def test_a_run_that_was_killed_goes_on(host: Host, how: str) -> None:
         if how == "controller":
             os.kill(running.process.pid, signal.SIGKILL)
             running.process.wait()
-            while host.processes():
-                pass
+            host.wait_until_gone()
         else:
             os.kill(int(pid), signal.SIGKILL)
             first = running.finish()

@@ -72,6 +72,23 @@ def test_every_record_has_its_place(cpu_host: Host, workers: tuple[str, ...]) ->
     assert plan["run"].items() <= run.report["run"].items()
 
 
+@with_workers
+def test_the_plan_is_kept_without_a_report(cpu_host: Host, tmp_path: Path, workers: tuple[str, ...]) -> None:
+    """Though the run is over before all facts are gathered."""
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nsleep 2\nexit 1\n")
+    git.chmod(0o755)
+    cpu_host.write("test_suite.py", "def test_a(): pass\n")
+    reports = ("--gpupool-json", "--junitxml")
+    command = [arg for arg in cpu_host.command(*workers) if not arg.startswith(reports)]
+    environ = cpu_host.environ()
+    environ["PATH"] = f"{git.parent}:{environ['PATH']}"
+    subprocess.run(command, cwd=cpu_host.project, env=environ, capture_output=True, check=True)
+    (run,) = (cpu_host.project / ".gpupool" / "runs").iterdir()
+    assert json.loads((run / "plan.json").read_text())["run"]["software"]["pytest"] == pytest.__version__
+
+
 def test_attempts_are_kept_apart(host: Host) -> None:
     """Each has its number and its metrics in the journal, whichever worker made it; the report has the last one's."""
     prepare(host)

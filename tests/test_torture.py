@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import pytest
-from support import LIMIT, Host, Running
+from support import Host, Running
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -76,14 +76,6 @@ def workers(running: Running) -> list[int]:
     return sorted(found)
 
 
-def settle(host: Host) -> None:
-    """Wait until what was killed has taken everything with it; fails where anything stays."""
-    deadline = time.monotonic() + LIMIT
-    while left := (host.processes() or host.held()):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_runs_end_with_every_result(host: Host, pytestconfig: pytest.Config, part: int) -> None:
     """However often a worker or the controller is killed, in the end each test has its one result, and its metrics."""
@@ -116,7 +108,7 @@ def one_round(host: Host, seed: str) -> tuple[list[str], dict[str, Any]]:
             run = running.finish()
         finally:
             running.kill()
-        settle(host)
+        host.wait_until_gone()
         assert "INTERNALERROR" not in run.output, (told, run.output)
         report = report_of(host)
         if report is not None and {test["outcome"] for test in report["tests"]} == {"passed", "failed"}:
