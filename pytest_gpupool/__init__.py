@@ -4,4 +4,44 @@ Importing this package costs nothing: it loads neither pytest nor torch. A worke
 PYTEST_DONT_REWRITE tells pytest that it did not come too late for that.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False  # as typing has it, whose import takes longer than all else here
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pytest
+
+__all__ = ["matrix"]
 __version__ = "0.1.0"
+
+
+def matrix(
+    *,
+    exclude: Iterable[Mapping[str, object]] = (),
+    sample: int | None = None,
+    seed: int = 0,
+    **axes: Iterable[object],
+) -> pytest.MarkDecorator:
+    """Parametrize a test with the product of its axes: ``@matrix(lr=[0.1, 0.01], batch_size=[32, 64])``.
+
+    An axis is named as the test's argument; its values may be ``pytest.param``, whose marks go to every test that has
+    the value, and whose id names it. Tests are in the order of the axes, the last of which varies fastest. Their ids
+    are like ``lr=0.1-batch_size=32``, and the same for every ``sample``.
+
+    Each dict of ``exclude`` leaves out the combinations that have all of its values. ``sample`` keeps so many of the
+    others, all where there are no more, and the same ones for the same ``seed``, on every machine; a larger sample has
+    all of a smaller one. No axis can be called ``exclude``, ``sample`` or ``seed``: for such a one stack a
+    ``pytest.mark.parametrize``.
+
+    Raises:
+        UsageProblem: an argument makes no sense, or no test is left.
+    """
+    __tracebackhide__ = True  # pytest shows where it was called, and the message
+    from .errors import UsageProblem
+    from .matrices import parametrized
+
+    try:
+        return parametrized(axes, exclude=exclude, sample=sample, seed=seed)
+    except UsageProblem as problem:
+        raise problem.with_traceback(None) from None

@@ -17,10 +17,10 @@ from .asks import possible
 from .controller import Controller
 from .errors import GpupoolError, MarkerProblem, NoLease
 from .fixtures import lease_key
-from .gate import Gate
+from .items import requirement_of
 from .journal import dump
 from .model import shortened
-from .recorder import ALONE, Recorder, requirement_of
+from .recorder import ALONE, Recorder
 from .watch import Watch
 
 _ALARM = signal.SIGRTMIN + 6  # SIGALRM is pytest-timeout's
@@ -40,7 +40,8 @@ class Alone:
         lease = self._take()
         config.stash[lease_key] = lease
         config.add_cleanup(self._let_go)
-        self.recorder = Recorder(worker=ALONE, lease=lease, journal=self.orders.journal(ALONE), gate=self._gate(lease))
+        self.recorder = Recorder.of(ALONE, lease, self.orders)
+        self._listen()
         self._watch: Watch | None = None
 
     def _take(self) -> leases.Lease:
@@ -69,7 +70,8 @@ class Alone:
         except GpupoolError as error:
             self._controller.stop(str(error), error.exit_status)
         os.environ.update(self.environ)
-        self.recorder.hold(lease, self._gate(lease))
+        self.recorder.hold(lease, self.orders)
+        self._listen()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -109,10 +111,9 @@ class Alone:
         except MarkerProblem:
             return None  # said when the test is set up
 
-    def _gate(self, lease: leases.Lease) -> Gate:
-        gate = Gate(lease, self.orders)
-        gate.tell = self._tell
-        return gate
+    def _listen(self) -> None:
+        assert self.recorder.gate is not None
+        self.recorder.gate.tell = self._tell
 
     def _tell(self, kind: str, *, test: str, blockers: Sequence[str] = ()) -> None:
         if kind == "held-up":

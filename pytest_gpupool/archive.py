@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from . import journal
+from .checks import fits, is_time
 from .errors import UsageProblem
 from .model import Device, epoch, iso
 from .records import VERSION, Record, in_order
 from .results import Results
-from .shapes import DEVICE, FACTS, fits, is_time
+from .shapes import DEVICE, FACTS
 from .store import write_whole
 
 LATEST = "latest"

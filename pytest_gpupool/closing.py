@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import garbage, history, testcases
 from .controller import Controller
-from .errors import EXIT_USAGE
+from .errors import EXIT_USAGE, UsageProblem
 from .journal import read
 from .model import iso
 from .recorder import ALONE
 from .reports import json as json_report
 from .reports import terminal
+
+if TYPE_CHECKING:
+    from .backdrop import Backdrop
 
 
 class Closing:
@@ -24,6 +28,7 @@ class Closing:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._results = controller.results
+        self._notes: list[str] = []  # on what was done at the end
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -46,7 +51,14 @@ class Closing:
         """Show the metrics, the makespan, and what went wrong with the run itself."""
         controller = self._controller
         resumable = None if controller.run_dir is None or controller.unjournaled else controller.run_id
-        terminal.show(terminalreporter, self._results, warnings=controller.warnings, resumable=resumable)
+        terminal.show(
+            terminalreporter,
+            self._results,
+            names={device.id: device.name for device in controller.pool.devices},
+            notes=self._notes,
+            warnings=controller.warnings,
+            resumable=resumable,
+        )
 
     def _finish(self, session: pytest.Session) -> None:
         controller = self._controller
@@ -64,7 +76,7 @@ class Closing:
         if problem := controller.journal.problem or controller.facts.problem:
             controller.lost_records("controller", problem)
         self._keep_history()
-        self._publish(session)
+        self._report(session)
         self._fit_junit()
 
     def _catch_up(self) -> None:
@@ -96,20 +108,62 @@ class Closing:
         if observed and (problem := history.save(controller.options.directory, observed)):
             controller.warn(problem)
 
-    def _publish(self, session: pytest.Session) -> None:
+    def _report(self, session: pytest.Session) -> None:
         from .publish import Wanted, publish  # not while workers wait for the controller
 
         controller, options = self._controller, self._controller.options
         wanted = Wanted(json=options.json, html=options.html, markdown=options.markdown)
+        if options.update_baseline:
+            self._update_baseline(session)
         if not wanted.any():
             return
-        facts = controller.facts.of_report(int(session.exitstatus))
-        problems = publish(json_report.build(facts, controller.pool, self._results), wanted)
+        found = self._backdrop(session)
+        problems = publish(self._built(session) | found.to_report(), wanted, found.past)
         kept = f"; 'gpupool report {controller.run_id}' makes it from the run's records"
         for problem in problems:
             controller.warn(problem if controller.run_dir is None or controller.unjournaled else problem + kept)
         if problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = EXIT_USAGE
+
+    def _built(self, session: pytest.Session) -> dict[str, Any]:
+        controller = self._controller
+        facts = controller.facts.of_report(int(session.exitstatus))
+        return json_report.build(facts, controller.pool, self._results)
+
+    def _backdrop(self, session: pytest.Session) -> Backdrop:
+        """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
+        from . import backdrop, placement
+
+        controller = self._controller
+        devices = json_report.pool_devices(controller.pool, self._results)
+        if controller.options.html is None and controller.pool.is_cpu:
+            return backdrop.Backdrop()
+        facts = controller.facts.of_report(int(session.exitstatus))
+        found = backdrop.of(controller.options.directory, facts, self._results, devices)
+        labels = {device.id: device.label for device in devices}
+        for finding in found.findings:
+            controller.warn(placement.sentence(finding, labels))
+        return found
+
+    def _update_baseline(self, session: pytest.Session) -> None:
+        from . import accepting, baselines
+
+        path = self._controller.options.baseline
+        assert path is not None
+        if not self._results.is_complete:
+            self._controller.warn(f"the baseline {path} was not updated: the run is incomplete")
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            return
+        accept = partial(accepting.accept, self._built(session), reason="--gpupool-update-baseline")
+        try:
+            accepted = baselines.update(path, accept)
+        except UsageProblem as problem:
+            self._controller.warn(f"the baseline was not updated: {problem}")
+            session.exitstatus = session.exitstatus or EXIT_USAGE
+            return
+        self._notes.append(f"baseline {path}: {accepted.text()}")
+        for line in accepted.told_left_out():
+            self._controller.warn(line)
 
     def _fit_junit(self) -> None:
         """See that the file which pytest has just written is one that CI systems take."""

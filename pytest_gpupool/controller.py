@@ -10,14 +10,15 @@ from typing import Any, NoReturn
 
 import pytest
 
-from . import archive, history, leases, pool, store, testcases
+from . import archive, baselines, history, leases, pool, store, testcases
 from .errors import UsageProblem
 from .estimates import Known
 from .facts import Facts
+from .items import params_of
 from .journal import Journal, dump, read
 from .model import Device, Size, cpu_device
 from .options import Options
-from .recorder import ALONE, RECORDS_ATTRIBUTE, params_of
+from .recorder import ALONE, RECORDS_ATTRIBUTE
 from .results import Results
 from .resume import Left, Resumption, left_key
 from .worker import Orders
@@ -52,11 +53,13 @@ class Controller:
         self.broken = False
         """Whether there was an error in some process that is no test's."""
         self._workers = 1
+        self._known: dict[str, Known] | None = None
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
             leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
         self.journal = Journal(None if self.run_dir is None else self.run_dir / archive.CONTROLLER)
         self.journal.open()
+        self._baseline = self._read_baseline()
         self._earlier = self._tell_of_earlier_run()
         if self.run_dir is not None:
             archive.prune(self.options.directory, self.options.keep_runs)
@@ -73,7 +76,7 @@ class Controller:
         """Show a line while the run goes on, unless the user asked for quiet."""
         reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None and self.config.get_verbosity() >= 0:
-            reporter.ensure_newline()
+            self._begin_line(reporter)
             reporter.write_line(f"gpupool: {text}" if label else text)
 
     def warn(self, text: str) -> None:
@@ -102,13 +105,14 @@ class Controller:
         return [name for name, _ in Counter(device.name for device in self.pool.slots(1)).most_common()]
 
     def known(self) -> dict[str, Known]:
-        """Return what earlier runs say of tests, by nodeid."""
-        base, names = self.options.directory, {device.id: device.name for device in self.pool.devices}
-        killed = history.of_killed_runs(base, names, skip=self.run_id)
-        known, problem = history.load(base, self.kinds(), killed)
-        if problem:
-            self.warn(problem)
-        return known
+        """Return what earlier runs say of tests, by nodeid; they are read once."""
+        if self._known is None:
+            base, names = self.options.directory, {device.id: device.name for device in self.pool.devices}
+            killed = history.of_killed_runs(base, names, skip=self.run_id)
+            self._known, problem = history.load(base, self.kinds(), killed)
+            if problem:
+                self.warn(problem)
+        return self._known
 
     def returns(self) -> Size | None:
         """Return what may be left in use on a device whose worker died, None where that cannot be told."""
@@ -143,6 +147,10 @@ class Controller:
             avoid=tuple(avoid),
             pool=len(self.pool.devices),
             earlier=self._earlier,
+            baseline=self._baseline,
+            rtol=self.options.rtol,
+            fail_on=tuple(sorted(self.options.fail_on)),
+            sample=self.options.sample,
         )
 
     def collected(self, worker: str, tests: Sequence[tuple[str, Mapping[str, Any]]], left: Left | None) -> None:
@@ -195,7 +203,7 @@ class Controller:
         reporter: Any = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:
             pytest.exit(f"gpupool: {text}", status)
-        reporter.ensure_newline()
+        self._begin_line(reporter)
         reporter.write_line(f"gpupool: {text}", red=True)
         pytest.exit("gpupool cannot go on, see above", status)
 
@@ -247,6 +255,12 @@ class Controller:
         elif test is not None and report.when == testcases.UNKNOWN_PHASE and report.failed:
             self.config.hook.pytest_runtest_logreport(report=testcases.last_report(report, test))
 
+    def _begin_line(self, reporter: Any) -> None:
+        reporter.ensure_newline()
+        writer = self.config.get_terminal_writer()
+        if writer.width_of_current_line:  # under xdist ensure_newline knows nothing of the dots
+            writer.line()
+
     def _resume(self) -> Resumption | None:
         if self.options.resume is None:
             return None
@@ -265,6 +279,12 @@ class Controller:
             return str(self._resumption.write(self.run_dir))
         except OSError as error:
             raise UsageProblem(f"run {self._resumption.run} cannot be resumed here: {error.strerror}") from None
+
+    def _read_baseline(self) -> str | None:
+        path = self.options.baseline
+        if path is None:
+            return None
+        return str(baselines.copied(path, self.run_dir, may_be_missing=self.options.update_baseline))
 
     def _make_run_dir(self) -> Path | None:
         try:

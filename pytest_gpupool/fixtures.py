@@ -10,7 +10,7 @@ from typing import Protocol
 import pytest
 
 from . import visible
-from .errors import MetricProblem
+from .errors import GpupoolError
 from .leases import Lease
 from .model import Device, cpu_device
 from .recorder import recorder_key
@@ -94,10 +94,10 @@ def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
             metric = metrics.make(
                 name, value, unit=unit, higher_is_better=higher_is_better, n=n, samples=samples, atol=atol, rtol=rtol
             )
-        except MetricProblem as error:
+            recorder.metric(metric)
+        except GpupoolError as error:
             problem = str(error)
         else:
-            recorder.metric(metric)
             return
         pytest.fail(problem, pytrace=False)  # outside the handler, so that no traceback of ours is shown with it
 

@@ -11,7 +11,6 @@ of the newest in UTC. One line per test, sorted, so that a comparison of two fil
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -24,7 +23,7 @@ from . import archive
 from .errors import UsageProblem
 from .estimates import Known, median
 from .results import Results
-from .store import write_whole
+from .store import lock, write_whole
 
 NAME = "durations.json"
 FORMAT = "gpupool-durations"
@@ -247,17 +246,7 @@ def _are_amounts(values: object, types: Set[type]) -> bool:
 def _locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _lock(descriptor, time.monotonic() + _LOCK_SECONDS)
+        lock(descriptor, _LOCK_SECONDS)
         yield
     finally:
         os.close(descriptor)  # which unlocks
-
-
-def _lock(descriptor: int, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise TimeoutError(None, "another run has kept its lock for too long") from None
-            time.sleep(0.02)

@@ -21,8 +21,9 @@ from xdist.remote import Marker, WorkerInteractor
 
 from . import wire
 from .errors import MarkerProblem
+from .items import params_of, requirement_of
 from .model import safe_repr
-from .recorder import Recorder, params_of, recorder_key, requirement_of
+from .recorder import Recorder, recorder_key
 from .requirement import Requirement
 from .resume import left_key
 

@@ -96,6 +96,13 @@ class Lease:
         """
         return admission.admit(self._slots, need, probe, sleep=sleep)
 
+    def neighbours(self) -> set[int]:
+        """Return the processes that the notes of these devices' other slots name, whether they hold them still or not.
+
+        No lock is tried, so that a thread may ask: a fork at that moment would inherit it.
+        """
+        return {note.pid for slot in self._slots for other in slot.others() if (note := other.read()) is not None}
+
     def release(self) -> None:
         """Free the devices; a second call does nothing, nor does a forked child's.
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import copy
-import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from . import arguments
 from .archive import LATEST, is_run_id
 from .errors import UsageProblem
+from .judge import INVALID
 from .model import Export, Size
 from .role import only_informs
 
-T = TypeVar("T")
-
 _KEPT = 20
+_RTOL = 0.01
+_FAIL_ON = "regressed,invalid"
 
 # name, metavar, help; each has an ini twin with "_" for "-".
 _VALUED = (
@@ -46,6 +44,8 @@ _VALUED = (
     ("gpupool-json", "PATH", "Write the JSON report to this file."),
     ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
     ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
+    ("gpupool-baseline", "PATH", "Compare metrics with this baseline file."),
+    ("gpupool-sample", "S", "How often a worker samples its devices, in seconds (default 0.5; 0 = never)."),
     ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
     (
         "gpupool-order",
@@ -58,6 +58,15 @@ _VALUED = (
         "SIZE",
         "A GPU on which processes outside the pool hold more than this is busy (default 512MiB).",
     ),
+)
+
+_FLAGS = (
+    ("gpupool-allow-busy", "Lease busy GPUs all the same."),
+    (
+        "gpupool-update-baseline",
+        "Write this run's metrics into the baseline file, unless the run is incomplete (exit 1).",
+    ),
+    ("gpupool-live", "Show a live table of devices and tests."),
 )
 
 
@@ -80,6 +89,12 @@ class Options:
     slots: int
     longest_first: bool
     timeout: float | None
+    baseline: Path | None
+    update_baseline: bool
+    fail_on: frozenset[str]
+    rtol: float
+    sample: float
+    live: bool
 
     @classmethod
     def read(cls, config: pytest.Config) -> Options:
@@ -88,25 +103,35 @@ class Options:
         Raises:
             UsageProblem: naming the option and what it may be.
         """
-        source = _Source(config)
+        source = arguments.Source(config)
+        baseline, update = source.path("gpupool-baseline"), source.flag("gpupool-update-baseline")
+        if update and baseline is None:
+            raise UsageProblem("--gpupool-update-baseline: say which file with --gpupool-baseline=PATH")
         return cls(
-            devices=source.parse("gpupool-devices", _spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
-            require=source.parse("gpupool-require", _whole, "a whole number from 0", 0),
-            wait=source.parse("gpupool-wait", _seconds, "a number of seconds from 0", 3600.0),
-            export=source.parse("gpupool-export", _export, "'index' or 'uuid'", "index"),
+            devices=source.parse("gpupool-devices", arguments.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
+            require=source.parse("gpupool-require", arguments.whole, "a whole number from 0", 0),
+            wait=source.parse("gpupool-wait", arguments.seconds, "a number of seconds from 0", 3600.0),
+            export=source.parse("gpupool-export", arguments.export, "'index' or 'uuid'", "index"),
             lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
             directory=source.path("gpupool-dir") or config.rootpath / ".gpupool",
-            json=_writable(source.path("gpupool-json"), "gpupool-json"),
-            html=_writable(source.path("gpupool-html"), "gpupool-html"),
-            markdown=_writable(source.path("gpupool-markdown"), "gpupool-markdown"),
-            resume=source.parse("gpupool-resume", _run, "a run such as those that 'gpupool runs' lists", None),
+            json=arguments.writable(source.path("gpupool-json"), "gpupool-json"),
+            html=arguments.writable(source.path("gpupool-html"), "gpupool-html"),
+            markdown=arguments.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
+            resume=source.parse("gpupool-resume", arguments.run, "a run such as those that 'gpupool runs' lists", None),
             keep_runs=_keep_runs(config),
             busy_memory=None
             if source.flag("gpupool-allow-busy")
             else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
-            slots=source.parse("gpupool-slots", _positive, "a whole number from 1", 1),
-            longest_first=source.parse("gpupool-order", _order, "'longest' or 'file'", True),
-            timeout=source.parse("gpupool-timeout", _limit, "a number of seconds above 0", None),
+            slots=source.parse("gpupool-slots", arguments.positive, "a whole number from 1", 1),
+            longest_first=source.parse("gpupool-order", arguments.order, "'longest' or 'file'", True),
+            timeout=source.parse("gpupool-timeout", arguments.limit, "a number of seconds above 0", None),
+            baseline=arguments.writable(baseline, "gpupool-baseline") if update else baseline,
+            update_baseline=update,
+            # No change fails a test that is to be accepted.
+            fail_on=_fail_on(config) & ({INVALID} if update else {*arguments.FAILING}),
+            rtol=_rtol(config),
+            sample=source.parse("gpupool-sample", arguments.seconds, "a number of seconds from 0", 0.5),
+            live=source.flag("gpupool-live"),
         )
 
 
@@ -123,9 +148,13 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
     parser.addini("gpupool_resume", resume, type="string", default=None)
     parser.addini("gpupool_keep_runs", f"How many runs are kept on record (default {_KEPT}).", default=str(_KEPT))
-    allow = "Lease busy GPUs all the same."
-    group.addoption("--gpupool-allow-busy", action="store_true", default=None, help=allow)
-    parser.addini("gpupool_allow_busy", allow, type="bool", default=False)
+    for name, help_text in _FLAGS:
+        group.addoption(f"--{name}", action="store_true", default=None, help=help_text)
+        parser.addini(name.replace("-", "_"), help_text, type="bool", default=False)
+    fail_on = "Verdicts that fail a test: " + ", ".join(arguments.FAILING) + " or none (default regressed,invalid)."
+    group.addoption("--gpupool-fail-on", metavar="KIND[,KIND…]", action="append", default=None, help=fail_on)
+    parser.addini("gpupool_fail_on", fail_on, type="string", default=None)
+    parser.addini("gpupool_rtol", f"The allowed relative change of a metric (default {_RTOL}).", default=str(_RTOL))
     parser.addini("gpupool", "Whether pytest-gpupool is on.", type="bool", default=True)
     parser.addini(
         "gpupool_paths",
@@ -141,7 +170,7 @@ def given_in_vain(config: pytest.Config) -> list[str]:
     Raises:
         UsageProblem: see :meth:`Options.read`.
     """
-    names = [name for name, *_ in _VALUED] + ["gpupool-resume", "gpupool-allow-busy"]
+    names = [name for name, *_ in (*_VALUED, *_FLAGS)] + ["gpupool-resume", "gpupool-fail-on"]
     given = [name for name in names if getattr(config.known_args_namespace, name.replace("-", "_"), None) is not None]
     if given:
         Options.read(config)
@@ -161,119 +190,30 @@ def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         config.known_args_namespace = known
 
 
-class _Source:
-    """One option at a time: the command line's value, else the ini file's."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def text(self, name: str) -> str | None:
-        """Return the value as it was written, None where it was not given."""
-        return self._given(name)[0]
-
-    def parse(self, name: str, convert: Callable[[str], T], expected: str, default: T) -> T:
-        """Return the converted value, else the default."""
-        value = self.text(name)
-        if value is None:
-            return default
-        try:
-            return convert(value)
-        except ValueError:
-            raise UsageProblem(f"--{name}={value}: give {expected}") from None
-
-    def path(self, name: str) -> Path | None:
-        """Return a path: the command line's is relative to where pytest was called, the ini file's to rootdir."""
-        value, by_ini = self._given(name)
-        if value is None:
-            return None
-        if not value:
-            raise UsageProblem(f"--{name} is empty: give a path")
-        config = self._config
-        return (config.rootpath if by_ini else config.invocation_params.dir) / Path(value).expanduser()
-
-    def flag(self, name: str) -> bool:
-        """Return an option without a value."""
-        given = getattr(self._config.known_args_namespace, name.replace("-", "_"), None)
-        return bool(self._config.getini(name.replace("-", "_")) if given is None else given)
-
-    def _given(self, name: str) -> tuple[str | None, bool]:
-        dest = name.replace("-", "_")
-        value = getattr(self._config.known_args_namespace, dest, None)
-        return (value, False) if value is not None else (self._config.getini(dest), True)
-
-
-def _spec(text: str) -> str:
-    # Empty is no default: it is what an unset variable of a CI script gives.
-    if not text.strip():
-        raise ValueError(text)
-    return text.strip()
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
-
-
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if not number:
-        raise ValueError(text)
-    return number
-
-
-def _order(text: str) -> bool:
-    if text not in ("longest", "file"):
-        raise ValueError(text)
-    return text == "longest"
-
-
-def _limit(text: str) -> float | None:
-    number = _seconds(text)
-    if not number:
-        raise ValueError(text)
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number) or number < 0:
-        raise ValueError(text)
-    return number
-
-
-def _export(text: str) -> Export:
-    if text == "index":
-        return "index"
-    if text == "uuid":
-        return "uuid"
-    raise ValueError(text)
-
-
-def _run(text: str) -> str:
-    if not text.strip():
-        raise ValueError(text)
-    return text.strip()
-
-
 def _keep_runs(config: pytest.Config) -> int:
     text = config.getini("gpupool_keep_runs")
     try:
-        return _positive(text)
+        return arguments.positive(text)
     except ValueError:
         raise UsageProblem(f"gpupool_keep_runs = {text}: give a whole number from 1") from None
 
 
-def _writable(path: Path | None, name: str) -> Path | None:
-    """Find out now, not after hours, that a report cannot be written."""
-    if path is None:
-        return None
-    if path.is_dir():
-        raise UsageProblem(f"--{name}={path} is a directory: give the path of a file")
-    nearest = next(ancestor for ancestor in (path, *path.parents) if ancestor.exists())
-    if nearest != path and not nearest.is_dir():
-        raise UsageProblem(f"--{name}={path}: {nearest} is not a directory: choose another path")
-    if not os.access(nearest, os.W_OK):
-        raise UsageProblem(f"--{name}={path} may not be written by this user: choose another path")
-    return path
+def _fail_on(config: pytest.Config) -> frozenset[str]:
+    given = getattr(config.known_args_namespace, "gpupool_fail_on", None)
+    texts = given or [config.getini("gpupool_fail_on") or _FAIL_ON]
+    kinds: frozenset[str] = frozenset()
+    for text in texts:
+        try:
+            kinds |= arguments.fail_on(text)
+        except ValueError:
+            known = ", ".join((*arguments.FAILING, arguments.NONE))
+            raise UsageProblem(f"--gpupool-fail-on={text}: give some of {known}") from None
+    return kinds
+
+
+def _rtol(config: pytest.Config) -> float:
+    text = config.getini("gpupool_rtol")
+    try:
+        return arguments.seconds(text)
+    except ValueError:
+        raise UsageProblem(f"gpupool_rtol = {text}: give a number from 0, such as 0.01") from None

@@ -8,19 +8,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import visible, worker
 from .errors import GpupoolError, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
-from .gate import Gate
 from .interrupts import Interrupts
 from .journal import Journal
 from .options import add_options, given_in_vain, mend_resume
 from .recipes import declared, declared_key
 from .recorder import ALONE, Recorder, recorder_key
 from .role import Role, role_of
+
+if TYPE_CHECKING:
+    from .controller import Controller
 
 __all__ = ["gpu", "record_metric"]
 
@@ -77,8 +80,7 @@ def _take_role(config: pytest.Config) -> None:
     side = _worker_side(config)
     role = role_of(config, is_worker=side is not None)
     if side is not None:
-        journal, gate = side.orders.journal(side.worker), Gate(side.lease, side.orders)
-        _record(config, Recorder(worker=side.worker, lease=side.lease, journal=journal, gate=gate))
+        _record(config, Recorder.of(side.worker, side.lease, side.orders))
         _resume(config, side.orders)
         config.stash[lease_key] = side.lease
         _keep_coverage(config)
@@ -107,7 +109,7 @@ def _worker_side(config: pytest.Config) -> worker.WorkerSide | None:
 def _record(config: pytest.Config, recorder: Recorder) -> None:
     config.stash[recorder_key] = recorder
     config.pluginmanager.register(recorder, "gpupool-recorder")
-    config.add_cleanup(recorder.journal.close)
+    config.add_cleanup(recorder.close)
 
 
 def _resume(config: pytest.Config, orders: worker.Orders) -> None:
@@ -127,6 +129,7 @@ def _control(config: pytest.Config) -> None:
     config.pluginmanager.register(Closing(controller), "gpupool-closing")
     config.pluginmanager.register(Distribution(controller), "gpupool-distribution")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
+    _show(config, controller, workers=True)
     # The controller loads conftest.py as well; it must not open a context on anybody's GPU.
     _set_environment(config, {"CUDA_VISIBLE_DEVICES": visible.HIDDEN})
 
@@ -140,11 +143,19 @@ def _lease_here(config: pytest.Config) -> None:
     config.pluginmanager.register(controller, "gpupool-controller")
     config.pluginmanager.register(Closing(controller), "gpupool-closing")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
+    _show(config, controller, workers=False)
     alone = Alone(config, controller)
     _set_environment(config, alone.environ)
     _record(config, alone.recorder)
     _resume(config, alone.orders)
     config.pluginmanager.register(alone, "gpupool-alone")
+
+
+def _show(config: pytest.Config, controller: Controller, *, workers: bool) -> None:
+    if controller.options.live:
+        from .live.plugin import Live
+
+        config.pluginmanager.register(Live(controller, workers=workers), "gpupool-live")
 
 
 def _set_environment(config: pytest.Config, values: Mapping[str, str]) -> None:

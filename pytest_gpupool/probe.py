@@ -69,7 +69,7 @@ class Probe(Protocol):
 def survey() -> Survey:
     """Look at every GPU and MIG instance of this host. Never raises: what is wrong is in the answer."""
     try:
-        with _nvml() as nvml:
+        with running() as nvml:
             return _survey(nvml)
     except DeviceFailed as failed:
         return Survey(problem=str(failed))
@@ -83,12 +83,12 @@ class NvmlProbe:
         """Keep NVML running meanwhile: to start it takes longer than to ask. Where it does not start, do without."""
         with ExitStack() as stack:
             with suppress(DeviceFailed):
-                stack.enter_context(_nvml())
+                stack.enter_context(running())
             yield
 
     def usage(self, device: Device) -> Usage:
         """Return who uses the device. Raises DeviceFailed where it does not answer."""
-        with _nvml() as nvml:
+        with running() as nvml:
             try:
                 return _usage(nvml, nvml.nvmlDeviceGetHandleByUUID(device.id))
             except nvml.NVMLError as error:
@@ -97,18 +97,29 @@ class NvmlProbe:
 
 
 @contextmanager
-def _nvml() -> Iterator[Any]:
+def running() -> Iterator[Any]:
+    """Give the module pynvml, with NVML running meanwhile. Raises DeviceFailed where it does not start."""
+    nvml = start()
+    try:
+        yield nvml
+    finally:
+        stop(nvml)
+
+
+def start() -> Any:
+    """Start NVML, until as many calls of :func:`stop`; return the module pynvml. Raises DeviceFailed."""
     nvml = _load()
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         raise DeviceFailed(_init_words(error)) from None
-    try:
-        yield nvml
-    finally:
-        # A lost GPU can make the shutdown fail as well; there is nothing left to do then.
-        with suppress(nvml.NVMLError):
-            nvml.nvmlShutdown()
+    return nvml
+
+
+def stop(nvml: Any) -> None:
+    """Stop NVML. A lost GPU can make that fail as well; there is nothing left to do then."""
+    with suppress(nvml.NVMLError):
+        nvml.nvmlShutdown()
 
 
 def _load() -> ModuleType:
@@ -158,6 +169,8 @@ def _asked(nvml: Any, question: Callable[[], T]) -> T | None:
     """Return NVML's answer, None where this device or driver does not support the question."""
     try:
         return question()
+    except nvml.NVMLLibraryMismatchError:  # how pynvml calls a driver too old for a function that has versions
+        return None
     except nvml.NVMLError as error:
         if error.value in (nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
             return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ class Wanted:
         return any((self.json, self.html, self.markdown, self.junit))
 
 
-def publish(report: Mapping[str, Any], wanted: Wanted) -> list[str]:
-    """Write the report; return what to say of the files that could not be written."""
+def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Backdrop`."""
     problems = []
     for path, write in (
         (wanted.json, json.write),
-        (wanted.html, _write_html),
+        (wanted.html, partial(_write_html, past=past)),
         (wanted.markdown, _append_markdown),
         (wanted.junit, _write_junit),
     ):
@@ -43,9 +44,9 @@ def publish(report: Mapping[str, Any], wanted: Wanted) -> list[str]:
     return problems
 
 
-def _write_html(path: Path, report: Mapping[str, Any]) -> None:
+def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, html.render(report))
+    write_whole(path, html.render(report, past))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:

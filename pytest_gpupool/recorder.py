@@ -5,27 +5,30 @@ Every record goes to the journal first, then rides on pytest's next report to th
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import cuda
-from .errors import MarkerProblem
+from .attempt import Attempt
 from .faults import sticky_error
+from .gate import Gate
+from .items import marker_problem, requirement_of
 from .journal import Journal, dump
-from .model import iso, safe_repr, shortened
-from .outcomes import PHASES, outcome_of
+from .judge import Judge
+from .model import iso
+from .outcomes import PHASES
+from .phases import Phases
 from .recipes import Recipes
-from .requirement import Requirement
 
 if TYPE_CHECKING:
-    from .gate import Gate
     from .leases import Lease
     from .metrics import Metric
+    from .sampling.sampler import Sampler
+    from .worker import Orders
 
 ALONE = "main"
 """The name of the worker where the one process is both controller and worker."""
@@ -38,8 +41,6 @@ RECORDS_ATTRIBUTE = "gpupool_records"
 PROPERTY = "gpupool."
 """What the names of our JUnit properties begin with."""
 
-_NOTHING_ASKED = Requirement()
-
 
 class Recorder:
     """Records attempts, phases and metrics. Without a lease (the pool is off) only JUnit properties are kept."""
@@ -50,11 +51,11 @@ class Recorder:
         worker: str,
         lease: Lease | None,
         journal: Journal,
-        gate: Gate | None = None,
+        judge: Judge | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.journal = journal
-        self.gate = gate
+        self.gate: Gate | None = None
         self.poison: str | None = None
         """Why this process can run no more tests, None while it can."""
         self._worker = worker
@@ -67,9 +68,10 @@ class Recorder:
         self.overdue: str | None = None
         """The test that took too long, where this process keeps the clock."""
         self._item: pytest.Item | None = None
-        self._metrics: dict[str, Metric] = {}
-        self._phases: dict[str, list[pytest.TestReport]] = {}
-        self._judged: set[str] = set()
+        self._judge = judge or Judge()
+        self._sampler: Sampler | None = None
+        self._attempt = Attempt()
+        self._phases = Phases()
         self._places: list[tuple[str, str]] = []  # properties: where the test runs
         self._recipes: Recipes | None = None
         self._attempts: Counter[str] = Counter()
@@ -77,9 +79,23 @@ class Recorder:
         self.tell: Callable[[list[str]], None] | None = None
         """Where records go at once that no disk keeps: the reports may come too late."""
 
-    def hold(self, lease: Lease, gate: Gate) -> None:
-        """Go on with another lease, before the first test."""
-        self._lease, self.gate = lease, gate
+    @classmethod
+    def of(cls, worker: str, lease: Lease, orders: Orders) -> Recorder:
+        """Return the recorder of a worker that has its lease."""
+        journal, judge = orders.journal(worker), orders.judge()
+        recorder = cls(worker=worker, lease=lease, journal=journal, judge=judge)
+        recorder.hold(lease, orders)
+        return recorder
+
+    def hold(self, lease: Lease, orders: Orders) -> None:
+        """Go on with this lease, before the first test."""
+        self._lease, self.gate, self._sampler = lease, Gate(lease, orders), orders.sampler(lease)
+
+    def close(self) -> None:
+        """Stop."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        self.journal.close()
 
     def record(self, kind: str, **values: Any) -> None:
         """Write one record."""
@@ -97,14 +113,16 @@ class Recorder:
                 self._pending = []
 
     def metric(self, metric: Metric) -> None:
-        """Record a metric of the running test."""
+        """Record a metric of the running test, with the verdict on it.
+
+        Raises:
+            MetricProblem: the test has recorded one of that name.
+            UsageProblem: the baseline cannot be read.
+        """
         assert self._item is not None
-        if metric.name in self._metrics:
-            pytest.fail(
-                f"metric {metric.name!r} was recorded before in this test: give each its own name", pytrace=False
-            )
-        self._metrics[metric.name] = metric
-        self.record("metric", test=self._item.nodeid, metric=_with_verdict(metric))
+        judged = self._judge.judge(metric, self._item.nodeid, self._kind())
+        self._attempt.add(judged)
+        self.record("metric", test=self._item.nodeid, metric=judged)
         value: Any = metric.value if metric.is_finite else str(metric.value)
         self._item.user_properties.append((f"{PROPERTY}metric.{metric.name}", value))
 
@@ -122,7 +140,7 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Know the item: pytest's later hooks name only its id. Wait until it can start."""
         self._item = item
-        self._refused = _marker_problem(item)
+        self._refused = marker_problem(item)
         if self.gate is None:
             return (yield)
         if self._refused is None:
@@ -138,7 +156,7 @@ class Recorder:
         item = self._item
         if item is None or item.nodeid != nodeid:
             return
-        self._metrics, self._phases, self._judged, self._asserted = {}, {}, set(), None
+        self._attempt, self._phases, self._asserted = Attempt(), Phases(), None
         item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(PROPERTY)]
         if self._lease is None:
             return
@@ -154,6 +172,8 @@ class Recorder:
             attempt=self._attempts[nodeid],
             recipe=None if self._recipes is None else self._recipes.of(item),
         )
+        if self._sampler is not None:
+            self._sampler.begin(on_devices=bool(devices))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
@@ -163,9 +183,9 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
-        """A metric that is not finite fails the test that would have passed."""
+        """A verdict fails the test that would have passed."""
         result = yield
-        self._judge()
+        self._fail_by_verdict()
         return result
 
     @pytest.hookimpl(tryfirst=True)
@@ -176,12 +196,17 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        """So does one that a fixture recorded as it was torn down."""
+        """So does that on what a fixture recorded as it was torn down."""
         # JUnit takes properties from this phase's report; pytest keeps all reports, each with a copy of them.
         if self._item is not None:
             self._item.user_properties.extend(self._places)
-        result = yield
-        self._judge()
+        try:
+            result = yield
+        finally:
+            self._settle()
+            if self._item is not None:
+                self._item.user_properties.extend(self._attempt.properties(PROPERTY))
+        self._fail_by_verdict()
         return result
 
     @pytest.hookimpl(tryfirst=True)
@@ -189,7 +214,7 @@ class Recorder:
         """Add what was recorded since the last report; the tear-down's report ends the attempt."""
         if self._lease is None or report.when not in PHASES:
             return
-        self._phases.setdefault(report.when, []).append(report)  # several where there are subtests
+        self._phases.add(report)
         if report.outcome != "passed" and self.poison is None:
             self.poison = sticky_error(report.longreprtext)  # an expected failure is among the skipped
         if report.when == "teardown":
@@ -198,19 +223,21 @@ class Recorder:
         self._pending = []
 
     def _end(self, nodeid: str) -> None:
-        reports = [report for phase in self._phases.values() for report in phase]
-        outcomes = {phase: _worst(of_phase) for phase, of_phase in self._phases.items()}
-        seconds = {f"{phase}_s": _duration(self._phases.get(phase)) for phase in PHASES}
-        xfail = any(hasattr(report, "wasxfail") for report in reports)
+        self._settle()
+        if self._sampler is not None:
+            self._sampler.end()
+        seconds = self._phases.seconds()
         self.record(
             "end",
             test=nodeid,
-            outcome="timeout" if self.overdue == nodeid else outcome_of(outcomes, xfail=xfail),
+            outcome="timeout" if self.overdue == nodeid else self._phases.outcome(),
             phases=seconds,
             duration_s=sum(value for value in seconds.values() if value is not None),
             ended=iso(self._clock()),
-            message=_message(reports, self._words_on_poison()),
+            message=self._phases.message(self._words_on_poison()),
             **self._memory(),
+            **self._attempt.to_record(),
+            **({"output": output} if (output := self._phases.output()) else {}),
             **({"is_final": False} if self._asserted is False else {}),
         )
 
@@ -229,69 +256,22 @@ class Recorder:
         peak = cuda.torch_peak() if self._lease is not None and any(d.is_gpu for d in self._lease.devices) else None
         return {} if peak is None else {"torch_peak": peak}
 
-    def _judge(self) -> None:
-        new = [metric for metric in self._metrics.values() if metric.name not in self._judged]
-        invalid = [metric for metric in new if not metric.is_finite]
-        self._judged.update(metric.name for metric in new)
-        if invalid:
-            pytest.fail(
-                "\n".join(f"metric {metric.name!r} is {metric.value}: invalid" for metric in invalid), pytrace=False
-            )
+    def _kind(self) -> str:
+        """Return the kind of device that the running test has, as baselines tell them apart."""
+        from .baseline import kind_of
 
+        lease, item = self._lease, self._item
+        has_device = lease is not None and item is not None and requirement_of(item).gpus > 0
+        return kind_of([device.name for device in lease.devices] if lease is not None and has_device else [])
 
-def requirement_of(item: pytest.Item) -> Requirement:
-    """Return what the test asks for by its markers. Raises MarkerProblem."""
-    if "gpupool" not in item.keywords:  # far quicker than to walk the markers, and true of most tests
-        return _NOTHING_ASKED
-    return Requirement.from_markers((mark.args, mark.kwargs) for mark in item.iter_markers("gpupool"))
+    def _settle(self) -> None:
+        """Let the verdicts know what went on around the test so far."""
+        if self._sampler is not None:
+            self._attempt.settle(self._sampler.figures())
 
-
-def _marker_problem(item: pytest.Item) -> str | None:
-    try:
-        requirement_of(item)
-    except MarkerProblem as problem:
-        return str(problem)
-    return None
-
-
-def params_of(item: pytest.Item) -> dict[str, Any]:
-    """Return a parametrized test's parameters as JSON can carry them; what is no plain value, by its repr."""
-    callspec = getattr(item, "callspec", None)
-    return {} if callspec is None else {name: _plain(value) for name, value in callspec.params.items()}
-
-
-def _plain(value: object) -> Any:
-    if value is None or type(value) in (bool, str) or (type(value) is int and value.bit_length() < 64):
-        return value
-    try:
-        # A copy, so that nothing of the user's own types reaches execnet, which takes exact types only.
-        return json.loads(json.dumps(value, allow_nan=False))
-    except Exception:  # a foreign type may do anything
-        return safe_repr(value)
-
-
-def _with_verdict(metric: Metric) -> dict[str, Any]:
-    return metric.to_record() | {"verdict": None if metric.is_finite else "invalid"}
-
-
-def _worst(reports: Sequence[pytest.TestReport]) -> str:
-    # pytest-rerunfailures calls a failure that it will try again "rerun".
-    failed = any(report.outcome not in ("passed", "skipped") for report in reports)
-    return "failed" if failed else reports[-1].outcome
-
-
-def _duration(reports: Sequence[pytest.TestReport] | None) -> float | None:
-    return reports[-1].duration if reports else None  # the last is the whole phase's, others are of subtests
-
-
-def _message(reports: Iterable[pytest.TestReport], more: str) -> str | None:
-    texts = [text for text in map(_text, reports) if text]
-    return "\n".join(filter(None, [shortened("\n".join(texts)), more])) or None
-
-
-def _text(report: pytest.TestReport) -> str:
-    if report.outcome == "passed":
-        return str(getattr(report, "wasxfail", ""))
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2])
-    return str(getattr(report, "wasxfail", "")) or report.longreprtext
+    def _fail_by_verdict(self) -> None:
+        self._settle()
+        if self._item is None:
+            return
+        if lines := self._attempt.failures(self._judge, self._item.nodeid, self._kind()):
+            pytest.fail("\n".join(lines), pytrace=False)

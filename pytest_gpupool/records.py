@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .shapes import RECORDS, fits
+from .checks import fits
+from .shapes import RECORDS
 
 Record = Mapping[str, Any]
 

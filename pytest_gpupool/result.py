@@ -36,6 +36,12 @@ class TestResult:
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
+    resources: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What the attempt used, as far as it was measured, and under ``devices`` what adds up over tests, by device."""
+    output: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """What pytest captured: ``stdout``, ``stderr``, ``log``."""
+    is_judged: bool = False
+    """Whether nothing but the verdict on a metric made it fail."""
     recipe: str | None = None
     """What the result depends on, see :mod:`recipe`."""
     run: str | None = None
@@ -70,6 +76,9 @@ class TestResult:
             "metrics": list(self.metrics.values()),
             "message": self.message,
             "torch_peak": self.peak,
+            **({"resources": dict(self.resources)} if self.resources else {}),
+            **({"output": dict(self.output)} if self.output else {}),
+            **({"is_judged": True} if self.is_judged else {}),
             "recipe": self.recipe,
         }
 

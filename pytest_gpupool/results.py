@@ -14,7 +14,9 @@ record               keys
 ``start``            ``worker, test, devices, started, attempt, recipe``: an attempt at a test begins
 ``metric``           ``worker, test, metric``
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
-                     and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again
+                     and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
+                     ``resources``, ``output``, ``verdicts`` (by metric, where it has changed since it was recorded),
+                     ``is_judged`` (true) where a verdict made it fail
 ``crash``            ``worker, test, started, ended, message``: the worker died while it ran this test
 ``timeout``          the same keys: the test took too long, and its worker was ended
 ``quarantined``      ``device, reason``: the device has left the pool
@@ -177,6 +179,7 @@ class Results:
         test.devices = self._shared(tuple(record["devices"]))
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
+        test.resources, test.output, test.is_judged = NOTHING, NOTHING, False
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
         test.reported = False
 
@@ -196,6 +199,10 @@ class Results:
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases, test.peak = record["phases"], record.get("torch_peak")
         test.is_final = record.get("is_final", True)
+        _take_measured(test, record)
+        for name, verdict in record.get("verdicts", NOTHING).items():
+            if name in test.metrics:
+                test.metrics[name] = {**test.metrics[name], "verdict": verdict}
 
     def _kept(self, record: Record) -> None:
         key = (record["test"], None)
@@ -209,6 +216,7 @@ class Results:
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
+        _take_measured(test, result)
 
     def _crash(self, record: Record) -> None:
         self._cut_off(record, "crashed")
@@ -233,6 +241,11 @@ class Results:
         test.attempt = max(test.attempt, 1)
         if test.started is not None:
             test.duration = max(0.0, epoch(record["ended"]) - epoch(test.started))
+
+
+def _take_measured(test: TestResult, values: Record) -> None:
+    test.resources, test.output = values.get("resources", NOTHING), values.get("output", NOTHING)
+    test.is_judged = values.get("is_judged", False)
 
 
 _FOLDS = {

@@ -1,4 +1,4 @@
-"""Shapes: what may stand in a record or in a plan, as tables of checks.
+"""Shapes: what may stand in a record, in a plan or in a report, as tables of checks.
 
 Pure: standard library only, no clock, no files. People and other programs may have edited what is read, and disks
 damage it: whatever passes here can be folded, reported, and satisfies the report's schema.
@@ -7,114 +7,34 @@ damage it: whatever passes here can be folded, reported, and satisfies the repor
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
+from .checks import (
+    Check,
+    Maybe,
+    fits,
+    is_count,
+    is_device,
+    is_flag,
+    is_name,
+    is_number,
+    is_seconds,
+    is_text,
+    is_time,
+    is_tolerance,
+    is_whole,
+    list_of,
+    one_of,
+    or_none,
+    shaped,
+)
 from .model import VERDICTS
 from .outcomes import OUTCOMES
 
-Check = Callable[[Any], bool]
-
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?Z", re.ASCII)
-_DEVICE = re.compile(r"(GPU-|MIG-).*|cpu:[0-9]{1,4}", re.DOTALL)
-_MOST_SECONDS = 1e12  # no time is longer, and sums of such numbers stay finite
-
-
-@dataclass(frozen=True, slots=True)
-class Maybe:
-    """The check of what may be missing."""
-
-    check: Check
-
-    def __call__(self, value: Any) -> bool:
-        """Check what is there."""
-        return self.check(value)
-
-
-def fits(value: Any, shape: Mapping[str, Check]) -> bool:
-    """Say whether a mapping has all that a shape asks for; more does no harm."""
-    return isinstance(value, dict) and all(
-        check(value[key]) if key in value else isinstance(check, Maybe) for key, check in shape.items()
-    )
-
-
-def is_text(value: Any) -> bool:
-    """Any text."""
-    return isinstance(value, str)
-
-
-def is_name(value: Any) -> bool:
-    """A text that is not empty."""
-    return isinstance(value, str) and value != ""
-
-
-def is_whole(value: Any) -> bool:
-    """A whole number, which a bool is not."""
-    return type(value) is int
-
-
-def is_count(value: Any) -> bool:
-    """A whole number from 0."""
-    return type(value) is int and value >= 0
-
-
-def is_time(value: Any) -> bool:
-    """A time as :func:`model.iso` writes it."""
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        return False
-    try:
-        datetime.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
-def is_device(value: Any) -> bool:
-    """The id of a device."""
-    return isinstance(value, str) and _DEVICE.fullmatch(value) is not None
-
-
-def or_none(check: Check) -> Check:
-    """Return the check that takes None as well."""
-    return lambda value: value is None or check(value)
-
-
-def one_of(*values: object) -> Check:
-    """Return the check that takes these texts."""
-    return lambda value: isinstance(value, str) and value in values
-
-
-def list_of(check: Check) -> Check:
-    """Return the check that takes a list of such."""
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def shaped(shape: Mapping[str, Check]) -> Check:
-    """Return the check that takes a mapping of that shape and no other key."""
-    return lambda value: fits(value, shape) and value.keys() == shape.keys()
-
-
-def _is_seconds(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < _MOST_SECONDS
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int or (type(value) is float and math.isfinite(value))
-
-
-def _is_tolerance(value: Any) -> bool:
-    return _is_number(value) and value >= 0
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
 
 def _are_phases(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(or_none(_is_seconds), value.values()))
+    return isinstance(value, dict) and all(map(or_none(is_seconds), value.values()))
 
 
 def _are_params(value: Any) -> bool:
@@ -133,6 +53,14 @@ def _is_test(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and is_name(value[0]) and _are_params(value[1])
 
 
+def _is_sample(value: Any) -> bool:
+    return is_number(value) or value in ("nan", "inf", "-inf")
+
+
+def _is_percent(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 100
+
+
 def _is_metric(value: Any) -> bool:
     if not fits(value, _METRIC):
         return False
@@ -143,15 +71,56 @@ def _is_metric(value: Any) -> bool:
 
 _METRIC: Mapping[str, Check] = {
     "name": is_name,
-    "value": or_none(_is_number),
+    "value": or_none(is_number),
     "non_finite": Maybe(one_of("nan", "inf", "-inf")),
     "unit": is_text,
-    "higher_is_better": or_none(_is_flag),
+    "higher_is_better": or_none(is_flag),
     "n": or_none(lambda value: is_count(value) and value > 0),
-    "atol": or_none(_is_tolerance),
-    "rtol": or_none(_is_tolerance),
+    "atol": or_none(is_tolerance),
+    "rtol": or_none(is_tolerance),
+    "samples": Maybe(list_of(_is_sample)),
+    "baseline": Maybe(or_none(is_number)),
+    "change": Maybe(or_none(is_number)),
+    "allowed": Maybe(is_tolerance),
+    "detectable": Maybe(is_tolerance),
     "verdict": or_none(one_of(*VERDICTS)),
 }
+
+RESOURCES: Mapping[str, Check] = {
+    "peak_memory_bytes": or_none(is_count),
+    "torch_peak_memory_bytes": or_none(is_count),
+    "utilization_mean": or_none(_is_percent),
+    "utilization_max": or_none(_is_percent),
+    "energy_j": or_none(is_tolerance),
+    "temperature_max_c": or_none(is_number),
+    "throttled": or_none(is_flag),
+    "foreign_pids": or_none(list_of(is_count)),
+    "cpu_percent": or_none(is_tolerance),
+    "rss_peak_bytes": or_none(is_count),
+}
+"""What a test used, as reports have it."""
+
+_OF_DEVICE: Mapping[str, Check] = {"utilization_mean": or_none(_is_percent), "energy_j": or_none(is_tolerance)}
+
+
+def _are_resources(value: Any) -> bool:
+    """What was measured of a test: some of :data:`RESOURCES`, and by device what adds up over tests."""
+    if not isinstance(value, dict) or not isinstance(value.get("devices", {}), dict):
+        return False
+    known = all(check(value[key]) for key, check in RESOURCES.items() if key in value)
+    return known and all(is_device(name) and fits(one, _OF_DEVICE) for name, one in value.get("devices", {}).items())
+
+
+def _are_verdicts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(one_of(*VERDICTS), value.values()))
+
+
+_OUTPUT = ("stdout", "stderr", "log")
+
+
+def _is_output(value: Any) -> bool:
+    return isinstance(value, dict) and all(key in _OUTPUT and is_text(text) for key, text in value.items())
+
 
 _RESULT: Mapping[str, Check] = {
     "params": _are_params,
@@ -161,11 +130,14 @@ _RESULT: Mapping[str, Check] = {
     "devices": list_of(is_device),
     "started": or_none(is_time),
     "ended": or_none(is_time),
-    "duration_s": or_none(_is_seconds),
+    "duration_s": or_none(is_seconds),
     "phases": _are_phases,
     "metrics": list_of(_is_metric),
     "message": or_none(is_text),
     "torch_peak": Maybe(or_none(is_count)),
+    "resources": Maybe(_are_resources),
+    "output": Maybe(_is_output),
+    "is_judged": Maybe(is_flag),
     "recipe": Maybe(or_none(is_text)),
 }
 
@@ -187,7 +159,7 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "host": is_text,
         "pid": is_whole,
         "devices": list_of(is_device),
-        "lease_wait_s": _is_seconds,
+        "lease_wait_s": is_seconds,
         "started": is_time,
     },
     "start": {
@@ -202,11 +174,15 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         **_OF_TEST,
         "outcome": one_of(*OUTCOMES),
         "phases": _are_phases,
-        "duration_s": _is_seconds,
+        "duration_s": is_seconds,
         "ended": is_time,
         "message": or_none(is_text),
         "torch_peak": Maybe(or_none(is_count)),
-        "is_final": Maybe(_is_flag),
+        "resources": Maybe(_are_resources),
+        "output": Maybe(_is_output),
+        "verdicts": Maybe(_are_verdicts),
+        "is_judged": Maybe(is_flag),
+        "is_final": Maybe(is_flag),
     },
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
@@ -225,7 +201,7 @@ FACTS: Mapping[str, Check] = {
     "command": is_text,
     "rootdir": is_text,
     "resumed_from": or_none(is_text),
-    "git": or_none(shaped({"commit": is_text, "branch": or_none(is_text), "dirty": or_none(_is_flag)})),
+    "git": or_none(shaped({"commit": is_text, "branch": or_none(is_text), "dirty": or_none(is_flag)})),
     "host": shaped(
         {"name": is_text, "platform": is_text, "cpu_count": or_none(is_whole), "memory_bytes": or_none(is_count)}
     ),
@@ -244,3 +220,33 @@ DEVICE: Mapping[str, Check] = {
     "legacy_id": or_none(is_text),
 }
 """A device of a plan."""
+
+REPORT: Mapping[str, Check] = {
+    "run": lambda value: fits(value, _RUN),
+    "devices": list_of(lambda value: fits(value, {"id": is_device, "name": is_text})),
+    "workers": list_of(lambda value: fits(value, {"id": is_text, "devices": list_of(is_device)})),
+    "tests": list_of(lambda value: fits(value, TEST)),
+    "summary": lambda value: fits(value, {"makespan_s": or_none(is_seconds)}),
+}
+"""What a report of another run must have to be compared."""
+
+_RUN: Mapping[str, Check] = {
+    "id": is_name,
+    "started": is_time,
+    "duration_s": is_seconds,
+    "complete": is_flag,
+    "git": lambda value: value is None or fits(value, {"commit": is_text}),
+}
+
+TEST: Mapping[str, Check] = {
+    "nodeid": is_name,
+    "params": _are_params,
+    "outcome": one_of(*OUTCOMES),
+    "worker": or_none(is_text),
+    "devices": list_of(is_device),
+    "started": or_none(is_time),
+    "duration_s": or_none(is_seconds),
+    "metrics": list_of(_is_metric),
+    "resources": Maybe(or_none(_are_resources)),
+}
+"""A test of such a report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import time
@@ -37,6 +38,23 @@ def create_run(base: Path, run_id: str) -> Path:
             "give a directory that you may write with --gpupool-dir"
         ) from None
     return directory
+
+
+def lock(descriptor: int, seconds: float) -> None:
+    """Lock an open file or directory for this process alone, until it is closed.
+
+    Raises:
+        TimeoutError: another process has kept it locked that long.
+        OSError: its file system has no locks.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(None, "another run has kept its lock for too long") from None
+            time.sleep(0.02)
 
 
 def write_whole(path: Path, text: str | Iterable[str]) -> None:

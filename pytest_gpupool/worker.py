@@ -17,8 +17,10 @@ from typing import Any, Protocol
 from . import leases, processes, visible
 from .errors import GpupoolError, UsageProblem
 from .journal import Journal, dump
+from .judge import Judge
 from .leases import Blocker, Lease
 from .model import Device, Export, Size, iso
+from .sampling.sampler import Sampler
 
 CANCELLED = "gpupool_cancelled"
 """What is true in the output of a worker that has not run pytest."""
@@ -34,6 +36,7 @@ class Orders:
     ``number`` is the worker's position among the devices, ``threads`` its share of the cores. It leases ``gpus`` of
     ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
+    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds.
     """
 
     run: str
@@ -52,6 +55,10 @@ class Orders:
     avoid: tuple[str, ...] = ()
     pool: int = 1
     earlier: str | None = None
+    baseline: str | None = None
+    rtol: float = 0.01
+    fail_on: tuple[str, ...] = ()
+    sample: float = 0.0
     package_root: str = str(Path(__file__).parent.parent)
 
     def to_wire(self) -> dict[str, Any]:
@@ -66,11 +73,20 @@ class Orders:
         """Make it again from :meth:`to_wire`."""
         devices = tuple(Device.from_wire(device) for device in data["devices"])
         busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
-        return cls(**{**data, "devices": devices, "busy_memory": busy, "avoid": tuple(data["avoid"])})
+        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on")}
+        return cls(**{**data, **lists, "devices": devices, "busy_memory": busy})
 
     def journal(self, worker: str) -> Journal:
         """Return the worker's journal, which keeps nothing where there is no run directory."""
         return Journal(None if self.run_dir is None else Path(self.run_dir) / f"{worker}.jsonl")
+
+    def sampler(self, held: Lease) -> Sampler:
+        """Return what sees what the worker's tests use."""
+        return Sampler(held.devices, interval=self.sample, own=held.neighbours if self.slots > 1 else None)
+
+    def judge(self) -> Judge:
+        """Return what judges the metrics of the worker's tests."""
+        return Judge(self.baseline, rtol=self.rtol, fail_on=self.fail_on)
 
 
 class Refused(Protocol):

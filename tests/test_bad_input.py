@@ -278,9 +278,9 @@ def test_a_wrong_metric_is_that_tests_failure(host: Host) -> None:
         "test_no_number[list]": "metric 'accuracy': a list is not a number",
         "test_no_number[array]": "metric 'accuracy': a numpy.ndarray of shape (2,) is not one number",
         "test_twice": "metric 'accuracy' was recorded before in this test: give each its own name",
-        "test_not_finite[nan]": "metric 'loss' is nan: invalid",
-        "test_not_finite[inf]": "metric 'loss' is inf: invalid",
-        "test_not_finite[-inf]": "metric 'loss' is -inf: invalid",
+        "test_not_finite[nan]": "loss nan is invalid: it is not finite",
+        "test_not_finite[inf]": "loss inf is invalid: it is not finite",
+        "test_not_finite[-inf]": "loss -inf is invalid: it is not finite",
         "test_name": "the name of a metric is a non-empty text, not ''",
         "test_unit": "metric 'time': unit is a text such as 's' or 'TFLOP/s', not 3",
     }

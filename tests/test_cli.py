@@ -397,7 +397,16 @@ def test_help_names_the_commands(kept: Kept) -> None:
     """Each with what it does."""
     status, out, _ = gpupool(kept.host, "--help")
     assert status == 0
-    assert re.findall(r"^    (\w+)  +\S", out, re.MULTILINE) == ["report", "runs", "schema"]
+    assert re.findall(r"^    (\w+)  +\S", out, re.MULTILINE) == [
+        "report",
+        "runs",
+        "baseline",
+        "compare",
+        "matrix",
+        "history",
+        "scaling",
+        "schema",
+    ]
     assert gpupool(kept.host, "--version")[1].startswith("gpupool ")
 
 

@@ -1,15 +1,20 @@
-"""The HTML report: one file that shows a run to people, in any browser, with nothing from elsewhere."""
+"""The HTML report without its script: one file that shows a run to people, with nothing from elsewhere."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_junit import UUIDS, Report, a_metric, a_report, a_test, any_text
 
@@ -64,13 +69,54 @@ def said(element: Element | None) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
-def rows(root: Element, section: str) -> list[list[str]]:
-    return [[said(cell) for cell in row] for row in root.findall(f".//section[@aria-labelledby='{section}']//tbody/tr")]
+def section(root: Element, name: str) -> Element:
+    found = root.find(f".//section[@aria-labelledby='{name}']")
+    assert found is not None
+    return found
+
+
+def rows(root: Element, name: str, table: int = 0) -> list[list[str]]:
+    """The cells of a section's table, but of the one of tests."""
+    tables = section(root, name).findall(".//table")[table:]
+    return [[said(cell) for cell in row] for row in tables[0].findall("tbody/tr")] if tables else []
+
+
+def groups(root: Element) -> list[Element]:
+    """The tests, each with two rows: what is seen at once, and what can be unfolded."""
+    return section(root, "tests").findall(".//table/tbody")
+
+
+def cells(root: Element) -> list[list[str]]:
+    """The first row of each test."""
+    return [[said(cell) for cell in test[0]] for test in groups(root)]
+
+
+def unfolded(test: Element) -> dict[str, str]:
+    """What stands in the details of a test, by name, without its link."""
+    (holder,) = test[1].iter("dl")
+    told = dict(zip(map(said, holder.findall("dt")), map(said, holder.findall("dd")), strict=True))
+    assert told.pop("Link") == f"#{test.get('id')}"
+    return told
 
 
 def facts(root: Element) -> dict[str, str]:
-    (holder,) = root.iter("dl")
+    holder = root.find(".//dl[@class='facts']")
+    assert holder is not None
     return dict(zip(map(said, holder.findall("dt")), map(said, holder.findall("dd")), strict=True))
+
+
+def figures(root: Element) -> list[str]:
+    return [said(each) for each in root.findall(".//ul[@class='figures']/li")]
+
+
+def data(root: Element) -> dict[str, Any]:
+    """What the script draws from."""
+    block = root.find(".//script[@id='data']")
+    assert block is not None
+    assert block.text is not None
+    assert not set("<>&") & set(block.text)
+    found: dict[str, Any] = json.loads(block.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    return found
 
 
 class TestSummary:
@@ -122,36 +168,82 @@ class TestSummary:
         report["run"]["software"] |= {"torch": None, "python": "3.11.7"}
         told = facts(parsed(render(report)))
         assert told == {
-            "Started": "2026-11-21 11:46:52 UTC",
             "Command": "pytest -n 2 evals/",
             "Duration": "12.25 s",
             "Host": "node1, Linux-6.1, 64 CPU cores",
             "Directory": "/home/alice/evals",
             "Software": "python 3.11.7, pytest 1.2, pytest_xdist 1.2, pytest_gpupool 1.2, driver 1.2",
         }
-        report["summary"] |= {"makespan_s": 600.0, "speedup": 1.5, "efficiency": 0.75}
         report["run"] |= {"exit_status": None, "resumed_from": "run-1", "seed": 7, "engine": "slurm"}
         report["run"]["git"] = {"commit": "0123abcd", "branch": "main", "dirty": True}
-        assert dict(facts(parsed(render(report))).items() - told.items()) == {
-            "Makespan": "10 min",
-            "Speedup": "1.50",
-            "Efficiency": "75%",
+        root = parsed(render(report))
+        assert dict(facts(root).items() - told.items()) == {
             "Sources": "0123abcd, branch main, changed",
             "Seed": "7",
             "Engine": "slurm",
             "Goes on with run": "run-1",
         }
+        assert said(root.find(".//p[@class='when']")) == "2026-11-21 11:46:52 UTC on node1"
+
+    def test_figures(self) -> None:
+        """How many tests and metrics, how long, how well; those that are not known are left out."""
+        report = a_report(a_test(metrics=[a_metric(), a_metric("loss", None)]), a_test(outcome="not-run"))
+        assert figures(parsed(render(report))) == ["2 tests 1 with a result", "2 metrics"]
+        report["summary"] |= {"makespan_s": 600.0, "busy_s": 900.0, "speedup": 1.5, "efficiency": 0.75}
+        report["summary"]["metrics"] |= {"regressed": 1, "invalid": 1}
+        report["devices"][0]["tests"] = report["devices"][1]["tests"] = 1
+        assert figures(parsed(render(report)))[1:] == [
+            "2 metrics 1 invalid, 1 regressed",
+            "10 min makespan first start to last end",
+            "1.50 speedup 15 min of device time",
+            "75% efficiency of 2 devices used",
+        ]
 
     def test_results_of_earlier_runs(self) -> None:
-        """They are counted at the top, and each is marked."""
+        """They are counted at the top, and each is marked; they have no place on the timeline."""
         root = page(a_test("a.py::a", run="run-1"), a_test("b.py::b"))
         assert "1 result kept from earlier runs: run-1." in said(root.find(".//header"))
-        assert [row[1] for row in rows(root, "tests")] == ["a.py::a earlier kept from run run-1", "b.py::b"]
-        assert "earlier" not in said(page(a_test()))
+        assert [row[1] for row in cells(root)] == ["a.py::a earlier kept from run run-1", "b.py::b"]
+        assert data(root)["tests"]["start"] == [None, 1.0]
+        assert "earlier" not in said(page(a_test()).find(".//main"))
+
+    def test_metrics_that_need_a_look(self) -> None:
+        """The largest change first, those that are no numbers last, each with a link to its test; the first twenty."""
+        judged = [
+            a_metric("speed", 90, unit="t/s", baseline=100, change=-0.1, verdict="regressed", allowed=1.5),
+            a_metric("accuracy", 0.7, baseline=0.9, change=-0.222, verdict="regressed"),
+            a_metric("zero", 1, baseline=0, verdict="regressed", allowed=0.0),
+            a_metric("loss", None),
+            a_metric("fine", 1, baseline=1, change=0.0, verdict="ok"),
+        ]
+        root = page(a_test("a.py::a", metrics=judged), a_test("b.py::b"))
+        assert rows(root, "summary") == [
+            ["a.py::a", "zero", "1", "0", "–", "± 0", "regressed"],
+            ["a.py::a", "accuracy", "0.7", "0.9", "-22.2%", "–", "regressed"],
+            ["a.py::a", "speed", "90 t/s", "100 t/s", "-10.0%", "± 1.5 t/s", "regressed"],
+            ["a.py::a", "loss", "nan", "–", "–", "–", "invalid"],
+        ]
+        assert {each.get("href") for each in section(root, "summary").iter("a")} == {f"#{groups(root)[0].get('id')}"}
+        many = page(a_test(metrics=[a_metric(f"m{n}", None) for n in range(23)]))
+        assert len(rows(many, "summary")) == 20
+        assert "; 3 more are in the table of tests." in said(section(many, "summary").find(".//caption"))
+        assert rows(page(a_test(metrics=[a_metric()])), "summary") == []
+
+    def test_a_bad_card(self) -> None:
+        """Where a metric differs by device, the report says so."""
+        report = a_report(a_test())
+        where = {"test": "a.py::speed", "metric": "rate", "unit": "t/s", "device": UUIDS[1]}
+        measured = {"value": 80.0, "others": 100.0, "spread": 1.0, "runs": 6}
+        report["placement"] = [where | measured | {"device_name": "NVIDIA H200"}]
+        note = said(parsed(render(report)).find(".//div[@class='note']"))
+        assert note.startswith("A bad card? ")
+        assert "speed rate on GPU 1" in note
+        assert "80 t/s, on the others 100 t/s (spread 1 t/s over 6 runs)" in note
+        assert parsed(render(report | {"placement": []})).find(".//div[@class='note']") is None
 
 
 class TestTables:
-    """Devices and tests."""
+    """Devices, workers and tests."""
 
     def test_devices(self) -> None:
         """The whole pool; what could not be measured is a dash, and why one left the pool is told."""
@@ -171,47 +263,95 @@ class TestTables:
         assert rows(parsed(render(report)), "devices")[0][:3] == ["cpu:0", "CPU", "–"]
         assert "The pool has no device." in said(parsed(render(report | {"devices": []})))
 
+    def test_workers(self) -> None:
+        """What each held, how long it waited, how it ended; also one that never got a device."""
+        moments = {"started": "2026-11-21T11:46:53Z", "ended": "2026-11-21T11:47:53Z"}
+        worker = {"id": "gw0", "host": "node1", "pid": 7, "devices": [UUIDS[0]], "lease_wait_s": 2.5, "exit": "crashed"}
+        waiting = dict.fromkeys(("host", "pid", "started", "ended", "exit")) | {"id": "gw1", "devices": []}
+        report = a_report(a_test()) | {"workers": [worker | moments, waiting | {"lease_wait_s": None}]}
+        assert rows(parsed(render(report)), "devices", 1) == [
+            ["gw0", "node1, pid 7", "GPU 0", "2.50 s", "crashed"],
+            ["gw1", "–", "–", "–", "unknown"],
+        ]
+
     def test_the_worst_tests_come_first(self) -> None:
         """By outcome, then those with metrics that are wrong, otherwise as they were collected."""
         outcomes = ("passed", "not-run", "timeout", "skipped", "crashed", "error", "failed")
         tests = [a_test(f"a.py::{n}", outcome) for n, outcome in enumerate(outcomes)]
         tests.append(a_test("a.py::7", metrics=[a_metric(baseline=0.75, change=-0.25, verdict="regressed")]))
         root = page(*tests)
-        assert [row[:2] for row in rows(root, "tests")] == [
+        assert [row[:2] for row in cells(root)] == [
             ["failed", "a.py::6"], ["error", "a.py::5"], ["crashed", "a.py::4"], ["timeout", "a.py::2"],
             ["not-run", "a.py::1"], ["passed", "a.py::7"], ["passed", "a.py::0"], ["skipped", "a.py::3"],
         ]  # fmt: skip
-        marked = [row.get("class") for row in root.findall(".//section[@aria-labelledby='tests']//tbody/tr")]
-        assert marked == ["bad"] * 5 + [None] * 3
+        assert [test.get("class") for test in groups(root)] == ["bad"] * 5 + [None] * 3
 
     def test_a_row_of_a_test(self) -> None:
-        """Outcome, id, worker, devices as people call them, duration, attempt, metrics, message."""
+        """Outcome, id, duration, worker, devices as people call them, memory, and the three worst metrics."""
         metrics = [
-            a_metric("accuracy", 0.881, baseline=0.913, change=-0.035, verdict="regressed"),
-            a_metric("speed", 1000, unit="tokens/s", baseline=900, change=0.111, verdict="improved"),
-            a_metric("loss", None),
             a_metric("steps", 7),
+            a_metric("speed", 1000, unit="tokens/s", baseline=900, change=0.111, verdict="improved"),
+            a_metric("accuracy", 0.881, baseline=0.913, change=-0.035, verdict="regressed"),
+            a_metric("loss", None),
         ]
-        tests = [a_test("a.py::a", devices=[*UUIDS, "GPU-of-old"], attempt=2, metrics=metrics), a_test("b", "not-run")]
-        assert rows(page(*tests), "tests") == [
-            ["not-run", "b", "–", "–", "–", "1", "", ""],
+        used = a_test()["resources"] | {"peak_memory_bytes": 3 * 2**30}
+        told = {"devices": [*UUIDS, "GPU-of-old"], "attempt": 2, "metrics": metrics, "resources": used}
+        root = page(a_test("a.py::a", **told), a_test("b", "not-run"))
+        assert cells(root) == [
+            ["not-run", "b", "–", "–", "–", "–", ""],
             [
-                *("passed", "a.py::a", "gw0", "GPU 0, GPU 1, GPU-of-old", "1.50 s", "2"),
-                "accuracy 0.881 (baseline 0.913, -3.5%) regressed speed 1000 tokens/s (baseline 900 tokens/s, +11.1%) "
-                "improved loss nan invalid steps 7",
-                "",
+                *("passed", "a.py::a attempt 2", "1.50 s", "gw0", "GPU 0, GPU 1, GPU-of-old", "3.0 GiB"),
+                "loss nan invalid accuracy 0.881 -3.5% regressed speed 1000 tokens/s +11.1% improved and 1 more",
             ],
         ]
+        assert section(root, "tests").find("table").get("class") == "tests"  # type: ignore[union-attr]
+        assert section(page(a_test()), "tests").find("table").get("class") == "tests no-memory"  # type: ignore[union-attr]
 
-    def test_a_message_can_be_unfolded(self) -> None:
-        """Under the line that says most; it is whole, with its spaces and empty lines, also at its beginning."""
+    def test_what_can_be_unfolded(self) -> None:
+        """All metrics with what their verdicts rest on, parameters, phases, and what the test used."""
+        judged = {"higher_is_better": True, "n": 1000, "baseline": 0.913, "change": -0.035, "verdict": "regressed"}
+        metrics = [
+            a_metric("accuracy", 0.881, allowed=0.01, detectable=0.023, **judged),
+            *(a_metric(f"m{n}", n, unit="s", higher_is_better=False) for n in range(4)),
+        ]
+        used = {
+            "peak_memory_bytes": 3 * 2**30, "torch_peak_memory_bytes": 2**30, "utilization_mean": 93.4,
+            "utilization_max": 99.9, "energy_j": 56_000.0, "temperature_max_c": 71.0, "throttled": True,
+            "foreign_pids": [815, 816], "cpu_percent": 130.0, "rss_peak_bytes": 2**29,
+        }  # fmt: skip
+        phases = {"setup_s": 0.5, "call_s": 150.0, "teardown_s": None}
+        (test,) = groups(
+            page(a_test(params={"model": "a b", "shots": 5, "x": None}, phases=phases, resources=used, metrics=metrics))
+        )
+        assert unfolded(test) == {
+            "accuracy": "0.881 (baseline 0.913, -3.5%, allowed ± 0.01, n 1000 (shows a change from 0.023 on), "
+            "higher is better) regressed",
+            **{f"m{n}": f"{n} s (lower is better)" for n in range(4)},
+            "Parameters": "model = a b, shots = 5, x = null",
+            "Started": "2026-11-21 11:46:53 UTC",
+            "Phases": "set-up 0.50 s, call 2 min",
+            "Device": "peak memory 3.0 GiB, torch's peak 1.0 GiB, utilisation 93% (at most 100%), 56 kJ, up to 71 °C, "
+            "THROTTLED, other processes on it: 815, 816",
+            "Process": "CPU 130%, peak memory 512 MiB",
+        }
+        assert unfolded(groups(page(a_test("a", "not-run")))[0]) == {}
+
+    def test_messages_and_output_can_be_unfolded(self) -> None:
+        """Whole, with their spaces and empty lines, also at the beginning; the line that says most is seen at once."""
         message = "\n\ndef f():\n>       x\nE       ValueError: no\n\n"
-        (details,) = page(a_test(outcome="failed", message=message)).iter("details")
-        assert [each.tag for each in details] == ["summary", "pre"]
-        assert said(details[0]) == "ValueError: no"
-        assert details[1].text == f"\n{message}"  # a browser leaves the first newline of <pre> out
-        assert "open" not in details.attrib
-        assert not list(page(a_test()).iter("details"))
+        output = {"stdout": "\n a\n", "stderr": "b", "log": ""}
+        (test,) = groups(page(a_test("a", "failed", message=message, output=output)))
+        assert said(test[0][1]) == "a ValueError: no"
+        assert [each.text for each in test.iter("pre")] == [f"\n{message}", "\n\n a\n", "\nb"]  # <pre> eats the first
+        assert [said(each) for each in test.iter("h4")] == ["stdout", "stderr"]
+        assert all("open" not in each.attrib for each in test.iter("details"))
+
+    def test_links_to_tests(self) -> None:
+        """A test has the same one in every run; two of one name have two."""
+        first, again = page(a_test("a"), a_test("b")), page(a_test("b"), a_test("b"), a_test("a"))
+        places = [test.get("id") for test in groups(first)]
+        assert [test.get("id") for test in groups(again)] == [places[1], f"{places[1]}-", places[0]]
+        assert all(re.fullmatch("test-[0-9a-f]{10}", str(place)) for place in places)
 
 
 def contrast(one: str, other: str) -> float:
@@ -229,19 +369,49 @@ def contrast(one: str, other: str) -> float:
 class TestPage:
     """One file, for any browser."""
 
-    PAGE = page(a_test(outcome="failed", message="m", metrics=[a_metric()], run="run-1"), a_test())
+    PAGE = page(
+        a_test("a", "failed", message="m", metrics=[a_metric(verdict="regressed", baseline=1)], run="run-1"),
+        a_test(),
+    )
     STYLE = said(PAGE.find(".//style"))
 
     def test_it_needs_nothing_else(self) -> None:
-        """No script, nothing from elsewhere, and a policy that allows neither."""
+        """Nothing from elsewhere, and a policy that allows just its own style and script."""
         tags = {each.tag for each in self.PAGE.iter()}
-        assert not tags & {"script", "img", "iframe", "object", "embed", "base", "form", "svg"}
+        assert not tags & {"img", "iframe", "object", "embed", "base", "form"}
         assert {each.get("href", "")[:1] for each in self.PAGE.iter("a")} == {"#"}
         assert [each.attrib for each in self.PAGE.iter("link")] == [{"rel": "icon", "href": "data:,"}]
-        assert not re.search(r"url\(|@import|http", self.STYLE)
-        assert not [name for each in self.PAGE.iter() for name in each.attrib if name.startswith("on") or name == "src"]
+        assert not re.search(r"url\((?!#)|@import|http", self.STYLE)
+        names = {name for each in self.PAGE.iter() for name in each.attrib}
+        assert not [name for name in names if name.startswith("on") or name in ("style", "src", "srcset", "action")]
         (policy,) = self.PAGE.findall(".//meta[@http-equiv='Content-Security-Policy']")
-        assert policy.get("content") == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+        style, script = (self.PAGE.find(place) for place in (".//style", ".//body/script[2]"))
+        allowed = [
+            base64.b64encode(hashlib.sha256((each.text or "").encode()).digest()).decode()  # type: ignore[union-attr]
+            for each in (style, script)
+        ]
+        assert policy.get("content") == (
+            f"default-src 'none'; style-src 'sha256-{allowed[0]}'; script-src 'sha256-{allowed[1]}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        )
+
+    def test_the_script_makes_no_html_of_text(self) -> None:
+        """It neither parses nor runs a text, and asks nobody for anything."""
+        script = self.PAGE.find(".//body/script[2]")
+        assert script is not None
+        words = (
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import|Storage|</|<!--"
+        )
+        assert not re.search(words, script.text or "")
+
+    def test_without_script_nothing_is_dead(self) -> None:
+        """Sections that a script draws are hidden, and their links; the others have all that there is to know."""
+        hidden = [each.get("aria-labelledby") for each in self.PAGE.iter("section") if "hidden" in each.attrib]
+        assert hidden == ["timeline", "metrics", "history", "usage"]
+        links = [each[0].get("href") for each in self.PAGE.findall(".//nav/ul/li") if "hidden" in each.attrib]
+        assert links == [f"#{name}" for name in hidden]
+        assert not {"button", "select", "input"} & {each.tag for each in self.PAGE.iter()}
+        assert "need JavaScript" in said(self.PAGE.find(".//p[@id='no-script']"))
 
     def test_its_parts_have_names(self) -> None:
         """Every section, table and column can be told by its name; what scrolls can be reached by key."""
@@ -250,26 +420,32 @@ class TestPage:
         assert {each.get("href", "").removeprefix("#") for each in self.PAGE.iter("a")} <= set(ids)
         assert {each.get("aria-labelledby") for each in self.PAGE.iter() if each.get("aria-labelledby")} <= set(ids)
         assert self.PAGE.find("html[@lang='en']/body/main") is not None
-        assert len(list(self.PAGE.iter("caption"))) == len(list(self.PAGE.iter("table"))) == 2
+        assert len(list(self.PAGE.iter("caption"))) == len(list(self.PAGE.iter("table"))) == 3
         assert {each.get("scope") for each in self.PAGE.iter("th")} == {"col", "row"}
         for table in self.PAGE.iter("table"):
             width = len(table.findall("thead/tr/th"))
-            assert {len(row) for row in table.findall("tbody/tr")} == {width}
+            spans = {sum(int(cell.get("colspan", 1)) for cell in row) for row in table.findall("tbody/tr")}
+            assert spans == {width}
         assert {each.get("tabindex") for each in self.PAGE.findall(".//div[@class='scroll']")} == {"0"}
-        assert [each.tag for each in self.PAGE.iter() if each.tag in ("h1", "h2")] == ["h1", "h2", "h2", "h2"]
+        levels = [int(each.tag[1]) for each in self.PAGE.iter() if re.fullmatch("h[1-6]", each.tag)]
+        assert levels[0] == 1
+        assert all(later - former <= 1 for former, later in pairwise(levels))
 
     @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
     def test_colours(self, scheme: int) -> None:
-        """Text can be read on each ground, in light and in dark."""
+        """Text can be read on each ground, and marks told from it, in light and in dark."""
         found = [dict(re.findall(r"--([a-z-]+): (#\w{6});", block)) for block in self.STYLE.split(":root {")[1:]]
         pairs = {(name, "back") for name in ("text", "muted", "link", "good", "bad")}
-        pairs |= {(name, "raised") for name in ("text", "bad")} | {
+        pairs |= {(name, "raised") for name in ("text", "muted", "bad")} | {
             (name, f"{name}-back") for name in ("good", "bad", "odd")
         }
+        pairs |= {("text", ground) for ground in ("more", "less", "odd-back")}  # cells of the heat map, notes
         assert not {pair for pair in pairs if contrast(*(found[scheme][name] for name in pair)) < 4.5}
+        marks = ("passed", "failed", "error", "crashed", "timeout", "xfailed", "xpassed")
+        assert not [name for name in marks if contrast(found[scheme][name], found[scheme]["back"]) < 3]
 
     def test_print(self) -> None:
-        """On paper every message is unfolded, and the heads of tables are on every page."""
+        """On paper the messages of what failed are unfolded, and the heads of tables are on every page."""
         rules = self.STYLE.partition("@media print")[2]
         assert "::details-content" in rules
         assert "table-header-group" in rules
@@ -279,6 +455,15 @@ class TestPage:
         code = "import sys, pytest_gpupool.reports.html\nprint('jinja2' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "False\n"
+
+    def test_reports_of_old_versions(self) -> None:
+        """They lack output, placement, samples, and what metrics were allowed."""
+        report = json.loads(json.dumps(a_report(a_test(metrics=[a_metric()]))))
+        report.pop("placement", None)
+        report["spec_version"] = "1.0.0"
+        for test in report["tests"]:
+            test.pop("run")
+        assert [row[1] for row in cells(parsed(render(report)))] == ["tests/test_a.py::test_a"]
 
 
 class TestEscapes:
@@ -298,19 +483,27 @@ class TestEscapes:
         ],
     )
     def test_text_stays_text(self, text: str) -> None:
-        """In ids, messages, metrics, and in what is told of the run."""
-        test = a_test(
-            f"a.py::{text}", "failed", message=text, worker=text, run=text, metrics=[a_metric(text, unit=text)]
+        """In ids, messages, output, parameters, metrics, and in what is told of the run."""
+        odd = {"worker": text, "run": text, "params": {text: text}, "output": {"stdout": text}}
+        root = page(
+            a_test(f"a.py::{text}", "failed", message=text, metrics=[a_metric(text, unit=text)], **odd),
+            command=text,
+            rootdir=text,
         )
-        root = page(test, command=text, rootdir=text)
-        (row,) = rows(root, "tests")
-        assert row == [
-            *("failed", f"a.py::{text} earlier kept from run {text}", text, "GPU 0", "1.50 s", "1"),
-            *(f"{text} 0.5 {text}", f"{text} {text}"),
-        ]
+        name = f"a.py::{text} earlier kept from run {text} {text}"
+        assert cells(root) == [["failed", name, "1.50 s", text, "GPU 0", "–", f"{text} 0.5 {text}"]]
+        told = unfolded(groups(root)[0])
+        assert told[text] == f"0.5 {text}"
+        assert told["Parameters"] == f"{text} = {text}"
+        assert [each.text for each in root.iter("pre")] == [f"\n{text}", f"\n{text}"]
         assert facts(root)["Command"] == facts(root)["Directory"] == text
-        assert "script" not in {each.tag for each in root.iter()}
+        assert len(list(root.iter("script"))) == 2
+        found = data(root)
+        assert found["tests"]["id"] == [f"a.py::{text}"]
+        (metric,), (param,) = found["metrics"], found["params"]
+        assert (metric["name"], metric["unit"], param["name"], param["values"]) == (text, text, text, [text])
 
+    @settings(max_examples=40)
     @given(ids=st.lists(any_text, max_size=9), text=any_text)
     @example(ids=["\ud800", "\x00\x1b[1m"], text="\ud800</pre>\u202e")
     def test_any_text(self, ids: list[str], text: str) -> None:
@@ -323,6 +516,7 @@ class TestEscapes:
                     OUTCOMES[n % 9],
                     message=f"m{words}",
                     worker=f"w{words}",
+                    params={f"p{words}": words},
                     metrics=[a_metric(f"m{each}")],
                 )
                 for n, each in enumerate(ids)
@@ -331,8 +525,17 @@ class TestEscapes:
             written.encode()
             return parsed(written)
 
+        def tags(root: Element) -> list[tuple[str, dict[str, str]]]:
+            # But for links to tests, which are made of their ids.
+            changing = {"tbody": {"id"}, "a": {"href"}}
+            return [
+                (each.tag, {key: each.attrib[key] for key in each.attrib.keys() - changing.get(each.tag, set())})
+                for each in root.iter()
+            ]
+
         root, plain = made(text, ids), made("word", ["word"] * len(ids))
-        assert [(each.tag, each.attrib) for each in root.iter()] == [(each.tag, each.attrib) for each in plain.iter()]
+        assert tags(root) == tags(plain)
         shown = {each.text for each in root.iter("code")}
         assert {visible(f"a.py::{each}") for each in ids} <= shown
         assert {each.text for each in root.iter("pre")} <= {"\n" + visible(f"m{text}")}
+        assert data(root)["tests"]["id"] == [test[0][1][0].text for test in groups(root)]

@@ -319,10 +319,13 @@ class TestUsage:
             "memory_free": None,
         }
 
-    def test_where_processes_are_not_told_there_is_still_the_memory(self, driver: Driver, asker: Asker) -> None:
+    @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND])
+    def test_where_processes_are_not_told_there_is_still_the_memory(
+        self, driver: Driver, asker: Asker, code: int
+    ) -> None:
         """As on some virtual GPUs."""
         driver.replace(0, used=5 * GIB)
-        driver.unsupported("nvmlDeviceGetComputeRunningProcesses_v3", 0)
+        driver.fault("nvmlDeviceGetComputeRunningProcesses_v3", code, 0)
         assert asker.usage(driver.uuids[0]) == {"processes": [], "memory_used": 5 * GIB, "memory_free": FREE - 5 * GIB}
 
     def test_a_mig_instance(self, mig_driver: Driver, asker: Asker) -> None:

@@ -209,6 +209,8 @@ class TestDescriptions:
         """A misspelt name does not pass silently."""
         with pytest.raises(ValueError, match="has no function 'nvmlDeviceGetCount'"):
             driver.unsupported("nvmlDeviceGetCount")
+        with pytest.raises(ValueError, match="has no function 'nvmlDeviceGetCount'"):
+            driver.hang(0, "nvmlDeviceGetCount")
 
     def test_the_environment_keeps_an_inherited_library_path(self, driver: Driver) -> None:
         """The stand-in's directory comes first."""
@@ -382,12 +384,19 @@ class TestDevices:
 
     def test_sensors(self, driver: Driver, probe: Probe) -> None:
         """Each is what the state says."""
-        driver.replace(0, utilization=97, memory_utilization=12, temperature=66, power=350_000, energy=2**40)
+        driver.replace(
+            0, utilization=97, memory_utilization=12, temperature=66, power=350_000, energy=2**40, reasons=36
+        )
         assert probe.ask("nvmlDeviceGetUtilizationRates(a)") == {"gpu": 97, "memory": 12}
         assert probe.ask("nvmlDeviceGetTemperature(a, NVML_TEMPERATURE_GPU)") == 66
         assert probe.error("nvmlDeviceGetTemperature(a, 5)") == INVALID_ARGUMENT
+        if probe.ask("hasattr(n, 'nvmlDeviceGetTemperatureV')"):  # not in every version of pynvml
+            assert probe.ask("nvmlDeviceGetTemperatureV(a, NVML_TEMPERATURE_GPU)") == 66
+            assert probe.error("nvmlDeviceGetTemperatureV(a, 5)") == INVALID_ARGUMENT
         assert probe.ask("nvmlDeviceGetPowerUsage(a)") == 350_000
         assert probe.ask("nvmlDeviceGetTotalEnergyConsumption(a)") == 2**40
+        assert probe.ask("nvmlDeviceGetCurrentClocksEventReasons(a)") == 36
+        assert probe.ask("nvmlDeviceGetCurrentClocksThrottleReasons(a)") == 36
 
 
 @pytest.mark.parametrize(
@@ -516,6 +525,7 @@ class TestMig:
         assert mig_probe.error("nvmlDeviceGetTemperature(m, 0)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetPowerUsage(m)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetTotalEnergyConsumption(m)") == NOT_SUPPORTED
+        assert mig_probe.error("nvmlDeviceGetCurrentClocksEventReasons(m)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetMigMode(m)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetMaxMigDeviceCount(m)") == NOT_SUPPORTED
 
@@ -561,6 +571,8 @@ EVERY_QUERY = (
     "nvmlDeviceGetTemperature(a, 0)",
     "nvmlDeviceGetPowerUsage(a)",
     "nvmlDeviceGetTotalEnergyConsumption(a)",
+    "nvmlDeviceGetCurrentClocksEventReasons(a)",
+    "nvmlDeviceGetCurrentClocksThrottleReasons(a)",
 )
 
 
@@ -617,6 +629,19 @@ class TestFaults:
         assert probe.error("nvmlInit()") == UNKNOWN
         driver.fault("nvmlSystemGetDriverVersion", 0)
         assert probe.ask("nvmlSystemGetDriverVersion()") == "570.86.15"
+
+    def test_a_function_hangs_on_a_gpu(self, driver: Driver, probe: Probe) -> None:
+        """Its callers wait, others do not; all go on when it answers again."""
+        driver.hang(0, "nvmlDeviceGetPowerUsage")
+        probe.ask("answers = []")
+        probe.ask("thread = threading.Thread(target=lambda: answers.append(nvmlDeviceGetPowerUsage(a)))")
+        probe.ask("thread.start()")
+        assert probe.ask("nvmlDeviceGetPowerUsage(b)") == 70_000
+        assert probe.ask("nvmlDeviceGetTemperature(a, 0)") == 40
+        assert probe.ask("thread.is_alive(), answers") == [True, []]
+        driver.hang(0)
+        probe.ask("thread.join()")
+        assert probe.ask("answers") == [70_000]
 
     def test_a_lookup_fault_of_one_gpu(self, driver: Driver, probe: Probe) -> None:
         """Looking up by index fails; by UUID it does not."""

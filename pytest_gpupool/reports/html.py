@@ -1,36 +1,43 @@
-"""The HTML report: one file that needs nothing else, neither network nor script."""
+"""The HTML report: one file that needs nothing else; without its script it still shows every test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from ..model import size_text
-from .terminal import value_text
+from . import page, rows, tables
 from .words import (
     UNFINE,
+    VERDICTS_BY_CONCERN,
     WRONG,
-    baseline_text,
-    change_text,
     completeness,
     counts,
-    earlier_run,
     exit_text,
-    headline,
     kept_text,
     labels,
-    seconds_text,
     visible,
     worst_first,
 )
 
-_UNKNOWN = "–"
+SCRIPTS = (
+    *("dom", "words", "scale", "plot", "lanes", "zoom", "timeline", "sorting", "pivot", "heatmap", "history"),
+    *("usage", "table", "start"),
+)
+"""The parts of the page's script, in the order in which they build on each other."""
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped."""
+def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
+
+    ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
+    (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
+    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``.
+    """
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         autoescape=True,
@@ -40,99 +47,72 @@ def render(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    source = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(_page(report))
+    tests = worst_first(report["tests"])
+    places = rows.anchors(tests)
+    style, script = _source("report.css"), _script()
+    return environment.from_string(_source("report.html.jinja")).render(
+        **_shown(report, tests, places),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(page.text(page.embedded(report, tests, places, past))),
+        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+    )
 
 
 def _carried(value: object) -> object:
-    # What has __html__ is a part of the template that has been through here.
+    # What has __html__ is a part of the template that has been through here, or one of our own files.
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _page(report: Mapping[str, Any]) -> dict[str, Any]:
-    run, names = report["run"], labels(report)
-    told = counts(report)
+def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places: Sequence[str]) -> dict[str, Any]:
+    run, told, names = report["run"], counts(report), labels(report)
+    placed = list(zip(places, tests, strict=True))
+    wrong = tables.wrong_metrics(placed)
     return {
         "run": run,
         "started": f"{run['started'][:19].replace('T', ' ')} UTC",
         "counts": told,
+        "bars": _bars(told),
         "unfine": UNFINE,
         "fine": run["complete"] and run["exit_status"] == 0 and not any(outcome in UNFINE for outcome, _ in told),
         "exit": exit_text(run),
         "completeness": completeness(report),
         "kept": kept_text(report),
-        "facts": [(name, value) for name, value in _facts(report) if value],
-        "devices": [_device(device, names) for device in report["devices"]],
-        "tests": [_test(test, report, names) for test in worst_first(report["tests"])],
+        "figures": list(tables.figures(report)),
+        "verdicts": [(name, count) for name in VERDICTS_BY_CONCERN if (count := report["summary"]["metrics"][name])],
+        "wrong_verdicts": WRONG,
+        "wrong": wrong[: tables.MOST_WRONG],
+        "left": max(0, len(wrong) - tables.MOST_WRONG),
+        "placement": tables.placement(report),
+        "facts": [(name, value) for name, value in tables.facts(report) if value],
+        "devices": tables.devices(report),
+        "workers": tables.workers(report),
+        "measured": any(test["resources"].get("peak_memory_bytes") is not None for test in tests),
+        # One at a time: with 5,000 tests they are large.
+        "tests": ((place, rows.row(test, report, names)) for place, test in placed),
+        "total": len(tests),
     }
 
 
-def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    run, summary = report["run"], report["summary"]
-    yield "Duration", seconds_text(run["duration_s"])
-    yield "Makespan", "" if summary["makespan_s"] is None else seconds_text(summary["makespan_s"])
-    yield "Speedup", "" if summary["speedup"] is None else f"{summary['speedup']:.2f}"
-    yield "Efficiency", "" if summary["efficiency"] is None else f"{summary['efficiency']:.0%}"
-    yield "Host", _joined(run["host"]["name"], run["host"]["platform"], _cores(run["host"]["cpu_count"]))
-    yield "Directory", run["rootdir"]
-    yield "Sources", _sources(run["git"])
-    yield "Software", _joined(*(f"{name} {version}" for name, version in run["software"].items() if version))
-    yield "Engine", "" if run["engine"] == "local" else run["engine"]
-    yield "Seed", "" if run["seed"] is None else str(run["seed"])
-    yield "Goes on with run", run["resumed_from"] or ""
+def _bars(told: Sequence[tuple[str, int]]) -> list[tuple[str, float, float]]:
+    """Return outcome, beginning and width of the parts of a bar that is 100 long."""
+    total, begin, bars = sum(count for _, count in told), 0.0, []
+    for outcome, count in told:
+        bars.append((outcome, round(begin, 3), round(100 * count / total, 3)))
+        begin += 100 * count / total
+    return bars
 
 
-def _cores(count: int | None) -> str:
-    return "" if count is None else f"{count} CPU cores"
+def _script() -> str:
+    parts = "\n".join(_source(f"script/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
 
-def _sources(git: Mapping[str, Any] | None) -> str:
-    if git is None:
-        return ""
-    return _joined(git["commit"], f"branch {git['branch']}" if git["branch"] else "", "changed" if git["dirty"] else "")
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _device(device: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    size, use, energy = device["memory_total_bytes"], device["utilization_mean"], device["energy_j"]
-    return {
-        "label": names[device["id"]],
-        "id": device["id"],
-        "name": device["name"],
-        "memory": _UNKNOWN if size is None else size_text(size),
-        "tests": device["tests"],
-        "busy": seconds_text(device["busy_s"]),
-        "utilization": _UNKNOWN if use is None else f"{use:.0f}%",
-        "energy": _UNKNOWN if energy is None else f"{energy:.0f} J",
-        "quarantined": device["quarantined"],
-    }
-
-
-def _test(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "nodeid": test["nodeid"],
-        "outcome": test["outcome"],
-        "earlier": earlier_run(test, report),
-        "worker": test["worker"] or _UNKNOWN,
-        "devices": _joined(*(names.get(device, device) for device in test["devices"])) or _UNKNOWN,
-        "duration": seconds_text(test["duration_s"]),
-        "attempt": test["attempt"],
-        "metrics": [_metric(metric) for metric in test["metrics"]],
-        "message": test["message"],
-        "headline": headline(test["message"] or ""),
-    }
-
-
-def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
-    baseline = baseline_text(metric)
-    return {
-        "name": metric["name"],
-        "value": value_text(dict(metric)),
-        "baseline": _joined(f"baseline {baseline}", change_text(metric)) if baseline else "",
-        "verdict": metric["verdict"],
-        "good": metric["verdict"] in ("ok", "improved"),
-        "bad": metric["verdict"] in WRONG,
-    }
-
-
-def _joined(*parts: str) -> str:
-    return ", ".join(part for part in parts if part)
+def _hash(text: str) -> str:
+    """Return how a content security policy allows just this text (W3C, Content Security Policy 3, section 2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

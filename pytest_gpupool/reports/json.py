@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,11 @@ from ..outcomes import OUTCOMES
 from ..pool import Pool
 from ..result import TestResult, WorkerResult
 from ..results import Results
+from ..shapes import RESOURCES
 from ..store import write_whole
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.1.0"
-
-_RESOURCES = (
-    "peak_memory_bytes",
-    "torch_peak_memory_bytes",
-    "utilization_mean",
-    "utilization_max",
-    "energy_j",
-    "temperature_max_c",
-    "throttled",
-    "foreign_pids",
-    "cpu_percent",
-    "rss_peak_bytes",
-)
+SPEC_VERSION = "1.2.0"
 
 
 def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, Any]:
@@ -112,6 +100,7 @@ def summary(results: Results) -> dict[str, Any]:
 def _devices(pool: Pool, results: Results) -> list[dict[str, Any]]:
     busy = results.busy()
     tests = Counter(device for test in results.ran for device in test.devices)
+    measured = _measured(results)
     return [
         {
             "id": device.id,
@@ -121,12 +110,34 @@ def _devices(pool: Pool, results: Results) -> list[dict[str, Any]]:
             "memory_total_bytes": device.memory_total,
             "tests": tests[device.id],
             "busy_s": busy.get(device.id, 0.0),
-            "utilization_mean": None,
-            "energy_j": None,
+            "utilization_mean": _mean_utilization(measured[device.id]),
+            "energy_j": _energy(measured[device.id]),
             "quarantined": results.quarantined.get(device.id),
         }
         for device in pool_devices(pool, results)
     ]
+
+
+def _measured(results: Results) -> defaultdict[str, list[tuple[float, Mapping[str, Any]]]]:
+    """Return, per device id, what was measured during its tests, with their durations."""
+    measured = defaultdict(list)
+    for test in results.ran:
+        for device, values in test.resources.get("devices", {}).items():
+            measured[device].append((test.duration or 0.0, values))
+    return measured
+
+
+def _mean_utilization(measured: Sequence[tuple[float, Mapping[str, Any]]]) -> float | None:
+    """Return the mean over the time of the tests for which it is known."""
+    known = [(seconds, values["utilization_mean"]) for seconds, values in measured]
+    known = [(seconds, use) for seconds, use in known if use is not None]
+    total = sum(seconds for seconds, _ in known)
+    return sum(seconds * use for seconds, use in known) / total if total else None
+
+
+def _energy(measured: Sequence[tuple[float, Mapping[str, Any]]]) -> float | None:
+    known = [values["energy_j"] for _, values in measured if values["energy_j"] is not None]
+    return sum(known) if known else None
 
 
 def _worker(worker: WorkerResult) -> dict[str, Any]:
@@ -155,8 +166,10 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "duration_s": test.duration,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
-        "resources": {**dict.fromkeys(_RESOURCES), "torch_peak_memory_bytes": test.peak},
+        "resources": {name: test.resources.get(name) for name in RESOURCES} | {"torch_peak_memory_bytes": test.peak},
         "message": test.message,
+        **({"output": test.output} if test.output else {}),
+        **({"judged": True} if test.is_judged else {}),
     }
 
 
@@ -170,7 +183,9 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "n": metric["n"],
         "atol": metric["atol"],
         "rtol": metric["rtol"],
-        "baseline": None,
-        "change": None,
+        **({"samples": metric["samples"]} if "samples" in metric else {}),
+        "baseline": metric.get("baseline"),
+        "change": metric.get("change"),
+        **{name: metric[name] for name in ("allowed", "detectable") if name in metric},
         "verdict": metric["verdict"],
     }

@@ -23,9 +23,11 @@ from .words import (
     headline,
     kept_text,
     labels,
+    placement_texts,
     rank,
     seconds_text,
     use_text,
+    verdict_rank,
     visible,
     worst_first,
 )
@@ -87,8 +89,13 @@ def _head(report: Mapping[str, Any]) -> str:
     run, figures = report["run"], [f"{count} {outcome}" for outcome, count in counts(report)]
     state = "complete" if run["complete"] else "INCOMPLETE" if run["collected"] else "no tests"
     facts = [completeness(report), f"Exit status {exit_text(run)}, {seconds_text(run['duration_s'])}."]
-    kept = _escaped(cut(kept_text(report), _LONGEST_NAME))
-    more = [use_text(report["summary"]), kept, f"Run {_code(run['id'])} on {_code(run['host']['name'])}."]
+    kept = escaped(cut(kept_text(report), _LONGEST_NAME))
+    more = [
+        use_text(report["summary"]),
+        kept,
+        *map(escaped, placement_texts(report)),
+        f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",
+    ]
     title = f"## gpupool: {', '.join([*figures, state])}"
     return f"{title}\n\n{' '.join(filter(None, [*facts, *more]))}\n"
 
@@ -104,14 +111,14 @@ def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping
     notes = [
         "" if run is None else f"kept from run {_code(run)}",
         f"attempt {test['attempt']}" if test["attempt"] > 1 else "",
-        _escaped(headline(test["message"] or "")),
+        escaped(headline(test["message"] or "")),
     ]
     devices = ", ".join(names.get(device, device) for device in test["devices"])
     return _line(
         test["outcome"],
         _code(test["nodeid"]),
-        _escaped(test["worker"] or ""),
-        _escaped(devices),
+        escaped(test["worker"] or ""),
+        escaped(devices),
         seconds_text(test["duration_s"]),
         "; ".join(filter(None, notes)),
     )
@@ -129,13 +136,13 @@ def _details(test: Mapping[str, Any]) -> str:
         message = f"{message[:half]}\n… (the whole is in the JSON report) …\n{message[-half:]}"
     title = f"<summary>{test['outcome']}: {_code(test['nodeid'])}</summary>"
     # The empty lines end what Markdown takes for HTML; <pre> goes on over those of the message.
-    return f"\n<details>{title}\n\n<pre>\n{_escaped(message, lines=True)}\n</pre>\n\n</details>"
+    return f"\n<details>{title}\n\n<pre>\n{escaped(message, lines=True)}\n</pre>\n\n</details>"
 
 
 def _metrics(report: Mapping[str, Any]) -> _Section:
     pairs = [(test, metric) for test in report["tests"] for metric in test["metrics"]]
     ranked = sorted(((_metric_rank(*pair), *pair) for pair in pairs), key=lambda three: three[0])
-    rows = [_Row(1 if rank < len(WRONG) else 4, _metric_row(test, metric)) for rank, test, metric in ranked]
+    rows = [_Row(1 if metric["verdict"] in WRONG else 4, _metric_row(test, metric)) for _, test, metric in ranked]
     return _Section(_METRICS, rows, "metric")
 
 
@@ -145,8 +152,8 @@ def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
         f"**{verdict}**" if verdict in WRONG else verdict,
         _code(test["nodeid"]),
         _code(metric["name"]),
-        _escaped(value_text(dict(metric))),
-        _escaped(baseline_text(metric)),
+        escaped(value_text(dict(metric))),
+        escaped(baseline_text(metric)),
         change_text(metric),
     )
 
@@ -177,10 +184,8 @@ def _fitting(sections: Sequence[_Section], free: int) -> list[int]:
     return kept
 
 
-def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> int:
-    if metric["verdict"] in WRONG:
-        return WRONG.index(metric["verdict"])
-    return len(WRONG) + (test["outcome"] not in UNFINE)
+def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[int, bool]:
+    return verdict_rank(metric), test["outcome"] not in UNFINE
 
 
 def _line(*cells: str) -> str:
@@ -189,10 +194,10 @@ def _line(*cells: str) -> str:
 
 def _code(text: str) -> str:
     # Not between backticks: within them neither a backtick nor a backslash before a pipe can be written.
-    return f"<code>{_escaped(cut(text, _LONGEST_NAME))}</code>"
+    return f"<code>{escaped(cut(text, _LONGEST_NAME))}</code>"
 
 
-def _escaped(text: str, *, lines: bool = False) -> str:
+def escaped(text: str, *, lines: bool = False) -> str:
     """Text that is nothing but text, as Markdown and as HTML: a character reference is never syntax."""
     text = visible(text)
     if not lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,26 +19,50 @@ WIDEST = 80
 
 _FINE = ("passed", "xpassed")
 
+_TOLD = {
+    "invalid": "invalid",
+    "regressed": "regressed",
+    "contended": "contended",
+    "no-baseline": "without baseline",
+    "improved": "improved",
+}
+"""The verdicts that are told, in what words, the worst first."""
+
+_BAD = frozenset({"invalid", "regressed"})
+_ORDER = (*_TOLD, "ok", None)
+
 
 class Row(NamedTuple):
-    """One metric as the table shows it; ``place`` is the worker."""
+    """One metric as the table shows it; ``place`` is the device, where it is a GPU, and the worker."""
 
     test: str
     metric: str
     value: str
+    baseline: str
+    mark: str
     place: str
     bad: bool
 
 
-def show(reporter: Any, results: Results, *, warnings: Sequence[str], resumable: str | None) -> None:
+def show(
+    reporter: Any,
+    results: Results,
+    *,
+    names: Mapping[str, str],
+    notes: Sequence[str],
+    warnings: Sequence[str],
+    resumable: str | None,
+) -> None:
     """Write the summary through pytest's terminal reporter; with ``-q`` nothing but what is wrong.
 
-    ``resumable`` is the run's id where another one can go on with it.
+    ``names`` are what GPUs are called, by id; ``resumable`` is the run's id where another one can go on with it.
     """
     verbosity: int = reporter.config.get_verbosity()
-    rows = metric_rows(results)
+    rows = metric_rows(results, names)
     if verbosity >= 0 and (rows or results.collected):
         _show_all(reporter, results, rows, limit=None if verbosity > 0 else MOST_ROWS)
+        for note in notes:
+            reporter.write_line(f"gpupool: {note}")
     else:
         for cells, bad in _aligned([row for row in rows if row.bad]):
             reporter.write_line(cells, red=bad)
@@ -49,9 +74,11 @@ def show(reporter: Any, results: Results, *, warnings: Sequence[str], resumable:
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
 
 
-def metric_rows(results: Results) -> list[Row]:
-    """Return a row per metric: invalid ones first, then those of tests that failed, then the others in order."""
-    rows = [(_rank(test, metric), _row(test, metric)) for test in results.tests for metric in test.metrics.values()]
+def metric_rows(results: Results, names: Mapping[str, str]) -> list[Row]:
+    """Return a row per metric: by verdict, the worst first, then those of tests that failed, then in order."""
+    rows = [
+        (_rank(test, metric), _row(test, metric, names)) for test in results.tests for metric in test.metrics.values()
+    ]
     rows.sort(key=lambda ranked: ranked[0])
     return [row for _, row in rows]
 
@@ -82,10 +109,8 @@ def use_line(results: Results) -> str | None:
 
 
 def _show_all(reporter: Any, results: Results, rows: list[Row], *, limit: int | None) -> None:
-    invalid = sum(metric["verdict"] == "invalid" for test in results.tests for metric in test.metrics.values())
     if rows:
-        title = f"gpupool: {len(rows)} metric{'' if len(rows) == 1 else 's'}"
-        reporter.write_sep("=", f"{title}, {invalid} invalid" if invalid else title)
+        reporter.write_sep("=", _title(results))
         for cells, bad in _aligned(rows[:limit]):
             reporter.write_line(cells, red=bad)
         if limit is not None and len(rows) > limit:
@@ -94,30 +119,62 @@ def _show_all(reporter: Any, results: Results, rows: list[Row], *, limit: int | 
         reporter.write_line(line)
 
 
+def _title(results: Results) -> str:
+    verdicts = Counter(metric["verdict"] for test in results.tests for metric in test.metrics.values())
+    number = verdicts.total()
+    told = [f"{verdicts[verdict]} {words}" for verdict, words in _TOLD.items() if verdicts[verdict]]
+    return ", ".join([f"gpupool: {number} metric{'' if number == 1 else 's'}", *told])
+
+
 def _aligned(rows: Sequence[Row]) -> Iterator[tuple[str, bool]]:
-    test, metric, value = (
-        max((len(getattr(row, column)) for row in rows), default=0) for column in ("test", "metric", "value")
-    )
+    columns = ("test", "metric", "value", "baseline", "mark")
+    width = {column: max((len(getattr(row, column)) for row in rows), default=0) for column in columns}
     for row in rows:
-        mark = "  INVALID" if row.bad else ""
-        line = f"{row.test:<{test}}  {row.metric:<{metric}}  {row.value:>{value}}{mark}  {row.place}"
-        yield line.rstrip(), row.bad
+        cells = [
+            f"{row.test:<{width['test']}}",
+            f"{row.metric:<{width['metric']}}",
+            f"{row.value:>{width['value']}}",
+            f"{row.baseline:<{width['baseline']}}",
+            f"{row.mark:<{width['mark']}}",
+            row.place,
+        ]
+        yield "  ".join(cell for cell in cells if cell).rstrip(), row.bad
 
 
-def _rank(test: TestResult, metric: Mapping[str, Any]) -> int:
-    if metric["verdict"] == "invalid":
-        return 0
-    return 2 if test.outcome in _FINE else 1
+def _rank(test: TestResult, metric: Mapping[str, Any]) -> tuple[int, bool]:
+    return _ORDER.index(metric["verdict"]), test.outcome in _FINE
 
 
-def _row(test: TestResult, metric: Mapping[str, Any]) -> Row:
+def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) -> Row:
+    verdict = metric["verdict"]
+    devices = [name for name in dict.fromkeys(names.get(device, "") for device in test.devices) if name]
     return Row(
         test=_cut(test.nodeid.split("::", 1)[-1]),
         metric=_cut(metric["name"]),
         value=value_text(metric),
-        place=test.worker or "",
-        bad=metric["verdict"] == "invalid",
+        baseline=_comparison(metric),
+        mark=_TOLD[verdict].upper() if verdict in _TOLD else "",
+        place=" ".join([*devices, test.worker or ""]),
+        bad=verdict in _BAD,
     )
+
+
+def _comparison(metric: Mapping[str, Any]) -> str:
+    """Return ``baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.048)``, nothing where there is no baseline."""
+    if metric.get("baseline") is None:
+        return ""
+    change = "" if metric["change"] is None else f"{metric['change']:+.1%}"
+    limits = [_allowed(metric)] if "allowed" in metric else []
+    if "detectable" in metric:
+        limits.append(f"n={metric['n']} shows {metric['detectable']:.2g}")
+    baseline = value_text({**metric, "value": metric["baseline"], "unit": ""})
+    return "  ".join(filter(None, [f"baseline {baseline}", change, f"({'; '.join(limits)})" if limits else ""]))
+
+
+def _allowed(metric: Mapping[str, Any]) -> str:
+    if metric["change"] is None:
+        return f"allowed {metric['allowed']:.3g}"
+    return f"allowed {metric['allowed'] / abs(metric['baseline']):.2%}".replace(".00%", "%")
 
 
 def _cut(text: str) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .. import placement
 from ..model import Device, duration_text
 from ..outcomes import OUTCOMES
 from .terminal import value_text
@@ -16,6 +17,8 @@ UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
 
 WRONG = ("invalid", "regressed")
 """Verdicts that need a look, the worst first."""
+
+VERDICTS_BY_CONCERN = (*WRONG, "contended", "no-baseline", "improved", "ok")
 
 ALL_ELSE = len(UNFINE) + 1
 """The rank of a test that needs no look."""
@@ -73,6 +76,12 @@ def labels(report: Mapping[str, Any]) -> dict[str, str]:
     return {device["id"]: Device(**{key: device[key] for key in fields}).label for device in report["devices"]}
 
 
+def placement_texts(report: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each device on which metrics differ from those on others."""
+    names = labels(report)
+    return [placement.sentence(placement.from_report(one), names) for one in report.get("placement", ())]
+
+
 def headline(message: str, most: int = 120) -> str:
     """Return the line of a message that says most: pytest's first with an ``E``, else the first."""
     lines = [line for line in message.splitlines() if line.strip()]
@@ -117,6 +126,12 @@ def rank(test: Mapping[str, Any]) -> int:
     if test["outcome"] in UNFINE:
         return UNFINE.index(test["outcome"])
     return ALL_ELSE - any(metric["verdict"] in WRONG for metric in test["metrics"])
+
+
+def verdict_rank(metric: Mapping[str, Any]) -> int:
+    """Return how much a metric needs a look by its verdict, 0 the most; one without a verdict the least."""
+    verdict = metric["verdict"]
+    return len(VERDICTS_BY_CONCERN) if verdict is None else VERDICTS_BY_CONCERN.index(verdict)
 
 
 def cut(text: str, most: int) -> str:

@@ -50,7 +50,10 @@ class Mig:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU; `lost` and `lookup` are the codes with which its handle, and looking that up, fail."""
+    """A GPU; `lost` and `lookup` are the codes with which its handle, and looking that up, fail.
+
+    `reasons` are the bits of why its clocks are as they are, `hangs` the functions that do not return for it.
+    """
 
     uuid: str
     name: str = "Stand-in GPU"
@@ -71,6 +74,8 @@ class Gpu:
     temperature: int = 40
     power: int = 70_000
     energy: int = 1_000_000
+    reasons: int = 0
+    hangs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, "GPU-")
@@ -128,3 +133,5 @@ def _sensor_lines(gpu: Gpu) -> Iterator[str]:
     yield f"temperature {gpu.temperature}"
     yield f"power {gpu.power}"
     yield f"energy {gpu.energy}"
+    yield f"reasons {gpu.reasons}"
+    yield from (f"hang {function}" for function in gpu.hangs)

@@ -117,6 +117,13 @@ class Driver:
         self._faults = _with_fault(self._faults, function, code)
         self._write()
 
+    def hang(self, index: int, *functions: str) -> None:
+        """Calls of these functions, and of no others, do not return from now on for one GPU and its MIG devices."""
+        for function in functions:
+            if function not in FUNCTIONS:
+                raise ValueError(f"the stand-in library has no function {function!r}")
+        self.replace(index, hangs=functions)
+
     def unsupported(self, function: str, index: int | None = None) -> None:
         """A function is not supported from now on, on one GPU or everywhere."""
         self.fault(function, NOT_SUPPORTED, index)

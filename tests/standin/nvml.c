@@ -33,6 +33,9 @@
  *   lookup N               looking its handle up fails so         (gpu only)
  *   utilization N, memory-utilization N   per cent                (gpu only)
  *   temperature N, power N, energy N      C, mW, mJ               (gpu only)
+ *   reasons N              bits: why the clocks are as they are   (gpu only)
+ *   hang FUNCTION          this function does not return for this device while
+ *                          the file says so (for a GPU: for its MIG devices too)
  *
  * No file: nvmlInit* answers DRIVER_NOT_LOADED.  A line that is not
  * understood: a word on stderr, and every call answers UNKNOWN.
@@ -45,6 +48,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 enum {
     NVML_SUCCESS = 0,
@@ -69,11 +73,14 @@ enum {
     MAX_PROCESSES = 1024,
     MAX_FAULTS = 256,
     MAX_MIG_DEVICES = 7,
-    NOWHERE = -1
+    NOWHERE = -1,
+    HANGS = -1, /* the code of a fault that is a hang */
+    HANG_POLL_MICROSECONDS = 2000
 };
 
 #define NO_INSTANCE 0xFFFFFFFFu
 #define MEMORY_V2 0x02000028u
+#define TEMPERATURE_V1 0x0100000Cu
 
 typedef int nvmlReturn_t;
 typedef unsigned long long number;
@@ -103,6 +110,12 @@ typedef struct {
     unsigned int gpu, memory;
 } nvmlUtilization_t;
 
+typedef struct {
+    unsigned int version;
+    int sensor;
+    int temperature;
+} nvmlTemperature_v1_t;
+
 struct device {
     char uuid[UUID_SIZE];
     char name[NAME_SIZE];
@@ -111,7 +124,7 @@ struct device {
     number memory, used, reserved, gi, ci;
     number mig_capable, mig_enabled, mig_pending;
     number lost, lookup;
-    number utilization, memory_utilization, temperature, power, energy;
+    number utilization, memory_utilization, temperature, power, energy, reasons;
 };
 
 struct process {
@@ -161,6 +174,7 @@ static const struct {
     {"temperature", offsetof(struct device, temperature)},
     {"power", offsetof(struct device, power)},
     {"energy", offsetof(struct device, energy)},
+    {"reasons", offsetof(struct device, reasons)},
 };
 
 /* The parsers answer 1 where they understood the text, else 0. */
@@ -232,21 +246,27 @@ static int parse_process(int graphics, char *value)
     return strcmp(bytes, "-") == 0 || parse_number(&process->bytes, bytes);
 }
 
-static int parse_fault(char *value)
+static int add_fault(const char *function, int code)
 {
     struct fault *fault = &state.faults[state.fault_count];
+
+    if (state.fault_count == MAX_FAULTS)
+        return 0;
+    fault->device = state.device_count - 1;
+    fault->code = code;
+    state.fault_count++;
+    return parse_text(fault->function, sizeof fault->function, function);
+}
+
+static int parse_fault(char *value)
+{
     char *code = strchr(value, ' ');
     number parsed = 0;
 
-    if (code == NULL || state.fault_count == MAX_FAULTS)
+    if (code == NULL)
         return 0;
     *code++ = '\0';
-    if (!parse_number(&parsed, code))
-        return 0;
-    fault->device = state.device_count - 1;
-    fault->code = (int)parsed;
-    state.fault_count++;
-    return parse_text(fault->function, sizeof fault->function, value);
+    return parse_number(&parsed, code) && add_fault(value, (int)parsed);
 }
 
 static int parse_system(const char *key, const char *value)
@@ -285,6 +305,8 @@ static int parse_line(char *line)
         return parse_process(line[0] == 'g', value);
     if (strcmp(line, "fault") == 0)
         return parse_fault(value);
+    if (strcmp(line, "hang") == 0)
+        return state.device_count > 0 && add_fault(value, HANGS);
     if (state.device_count == 0)
         return parse_system(line, value);
     return parse_field(&state.devices[state.device_count - 1], line, value);
@@ -429,6 +451,16 @@ static nvmlReturn_t gone(const char *uuid)
     return strncmp(uuid, "MIG-", 4) == 0 ? NVML_ERROR_INVALID_ARGUMENT : NVML_ERROR_GPU_IS_LOST;
 }
 
+static nvmlReturn_t resolve(const char *function, nvmlDevice_t handle, struct device **device)
+{
+    *device = find_uuid(handle->uuid);
+    if (*device == NULL)
+        return gone(handle->uuid);
+    if (gpu_of(*device)->lost != 0)
+        return (nvmlReturn_t)gpu_of(*device)->lost;
+    return device_fault(function, *device);
+}
+
 /* Leave in *device what the handle stands for; `answer` is where the caller wants its result. */
 static nvmlReturn_t enter_device(const char *function, nvmlDevice_t handle, const void *answer,
                                  struct device **device)
@@ -439,12 +471,12 @@ static nvmlReturn_t enter_device(const char *function, nvmlDevice_t handle, cons
         return result;
     if (answer == NULL || !is_handle(handle))
         return NVML_ERROR_INVALID_ARGUMENT;
-    *device = find_uuid(handle->uuid);
-    if (*device == NULL)
-        return gone(handle->uuid);
-    if (gpu_of(*device)->lost != 0)
-        return (nvmlReturn_t)gpu_of(*device)->lost;
-    return device_fault(function, *device);
+    while ((result = resolve(function, handle, device)) == HANGS) {
+        usleep(HANG_POLL_MICROSECONDS);
+        if (load() != NVML_SUCCESS)
+            return NVML_ERROR_UNKNOWN;
+    }
+    return result;
 }
 
 /* The same for what only a whole GPU can answer. */
@@ -849,6 +881,42 @@ nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t handle, unsigned sensor, unsi
         return NVML_ERROR_INVALID_ARGUMENT;
     *celsius = (unsigned)device->temperature;
     return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t handle, nvmlTemperature_v1_t *temperature)
+{
+    struct device *device;
+    nvmlReturn_t result = enter_gpu(__func__, handle, temperature, &device);
+
+    if (result != NVML_SUCCESS)
+        return result;
+    if (temperature->version != TEMPERATURE_V1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    if (temperature->sensor != 0)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    temperature->temperature = (int)device->temperature;
+    return NVML_SUCCESS;
+}
+
+/* One question under two names: the older one goes some day. */
+static nvmlReturn_t reasons(const char *function, nvmlDevice_t handle, unsigned long long *bits)
+{
+    struct device *device;
+    nvmlReturn_t result = enter_gpu(function, handle, bits, &device);
+
+    if (result == NVML_SUCCESS)
+        *bits = device->reasons;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t handle, unsigned long long *bits)
+{
+    return reasons(__func__, handle, bits);
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t handle, unsigned long long *bits)
+{
+    return reasons(__func__, handle, bits);
 }
 
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t handle, unsigned *milliwatts)

@@ -1,0 +1,262 @@
+"""The board: what a display of a run that goes on shows, folded from the records of its journals.
+
+Pure: standard library only, no clock, no files. It keeps far less of a test than :mod:`results`, and does not mind that
+the journals of several writers are read a little out of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..model import epoch
+from ..records import Record
+from ..results import Results
+
+FAILED = frozenset({"failed", "error", "crashed", "timeout"})
+"""Outcomes that count as failed."""
+
+Key = tuple[str, str | None]
+"""A test, and where every worker runs every test its worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One worker: the ids of what it holds, its test, the seconds since that began, and its last metric's record."""
+
+    worker: str
+    pid: int
+    devices: tuple[str, ...]
+    test: str | None = None
+    seconds: float | None = None
+    metric: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many tests there are, how many of them have ended (failed ones are among these), and run now."""
+
+    total: int
+    done: int
+    failed: int
+    running: int
+
+    @property
+    def left(self) -> int:
+        """How many have not begun."""
+        return max(0, self.total - self.done - self.running)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A worker, and the test that it runs: its key, and when it began, in seconds since 1970."""
+
+    worker: str
+    pid: int
+    devices: tuple[str, ...]
+    key: Key | None = None
+    since: float = 0.0
+    metric: Mapping[str, Any] | None = None
+
+
+class Board:
+    """The state of a run, kept up to date by :meth:`fold`. With ``each`` every worker runs every test."""
+
+    def __init__(self, *, each: bool = False) -> None:
+        self._each = each
+        self._tests: dict[Key, bool | None] = {}  # whether it failed, None while it has not ended
+        self._waiting: dict[Key, None] = {}
+        self._places: dict[str, _Place] = {}
+        self._gone: set[str] = set()
+        self._stands_for: dict[str, str] = {}
+        self._expected: Mapping[str, float | None] = {}
+        self._seconds = 0.0  # of tests that have ended
+        self._ended = 0
+        self._done = 0
+        self._failed = 0
+        self.failure: tuple[str, str] | None = None
+        """The test that failed last, and what was told of it."""
+
+    @property
+    def tests(self) -> list[str]:
+        """The ids of the tests, as they were collected."""
+        return [nodeid for nodeid, _ in self._tests]
+
+    def expect(self, seconds: Mapping[str, float | None]) -> None:
+        """Know what tests will take, by id; None where nothing is known."""
+        self._expected = seconds
+
+    def fold_all(self, records: Iterable[Record]) -> None:
+        """Fold several records."""
+        for record in records:
+            self.fold(record)
+
+    def fold(self, record: Record) -> None:
+        """Fold one sound record; one of a kind that shows nowhere changes nothing."""
+        fold = _FOLDS.get(record["record"])
+        if fold is not None:
+            fold(self, record)
+
+    def counts(self) -> Counts:
+        """Return how far the run has come."""
+        running = sum(place.key is not None for place in self._places.values())
+        return Counts(total=len(self._tests), done=self._done, failed=self._failed, running=running)
+
+    def rows(self, now: float) -> list[Row]:
+        """Return a row for each worker that has a lease; ``now`` is in seconds since 1970."""
+        return [
+            Row(
+                worker=place.worker,
+                pid=place.pid,
+                devices=place.devices,
+                test=None if place.key is None else place.key[0],
+                seconds=None if place.key is None else max(0.0, now - place.since),
+                metric=place.metric,
+            )
+            for place in self._places.values()
+        ]
+
+    def remaining(self, now: float) -> float | None:
+        """Return the seconds that the rest of the run will take, None where nothing tells.
+
+        What each test took in earlier runs, else the mean of what this run's have taken, shared evenly among the
+        workers; but no less than what the longest of them takes alone.
+        """
+        usual = self._usual()
+        left = [self._expects(nodeid, usual) for nodeid, _ in self._waiting]
+        for place in self._places.values():
+            if place.key is not None:
+                expected = self._expects(place.key[0], usual)
+                left.append(None if expected is None else max(0.0, expected - (now - place.since)))
+        known = [seconds for seconds in left if seconds is not None]
+        if len(known) < len(left):
+            return None
+        return max(sum(known) / max(1, len(self._places)), max(known, default=0.0))
+
+    def _usual(self) -> float | None:
+        if self._ended:
+            return self._seconds / self._ended
+        known = [seconds for seconds in self._expected.values() if seconds is not None]
+        return sum(known) / len(known) if known else None
+
+    def _expects(self, nodeid: str, usual: float | None) -> float | None:
+        seconds = self._expected.get(nodeid)
+        return usual if seconds is None else seconds
+
+    def _key(self, nodeid: str, worker: str) -> Key:
+        return (nodeid, self._stands_for.get(worker, worker) if self._each else None)
+
+    def _settle(self, key: Key, failed: bool | None) -> None:
+        """Note what became of a test, None where it begins anew."""
+        before = self._tests.get(key)
+        self._done += (failed is not None) - (before is not None)
+        self._failed += bool(failed) - bool(before)
+        self._tests[key] = failed
+        self._waiting.pop(key, None)
+
+    def _leave(self, key: Key, worker: str) -> None:
+        """A worker runs a test no more."""
+        place = self._places.get(worker)
+        if place is not None and place.key == key:
+            place.key, place.metric = None, None
+
+    def _collected(self, record: Record) -> None:
+        for nodeid, _ in record["tests"]:
+            key = self._key(nodeid, record["worker"])
+            if key not in self._tests:
+                self._tests[key] = self._waiting[key] = None
+
+    def _kept(self, record: Record) -> None:
+        self._settle((record["test"], None), record["result"]["outcome"] in FAILED)
+
+    def _worker_began(self, record: Record) -> None:
+        worker = record["worker"]
+        if worker not in self._gone:
+            self._places[worker] = _Place(worker, record["pid"], tuple(record["devices"]))
+
+    def _worker_ended(self, record: Record) -> None:
+        self._gone.add(record["worker"])
+        place = self._places.pop(record["worker"], None)
+        if place is not None and place.key is not None and self._tests.get(place.key) is None:
+            self._waiting[place.key] = None  # nothing is known of it, so it is still to be run
+
+    def _replaces(self, record: Record) -> None:
+        dead = str(record["dead"])
+        self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
+
+    def _start(self, record: Record) -> None:
+        place = self._places.get(record["worker"])
+        if place is None:
+            return  # it is read late, of a worker that has ended
+        place.key = self._key(record["test"], record["worker"])
+        place.since, place.metric = epoch(record["started"]), None
+        self._settle(place.key, None)
+
+    def _metric(self, record: Record) -> None:
+        place = self._places.get(record["worker"])
+        if place is not None and place.key is not None and place.key[0] == record["test"]:
+            place.metric = record["metric"]
+
+    def _end(self, record: Record) -> None:
+        key, failed = self._key(record["test"], record["worker"]), record["outcome"] in FAILED
+        self._leave(key, record["worker"])
+        self._settle(key, failed)
+        self._seconds += record["duration_s"]
+        self._ended += 1
+        if failed:
+            self.failure = (record["test"], record["message"] or record["outcome"])
+
+    def _cut_off(self, record: Record) -> None:
+        key = self._key(record["test"], record["worker"])
+        self._leave(key, record["worker"])
+        self._gone.add(record["worker"])  # of which the journal may still be read
+        self._places.pop(record["worker"], None)
+        self._settle(key, True)
+        self.failure = (record["test"], record["message"] or record["record"])
+
+
+_FOLDS = {
+    "collected": Board._collected,
+    "kept": Board._kept,
+    "worker": Board._worker_began,
+    "worker-end": Board._worker_ended,
+    "replaces": Board._replaces,
+    "start": Board._start,
+    "metric": Board._metric,
+    "end": Board._end,
+    "crash": Board._cut_off,
+    "timeout": Board._cut_off,
+}
+
+
+def told_by(results: Results) -> Iterator[Record]:
+    """Yield records that tell a board what the results of a run know, for a run that keeps no journals."""
+    workers = list(results.workers.values())
+    for worker in workers:
+        yield {"record": "worker", "worker": worker.id, "pid": worker.pid, "devices": worker.devices}
+    for number, test in enumerate(results.tests):
+        worker_id = test.worker or f"of {number}"  # with "each" there is one for every worker
+        about = {"worker": worker_id, "test": test.nodeid}
+        yield {"record": "collected", "worker": worker_id, "tests": [(test.nodeid, {})]}
+        if test.started is not None and test.run is None:
+            yield {"record": "start", **about, "started": test.started}
+            yield from ({"record": "metric", **about, "metric": metric} for metric in list(test.metrics.values())[-1:])
+        if test.finished:
+            yield {
+                "record": "end",
+                **about,
+                "outcome": test.outcome,
+                "duration_s": test.duration or 0.0,
+                "message": test.message,
+            }
+    for worker in workers:
+        if worker.exit is not None:
+            yield {"record": "worker-end", "worker": worker.id}
+
+
+def longest(rows: Sequence[Row], most: int) -> list[Row]:
+    """Return so many of the rows: those whose tests run the longest, in the order in which they were."""
+    by_time = sorted(rows, key=lambda row: -1.0 if row.seconds is None else row.seconds, reverse=True)
+    shown = {row.worker for row in by_time[:most]}
+    return [row for row in rows if row.worker in shown]

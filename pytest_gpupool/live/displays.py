@@ -1,0 +1,198 @@
+"""Displays: the two ways in which a run that goes on is shown, a table on a terminal and lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+from ..model import duration_text
+from .board import Row, longest
+from .detour import Detour
+from .lookout import Lookout
+from .painter import Painter, View, short
+from .screen import Screen, Through
+
+_SHARE = 0.02
+"""Of one core's time, which looking at the run may take: where a look takes longer there are fewer of them."""
+
+_TICK_SECONDS = 0.1  # after which a table stands again where lines came faster than it can be drawn
+_STILL = 10  # where nothing has changed a line is said so many times as rarely: a long silence looks like a hang
+
+
+class Table:
+    """Shows a table below what pytest writes on a terminal."""
+
+    seconds = _TICK_SECONDS
+    """Between two steps."""
+
+    def __init__(self, lookout: Lookout, reporter: Any, *, refresh: float, shared: bool, workers: bool) -> None:
+        """Take the terminal over. ``shared``: tests, or workers, write to it as well.
+
+        Raises:
+            OSError: pytest does not write to a terminal.
+        """
+        self._lookout = lookout
+        self._refresh = refresh
+        self._colour: bool = reporter.hasmarkup
+        self._painter: Painter | None = None
+        self._writer = reporter._tw
+        self._screen = Screen(self._writer._file)
+        self._files: list[tuple[Any, str, Through]] = []
+        self._detour = Detour(self._screen.put)
+        self._size = (0, 0)
+        self._due = 0.0
+        self._take(self._writer, "_file")
+        if shared:
+            self._take(sys, "stdout")
+        if workers and sys.stderr.isatty():
+            with contextlib.suppress(OSError):
+                self._detour.open(self._screen.fit)
+        elif shared:
+            self._take(sys, "stderr")
+
+    def step(self) -> None:
+        """Show the run as it is, if it is time to look again."""
+        size = self._screen.size()
+        if time.monotonic() < self._due and size == self._size:
+            self._screen.again()
+            return
+        if self._painter is None:
+            self._painter = Painter(colour=self._colour)
+        if size != self._size and self._detour.is_open:
+            self._screen.fit(self._detour.way)
+        self._size, began = size, time.thread_time()
+        view = self._lookout.look()
+        if view.counts.total:
+            self._screen.show(self._painter.paint(view, columns=size[0], lines=size[1]))
+        self._due = time.monotonic() + max(self._refresh, (time.thread_time() - began) / _SHARE)
+
+    def hold(self) -> None:
+        """Leave the terminal to others for a while."""
+        self._screen.hold()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._screen.resume()
+
+    def leave(self) -> None:
+        """Leave the terminal to pytest's summary."""
+        self._screen.hold()
+        for owner, name, file in self._files:
+            if getattr(owner, name) is file:  # others may have put theirs in its place
+                setattr(owner, name, file.file)
+        self._files = []
+
+    def close(self) -> None:
+        """Put everything back, once workers have ended, which write to standard error until then."""
+        self.leave()
+        self._detour.close()
+        self._screen.close()
+
+    def _take(self, owner: Any, name: str) -> None:
+        file = getattr(owner, name)
+        if file is not None and file.isatty():
+            through = self._screen.through(file)
+            setattr(owner, name, through)
+            self._files.append((owner, name, through))
+
+
+class Log:
+    """Writes a line now and then to where pytest writes, which is no terminal."""
+
+    def __init__(self, lookout: Lookout, reporter: Any, *, interval: float) -> None:
+        self.seconds = interval
+        self._lookout = lookout
+        self._told: object = None
+        self._silent = 0
+        self._is_held = False
+        self._writer = reporter._tw
+        self._file = self._writer._file = Lines(self._writer._file)
+
+    def step(self) -> None:
+        """Say how far the run has come, if it has come any further."""
+        view = self._lookout.look()
+        now = (view.counts, [row.test for row in view.rows])
+        self._silent += 1
+        if self._is_held or not view.counts.total or (now == self._told and self._silent < _STILL):
+            return
+        self._told, self._silent = now, 0
+        self._file.add(f"gpupool: {sentence(view)}")
+        self._writer._current_line = ""  # by which pytest knows how far the line goes that it goes on with
+
+    def hold(self) -> None:
+        """Say nothing for a while."""
+        self._is_held = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._is_held = False
+
+    def leave(self) -> None:
+        """Say nothing more."""
+        self._is_held = True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._writer._file is self._file:
+            self._writer._file = self._file.file
+        self._file.close()
+
+
+class Lines:
+    """A text file, to which whole lines can be added from a thread without breaking into others."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self._lock = threading.RLock()
+        self._is_fresh = True
+        self._descriptor: int | None = None
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # a program may have put something else there
+            # Of its own: pytest puts a file in the place of standard output while a test runs.
+            self._descriptor = os.dup(file.fileno())
+
+    def write(self, text: str) -> int:
+        """Write a text, at once: what waits in a buffer would come after a line that is added."""
+        with self._lock:
+            written = self.file.write(text)
+            self.file.flush()
+            self._is_fresh = text.endswith("\n") if text else self._is_fresh
+            return written
+
+    def add(self, line: str) -> None:
+        """Write a line of its own."""
+        with self._lock:
+            text = f"{line}\n" if self._is_fresh else f"\n{line}\n"
+            self._is_fresh = True
+            if self._descriptor is None:
+                self.file.write(text)
+            else:
+                os.write(self._descriptor, text.encode(self.file.encoding or "utf-8", "replace"))
+
+    def close(self) -> None:
+        """Add nothing more."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self._descriptor = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def sentence(view: View) -> str:
+    """Return in one line how far the run has come, and what has run the longest."""
+    counts = view.counts
+    text = f"{counts.done} of {counts.total} done, {counts.failed} failed, {counts.running} running, {counts.left} left"
+    if view.remaining is not None:
+        text += f", about {duration_text(view.remaining)} to go"
+    for row in longest([row for row in view.rows if row.test is not None], 1):
+        text += f"; longest now: {_about(row, view)}"
+    return text
+
+
+def _about(row: Row, view: View) -> str:
+    return f"{short(row.test or '')} on {view.labels[row.worker]} for {duration_text(row.seconds or 0.0)}"

@@ -1,0 +1,175 @@
+// The history of a metric of a test: its value in the runs on record and in this one.
+
+const MOST_TESTS = 300;
+const NOW = data.runs.length - 1;
+
+function history(section) {
+  if (!data.metrics.length) return false;
+  const tools = element("div", { class: "tools" });
+  const holder = element("div", { class: "chart" });
+  const table = element("div", {});
+  const state = { metric: firstMetric(), at: 0, words: "" };
+  const redrawChart = keepDrawn(holder, (width) => holder.replaceChildren(historyChart(state, width)));
+  const redraw = () => {
+    replaceKeepingFocus(tools, ...historyTools(state, redraw));
+    redrawChart();
+    table.replaceChildren(historyTable(state));
+  };
+  section.append(tools, holder, historyLegend(), table);
+  redraw();
+  addHistoryButtons((metric, at) => {
+    Object.assign(state, { metric, at, words: "" });
+    redraw();
+    section.scrollIntoView();
+    tools.querySelector("select").focus({ preventScroll: true });
+  });
+  return true;
+}
+
+// Beside the metrics of the summary, and of a test as soon as it is unfolded.
+function addHistoryButtons(show) {
+  const add = (holder, anchor, name) => {
+    const place = data.tests.anchor.indexOf(anchor);
+    const metric = data.metrics.findIndex((each) => each.name === name && each.test.includes(place));
+    if (metric < 0 || holder.querySelector(".past")) return;
+    const made = button("history", `History of ${name}`, () => show(metric, data.metrics[metric].test.indexOf(place)));
+    made.classList.add("past");
+    holder.append(made);
+  };
+  for (const row of document.querySelectorAll('[aria-labelledby="wrong"] tbody tr')) {
+    add(row.lastElementChild, row.querySelector("a").hash.slice(1), row.cells[1].textContent);
+  }
+  const unfolded = (event) => {
+    const anchor = event.target.closest("tbody")?.id;
+    for (const name of event.target.querySelectorAll("dt > code")) {
+      add(name.parentElement.nextElementSibling, anchor, name.textContent);
+    }
+  };
+  document.addEventListener("toggle", unfolded, true);
+}
+
+// One that was measured before, if there is any; the tests stand in the order of the table, the worst first.
+function firstMetric() {
+  return Math.max(0, data.history.findIndex((tests) => Object.keys(tests).length));
+}
+
+function historyTools(state, redraw) {
+  const metric = data.metrics[state.metric];
+  const metrics = data.metrics.map((each, place) => [String(place), metricName(each)]);
+  const found = metric.test.map((place, at) => [String(at), data.tests.id[place]]);
+  const wanted = found.filter(([at, id]) => id.toLowerCase().includes(state.words) || Number(at) === state.at);
+  const controls = [
+    choice("Metric", metrics, String(state.metric), (value) => {
+      Object.assign(state, { metric: Number(value), at: 0, words: "" });
+      redraw();
+    }),
+    choice(testsLabel(wanted), wanted.slice(0, MOST_TESTS), String(state.at), (value) => {
+      state.at = Number(value);
+      redraw();
+    }),
+  ];
+  if (found.length > 12) controls.splice(1, 0, narrowing(state, redraw));
+  return controls;
+}
+
+function testsLabel(wanted) {
+  return wanted.length > MOST_TESTS ? `Test (the first ${MOST_TESTS} of ${wanted.length})` : "Test";
+}
+
+function narrowing(state, redraw) {
+  const input = element("input", { type: "search", value: state.words, placeholder: "part of a test's name" });
+  input.addEventListener("change", () => {
+    state.words = input.value.toLowerCase();
+    const metric = data.metrics[state.metric];
+    const first = metric.test.findIndex((place) => data.tests.id[place].toLowerCase().includes(state.words));
+    if (first >= 0) state.at = first;
+    redraw();
+  });
+  return element("label", {}, "Only tests with", input);
+}
+
+// Every value on record, the oldest first, this run's last: {run, value, verdict, kind}.
+function pointsOf(state) {
+  const metric = data.metrics[state.metric];
+  const place = metric.test[state.at];
+  const [values, verdicts, kinds] = data.history[state.metric][place] ?? [[], [], []];
+  const named = (verdict) => data.verdicts[verdict] ?? "";
+  const all = values.map((value, run) => ({ run, value, verdict: named(verdicts[run]), kind: data.kinds[kinds[run]] }));
+  const points = all.filter(({ run }) => verdicts[run] !== null);
+  const verdict = named(metric.verdict[state.at]);
+  return [...points, { run: NOW, value: metric.value[state.at], verdict, kind: data.kinds[data.tests.kind[place]] }];
+}
+
+function historyChart(state, width) {
+  const metric = data.metrics[state.metric];
+  const points = pointsOf(state);
+  const baseline = metric.baseline[state.at];
+  const allowed = metric.allowed[state.at];
+  const values = points.map((point) => point.value).concat(baseline).filter((value) => value !== null);
+  if (!values.length) return element("p", {}, "No run on record has a number for it.");
+  const [low, high] = roomy(allowed && baseline !== null ? [...values, baseline - allowed, baseline + allowed] : values);
+  const every = Math.ceil(data.runs.length / Math.max(1, Math.floor(width / 110)));
+  const at = data.runs.map((_, run) => run).filter((run) => (NOW - run) % every === 0);
+  const x = { from: -0.5, to: NOW + 0.5, ticks: { at }, text: (run) => runName(run), name: "" };
+  const yTicks = ticks(low, high, 5);
+  const y = { from: low, to: high, ticks: yTicks, text: (value) => figure(value), name: metricName(metric) };
+  const label = `${metricName(metric)} of ${data.tests.id[metric.test[state.at]]} over ${counted(points.length, "run")}`;
+  const frame = plot(width, 280, label, x, y);
+  if (baseline !== null) drawBaseline(frame, baseline, allowed);
+  drawSeries(frame, points, metric);
+  return frame.svg;
+}
+
+function runName(run) {
+  return run === NOW ? "this run" : day(data.runs[run].started).slice(5);
+}
+
+function drawBaseline(frame, baseline, allowed) {
+  const { svg, up, left, right } = frame;
+  if (allowed) {
+    const [top, bottom] = [up(baseline + allowed), up(baseline - allowed)];
+    svg.append(shape("rect", { class: "band", x: left, y: top, width: right - left, height: Math.max(1, bottom - top) }));
+  }
+  svg.append(titled(shape("path", { class: "base", d: `M${left} ${up(baseline)}H${right}` }), `baseline ${figure(baseline)}`));
+}
+
+// A line for each kind of device: their values are not the same thing.
+function drawSeries({ svg, across, up }, points, metric) {
+  const own = points.at(-1).kind;
+  for (const kind of [...new Set(points.map((point) => point.kind))]) {
+    const series = points.filter((point) => point.kind === kind && point.value !== null);
+    const other = kind === own ? "" : " other";
+    const d = series.map((point, place) => `${place ? "L" : "M"}${across(point.run)} ${up(point.value)}`).join("");
+    svg.append(shape("path", { class: `line${other}`, d }));
+    for (const point of series) {
+      const now = point.run === NOW ? " now" : "";
+      const mark = marker(point.verdict, across(point.run), up(point.value), { class: `point${other} ${point.verdict}${now}` });
+      svg.append(titled(mark, pointText(point, metric)));
+    }
+  }
+}
+
+function pointText(point, metric) {
+  const run = data.runs[point.run];
+  const parts = [figure(point.value, metric.unit), point.verdict, point.kind, day(run.started), run.id, run.commit.slice(0, 10)];
+  return parts.filter(Boolean).join(", ");
+}
+
+function historyLegend() {
+  const item = (kind, text) => legendItem(text, marker(kind, 9.5, 7, { class: `point ${kind}` }));
+  const base = legendItem("baseline, and what may change", shape("rect", { class: "band", x: 0, y: 2, width: 19, height: 10 }), shape("path", { class: "base", d: "M0 7H19" }));
+  const other = legendItem("another kind of device", shape("path", { class: "line other", d: "M0 7H19" }));
+  const items = [item("", "value"), item("regressed", "regressed"), item("improved", "improved"), item("invalid", "invalid"), base, other];
+  return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
+}
+
+function historyTable(state) {
+  const metric = data.metrics[state.metric];
+  const rows = pointsOf(state).map((point) => {
+    const run = data.runs[point.run];
+    const value = point.value === null ? "no number" : figure(point.value, metric.unit);
+    return [run.id, day(run.started), run.commit.slice(0, 10) || DASH, value, point.verdict || DASH, point.kind || DASH];
+  });
+  const heads = ["Run", "Started", "Commit", "Value", "Verdict", "Device"];
+  return asTable(`${metricName(metric)} of ${data.tests.id[metric.test[state.at]]}`, heads, rows);
+}

@@ -1,0 +1,88 @@
+// A metric over two parameters: results in cells, means over the others.
+
+const ALL = "";
+
+// What the results of a metric can be laid out by: the test's function, its parameters, its devices.
+// A parameter may be called "test" or "device" too: keys tell them apart.
+const TEST = "test";
+
+function axes(metric) {
+  const tests = data.tests;
+  const functions = metric.test.map((place) => tests.function[place]);
+  const found = [axis(TEST, "test", functions, shortened(data.functions), false)];
+  data.params.forEach((param, number) => {
+    const values = metric.test.map((place) => valueOf(tests.params[place], number));
+    if (values.some((value) => value !== null)) found.push(axis(`parameter ${number}`, param.name, values, param.values, param.numeric));
+  });
+  const names = metric.test.map((place) => devicesText(place) ?? "none");
+  const devices = [...new Set(names)].sort(natural);
+  found.push(axis("device", "device", names.map((name) => devices.indexOf(name)), devices, false));
+  return found;
+}
+
+// `of`: of each result, the place among `texts`, null where it has none; `used`: the places that occur, in order.
+function axis(key, name, of, texts, numeric) {
+  const used = [...new Set(of)].filter((value) => value !== null);
+  used.sort(numeric ? (one, other) => Number(texts[one]) - Number(texts[other]) : (one, other) => one - other);
+  return { key, name, of, texts, used };
+}
+
+function valueOf(pairs, param) {
+  for (let place = 0; place < pairs.length; place += 2) if (pairs[place] === param) return pairs[place + 1];
+  return null;
+}
+
+// Without the file, where the names alone differ.
+function shortened(functions) {
+  const short = functions.map((name) => name.split("::").at(-1));
+  return new Set(short).size === functions.length ? short : functions;
+}
+
+// Which results stay: those that have every value asked for.
+function selected(metric, all, fixed) {
+  const places = metric.test.map((_, place) => place);
+  return places.filter((place) => all.every((each) => matches(each, place, fixed)));
+}
+
+function matches(axis, place, fixed) {
+  const wanted = fixed.get(axis.key) ?? ALL;
+  return wanted === ALL || String(axis.of[place]) === wanted;
+}
+
+// The axes with the values that are left where one of them is fixed.
+function narrowed(all, fixing, fixed) {
+  return all.map((each) => {
+    const left = new Set(each.of.filter((_, place) => matches(fixing, place, fixed)));
+    return each === fixing ? each : { ...each, used: each.used.filter((value) => left.has(value)) };
+  });
+}
+
+// Cells by row and column: {mean, count, odd}; `odd` are results without a number.
+function pivot(places, rows, columns, valueAt) {
+  const cells = new Map();
+  for (const place of places) {
+    const row = rows ? rows.of[place] : 0;
+    const column = columns ? columns.of[place] : 0;
+    if (row === null || column === null) continue;
+    const key = `${row} ${column}`;
+    if (!cells.has(key)) cells.set(key, { sum: 0, count: 0, odd: 0, places: [] });
+    const cell = cells.get(key);
+    const value = valueAt(place);
+    cell.places.push(place);
+    if (value === null) cell.odd += 1;
+    else {
+      cell.sum += value;
+      cell.count += 1;
+    }
+  }
+  for (const cell of cells.values()) cell.mean = cell.count ? cell.sum / cell.count : null;
+  return cells;
+}
+
+// The axes to begin with: the two parameters with most values that are not too many to be seen at once.
+function firstAxes(all) {
+  const params = all.slice(1, -1).filter((each) => each.used.length > 1);
+  const few = params.filter((each) => each.used.length <= 12);
+  const [rows, columns] = few.sort((one, other) => other.used.length - one.used.length);
+  return { rows: (rows ?? params[0] ?? all[0]).key, columns: columns?.key ?? ALL };
+}

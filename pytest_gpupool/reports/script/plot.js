@@ -1,0 +1,38 @@
+// A plain frame for charts: grid, axes, their numbers and names.
+
+const MARGIN = { top: 14, right: 16, bottom: 40, left: 62 };
+
+// `x` and `y`: from, to, ticks {step, at}, text (of a tick), name.
+function plot(width, height, label, x, y) {
+  const inner = { right: width - MARGIN.right, bottom: height - MARGIN.bottom };
+  const across = scale(x.from, x.to, MARGIN.left, inner.right);
+  const up = scale(y.from, y.to, inner.bottom, MARGIN.top);
+  const svg = drawing(width, height, label);
+  for (const value of y.ticks.at) {
+    svg.append(shape("path", { class: "grid", d: `M${MARGIN.left} ${up(value)}H${inner.right}` }));
+    svg.append(shape("text", { x: MARGIN.left - 8, y: up(value) + 4, "text-anchor": "end" }, y.text(value)));
+  }
+  for (const value of x.ticks.at) {
+    svg.append(shape("text", { x: across(value), y: inner.bottom + 17, "text-anchor": "middle" }, x.text(value)));
+  }
+  svg.append(shape("path", { class: "axis", d: `M${MARGIN.left} ${inner.bottom}H${inner.right}` }));
+  svg.append(shape("text", { x: inner.right, y: height - 4, "text-anchor": "end" }, x.name));
+  svg.append(shape("text", { x: 4, y: 11 }, y.name));
+  return { svg, across, up, left: MARGIN.left, right: inner.right, top: MARGIN.top, bottom: inner.bottom };
+}
+
+function titled(node, text) {
+  node.append(shape("title", {}, text));
+  return node;
+}
+
+// Verdicts and outcomes are told by form as well as by colour.
+function marker(kind, x, y, attributes = {}) {
+  const forms = {
+    regressed: `M${x - 6} ${y - 4}h12l-6 10z`,
+    improved: `M${x - 6} ${y + 4}h12l-6 -10z`,
+    invalid: `M${x - 5} ${y - 5}h10v10h-10z`,
+  };
+  if (forms[kind]) return shape("path", { d: forms[kind], ...attributes });
+  return shape("circle", { cx: x, cy: y, r: 4.5, ...attributes });
+}

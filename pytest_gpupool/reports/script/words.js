@@ -1,0 +1,50 @@
+// Numbers as people read them.
+
+const DASH = "–";
+const natural = new Intl.Collator("en", { numeric: true }).compare;
+
+function figure(value, unit = "") {
+  return value === null ? DASH : `${digits(value)}${unit ? ` ${unit}` : ""}`;
+}
+
+// Four digits that count; whole numbers whole.
+function digits(value) {
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e15) return String(value);
+  if (size >= 1e7 || (size < 1e-4 && size > 0)) return value.toExponential(3);
+  return size >= 1e4 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
+}
+
+function percent(part, signed = false) {
+  if (part === null) return DASH;
+  const text = (100 * part).toFixed(1);
+  return `${signed && part >= 0 ? "+" : ""}${text}%`;
+}
+
+function seconds(value) {
+  if (value === null) return DASH;
+  if (value < 120) return `${value.toFixed(2)} s`;
+  const minutes = Math.floor(value / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+// A moment of the run, as exactly as steps of so many seconds need it.
+function clock(moment, step) {
+  const size = Math.abs(moment);
+  if (size < 120 && step < 60) return `${Number(moment.toFixed(step < 1 ? Math.ceil(-Math.log10(step)) : 0))} s`;
+  const sign = moment < 0 ? "-" : "";
+  const two = (number) => String(number).padStart(2, "0");
+  const whole = Math.floor(size);
+  const tail = step < 1 ? (size - whole).toFixed(Math.ceil(-Math.log10(step))).slice(1) : "";
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  return `${sign}${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}${tail}`;
+}
+
+function counted(number, what) {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+function day(moment) {
+  return moment.slice(0, 16).replace("T", " ");
+}

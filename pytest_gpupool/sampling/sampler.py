@@ -1,0 +1,143 @@
+"""Sampling: one thread that looks now and then at what the tests of this process take; see :mod:`samples`.
+
+A thread that cannot run, since a test holds the GIL or the driver does not answer, holds up nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from os import register_at_fork
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+from weakref import WeakMethod
+
+from ..model import Device, safe_repr
+
+if TYPE_CHECKING:
+    from .figures import Figures
+    from .samples import Samples
+
+_PATIENCE_SECONDS = 1.0  # a driver that hangs is not to hold up the end
+_FORK_PATIENCE_SECONDS = 0.25
+
+
+class Sampler:
+    """Samples what the tests of this process take, in a thread of its own: "gpupool-sampling", a daemon.
+
+    ``interval`` is in seconds; with 0 it never does, and has no figures. ``own`` gives the pids of other workers that
+    share the devices, None where nobody does; where somebody may, the memory is what this process and its children
+    have on a device, else all that is used of it. Utilisation, energy, temperature and throttling are always those of
+    the whole device.
+
+    The thread starts with the first attempt. It rests while this process forks, so that no child inherits a lock that
+    it holds, of NVML's for instance, and Python has no reason to warn of a fork with threads; a child that begins an
+    attempt gets a thread of its own.
+    """
+
+    def __init__(
+        self, devices: Sequence[Device], *, interval: float, own: Callable[[], Collection[int]] | None = None
+    ) -> None:
+        self.problem: str | None = None
+        """What went wrong last with a look, which nobody expected; None where nothing did."""
+        self._interval = interval
+        self._devices = tuple(devices)
+        self._own = own
+        self._samples: Samples | None = None
+        self._thread: Thread | None = None
+        self._halt = Event()
+        self._ending = False
+        self._minds_forks = False
+
+    def begin(self, *, on_devices: bool = True) -> None:
+        """An attempt at a test begins; what was before is forgotten. With ``on_devices`` false it uses no device.
+
+        Takes about a microsecond, but for the first time; asks nobody anything.
+        """
+        if self._interval <= 0 or self._ending:
+            return
+        if self._samples is None:
+            from .samples import Samples
+
+            self._samples = Samples(self._devices, interval=self._interval, own=self._own)
+        self._samples.begin(on_devices=on_devices)
+        if self._thread is None:
+            self._mind_forks()
+            self._start()
+        elif self._halt.is_set():
+            self._go_on()  # it could not rest in time when this process forked, and has ended since
+
+    def end(self) -> Figures:
+        """Return the figures of the attempt, and rest until the next one begins."""
+        return _no_figures() if self._samples is None else self._samples.end()
+
+    def figures(self) -> Figures:
+        """Return the figures of the attempt so far, from what has been read; asks nobody anything."""
+        return _no_figures() if self._samples is None else self._samples.figures()
+
+    def stop(self) -> bool:
+        """Sample no more; return whether the thread has ended, which it has not where the driver does not answer."""
+        self._ending = True
+        self._halt.set()
+        if self._thread is not None:
+            self._thread.join(_PATIENCE_SECONDS)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _start(self) -> None:
+        assert self._samples is not None
+        self._halt = Event()
+        thread = Thread(target=self._run, args=(self._samples, self._halt), name="gpupool-sampling", daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # the machine, or the user, may have no room for one more
+            self.problem, self._ending, self._thread = f"sampling: {error}", True, None
+
+    def _mind_forks(self) -> None:
+        if not self._minds_forks:
+            self._minds_forks = True
+            before, parent, child = map(_weakly, (self._pause, self._go_on, self._begin_anew))
+            register_at_fork(before=before, after_in_parent=parent, after_in_child=child)
+
+    def _run(self, samples: Samples, halt: Event) -> None:
+        self._try(samples.open)
+        while not halt.wait(max(0.0, samples.due - monotonic())):
+            self._try(samples.look)
+        if self._ending:
+            self._try(samples.close)
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # pytest would blame the test that runs
+            self.problem = f"sampling: {safe_repr(error)}"
+
+    def _pause(self) -> None:
+        if self._thread is not None and not self._halt.is_set():
+            self._halt.set()
+            self._thread.join(_FORK_PATIENCE_SECONDS)
+
+    def _go_on(self) -> None:
+        if self._thread is not None and not self._thread.is_alive() and not self._ending:
+            self._start()
+
+    def _begin_anew(self) -> None:
+        self._samples, self._thread, self._halt = None, None, Event()
+
+
+def _no_figures() -> Figures:
+    from .figures import Figures
+
+    return Figures()
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    # What is called at forks can never be taken back.
+    weak = WeakMethod(method)
+
+    def call() -> None:
+        bound = weak()
+        if bound is not None:
+            bound()
+
+    return call

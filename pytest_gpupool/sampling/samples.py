@@ -1,0 +1,177 @@
+"""Samples: the readings of this process and its devices, and what they say of the attempt at a test that runs.
+
+An attempt has figures once it has lasted as long as the interval: the first look at what is so at a moment comes then,
+and one after each further interval. A shorter one has none, and costs nothing. What only grows is read earlier as well,
+so that its growth is known from near the attempt's begin on.
+
+Where a look takes more processor time than its share, the next one waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, TypeVar
+
+from ..model import Device
+from .figures import Count, Counters, Figures, Totals, View
+from .tree import Burden, Tree
+
+if TYPE_CHECKING:
+    from ..probe import GpuProcess
+    from .meter import Meter
+    from .strangers import Strangers
+
+T = TypeVar("T")
+
+SHARE = 0.01
+"""Of one core: the most that looks may take, where the interval is half a second or more."""
+
+_LEAST_BUDGET = 0.005  # seconds of processor time for one look: who asks for more of them may have them
+_DEAR_SHARE = 0.0025  # of one core, for each of the two questions that can be dear
+
+_NOTHING = Totals()
+
+
+class _Attempt:
+    """An attempt at a test; ``totals`` is replaced as a whole, so that who reads it needs no lock."""
+
+    __slots__ = ("began", "lost", "on_devices", "totals")
+
+    def __init__(self, began: float, lost: bool, on_devices: bool) -> None:
+        self.began = began
+        self.lost = lost
+        self.on_devices = on_devices
+        self.totals = _NOTHING
+
+
+class _Paced:
+    """A question that is asked less often the dearer its answers are."""
+
+    def __init__(self, clock: Callable[[], float], cost: Callable[[], float]) -> None:
+        self._clock = clock
+        self._cost = cost
+        self._due = clock()
+
+    def ask(self, question: Callable[[], T]) -> T | None:
+        """Return the answer, None where it is too early for another one."""
+        if self._clock() < self._due:
+            return None
+        before = self._cost()
+        answer = question()
+        self._due = self._clock() + (self._cost() - before) / _DEAR_SHARE
+        return answer
+
+
+class Samples:
+    """The readings, and what they say of the attempt that runs. Who looks is one thread, who asks may be another.
+
+    ``clock`` gives the time, ``cost`` the processor time of the thread that looks, both in seconds.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        *,
+        interval: float,
+        own: Callable[[], Collection[int]] | None = None,
+        clock: Callable[[], float] = monotonic,
+        cost: Callable[[], float] = thread_time,
+    ) -> None:
+        self.due = clock()
+        """When the next look is to come."""
+        self._interval = interval
+        self._clock = clock
+        self._cost = cost
+        self._shares = own is not None
+        self._attempt: _Attempt | None = None
+        self._before: Counters | None = None
+        self._tree = Tree()
+        self._walks = _Paced(clock, cost)
+        self._lists = _Paced(clock, cost)
+        self._meter: Meter | None = None
+        self._strangers: Strangers | None = None
+        if any(device.is_gpu for device in devices):
+            # The rest, NVML and its large module, is loaded by the thread.
+            from .meter import Meter
+            from .strangers import Strangers
+
+            self._meter, self._strangers = Meter(devices, clock=clock), Strangers(own)
+
+    def open(self) -> None:
+        """Start NVML where there are devices. The thread that looks does this first."""
+        if self._meter is not None:
+            self._meter.open()
+
+    def close(self) -> None:
+        """Stop NVML."""
+        if self._meter is not None:
+            self._meter.close()
+
+    def begin(self, *, on_devices: bool = True) -> None:
+        """An attempt begins; ``on_devices`` says whether it may use them."""
+        lost = self._meter is not None and on_devices and self._meter.lost
+        self._attempt = _Attempt(self._clock(), lost, on_devices)
+
+    def end(self) -> Figures:
+        """Return the figures of the attempt, which is over."""
+        figures = self.figures()
+        self._attempt = None
+        return figures
+
+    def figures(self) -> Figures:
+        """Return the figures of the attempt so far."""
+        attempt = self._attempt
+        if attempt is None:
+            return Figures()
+        return attempt.totals.figures(self._clock() - attempt.began, lost=attempt.lost)
+
+    def look(self) -> None:
+        """Read what is due. Between attempts, and before one is as old as the interval, that is what only grows."""
+        before, now, attempt = self._cost(), self._clock(), self._attempt
+        left = self._interval if attempt is None else max(0.0, attempt.began + self._interval - now)
+        self.due = now + (left or self._interval)
+        burden, counters = self._count()
+        view = self._view(attempt, burden) if attempt is not None and not left else None
+        if attempt is not None and attempt is self._attempt:
+            self._add(attempt, counters, view)
+        self._before = counters
+        budget = max(SHARE, _LEAST_BUDGET / self._interval)
+        self.due = max(self.due, now + (self._cost() - before) / budget)
+
+    def _count(self) -> tuple[Burden | None, Counters]:
+        self._walks.ask(self._tree.walk)
+        moment, burden = self._clock(), self._tree.burden()
+        cpu = None if burden is None else Count(moment, total=burden.seconds)
+        return burden, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
+
+    def _add(self, attempt: _Attempt, counters: Counters, view: View | None) -> None:
+        if not attempt.on_devices:
+            counters = Counters(cpu=counters.cpu)
+        elif self._meter is not None and self._meter.lost:
+            attempt.lost = True
+        attempt.totals = attempt.totals.plus(self._before, counters, view, began=attempt.began)
+
+    def _view(self, attempt: _Attempt, burden: Burden | None) -> View:
+        rss = None if burden is None else burden.rss
+        if self._meter is None or self._strangers is None or not attempt.on_devices:
+            return View(rss=rss)
+        devices = self._meter.levels()
+        processes = self._lists.ask(self._meter.processes)
+        pids = {process.pid for listed in (processes or {}).values() for process in listed}
+        kinds = self._strangers.sort(pids, attempt.totals.foreign or ()) if processes else {}
+        if self._shares:
+            mine = {pid for pid, kind in kinds.items() if kind == "mine"}
+            devices = {
+                id_: levels._replace(memory=_memory_of(mine, (processes or {}).get(id_, ())))
+                for id_, levels in devices.items()
+            }
+        foreign = frozenset(pid for pid, kind in kinds.items() if kind == "foreign") if processes else None
+        return View(devices=devices, rss=rss, foreign=foreign)
+
+
+def _memory_of(pids: Collection[int], processes: Sequence[GpuProcess]) -> int | None:
+    """Return the bytes that some processes have on a device, None where one does not tell or there is none."""
+    sizes = [process.memory for process in processes if process.pid in pids]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None

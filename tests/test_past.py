@@ -1,0 +1,417 @@
+"""The past: what the runs on record have measured, whoever wrote it and whatever has become of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import Driver
+from support import Host, gpus
+
+from pytest_gpupool import archive, past, placement
+from pytest_gpupool.archive import Plan
+from pytest_gpupool.journal import Journal, dump
+from pytest_gpupool.model import Device, iso
+from pytest_gpupool.past import PastRun, Value
+
+Report = dict[str, Any]
+Record = dict[str, Any]
+
+IDS = [f"20261121T11465{number}Z-9f3c2{number}" for number in range(6)]
+BEGUN = 1795261610.0
+COMMIT = "c0ffee" + "0" * 34
+CARDS = tuple(
+    Device(id=f"GPU-{number}a5c", kind="gpu", index=number, name="NVIDIA T4" if number == 3 else "NVIDIA H200")
+    for number in range(4)
+)
+
+SUITE = """
+    import os, time
+    from pathlib import Path
+    import pytest
+
+    LATER = Path("later").exists()
+
+    def test_good(gpu, record_metric):
+        record_metric("accuracy", 0.5, unit="%", higher_is_better=True)
+        # As on a bad card, where every worker runs this test.
+        slow = gpu.ids == [os.environ.get("SLOW")]
+        record_metric("time", 2.0 if slow else 1.0, unit="s", higher_is_better=False)
+    def test_is_nan(record_metric): record_metric("loss", float("inf"))
+    def test_raises(record_metric):
+        record_metric("steps", 7)
+        if not LATER: raise OSError("the disk is gone")
+    @pytest.mark.gpupool(gpus=0)
+    def test_none(record_metric): record_metric("threads", 3)
+    def test_without(): pass
+"""
+
+
+def metric(name: str, value: float | str | None, **more: Any) -> Record:
+    """A metric as records have it; a text is what is not finite."""
+    told = {"name": name, "value": value, "unit": "s", "higher_is_better": False, "n": None, "atol": None, "rtol": None}
+    if isinstance(value, str):
+        told |= {"value": None, "non_finite": value, "verdict": "invalid"}
+    return {"verdict": None, **told, **more}
+
+
+def attempt(
+    test: str,
+    *metrics: Record,
+    devices: Sequence[str] = (CARDS[0].id,),
+    worker: str = "gw0",
+    at: float = 0.0,
+    seconds: float = 1.0,
+    **more: Any,
+) -> list[Record]:
+    """What a worker writes of a test; ``at`` is in seconds since the run began."""
+    of = {"worker": worker, "test": test}
+    end = {
+        "outcome": "passed",
+        "phases": {},
+        "duration_s": seconds,
+        "ended": iso(BEGUN + at + seconds),
+        "message": None,
+    }
+    return [
+        {"record": "start", **of, "devices": list(devices), "started": iso(BEGUN + at)},
+        *({"record": "metric", **of, "metric": each} for each in metrics),
+        {"record": "end", **of, **end, **more},
+    ]
+
+
+def worked(worker: str, begun: float = 0.0, ended: float | None = None, **more: Any) -> list[Record]:
+    """What is written of a worker's life."""
+    told = {"worker": worker, "host": "h", "pid": 1, "devices": [], "lease_wait_s": 0.0, "started": iso(BEGUN + begun)}
+    end = {"record": "worker-end", "worker": worker, "exit": "crashed"}
+    return [
+        {"record": "worker", **told, **more},
+        *([] if ended is None else [{**end, "ended": iso(BEGUN + ended)}]),
+    ]
+
+
+def write_run(
+    base: Path, run: str, records: Sequence[Record], *, each: bool = False, devices: tuple[Device, ...] = CARDS
+) -> Path:
+    """The directory of a run that has ended; every worker's records in a journal of its own."""
+    directory = base / "runs" / run
+    directory.mkdir(parents=True)
+    git = {"commit": COMMIT, "branch": "main", "dirty": False}
+    archive.write_plan(directory, Plan(facts={"started": iso(BEGUN), "git": git}, devices=devices, each=each))
+    for worker in dict.fromkeys(record["worker"] for record in records):
+        book = Journal(directory / f"{worker}.jsonl")
+        book.open()
+        for record in records:
+            if record["worker"] == worker:
+                book.append(dump(record))
+        book.close()
+    return directory
+
+
+def value_of(run: PastRun, test: str, name: str) -> Value:
+    """The one value of a metric; ``test`` is the part of the id after the file."""
+    (value,) = run.values[f"test_suite.py::{test}"][name]
+    return value
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Three runs: with two failures, going on with that, and one in which each worker ran every test."""
+
+    base: Path
+    reports: tuple[Report, ...]
+    runs: tuple[PastRun, ...]
+    uuids: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, libraries: Path) -> Iterator[Kept]:
+    """Made once: no test below changes what is on record."""
+    folder = tmp_path_factory.mktemp("kept")
+    driver = Driver(libraries, folder / "nvml-state", gpus(2, name="NVIDIA H200"))
+    host = Host(folder, driver)
+    host.write("test_suite.py", SUITE)
+    first = host.pytest().report
+    host.write("later", "")
+    second = host.pytest("--gpupool-resume").report
+    only = ["test_suite.py::test_good", "test_suite.py::test_none"]
+    third = host.pytest("-n2", "--dist=each", *only, environ=host.environ(SLOW=driver.uuids[1])).report
+    base = host.project / ".gpupool"
+    yield Kept(base, (first, second, third), past.gather(base).runs, driver.uuids)
+    assert not host.processes()
+
+
+class TestRealRuns:
+    """What runs of pytest have left."""
+
+    def test_they_come_the_oldest_first(self, kept: Kept) -> None:
+        """With the facts and figures of their own reports."""
+        assert [run.id for run in kept.runs] == [report["run"]["id"] for report in kept.reports]
+        for run, report in zip(kept.runs, kept.reports, strict=True):
+            assert (run.started, run.commit) == (report["run"]["started"], None)
+            figures = ("makespan_s", "speedup", "efficiency")
+            assert [getattr(run, name) for name in figures] == [report["summary"][name] for name in figures]
+
+    def test_values_are_those_of_the_reports(self, kept: Kept) -> None:
+        """Every metric that a run has measured by itself; a test without any is not told."""
+        for run, report in zip(kept.runs, kept.reports, strict=True):
+            told = [
+                (test["nodeid"], metric["name"], metric["value"], metric["unit"], metric["verdict"], test["outcome"])
+                for test in report["tests"]
+                if test["run"] == run.id
+                for metric in test["metrics"]
+            ]
+            read = [
+                (test, name, value.value, value.unit, value.verdict, value.outcome)
+                for test, metrics in run.values.items()
+                for name, values in metrics.items()
+                for value in values
+            ]
+            assert sorted(read, key=str) == sorted(told, key=str)
+            assert read
+
+    def test_what_a_value_says(self, kept: Kept) -> None:
+        """Its kind of device, the devices themselves, the outcome of its test, and what is not finite."""
+        run = kept.runs[0]
+        good = value_of(run, "test_good", "accuracy")
+        assert (good.value, good.unit, good.higher_is_better, good.baseline) == (0.5, "%", True, None)
+        assert (good.device, good.outcome) == ("NVIDIA H200", "passed")
+        assert set(good.device_ids) < set(kept.uuids)
+        infinite = value_of(run, "test_is_nan", "loss")
+        assert (infinite.value, infinite.non_finite, infinite.verdict) == (None, "inf", "invalid")
+        none = value_of(run, "test_none", "threads")
+        assert (none.device, none.device_ids) == ("CPU", ())
+        assert value_of(run, "test_raises", "steps").outcome == "failed"
+
+    def test_what_was_kept_is_not_counted_twice(self, kept: Kept) -> None:
+        """A run that goes on with another has its own results alone."""
+        assert len(kept.reports[1]["tests"]) == 5
+        assert list(kept.runs[1].values) == ["test_suite.py::test_raises"]
+        assert value_of(kept.runs[1], "test_raises", "steps").outcome == "passed"
+
+    def test_each_worker_ran_every_test(self, kept: Kept) -> None:
+        """All results are there, each with its device."""
+        values = kept.runs[2].values["test_suite.py::test_good"]["time"]
+        assert {value.device_ids: value.value for value in values} == {
+            (kept.uuids[0],): 1.0, (kept.uuids[1],): 2.0,
+        }  # fmt: skip
+        assert kept.runs[2].workers == 2
+
+    def test_a_run_that_has_just_ended(self, kept: Kept) -> None:
+        """What it measured can be asked for beside those on record, and is the same."""
+        latest = archive.load(archive.find(kept.base, "latest"))
+        now = past.of_results(latest.facts(), latest.results, latest.devices())
+        before = past.gather(kept.base, skip=now.id).runs
+        assert (*before, now) == kept.runs
+
+    def test_one_device_says_something_of_a_card(self, kept: Kept) -> None:
+        """Neither none, nor a value that is not finite."""
+        told = [(one.test.partition("::")[2], one.metric, one.value) for one in past.observations(kept.runs)]
+        assert sorted(told) == [
+            ("test_good", "accuracy", 0.5), ("test_good", "accuracy", 0.5), ("test_good", "accuracy", 0.5),
+            ("test_good", "time", 1.0), ("test_good", "time", 1.0), ("test_good", "time", 2.0),
+            ("test_raises", "steps", 7.0), ("test_raises", "steps", 7.0),
+        ]  # fmt: skip
+
+    def test_a_bad_card_is_found(self, kept: Kept) -> None:
+        """Where runs like the last one were made thrice."""
+        runs = [replace(kept.runs[2], id=f"{kept.runs[2].id}{number}") for number in range(3)]
+        (found,) = placement.findings(past.observations(runs))
+        assert (found.test, found.metric, found.unit) == ("test_suite.py::test_good", "time", "s")
+        assert {found.device, found.other} == set(kept.uuids)
+        assert found.device_name == "NVIDIA H200"
+        assert {found.value, found.others} == {1.0, 2.0}
+
+    def test_the_page(self, kept: Kept) -> None:
+        """Strict JSON; of several values the mean."""
+        page = past.to_page(kept.runs[2])
+        assert json.loads(json.dumps(page, allow_nan=False)) == page
+        assert {key: page[key] for key in ("run", "commit", "workers")} == {
+            "run": kept.runs[2].id, "commit": None, "workers": 2,
+        }  # fmt: skip
+        assert page["makespan_s"] == kept.reports[2]["summary"]["makespan_s"]
+        good = {"verdict": None, "device": "NVIDIA H200"}
+        assert page["values"] == {
+            "test_suite.py::test_good": {"accuracy": {"value": 0.5, **good}, "time": {"value": 1.5, **good}},
+            "test_suite.py::test_none": {"threads": {"value": 3, "verdict": None, "device": "CPU"}},
+        }
+        first = past.to_page(kept.runs[0])["values"]["test_suite.py::test_is_nan"]
+        assert first == {"loss": {"value": None, "verdict": "invalid", "device": "NVIDIA H200"}}
+
+
+class TestWhichRuns:
+    """Those that can be read, within limits."""
+
+    @pytest.fixture
+    def base(self, tmp_path: Path) -> Path:
+        """Four runs of one size."""
+        for run in IDS[:4]:
+            write_run(tmp_path, run, attempt("t.py::a", metric("time", 1.0)))
+        return tmp_path
+
+    def size(self, base: Path) -> int:
+        """The bytes of a run's journals."""
+        return sum(path.stat().st_size for path in (base / "runs" / IDS[0]).glob("*.jsonl"))
+
+    def ids(self, base: Path, **limits: Any) -> list[str]:
+        """The ids of the runs that are read."""
+        return [run.id for run in past.gather(base, **limits).runs]
+
+    @pytest.mark.parametrize(("times", "read"), [(4, 4), (3.9, 3), (2, 2), (1, 1), (0.5, 1), (0, 1)])
+    def test_only_so_much_is_read(self, base: Path, times: float, read: int) -> None:
+        """The latest in any case, and as many before it as fit; how many do not is told."""
+        found = past.gather(base, most_bytes=int(times * self.size(base)))
+        assert [run.id for run in found.runs] == IDS[4 - read : 4]
+        assert found.left_out == 4 - read
+
+    def test_without_a_limit(self, base: Path) -> None:
+        """All of them, but the one that asks."""
+        assert self.ids(base, most_bytes=None) == IDS[:4]
+        assert self.ids(base, skip=IDS[3]) == IDS[:3]
+        assert past.gather(base, skip=IDS[3], most_bytes=0).left_out == 2
+
+    def test_one_that_goes_on(self, base: Path) -> None:
+        """It is left to its own report."""
+        book = Journal(base / "runs" / IDS[1] / "gw7.jsonl")
+        book.open()
+        with contextlib.closing(book):
+            assert self.ids(base) == [IDS[0], IDS[2], IDS[3]]
+        assert self.ids(base) == IDS[:4]
+
+    def test_there_is_none(self, tmp_path: Path) -> None:
+        """Nor a directory for them."""
+        assert past.gather(tmp_path) == past.Past(runs=(), left_out=0)
+
+    def test_one_in_which_nothing_ran(self, base: Path) -> None:
+        """As where nothing was collected, or all was kept from an earlier one."""
+        write_run(base, IDS[4], [{"record": "collected", "worker": "gw0", "tests": [["t.py::a", {}]]}])
+        assert self.ids(base) == IDS[:4]
+
+    @pytest.mark.parametrize("damage", ["{", "\0\xff", '{"record":"start"}\n', "[]\n" * 1000])
+    def test_damage_costs_what_is_damaged(self, base: Path, damage: str) -> None:
+        """The rest of the run is read."""
+        path = base / "runs" / IDS[2] / "gw0.jsonl"
+        path.write_text(f"{damage}\n{path.read_text()}")
+        assert self.ids(base) == IDS[:4]
+
+    def test_what_cannot_be_read_is_left_out(self, base: Path) -> None:
+        """Without an error: a journal that is none, a directory that is empty or gone meanwhile."""
+        (base / "runs" / IDS[0] / "gw1.jsonl").mkdir()
+        shutil.rmtree(base / "runs" / IDS[1])
+        (base / "runs" / IDS[1]).mkdir()
+        assert self.ids(base) == IDS[2:4]
+
+    @pytest.mark.parametrize("plan", [None, "{", "[]", '{"format": "gpupool-plan"}'])
+    def test_without_a_plan(self, base: Path, plan: str | None) -> None:
+        """The values are there; on what kind of device is not known, so that devices are not compared."""
+        path = base / "runs" / IDS[3] / archive.PLAN
+        path.unlink() if plan is None else path.write_text(plan)
+        run = past.gather(base).runs[-1]
+        ((value,),) = run.values["t.py::a"].values()
+        assert (value.value, value.device, value.device_ids) == (1.0, "unknown", (CARDS[0].id,))
+        assert (run.started, run.commit) == ("2026-11-21T11:46:53Z", None)
+        assert list(past.observations([run])) == []
+
+
+def read(tmp_path: Path, records: Sequence[Record], **more: Any) -> PastRun:
+    """The one run on record."""
+    write_run(tmp_path, IDS[0], records, **more)
+    (run,) = past.gather(tmp_path).runs
+    return run
+
+
+class TestValues:
+    """What counts of a run."""
+
+    def test_its_facts(self, tmp_path: Path) -> None:
+        """From the plan."""
+        run = read(tmp_path, attempt("t.py::a", metric("time", 1.0)))
+        assert (run.id, run.started, run.commit) == (IDS[0], iso(BEGUN), COMMIT)
+        assert (run.makespan_s, run.speedup, run.efficiency) == (1.0, 1.0, 1.0)
+
+    def test_the_last_attempt(self, tmp_path: Path) -> None:
+        """Also where it was on another worker, and has fewer metrics."""
+        first = attempt("t.py::a", metric("time", 1.0), metric("early", 1.0))
+        second = attempt("t.py::a", metric("time", 2.0), worker="gw1", at=5, devices=[CARDS[3].id])
+        run = read(tmp_path, [*second, *first])
+        ((name, (value,)),) = run.values["t.py::a"].items()
+        assert (name, value.value, value.device) == ("time", 2.0, "NVIDIA T4")
+
+    def test_a_verdict_that_came_later(self, tmp_path: Path) -> None:
+        """With the end of the test; a value that was disturbed says nothing of the card."""
+        told = {"baseline": 0.5, "change": 1.0, "verdict": "ok"}
+        run = read(
+            tmp_path,
+            [
+                *attempt("t.py::a", metric("time", 1.0, **told), metric("other", 2.0), verdicts={"time": "contended"}),
+                *attempt("t.py::b", metric("time", "nan"), at=2),
+            ],
+        )
+        (value,) = run.values["t.py::a"]["time"]
+        assert (value.baseline, value.verdict) == (0.5, "contended")
+        assert [one.metric for one in past.observations([run])] == ["other"]
+
+    def test_workers_at_a_time(self, tmp_path: Path) -> None:
+        """The successor of one that crashed is no further one; one that ran nothing is none."""
+        lives = [worked("gw0", 0, 3), worked("gw1", 0), worked("gw2", 3.5), worked("gw3", 0)]
+        tests = [attempt(f"t.py::{number}", worker=f"gw{number}", at=number * 2) for number in range(3)]
+        assert read(tmp_path, [record for part in (*lives, *tests) for record in part]).workers == 2
+
+    def test_workers_of_whom_nothing_else_is_known(self, tmp_path: Path) -> None:
+        """They count all the same."""
+        tests = [*attempt("t.py::a"), *attempt("t.py::b", worker="gw1")]
+        assert read(tmp_path, tests).workers == 2
+
+    def test_two_devices_together(self, tmp_path: Path) -> None:
+        """They say nothing of one."""
+        ids = [card.id for card in CARDS[:2]]
+        run = read(tmp_path, attempt("t.py::a", metric("time", 1.0), devices=ids))
+        assert list(past.observations([run])) == []
+
+    @pytest.mark.parametrize(
+        ("devices", "kind"),
+        [
+            ([], "CPU"),
+            (["cpu:3"], "CPU"),
+            ([CARDS[3].id], "NVIDIA T4"),
+            ([CARDS[0].id, CARDS[1].id], "2 × NVIDIA H200"),
+            ([CARDS[3].id, CARDS[0].id], "NVIDIA H200 + NVIDIA T4"),
+            (["GPU-gone"], "unknown"),
+        ],
+    )
+    def test_kinds_of_device(self, tmp_path: Path, devices: list[str], kind: str) -> None:
+        """As the baseline names them."""
+        run = read(tmp_path, attempt("t.py::a", metric("time", 1.0), devices=devices))
+        ((value,),) = run.values["t.py::a"].values()
+        assert (value.device, value.device_ids) == (kind, tuple(devices))
+
+    def test_numbers_of_any_size(self, tmp_path: Path) -> None:
+        """An int that no float can hold is shown as it is, and not compared."""
+        run = read(tmp_path, attempt("t.py::a", metric("count", 10**400), metric("time", 1.5)))
+        assert past.to_page(run)["values"]["t.py::a"]["count"]["value"] == 10**400
+        assert [one.metric for one in past.observations([run])] == ["time"]
+
+    @pytest.mark.parametrize(
+        ("verdicts", "worst"),
+        [
+            (["ok", "regressed"], "regressed"), (["regressed", "invalid"], "invalid"), (["ok", None], "ok"),
+            (["improved", "ok"], "improved"), (["contended", "no-baseline"], "contended"), ([None, None], None),
+        ],
+    )  # fmt: skip
+    def test_several_values_on_the_page(
+        self, tmp_path: Path, verdicts: Sequence[str | None], worst: str | None
+    ) -> None:
+        """The mean of what is finite, the worst verdict, and both kinds of device."""
+        records: list[Record] = []
+        for number, (verdict, device) in enumerate(zip(verdicts, (CARDS[3], CARDS[0]), strict=True)):
+            known = metric("time", "nan") if verdict == "invalid" else metric("time", number, verdict=verdict)
+            records += attempt("t.py::a", known, worker=f"gw{number}", devices=[device.id])
+        shown: Mapping[str, Any] = past.to_page(read(tmp_path, records, each=True))["values"]["t.py::a"]["time"]
+        value = 0.0 if worst == "invalid" else 0.5
+        assert shown == {"value": value, "verdict": worst, "device": "NVIDIA H200 + NVIDIA T4"}

@@ -1,0 +1,174 @@
+"""A process and its descendants: what they have taken together, whoever of them still lives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from pytest_gpupool.sampling import tree
+from pytest_gpupool.sampling.tree import Burden, Tree
+
+MEMORY = 64 * 2**20
+
+# Burns so much processor time, takes memory, says so, and waits.
+BUSY = f"""
+import sys, time
+memory = bytearray(b"x") * {MEMORY}
+while time.process_time() < 0.3:
+    pass
+print("ready", flush=True)
+sys.stdin.read(1)
+"""
+PARENT = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {BUSY!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.readline()
+child.communicate()
+print("reaped", flush=True)
+sys.stdin.read(1)
+"""
+WAITING = "import os; print(os.getpid(), flush=True); input()"
+THREADED = f"""
+CODE = {WAITING!r}
+import subprocess, sys, threading
+def start():
+    global child
+    child = subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE)
+    done.wait()
+done = threading.Event()
+threading.Thread(target=start, daemon=True).start()
+sys.stdin.read(1)
+"""
+
+
+class Started:
+    """A process that says a line at a time."""
+
+    def __init__(self, code: str) -> None:
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True)
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], Started]]:
+    """Starts processes, and ends them after the test."""
+    with ExitStack() as stack:
+
+        def started(code: str) -> Started:
+            process = Started(code)
+            stack.callback(process.end)
+            return process
+
+        yield started
+
+
+@pytest.fixture(params=["lists", "parents"])
+def kernel(request: pytest.FixtureRequest) -> str:
+    """A kernel that lists the children of threads, and one that does not."""
+    return str(request.param)
+
+
+def tree_of(pid: int, kernel: str) -> Tree:
+    grown = Tree(pid, lists=kernel == "lists")
+    grown.walk()
+    return grown
+
+
+def burden(grown: Tree) -> Burden:
+    taken = grown.burden()
+    assert taken is not None
+    return taken
+
+
+def rss(pid: int) -> int:
+    known = tree.stat(pid)
+    assert known is not None
+    return known.rss
+
+
+def test_descendants_count(start: Callable[[str], Started], kernel: str) -> None:
+    """A grandchild's time and memory are there while it lives; its time stays when it has ended."""
+    parent = start(PARENT)
+    grandchild = int(parent.line())
+    grown = tree_of(parent.process.pid, kernel)
+    living = burden(grown)
+    assert living.seconds >= 0.2
+    assert living.rss >= MEMORY
+    parent.go_on()
+    assert parent.line() == "reaped"
+    assert tree.stat(grandchild) is None
+    ended = burden(grown)
+    assert ended.seconds >= living.seconds
+    assert ended.rss < living.rss - MEMORY / 2
+
+
+def test_a_child_that_another_thread_started_counts(start: Callable[[str], Started], kernel: str) -> None:
+    """The kernel lists children by thread."""
+    parent = start(THREADED)
+    child = int(parent.line())
+    together = burden(tree_of(parent.process.pid, kernel)).rss
+    assert together >= rss(parent.process.pid) + rss(child) / 2
+
+
+def test_strangers_do_not_count(start: Callable[[str], Started], kernel: str) -> None:
+    """Nor does who started the process."""
+    other = start(WAITING)
+    other.line()
+    assert burden(tree_of(other.process.pid, kernel)).rss <= rss(other.process.pid) * 1.5
+
+
+def test_a_process_that_is_gone_has_no_burden(kernel: str) -> None:
+    """Nor can its children be found."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert tree_of(process.pid, kernel).burden() is None
+
+
+def test_a_tree_is_of_this_process_unless_another_is_named() -> None:
+    """It finds out what the kernel can tell."""
+    grown = Tree()
+    grown.walk()
+    assert burden(grown).rss >= rss(os.getpid()) / 2
+
+
+def test_what_the_kernel_says_of_a_process() -> None:
+    """As psutil has it; a name may hold anything."""
+    import psutil
+
+    known = tree.stat(os.getpid())
+    assert known is not None
+    process = psutil.Process()
+    assert (known.parent, known.group) == (os.getppid(), os.getpgrp())
+    assert known.name.decode() == process.name()[:15]
+    assert abs(known.rss - process.memory_info().rss) < 16 * 2**20
+    assert known.seconds <= sum(process.cpu_times()[:4]) + 0.005  # both count in hundredths
+
+
+def test_a_name_with_brackets_and_blanks(start: Callable[[str], Started]) -> None:
+    """The last bracket ends it."""
+    code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a) S 1 (b', 0, 0, 0); print(flush=True); input()"
+    process = start(code)
+    process.line()
+    known = tree.stat(process.process.pid)
+    assert known is not None
+    assert (known.name, known.parent) == (b"a) S 1 (b", os.getpid())
