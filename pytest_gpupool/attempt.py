@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from .errors import MetricProblem
 
 if TYPE_CHECKING:
-    from .judge import Judge
     from .sampling.figures import Figures
 
 Judged = dict[str, Any]
@@ -43,15 +43,12 @@ class Attempt:
             if verdict is not None and verdict != metric["verdict"]:
                 metric["verdict"] = self._changed[name] = verdict
 
-    def failures(self, judge: Judge, test: str, kind: str) -> list[str]:
-        """Return a line for each metric whose verdict fails the test, once."""
-        bad = [
-            metric
-            for name, metric in self._metrics.items()
-            if metric["verdict"] in judge.fail_on and name not in self._told
-        ]
-        self._told.update(metric["name"] for metric in bad)
-        return [judge.sentence(metric, test, kind) for metric in bad]
+    def failing(self, fail_on: Set[str]) -> list[Judged]:
+        """Return the metrics whose verdict fails the test, each once."""
+        bad = [metric for metric in self._metrics.values() if metric["verdict"] in fail_on]
+        new = [metric for metric in bad if metric["name"] not in self._told]
+        self._told.update(metric["name"] for metric in new)
+        return new
 
     def properties(self, prefix: str) -> list[tuple[str, object]]:
         """Return what JUnit files have of it beside the metrics: verdicts, where there is a baseline, and the peak."""

@@ -12,7 +12,7 @@ from . import __version__, garbage
 from .commands import baseline, compare, history, matrix, report, runs, scaling, schema
 from .errors import GpupoolError
 
-_COMMANDS = (report, runs, baseline, matrix, history, schema, compare, scaling)
+_COMMANDS = (report, runs, baseline, compare, matrix, history, scaling, schema)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

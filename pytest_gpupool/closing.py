@@ -133,6 +133,7 @@ class Closing:
     def _backdrop(self, session: pytest.Session) -> Backdrop:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
         from . import backdrop, placement
+        from .reports.words import visible
 
         controller = self._controller
         devices = json_report.pool_devices(controller.pool, self._results)
@@ -141,8 +142,8 @@ class Closing:
         facts = controller.facts.of_report(int(session.exitstatus))
         found = backdrop.of(controller.options.directory, facts, self._results, devices)
         labels = {device.id: device.label for device in devices}
-        for finding in found.findings:
-            controller.warn(placement.sentence(finding, labels))
+        for text in placement.sentences(found.findings, labels):
+            controller.warn(visible(text))
         return found
 
     def _update_baseline(self, session: pytest.Session) -> None:

@@ -271,7 +271,7 @@ class Recorder:
 
     def _fail_by_verdict(self) -> None:
         self._settle()
-        if self._item is None:
-            return
-        if lines := self._attempt.failures(self._judge, self._item.nodeid, self._kind()):
-            pytest.fail("\n".join(lines), pytrace=False)
+        bad = self._attempt.failing(self._judge.fail_on)
+        if bad and self._item is not None:
+            nodeid, kind = self._item.nodeid, self._kind()
+            pytest.fail("\n".join(self._judge.sentence(metric, nodeid, kind) for metric in bad), pytrace=False)

@@ -192,14 +192,17 @@ class TestText:
         ]
 
     def test_each_worker_ran_the_test(self, made: Made) -> None:
-        """Each of its values has a row."""
-        records = [
-            record
-            for number in range(2)
-            for record in attempt(TEST, metric("time", 1 + number), worker=f"gw{number}", devices=[CARDS[number].id])
-        ]
-        run = made.run(*records, each=True)
-        assert [(row[0], row[4]) for row in made.rows("mmlu", "time")] == [(run, "1 s"), (run, "2 s")]
+        """Each of its values has a row, with the device; a change is that on the one device."""
+        for later in range(2):
+            records: list[Record] = []
+            for number, card in enumerate(CARDS[:2]):
+                value = metric("time", 1 + number + later)
+                records += attempt(TEST, value, worker=f"gw{number}", devices=[card.id])
+            made.run(*records, each=True)
+        assert [row[3:] for row in made.rows("mmlu", "time")] == [
+            [f"NVIDIA H200 {CARDS[0].id}", "1 s"], [f"NVIDIA H200 {CARDS[1].id}", "2 s"],
+            [f"NVIDIA H200 {CARDS[0].id}", "2 s", "+100%"], [f"NVIDIA H200 {CARDS[1].id}", "3 s", "+50%"],
+        ]  # fmt: skip
 
     def test_verdicts(self, made: Made) -> None:
         """The last column."""

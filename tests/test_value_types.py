@@ -200,7 +200,7 @@ def test_what_is_not_finite_is_kept_by_name(run: Run, kind: str) -> None:
     (metric,) = run.tests[name]["metrics"]
     assert (metric["value"], metric["non_finite"], metric["verdict"]) == (None, word, "invalid")
     assert run.junit[name][f"gpupool.metric.{kind}"] == word
-    assert run.tests[name]["message"] == f"metric {kind!r} is {word}: invalid"
+    assert run.tests[name]["message"] == f"{kind} {word} is invalid: it is not finite"
 
 
 @pytest.mark.parametrize("kind", REFUSED)

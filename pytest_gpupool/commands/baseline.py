@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import accepting, archive, baselines
 from ..baseline import Baseline, Entry
-from ..reports.terminal import value_text
+from ..reports.terminal import percent_text, value_text
 from ..reports.words import cut, visible
 from .sources import add_dir, report_of, warn
 from .tables import show
@@ -108,8 +108,13 @@ def _row(entry: Entry) -> Sequence[str]:
 
 
 def _changed(entry: Entry, old: Entry | None) -> Sequence[str]:
-    change = f"{(entry.value - old.value) / abs(old.value):+.1%}" if old is not None and old.value else ""
-    return (*_names(entry), "" if old is None else _value(old), _value(entry), change)
+    if old is None:
+        return (*_names(entry), "", _value(entry), "")
+    try:
+        change = percent_text((entry.value - old.value) / abs(old.value)) if old.value else ""
+    except OverflowError:  # an int may be of any size
+        change = ""
+    return (*_names(entry), _value(old), _value(entry), change)
 
 
 def _names(entry: Entry) -> tuple[str, str, str]:

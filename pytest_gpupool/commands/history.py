@@ -22,7 +22,8 @@ from .tables import show
 
 _ABOUT = """\
 Prints what the runs on record have measured, the oldest first. A change is relative to the last value on the same kind
-of device. The last lines are over all runs, for each kind of device: a small chart, the least, the median, the most.
+of device, or on the same device where a run has several (--dist each). The last lines are over all runs, for each kind
+of device: a small chart, the least, the median, the most.
 """
 
 _HEAD = ("RUN", "WHEN (UTC)", "COMMIT", "DEVICE", "VALUE", "CHANGE", "VERDICT")
@@ -35,11 +36,15 @@ _NO_CHART = 2  # values, of which a chart would say nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """A value of a run; ``change`` is relative to the last one before it on that kind of device, if there is one."""
+    """A value of a run; ``change`` is relative to the last one before it on that kind of device, if there is one.
+
+    ``is_one_of`` says whether the run has others: then it is relative to the last one on that very device.
+    """
 
     run: PastRun
     value: Value
     change: float | None
+    is_one_of: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +124,13 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _points(past: Past, test: str, metric: str) -> Iterator[_Point]:
-    last: dict[tuple[str, str], Number] = {}
+    last: dict[tuple[str, str, Sequence[str]], Number] = {}
     for run in past.runs:
-        for value in run.values.get(test, {}).get(metric, ()):
-            series = value.device, value.unit
-            yield _Point(run=run, value=value, change=_change(last.get(series), value.value))
+        values = run.values.get(test, {}).get(metric, ())
+        for value in values:
+            series = value.device, value.unit, value.device_ids if len(values) > 1 else ()
+            change = _change(last.get(series), value.value)
+            yield _Point(run=run, value=value, change=change, is_one_of=len(values) > 1)
             if value.value is not None:
                 last[series] = value.value
 
@@ -154,7 +161,9 @@ def _row(point: _Point) -> tuple[str, ...]:
     run, value = point.run, point.value
     when = run.started[:16].replace("T", " ")
     number = value_text({"value": value.value, "non_finite": value.non_finite, "unit": value.unit})
-    cells = (run.id, when, (run.commit or "–")[:10], value.device, number, _change_text(point.change))
+    ids = (device[:12] for device in value.device_ids if point.is_one_of)
+    device = " ".join([value.device, *ids])
+    cells = (run.id, when, (run.commit or "–")[:10], device, number, _change_text(point.change))
     return (*(cut(_line(cell), _WIDEST) for cell in cells), value.verdict or "")
 
 

@@ -18,6 +18,7 @@ from .words import (
     exit_text,
     kept_text,
     labels,
+    placement_texts,
     visible,
     worst_first,
 )
@@ -84,7 +85,7 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "wrong_verdicts": WRONG,
         "wrong": wrong[: tables.MOST_WRONG],
         "left": max(0, len(wrong) - tables.MOST_WRONG),
-        "placement": tables.placement(report),
+        "placement": placement_texts(report),
         "facts": [(name, value) for name, value in tables.facts(report) if value],
         "devices": tables.devices(report),
         "workers": tables.workers(report),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..model import size_text
-from ..placement import from_report, sentence
 from .terminal import value_text
 from .words import WRONG, baseline_text, change_text, counted, labels, seconds_text
 
@@ -53,12 +52,6 @@ def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[s
     """
     wrong = [(metric, test, place) for place, test in tests for metric in test["metrics"] if metric["verdict"] in WRONG]
     return [_wrong(*each) for each in sorted(wrong, key=lambda each: _order(each[0]))]
-
-
-def placement(report: Mapping[str, Any]) -> list[str]:
-    """Return what says that a device is not as the others are, a sentence each."""
-    names = labels(report)
-    return [sentence(from_report(found), names) for found in report.get("placement") or ()]
 
 
 def devices(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -95,6 +95,11 @@ def value_text(metric: Mapping[str, Any]) -> str:
     return f"{number} {metric['unit']}".rstrip()
 
 
+def percent_text(change: float) -> str:
+    """Return ``-3.5%``, with as many digits as show that there was a change."""
+    return f"{change:+.1%}" if not change or abs(change) >= 0.0005 else f"{change * 100:+.1g}%"
+
+
 def use_line(results: Results) -> str | None:
     """Return the line with makespan, speedup and efficiency, None where nothing ran on a device."""
     figures = summary(results)
@@ -163,7 +168,7 @@ def _comparison(metric: Mapping[str, Any]) -> str:
     """Return ``baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.048)``, nothing where there is no baseline."""
     if metric.get("baseline") is None:
         return ""
-    change = "" if metric["change"] is None else f"{metric['change']:+.1%}"
+    change = "" if metric["change"] is None else percent_text(metric["change"])
     limits = [_allowed(metric)] if "allowed" in metric else []
     if "detectable" in metric:
         limits.append(f"n={metric['n']} shows {metric['detectable']:.2g}")

@@ -10,7 +10,7 @@ from typing import Any
 from .. import placement
 from ..model import Device, duration_text
 from ..outcomes import OUTCOMES
-from .terminal import value_text
+from .terminal import percent_text, value_text
 
 UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
 """Outcomes that need a look, the worst first."""
@@ -77,9 +77,9 @@ def labels(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def placement_texts(report: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each device on which metrics differ from those on others."""
+    """Return sentences on devices on which metrics differ from those on others."""
     names = labels(report)
-    return [placement.sentence(placement.from_report(one), names) for one in report.get("placement", ())]
+    return placement.sentences([placement.from_report(one) for one in report.get("placement", ())], names)
 
 
 def headline(message: str, most: int = 120) -> str:
@@ -113,7 +113,7 @@ def use_text(summary: Mapping[str, Any]) -> str:
 
 def change_text(metric: Mapping[str, Any]) -> str:
     """Return how far a metric is from its baseline, ``-3.5%``, nothing where that is not known."""
-    return "" if metric["change"] is None else f"{metric['change']:+.1%}"
+    return "" if metric["change"] is None else percent_text(metric["change"])
 
 
 def baseline_text(metric: Mapping[str, Any]) -> str:

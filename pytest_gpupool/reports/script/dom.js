@@ -45,7 +45,13 @@ function asTable(caption, heads, rows) {
   const body = rows.map(([first, ...rest]) =>
     element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((text) => element("td", {}, text))),
   );
-  const table = element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body));
+  const table = element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, head),
+    element("tbody", {}, ...body),
+  );
   const scroll = element("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 }, table);
   return element("details", { class: "numbers" }, element("summary", {}, "As a table"), scroll);
 }

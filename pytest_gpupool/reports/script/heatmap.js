@@ -35,10 +35,10 @@ function settled(state, all) {
 }
 
 // Values that no test has any more are as if they had not been chosen.
-function forget(fixed, axes, only = null) {
+function forget(fixed, left, only = null) {
   for (const [key, value] of fixed) {
     if (only !== null && key !== only) continue;
-    if (!axes.some((each) => each.key === key && each.used.map(String).includes(value))) fixed.delete(key);
+    if (!left.some((each) => each.key === key && each.used.map(String).includes(value))) fixed.delete(key);
   }
 }
 
@@ -48,17 +48,30 @@ function heatTools(state, all, redraw) {
     redraw();
   };
   const setMetric = (value) => Object.assign(state, { metric: Number(value), rows: null });
-  const setRows = (value) => Object.assign(state, { rows: value, columns: value === state.columns ? state.rows : state.columns });
+  const setRows = (value) =>
+    Object.assign(state, { rows: value, columns: value === state.columns ? state.rows : state.columns });
   const metrics = data.metrics.map((metric, place) => [String(place), metricName(metric)]);
-  const names = all.filter((each) => each.used.length > 1 || each.key === state.rows).map((each) => [each.key, each.name]);
+  const names = all
+    .filter((each) => each.used.length > 1 || each.key === state.rows)
+    .map((each) => [each.key, each.name]);
   const modes = Object.entries(MODES).filter(([mode]) => mode === "value" || hasBaseline(state));
   const others = all.filter((each) => each.key !== state.rows && each.key !== state.columns && each.used.length > 1);
   return [
     choice("Metric", metrics, String(state.metric), set(setMetric)),
     choice("Rows", names, state.rows, set(setRows)),
-    choice("Columns", [[ALL, DASH], ...names.filter(([key]) => key !== state.rows)], state.columns, set((value) => (state.columns = value))),
+    choice(
+      "Columns",
+      [[ALL, DASH], ...names.filter(([key]) => key !== state.rows)],
+      state.columns,
+      set((value) => (state.columns = value)),
+    ),
     ...others.map((axis) => fixing(axis, state, redraw)),
-    choice("Show", modes, state.mode, set((value) => (state.mode = value))),
+    choice(
+      "Show",
+      modes,
+      state.mode,
+      set((value) => (state.mode = value)),
+    ),
   ];
 }
 
@@ -89,7 +102,13 @@ function heatBody(state, all) {
   const lines = lineNumbers(cells, rows, columns);
   const table = heatTable({ metric, mode, rows, columns, cells, lines });
   const left = lines.all.rows - lines.rows.length + (lines.all.columns - lines.columns.length);
-  const more = left ? element("p", { class: "muted" }, `The first ${MOST_LINES} values of each parameter are shown; ${left} are left out.`) : null;
+  const more = left
+    ? element(
+        "p",
+        { class: "muted" },
+        `The first ${MOST_LINES} values of each parameter are shown; ${left} are left out.`,
+      )
+    : null;
   const label = `${metric.name}: ${MODES[mode]}`;
   const scroll = element("div", { class: "scroll heat", role: "region", "aria-label": label, tabindex: 0 }, table);
   return [scroll, more, heatLegend(metric, mode, cells)].filter(Boolean);
@@ -110,17 +129,25 @@ function lineNumbers(cells, rows, columns) {
 function heatTable({ metric, mode, rows, columns, cells, lines }) {
   const colour = colouring(metric, mode, cells);
   const corner = columns ? `${rows.name} \\ ${columns.name}` : rows.name;
-  const heads = lines.columns.map((value) => element("th", { scope: "col" }, columns ? columns.texts[value] : MODES[mode]));
+  const heads = lines.columns.map((value) =>
+    element("th", { scope: "col" }, columns ? columns.texts[value] : MODES[mode]),
+  );
   const head = element("tr", {}, element("th", { scope: "col" }, corner), ...heads);
   const body = lines.rows.map((row) => {
     const own = lines.columns.map((column) => heatCell(cells.get(`${row} ${column}`), metric, mode, colour));
     return element("tr", {}, element("th", { scope: "row" }, rows.texts[row]), ...own);
   });
-  const caption = `${metricName(metric)}, ${MODES[mode]}${better(metric)}`;
-  return element("table", {}, element("caption", {}, caption), element("thead", {}, head), element("tbody", {}, ...body));
+  const caption = `${metricName(metric)}, ${MODES[mode]}${betterWords(metric)}`;
+  return element(
+    "table",
+    {},
+    element("caption", {}, caption),
+    element("thead", {}, head),
+    element("tbody", {}, ...body),
+  );
 }
 
-function better({ better }) {
+function betterWords({ better }) {
   return better === null ? "" : better ? "; higher is better" : "; lower is better";
 }
 
@@ -142,7 +169,10 @@ function cellNotes(cell, metric) {
   const notes = cell.count > 1 ? [`mean of ${cell.count}`] : [];
   if (cell.odd && cell.count) notes.push(`${cell.odd} without`);
   const verdicts = cell.places.map((place) => data.verdicts[metric.verdict[place]]);
-  for (const [name, sign] of [["regressed", "▼"], ["improved", "▲"]]) {
+  for (const [name, sign] of [
+    ["regressed", "▼"],
+    ["improved", "▲"],
+  ]) {
     const count = verdicts.filter((each) => each === name).length;
     if (count) notes.push(`${sign} ${cell.places.length > 1 ? `${count} ` : ""}${name}`);
   }
@@ -174,9 +204,20 @@ function heatLegend(metric, mode, cells) {
   const means = [...cells.values()].map((cell) => cell.mean).filter((mean) => mean !== null);
   if (!means.length) return null;
   const down = metric.better === false ? " down" : "";
-  const strip = element("span", { class: `scale ${mode === "change" ? "change" : "value"}${down}`, "aria-hidden": "true" });
+  const strip = element("span", {
+    class: `scale ${mode === "change" ? "change" : "value"}${down}`,
+    "aria-hidden": "true",
+  });
   const most = Math.max(LEAST_CHANGE, ...means.map(Math.abs));
-  const ends = mode === "change" ? [percent(-most, true), percent(most, true)] : [figure(Math.min(...means)), figure(Math.max(...means))];
-  const words = metric.better === null ? "" : mode === "change" ? "; blue is better, orange is worse" : "; stronger is better, the best is bold";
+  const ends =
+    mode === "change"
+      ? [percent(-most, true), percent(most, true)]
+      : [figure(Math.min(...means)), figure(Math.max(...means))];
+  const words =
+    metric.better === null
+      ? ""
+      : mode === "change"
+        ? "; blue is better, orange is worse"
+        : "; stronger is better, the best is bold";
   return element("p", { class: "legend" }, element("span", {}, ends[0], " ", strip, ends[1], words));
 }

@@ -48,9 +48,10 @@ function addHistoryButtons(show) {
   document.addEventListener("toggle", unfolded, true);
 }
 
-// One that was measured before, if there is any; the tests stand in the order of the table, the worst first.
+// One that was measured before, or has a number now; its tests stand in the order of the table, the worst first.
 function firstMetric() {
-  return Math.max(0, data.history.findIndex((tests) => Object.keys(tests).length));
+  const before = data.history.findIndex((tests) => Object.keys(tests).length);
+  return Math.max(0, before < 0 ? data.metrics.findIndex((metric) => metric.value[0] !== null) : before);
 }
 
 function historyTools(state, redraw) {
@@ -105,15 +106,21 @@ function historyChart(state, width) {
   const points = pointsOf(state);
   const baseline = metric.baseline[state.at];
   const allowed = metric.allowed[state.at];
-  const values = points.map((point) => point.value).concat(baseline).filter((value) => value !== null);
+  const values = points
+    .map((point) => point.value)
+    .concat(baseline)
+    .filter((value) => value !== null);
   if (!values.length) return element("p", {}, "No run on record has a number for it.");
-  const [low, high] = roomy(allowed && baseline !== null ? [...values, baseline - allowed, baseline + allowed] : values);
+  const [low, high] = roomy(
+    allowed && baseline !== null ? [...values, baseline - allowed, baseline + allowed] : values,
+  );
   const every = Math.ceil(data.runs.length / Math.max(1, Math.floor(width / 110)));
   const at = data.runs.map((_, run) => run).filter((run) => (NOW - run) % every === 0);
   const x = { from: -0.5, to: NOW + 0.5, ticks: { at }, text: (run) => runName(run), name: "" };
   const yTicks = ticks(low, high, 5);
   const y = { from: low, to: high, ticks: yTicks, text: (value) => figure(value), name: metricName(metric) };
-  const label = `${metricName(metric)} of ${data.tests.id[metric.test[state.at]]} over ${counted(points.length, "run")}`;
+  const name = data.tests.id[metric.test[state.at]];
+  const label = `${metricName(metric)} of ${name} over ${counted(points.length, "run")}`;
   const frame = plot(width, 280, label, x, y);
   if (baseline !== null) drawBaseline(frame, baseline, allowed);
   drawSeries(frame, points, metric);
@@ -128,38 +135,65 @@ function drawBaseline(frame, baseline, allowed) {
   const { svg, up, left, right } = frame;
   if (allowed) {
     const [top, bottom] = [up(baseline + allowed), up(baseline - allowed)];
-    svg.append(shape("rect", { class: "band", x: left, y: top, width: right - left, height: Math.max(1, bottom - top) }));
+    svg.append(
+      shape("rect", { class: "band", x: left, y: top, width: right - left, height: Math.max(1, bottom - top) }),
+    );
   }
-  svg.append(titled(shape("path", { class: "base", d: `M${left} ${up(baseline)}H${right}` }), `baseline ${figure(baseline)}`));
+  svg.append(
+    titled(shape("path", { class: "base", d: `M${left} ${up(baseline)}H${right}` }), `baseline ${figure(baseline)}`),
+  );
 }
 
 // A line for each kind of device: their values are not the same thing.
-function drawSeries({ svg, across, up }, points, metric) {
+function drawSeries({ svg, across, up, bottom }, points, metric) {
   const own = points.at(-1).kind;
   for (const kind of [...new Set(points.map((point) => point.kind))]) {
     const series = points.filter((point) => point.kind === kind && point.value !== null);
     const other = kind === own ? "" : " other";
     const d = series.map((point, place) => `${place ? "L" : "M"}${across(point.run)} ${up(point.value)}`).join("");
     svg.append(shape("path", { class: `line${other}`, d }));
-    for (const point of series) {
-      const now = point.run === NOW ? " now" : "";
-      const mark = marker(point.verdict, across(point.run), up(point.value), { class: `point${other} ${point.verdict}${now}` });
-      svg.append(titled(mark, pointText(point, metric)));
-    }
+    for (const point of series) addPoint(svg, point, other, across(point.run), up(point.value), metric);
   }
+  for (const point of points.filter(({ value }) => value === null)) {
+    addPoint(svg, { ...point, verdict: "invalid" }, "", across(point.run), bottom, metric);
+  }
+}
+
+function addPoint(svg, point, other, x, y, metric) {
+  const now = point.run === NOW ? " now" : "";
+  svg.append(
+    titled(marker(point.verdict, x, y, { class: `point${other} ${point.verdict}${now}` }), pointText(point, metric)),
+  );
 }
 
 function pointText(point, metric) {
   const run = data.runs[point.run];
-  const parts = [figure(point.value, metric.unit), point.verdict, point.kind, day(run.started), run.id, run.commit.slice(0, 10)];
-  return parts.filter(Boolean).join(", ");
+  const value = valueText(point, metric);
+  return [value, point.verdict, point.kind, day(run.started), run.id, run.commit.slice(0, 10)]
+    .filter(Boolean)
+    .join(", ");
+}
+
+function valueText(point, metric) {
+  return point.value === null ? "no number" : figure(point.value, metric.unit);
 }
 
 function historyLegend() {
   const item = (kind, text) => legendItem(text, marker(kind, 9.5, 7, { class: `point ${kind}` }));
-  const base = legendItem("baseline, and what may change", shape("rect", { class: "band", x: 0, y: 2, width: 19, height: 10 }), shape("path", { class: "base", d: "M0 7H19" }));
+  const base = legendItem(
+    "baseline, and what may change",
+    shape("rect", { class: "band", x: 0, y: 2, width: 19, height: 10 }),
+    shape("path", { class: "base", d: "M0 7H19" }),
+  );
   const other = legendItem("another kind of device", shape("path", { class: "line other", d: "M0 7H19" }));
-  const items = [item("", "value"), item("regressed", "regressed"), item("improved", "improved"), item("invalid", "invalid"), base, other];
+  const items = [
+    item("", "value"),
+    item("regressed", "regressed"),
+    item("improved", "improved"),
+    item("invalid", "invalid"),
+    base,
+    other,
+  ];
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
 }
 
@@ -167,8 +201,8 @@ function historyTable(state) {
   const metric = data.metrics[state.metric];
   const rows = pointsOf(state).map((point) => {
     const run = data.runs[point.run];
-    const value = point.value === null ? "no number" : figure(point.value, metric.unit);
-    return [run.id, day(run.started), run.commit.slice(0, 10) || DASH, value, point.verdict || DASH, point.kind || DASH];
+    const commit = run.commit.slice(0, 10) || DASH;
+    return [run.id, day(run.started), commit, valueText(point, metric), point.verdict || DASH, point.kind || DASH];
   });
   const heads = ["Run", "Started", "Commit", "Value", "Verdict", "Device"];
   return asTable(`${metricName(metric)} of ${data.tests.id[metric.test[state.at]]}`, heads, rows);

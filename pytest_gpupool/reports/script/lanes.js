@@ -11,13 +11,13 @@ function runEnd() {
 }
 
 function lanes() {
-  const found = new Map(data.devices.map((device, place) => [place, lane(device)]));
+  const found = new Map(data.devices.map((device, place) => [place, newLane(device)]));
   data.tests.start.forEach((start, place) => {
     if (start === null) return;
     const bar = { place, from: start, to: start + (data.tests.took[place] ?? 0), outcome: data.tests.outcome[place] };
     const devices = data.tests.devices[place];
     for (const device of devices.length ? devices : [NO_DEVICE]) {
-      if (!found.has(device)) found.set(device, lane(null));
+      if (!found.has(device)) found.set(device, newLane(null));
       found.get(device).bars.push(bar);
     }
   });
@@ -32,7 +32,7 @@ function lanes() {
   return all;
 }
 
-function lane(device) {
+function newLane(device) {
   const { label, name, quarantined } = device ?? { label: "no device", name: "", quarantined: "" };
   return { label, name, quarantined, device: device !== null, bars: [], waits: [], ends: [], rows: [] };
 }
@@ -118,7 +118,7 @@ function merged(bars) {
 }
 
 // The mean of such a number over each of `count` equal parts of the time.
-function means(points, end, count) {
+function meansOverTime(points, end, count) {
   const sums = new Array(count).fill(0);
   const part = end / count;
   points.forEach(([from, number], place) => {

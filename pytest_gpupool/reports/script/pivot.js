@@ -9,25 +9,34 @@ const TEST = "test";
 function axes(metric) {
   const tests = data.tests;
   const functions = metric.test.map((place) => tests.function[place]);
-  const found = [axis(TEST, "test", functions, shortened(data.functions), false)];
+  const found = [newAxis(TEST, "test", functions, shortened(data.functions), false)];
   data.params.forEach((param, number) => {
-    const values = metric.test.map((place) => valueOf(tests.params[place], number));
-    if (values.some((value) => value !== null)) found.push(axis(`parameter ${number}`, param.name, values, param.values, param.numeric));
+    const values = metric.test.map((place) => valueOfParam(tests.params[place], number));
+    if (values.some((value) => value !== null))
+      found.push(newAxis(`parameter ${number}`, param.name, values, param.values, param.numeric));
   });
   const names = metric.test.map((place) => devicesText(place) ?? "none");
   const devices = [...new Set(names)].sort(natural);
-  found.push(axis("device", "device", names.map((name) => devices.indexOf(name)), devices, false));
+  found.push(
+    newAxis(
+      "device",
+      "device",
+      names.map((name) => devices.indexOf(name)),
+      devices,
+      false,
+    ),
+  );
   return found;
 }
 
 // `of`: of each result, the place among `texts`, null where it has none; `used`: the places that occur, in order.
-function axis(key, name, of, texts, numeric) {
+function newAxis(key, name, of, texts, numeric) {
   const used = [...new Set(of)].filter((value) => value !== null);
   used.sort(numeric ? (one, other) => Number(texts[one]) - Number(texts[other]) : (one, other) => one - other);
   return { key, name, of, texts, used };
 }
 
-function valueOf(pairs, param) {
+function valueOfParam(pairs, param) {
   for (let place = 0; place < pairs.length; place += 2) if (pairs[place] === param) return pairs[place + 1];
   return null;
 }
@@ -50,10 +59,10 @@ function matches(axis, place, fixed) {
 }
 
 // The axes with the values that are left where one of them is fixed.
-function narrowed(all, fixing, fixed) {
+function narrowed(all, main, fixed) {
   return all.map((each) => {
-    const left = new Set(each.of.filter((_, place) => matches(fixing, place, fixed)));
-    return each === fixing ? each : { ...each, used: each.used.filter((value) => left.has(value)) };
+    const left = new Set(each.of.filter((_, place) => matches(main, place, fixed)));
+    return each === main ? each : { ...each, used: each.used.filter((value) => left.has(value)) };
   });
 }
 

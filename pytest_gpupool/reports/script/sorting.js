@@ -42,7 +42,8 @@ const byPlace = (one, other) => data.tests.outcome[one] - data.tests.outcome[oth
 const byName = (one, other) => natural(data.tests.id[one], data.tests.id[other]);
 const byWorker = (one, other) => withoutLast(data.tests.worker[one] || null, data.tests.worker[other] || null, natural);
 const byDevices = (one, other) => withoutLast(devicesText(one), devicesText(other), natural);
-const byNumber = (column) => (one, other) => withoutLast(data.tests[column][one], data.tests[column][other], difference);
+const byNumber = (column) => (one, other) =>
+  withoutLast(data.tests[column][one], data.tests[column][other], difference);
 
 function difference(one, other) {
   return one - other;

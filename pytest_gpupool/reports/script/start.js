@@ -1,6 +1,6 @@
 // Every section that has something to show; one that fails takes no other with it.
 
-function start() {
+function drawAll() {
   const parts = { tests: testTable, timeline, metrics: heatmap, history, usage };
   document.getElementById("no-script").remove();
   for (const [name, draw] of Object.entries(parts)) {
@@ -16,4 +16,4 @@ function start() {
   }
 }
 
-start();
+drawAll();

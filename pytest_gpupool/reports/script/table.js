@@ -62,12 +62,16 @@ function filterTools(state, verdicts, show, others) {
     if (event.key === "Escape") clear(input);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.ctrlKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName))
+      return;
     event.preventDefault();
     input.focus();
     input.select();
   });
-  const outcomes = countedNames(data.outcomes, data.tests.outcome.map((place) => new Set([data.outcomes[place]])));
+  const outcomes = countedNames(
+    data.outcomes,
+    data.tests.outcome.map((place) => new Set([data.outcomes[place]])),
+  );
   const judged = countedNames([...data.verdicts, NO_VERDICT], verdicts);
   const label = element("label", {}, element("span", {}, "Filter ", element("kbd", {}, "/")), input);
   const tools = element("form", { class: "tools filters", role: "search", "aria-label": "Tests" }, label, ...others);
@@ -94,7 +98,13 @@ function chips(label, names, chosen, show) {
       else chosen.delete(name);
       show();
     });
-    return element("label", {}, box, element("span", { class: `is-${name.replace(" ", "-")}` }, name), element("small", {}, String(count)));
+    return element(
+      "label",
+      {},
+      box,
+      element("span", { class: `is-${name.replace(" ", "-")}` }, name),
+      element("small", {}, String(count)),
+    );
   });
   return element("fieldset", { class: "chips" }, element("legend", {}, label), ...made);
 }
@@ -102,7 +112,8 @@ function chips(label, names, chosen, show) {
 // A link to a test unfolds it, whatever the filters say.
 function followLinks(filters, show, state) {
   const follow = () => {
-    const group = location.hash.startsWith("#test-") && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const group =
+      location.hash.startsWith("#test-") && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!group) return;
     if (group.hidden) {
       filters.reset();

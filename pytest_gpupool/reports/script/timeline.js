@@ -10,8 +10,18 @@ function timeline(section) {
   const state = { view: { ...whole }, whole, chosen: null, order: inOrder(all), under: new Map() };
   const keys = "Arrow keys move, + and - zoom, 0 shows all, n and p choose a test, Enter goes to it.";
   const readout = element("p", { class: "readout", "aria-live": "polite" }, `Each bar is a test. ${keys}`);
-  const holder = element("div", { class: "chart", tabindex: 0, role: "group", "aria-label": `Timeline of devices. ${keys}` });
-  section.append(zoomButtons(state, () => redraw()), holder, readout, timelineLegend(all));
+  const holder = element("div", {
+    class: "chart",
+    tabindex: 0,
+    role: "group",
+    "aria-label": `Timeline of devices. ${keys}`,
+  });
+  section.append(
+    zoomButtons(state, () => redraw()),
+    holder,
+    readout,
+    timelineLegend(all),
+  );
   const redraw = keepDrawn(holder, (width) => holder.replaceChildren(drawLanes(all, state, width)));
   listen(holder, state, readout, () => redraw());
   return true;
@@ -30,8 +40,16 @@ function drawLanes(all, state, width) {
   const rows = all.reduce((count, lane) => count + lane.rows.length, 0);
   const bottom = rows * row + all.length * gap;
   const across = scale(state.view.from, state.view.to, left, width - 12);
-  const svg = drawing(width, bottom + 40, `Timeline: ${counted(state.order.length, "test")} on ${counted(all.length, "lane")}`);
-  const clip = shape("clipPath", { id: "lanes" }, shape("rect", { x: left, y: 0, width: width - 12 - left, height: bottom }));
+  const svg = drawing(
+    width,
+    bottom + 40,
+    `Timeline: ${counted(state.order.length, "test")} on ${counted(all.length, "lane")}`,
+  );
+  const clip = shape(
+    "clipPath",
+    { id: "lanes" },
+    shape("rect", { x: left, y: 0, width: width - 12 - left, height: bottom }),
+  );
   svg.append(shape("defs", {}, clip), timeAxis(state.view, across, bottom, width));
   const inside = shape("g", { "clip-path": "url(#lanes)" });
   svg.append(inside);
@@ -141,7 +159,8 @@ function told(bar) {
   const tests = data.tests;
   const devices = tests.devices[bar.place].map((device) => data.devices[device].label).join(", ") || "no device";
   const when = `from ${clock(bar.from, 0.1)} to ${clock(bar.to, 0.1)}`;
-  return `${tests.id[bar.place]}: ${OUTCOME[bar.outcome]}, ${seconds(bar.to - bar.from)}, ${when}, ${tests.worker[bar.place]} on ${devices}`;
+  const where = `${tests.worker[bar.place]} on ${devices}`;
+  return `${tests.id[bar.place]}: ${OUTCOME[bar.outcome]}, ${seconds(bar.to - bar.from)}, ${when}, ${where}`;
 }
 
 function toldMany(bars) {
@@ -159,19 +178,31 @@ function timelineLegend(all) {
     return legendItem(name, swatch, BAD.has(name) ? symbol(name, 9.5, 7) : null);
   });
   if (all.some((lane) => lane.waits.length)) {
-    items.push(legendItem("waits for its lease", hatch(), shape("rect", { class: "wait", x: 1, y: 1, width: 17, height: 12 })));
+    items.push(
+      legendItem("waits for its lease", hatch(), shape("rect", { class: "wait", x: 1, y: 1, width: 17, height: 12 })),
+    );
   }
-  if (all.some((lane) => lane.ends.length)) items.push(legendItem("worker's end by a crash", symbol("crashed", 9.5, 7)));
+  if (all.some((lane) => lane.ends.length))
+    items.push(legendItem("worker crashed or was killed", symbol("crashed", 9.5, 7)));
   if (all.some((lane) => lane.quarantined)) items.push(legendItem("quarantined device", symbol("quarantined", 9.5, 7)));
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
 }
 
 function legendItem(text, ...shapes) {
-  return element("li", {}, shape("svg", { viewBox: "0 0 19 14", "aria-hidden": "true" }, ...shapes.filter(Boolean)), text);
+  return element(
+    "li",
+    {},
+    shape("svg", { viewBox: "0 0 19 14", "aria-hidden": "true" }, ...shapes.filter(Boolean)),
+    text,
+  );
 }
 
 // The one pattern of the page; the chart uses it too.
 function hatch() {
   const line = shape("path", { class: "hatch", d: "M0 6L6 0M-1 1L1 -1M5 7L7 5" });
-  return shape("defs", {}, shape("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse" }, line));
+  return shape(
+    "defs",
+    {},
+    shape("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse" }, line),
+  );
 }

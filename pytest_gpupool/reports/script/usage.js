@@ -6,10 +6,9 @@ function usage(section) {
   if (run.speedup === null) return false;
   const devices = all.filter((lane) => lane.device);
   const used = devices.filter((lane) => lane.bars.length).length;
-  const class_ = run.efficiency === null ? "" : ` That is ${className(run.efficiency)}.`;
-  section.append(
-    element("p", {}, `Speedup ${run.speedup.toFixed(2)} on ${counted(used, "device")}: efficiency ${percent(run.efficiency)}.${class_}`),
-  );
+  const words = `Speedup ${run.speedup.toFixed(2)} on ${counted(used, "device")}: efficiency ${percent(run.efficiency)}.`;
+  const grade = run.efficiency === null ? "" : ` That is ${gradeOf(run.efficiency)}.`;
+  section.append(element("p", {}, words + grade));
   const pair = element("div", { class: "pair" }, busyFigure(all, devices.length, run));
   const runs = data.runs.filter((each) => each.workers !== null && each.speedup !== null);
   if (new Set(runs.map((each) => each.workers)).size > 1) pair.append(...scalingFigures(runs));
@@ -17,7 +16,7 @@ function usage(section) {
   return true;
 }
 
-function className(efficiency) {
+function gradeOf(efficiency) {
   return data.classes.find(([from]) => efficiency >= from)[1];
 }
 
@@ -32,44 +31,86 @@ function busyFigure(all, pool, run) {
   const end = runEnd();
   const draw = (width) => {
     const times = timeTicks(0, end, width / 100);
-    const x = { from: 0, to: end, ticks: times, text: (value) => clock(value, times.step), name: "since the run's start" };
+    const x = {
+      from: 0,
+      to: end,
+      ticks: times,
+      text: (value) => clock(value, times.step),
+      name: "since the run's start",
+    };
     const most = Math.max(1, pool);
     const whole = ticks(0, most, 5);
     const at = whole.at.filter(Number.isInteger);
     const y = { from: 0, to: most * 1.08, ticks: { at }, text: String, name: "devices with a test" };
     const frame = plot(width, 240, "How many devices had a test, over time", x, y);
-    const parts = means(points, end, Math.floor((frame.right - frame.left) / 3));
+    const parts = meansOverTime(points, end, Math.floor((frame.right - frame.left) / 3));
     const each = (frame.right - frame.left) / parts.length;
-    const steps = parts.map((number, place) => `V${frame.up(number).toFixed(1)}H${(frame.left + (place + 1) * each).toFixed(1)}`);
-    frame.svg.append(shape("path", { class: "area", d: `M${frame.left} ${frame.bottom}${steps.join("")}V${frame.bottom}Z` }));
+    const steps = parts.map(
+      (number, place) => `V${frame.up(number).toFixed(1)}H${(frame.left + (place + 1) * each).toFixed(1)}`,
+    );
+    frame.svg.append(
+      shape("path", { class: "area", d: `M${frame.left} ${frame.bottom}${steps.join("")}V${frame.bottom}Z` }),
+    );
     const mean = frame.up(Math.min(run.speedup, most));
-    frame.svg.append(titled(shape("path", { class: "base", d: `M${frame.left} ${mean}H${frame.right}` }), `speedup ${run.speedup.toFixed(2)}`));
+    frame.svg.append(
+      titled(
+        shape("path", { class: "base", d: `M${frame.left} ${mean}H${frame.right}` }),
+        `speedup ${run.speedup.toFixed(2)}`,
+      ),
+    );
     return frame.svg;
   };
   const rows = points.slice(0, 2000).map(([moment, number]) => [clock(moment, 0.01), String(number)]);
-  return chartFigure("Devices with a test; dotted: the speedup", draw, asTable("Devices with a test", ["From", "Devices"], rows));
+  return chartFigure(
+    "Devices with a test; dotted: the speedup",
+    draw,
+    asTable("Devices with a test", ["From", "Devices"], rows),
+  );
 }
 
 function scalingFigures(runs) {
   const heads = ["Run", "Workers", "Makespan", "Speedup", "Efficiency", "Class"];
   const rows = [...runs]
     .sort((one, other) => one.workers - other.workers)
-    .map((run) => [run.id, String(run.workers), seconds(run.makespan_s), figure(run.speedup), percent(run.efficiency), run.efficiency === null ? DASH : className(run.efficiency)]);
+    .map((run) => [
+      run.id,
+      String(run.workers),
+      seconds(run.makespan_s),
+      figure(run.speedup),
+      percent(run.efficiency),
+      run.efficiency === null ? DASH : gradeOf(run.efficiency),
+    ]);
   const most = Math.max(...runs.map((run) => run.workers));
   const speedup = (width) => {
     const y = { from: 0, to: most * 1.08, ticks: ticks(0, most, 5), text: (value) => figure(value), name: "speedup" };
     const frame = plot(width, 240, "Speedup over workers, in the runs on record", workersAxis(most), y);
-    frame.svg.append(shape("path", { class: "ideal", d: `M${frame.across(0)} ${frame.up(0)}L${frame.across(most)} ${frame.up(most)}` }));
+    frame.svg.append(
+      shape("path", {
+        class: "ideal",
+        d: `M${frame.across(0)} ${frame.up(0)}L${frame.across(most)} ${frame.up(most)}`,
+      }),
+    );
     return withRuns(frame, runs, (run) => run.speedup);
   };
   const efficiency = (width) => {
-    const y = { from: 0, to: 1.1, ticks: { at: [0, 0.2, 0.4, 0.6, 0.8, 1] }, text: (value) => `${Math.round(value * 100)}%`, name: "efficiency" };
+    const y = {
+      from: 0,
+      to: 1.1,
+      ticks: { at: [0, 0.2, 0.4, 0.6, 0.8, 1] },
+      text: (value) => `${Math.round(value * 100)}%`,
+      name: "efficiency",
+    };
     const frame = plot(width, 240, "Efficiency over workers, in the runs on record", workersAxis(most), y);
     for (const [from, name] of data.classes) {
-      if (from) frame.svg.append(shape("path", { class: "ideal", d: `M${frame.left} ${frame.up(from)}H${frame.right}` }));
+      if (from)
+        frame.svg.append(shape("path", { class: "ideal", d: `M${frame.left} ${frame.up(from)}H${frame.right}` }));
       frame.svg.append(shape("text", { x: frame.left + 6, y: frame.up(from) - 5 }, name));
     }
-    return withRuns(frame, runs.filter((run) => run.efficiency !== null), (run) => run.efficiency);
+    return withRuns(
+      frame,
+      runs.filter((run) => run.efficiency !== null),
+      (run) => run.efficiency,
+    );
   };
   return [
     chartFigure("Speedup over workers; dashed: the ideal", speedup, asTable("Runs by workers", heads, rows)),
@@ -86,7 +127,8 @@ function withRuns(frame, runs, valueOf) {
   for (const run of runs) {
     const now = run === data.runs[NOW] ? " now" : "";
     const mark = marker("", frame.across(run.workers), frame.up(valueOf(run)), { class: `point${now}` });
-    const note = `${counted(run.workers, "worker")}: speedup ${figure(run.speedup)}, efficiency ${percent(run.efficiency)}, ${day(run.started)}, ${run.id}`;
+    const figures = `speedup ${figure(run.speedup)}, efficiency ${percent(run.efficiency)}`;
+    const note = `${counted(run.workers, "worker")}: ${figures}, ${day(run.started)}, ${run.id}`;
     frame.svg.append(titled(mark, now ? `this run, ${note}` : note));
   }
   return frame.svg;

@@ -11,8 +11,7 @@ function figure(value, unit = "") {
 function digits(value) {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e15) return String(value);
-  if (size >= 1e7 || (size < 1e-4 && size > 0)) return value.toExponential(3);
-  return size >= 1e4 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
+  return size >= 1e4 && size < 1e7 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
 }
 
 function percent(part, signed = false) {

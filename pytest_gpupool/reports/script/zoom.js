@@ -6,13 +6,33 @@ function zoomButtons(state, redraw) {
     redraw();
   };
   const buttons = [
-    button("+", "Zoom in", act((at) => zoom(at, 0.5))),
-    button("−", "Zoom out", act((at) => zoom(at, 2))),
-    button("←", "Earlier", act((at) => move(at, -0.5))),
-    button("→", "Later", act((at) => move(at, 0.5))),
+    button(
+      "+",
+      "Zoom in",
+      act((at) => zoom(at, 0.5)),
+    ),
+    button(
+      "−",
+      "Zoom out",
+      act((at) => zoom(at, 2)),
+    ),
+    button(
+      "←",
+      "Earlier",
+      act((at) => move(at, -0.5)),
+    ),
+    button(
+      "→",
+      "Later",
+      act((at) => move(at, 0.5)),
+    ),
     button("All", "Show the whole run", act(showAll)),
   ];
-  return element("div", { class: "tools" }, element("div", { class: "buttons", role: "group", "aria-label": "Zoom" }, ...buttons));
+  return element(
+    "div",
+    { class: "tools" },
+    element("div", { class: "buttons", role: "group", "aria-label": "Zoom" }, ...buttons),
+  );
 }
 
 function zoom(state, factor, centre = (state.view.from + state.view.to) / 2) {
@@ -95,7 +115,11 @@ function listenToPointer(holder, state, readout, redraw) {
     if (!event.ctrlKey && !event.metaKey) return; // otherwise the page is scrolled
     event.preventDefault();
     const { left, width } = holder.getBoundingClientRect();
-    zoom(state, event.deltaY > 0 ? 1.25 : 0.8, scale(left, left + width, state.view.from, state.view.to)(event.clientX));
+    zoom(
+      state,
+      event.deltaY > 0 ? 1.25 : 0.8,
+      scale(left, left + width, state.view.from, state.view.to)(event.clientX),
+    );
     redraw();
   };
   holder.addEventListener("wheel", wheel, { passive: false });
