@@ -43,6 +43,7 @@ class Alone:
         self.recorder = Recorder.of(ALONE, lease, self.orders)
         self._listen()
         self._watch: Watch | None = None
+        self._running: tuple[str, float] | None = None  # the test whose time is kept, and its limit
 
     def _take(self) -> leases.Lease:
         waiting = _Waiting(self._config, self._controller)
@@ -82,18 +83,19 @@ class Alone:
         before = signal.signal(_ALARM, lambda *_: self._too_long(item, limit))
         if self._watch is None:
             self._watch = Watch(lambda *_: signal.pthread_kill(threading.main_thread().ident or 0, _ALARM))
-        self._watch.begin(ALONE, item.nodeid, limit)
+        self._running = (item.nodeid, limit)
         try:
             return (yield)
         finally:
+            self._running = None
             self._watch.end(ALONE)
             signal.signal(_ALARM, before)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Each attempt has the whole time."""
-        if self._watch is not None:
-            self._watch.restart(ALONE, nodeid)
+        if self._watch is not None and self._running is not None and self._running[0] == nodeid:
+            self._watch.begin(ALONE, *self._running)
 
     def pytest_unconfigure(self) -> None:
         """Stop the watch."""

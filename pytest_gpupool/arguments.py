@@ -134,6 +134,11 @@ def writable(path: Path | None, name: str) -> Path | None:
         return None
     if path.is_dir():
         raise UsageProblem(f"--{name}={path} is a directory: give the path of a file")
+    target = Path(os.path.realpath(path))  # a link stays one
+    if target.is_symlink():
+        raise UsageProblem(f"--{name}={path} is a link to itself: choose another path")
+    if target.is_file() and not os.access(target.parent, os.W_OK):  # a file is replaced as a whole
+        raise UsageProblem(f"--{name}={path}: {target.parent} may not be written by this user: choose another path")
     nearest = next(ancestor for ancestor in (path, *path.parents) if ancestor.exists())
     if nearest != path and not nearest.is_dir():
         raise UsageProblem(f"--{name}={path}: {nearest} is not a directory: choose another path")

@@ -39,6 +39,8 @@ class Attempt:
         from .verdicts import settled
 
         for name, metric in self._metrics.items():
+            if name in self._told and not figures.lost:
+                continue  # the test has failed by that verdict
             verdict = settled(metric["verdict"], metric["unit"], contended=contended, lost=figures.lost)
             if verdict is not None and verdict != metric["verdict"]:
                 metric["verdict"] = self._changed[name] = verdict
@@ -67,5 +69,4 @@ class Attempt:
         return {
             **({"resources": used} if any(value is not None for value in used.values()) else {}),
             **({"verdicts": self._changed} if self._changed else {}),
-            **({"is_judged": True} if self._told else {}),
         }

@@ -22,6 +22,9 @@ from .metrics import Number, non_finite_name
 
 Key = tuple[str, str, str]
 
+UNKNOWN = "unknown"
+"""What a device is called whose name is lost."""
+
 _EXACT = 1 << 53  # below it every whole float is written as an int that readers take for the same number
 
 
@@ -32,7 +35,8 @@ class Entry:
     ``value`` is finite. ``spread`` is the standard deviation that it would have if it were measured again. ``n``,
     ``unit``, ``higher_is_better``, ``atol``, ``rtol`` and ``samples`` are as in a metric. ``commit``, ``dirty``,
     ``date`` (ISO 8601 in UTC), ``run`` and ``reason`` say where it comes from and why it was accepted; what is not
-    known is an empty text.
+    known is an empty text. ``dirty`` says that the sources are known to have been changed after the commit: where git
+    could not tell, it is false.
     """
 
     test: str
@@ -68,6 +72,7 @@ class Baseline:
 
     entries: tuple[Entry, ...] = ()
     _by_metric: Mapping[tuple[str, str], Mapping[str, Entry]] = field(init=False, repr=False, compare=False)
+    _by_test: Mapping[str, Sequence[Entry]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.entries, key=lambda entry: entry.key))
@@ -77,7 +82,11 @@ class Baseline:
             if by_device.setdefault(entry.device, entry) is not entry:
                 raise ValueError(f"two entries for {entry.key}")
         object.__setattr__(self, "entries", ordered)
+        by_test: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            by_test.setdefault(entry.test, []).append(entry)
         object.__setattr__(self, "_by_metric", by_metric)
+        object.__setattr__(self, "_by_test", by_test)
 
     def get(self, test: str, metric: str, kind: str) -> Entry | None:
         """Return the entry of a metric on that kind of device, None where there is none."""
@@ -86,6 +95,10 @@ class Baseline:
     def kinds(self, test: str, metric: str) -> tuple[str, ...]:
         """Return the kinds of device, sorted, for which a metric has an entry."""
         return tuple(self._by_metric.get((test, metric), ()))
+
+    def metrics(self, test: str, kind: str) -> tuple[str, ...]:
+        """Return the metrics of a test that have an entry for that kind of device."""
+        return tuple(entry.metric for entry in self._by_test.get(test, ()) if entry.device == kind)
 
     def updated(self, new: Iterable[Entry]) -> Baseline:
         """Return it with these entries in place of those of the same test, metric and device; no other one changes.
@@ -122,6 +135,21 @@ def kind_of(names: Sequence[str]) -> str:
     """
     counts = sorted(Counter(names).items())
     return " + ".join(name if count == 1 or name == "CPU" else f"{count} × {name}" for name, count in counts) or "CPU"
+
+
+def kind_in(test: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
+    """Return the kind of device that a test of a report ran on, None where that is not known.
+
+    The test may say it itself; else the names of its devices, by their ids, tell it.
+    """
+    told: str | None = test.get("device_kind")
+    return told or kind_by_id(test["devices"], names)
+
+
+def kind_by_id(devices: Iterable[str], names: Mapping[str, str]) -> str | None:
+    """Return the kind of these devices by the names of all, None where one of them has none, or an unknown one."""
+    found = [names.get(device, "") for device in devices if not device.startswith("cpu:")]
+    return None if any(name in ("", UNKNOWN) for name in found) else kind_of(found)
 
 
 def _entry(data: Mapping[str, Any]) -> Entry:

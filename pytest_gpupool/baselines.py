@@ -51,23 +51,25 @@ def save(path: Path, baseline: Baseline) -> None:
     write_whole(path, baseline.dump())
 
 
-def copied(path: Path, directory: Path | None, *, may_be_missing: bool) -> Path:
+def copied(path: Path, directory: Path | None, *, may_be_missing: bool) -> Path | None:
     """Read the baseline file now; return a copy of it in that directory, so that all workers judge by the same one.
 
-    However late they start, and whoever writes to the file meanwhile. Where there can be no copy, it is the file.
+    However late they start, and whoever writes to the file meanwhile. Where there can be no copy, it is the file; None
+    where that is yet to be made.
 
     Raises:
         UsageProblem: see :func:`load`; a file that may be missing counts as an empty one.
     """
-    baseline = Baseline() if may_be_missing and not path.exists() else load(path)
-    if directory is None:
-        return path
-    copy = directory / "baseline.json"
+    is_new = may_be_missing and not path.exists()
+    baseline = Baseline() if is_new else load(path)
+    copy = None if directory is None else directory / "baseline.json"
     try:
-        save(copy, baseline)
+        if copy is not None:
+            save(copy, baseline)
+            return copy
     except OSError:
-        return path
-    return copy
+        pass  # said where the journals cannot be written
+    return None if is_new else path
 
 
 def update(path: Path, change: Callable[[Baseline], U]) -> U:

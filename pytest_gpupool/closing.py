@@ -21,6 +21,9 @@ from .reports import terminal
 if TYPE_CHECKING:
     from .backdrop import Backdrop
 
+_SILENT = frozenset({"passed", "xpassed", "skipped"})
+"""Outcomes of tests that say nothing of their own of a metric that is missing."""
+
 
 class Closing:
     """What is done once every worker has ended."""
@@ -56,6 +59,7 @@ class Closing:
             self._results,
             names={device.id: device.name for device in controller.pool.devices},
             notes=self._notes,
+            updates=controller.options.update_baseline,
             warnings=controller.warnings,
             resumable=resumable,
         )
@@ -71,13 +75,14 @@ class Closing:
             if worker.exit is None:
                 how = "finished" if worker.id == ALONE else "killed"  # xdist ends at once what Ctrl-C finds running
                 controller.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
-        controller.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
-        controller.journal.close()
-        if problem := controller.journal.problem or controller.facts.problem:
-            controller.lost_records("controller", problem)
-        self._keep_history()
+        self._tell_of_lost_records()
+        self._tell_of_missing_metrics()
         self._report(session)
         self._fit_junit()
+        controller.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
+        controller.journal.close()
+        self._tell_of_lost_records()
+        self._keep_history()
 
     def _catch_up(self) -> None:
         """Fold what workers have written and we have not heard: Ctrl-C came first. Twice changes nothing."""
@@ -98,6 +103,23 @@ class Closing:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED if bad else pytest.ExitCode.OK
         if session.exitstatus == pytest.ExitCode.OK and self._controller.broken:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _tell_of_lost_records(self) -> None:
+        if problem := self._controller.journal.problem or self._controller.facts.problem:
+            self._controller.lost_records("controller", problem)
+
+    def _tell_of_missing_metrics(self) -> None:
+        """A metric that a test no longer records can get no verdict, and must not go unnoticed."""
+        judge = self._controller.judge()
+        ended = [test for test in self._results.tests if test.outcome in _SILENT and test.kind is not None]
+        missing = [
+            f"{test.nodeid} {name}{' (skipped)' if test.outcome == 'skipped' else ''}"
+            for test in ended
+            for name in judge.missing(test.nodeid, test.kind or "", test.metrics)
+        ]
+        if missing:
+            names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            self._controller.warn(f"the baseline has metrics that were not recorded: {names}")
 
     def _keep_history(self) -> None:
         controller = self._controller
@@ -148,6 +170,7 @@ class Closing:
 
     def _update_baseline(self, session: pytest.Session) -> None:
         from . import accepting, baselines
+        from .reports.words import visible
 
         path = self._controller.options.baseline
         assert path is not None
@@ -164,7 +187,7 @@ class Closing:
             return
         self._notes.append(f"baseline {path}: {accepted.text()}")
         for line in accepted.told_left_out():
-            self._controller.warn(line)
+            self._controller.warn(visible(line).replace("\n", "\\n"))
 
     def _fit_junit(self) -> None:
         """See that the file which pytest has just written is one that CI systems take."""

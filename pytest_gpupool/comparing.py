@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Any
 
 from . import verdicts
-from .baseline import Baseline, Entry, kind_of
+from .baseline import Baseline, Entry, kind_in
 from .comparison import CONCERNS, GONE, Changed, Comparison, Duration, Pair, Value
 from .entries import NON_FINITE
-from .metrics import Metric
+from .metrics import from_record
 
 Report = Mapping[str, Any]
 
@@ -25,11 +25,11 @@ _WHOLE = frozenset({"passed", "failed", "xfailed", "xpassed"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Test:
-    """A test of a report; ``kind`` is the kind of device that it ran on."""
+    """A test of a report; ``kind`` is the kind of device that it ran on, None where that is not known."""
 
     nodeid: str
     outcome: str
-    kind: str
+    kind: str | None
     duration: float | None
     metrics: Mapping[str, Mapping[str, Any]]
     contended: bool
@@ -84,7 +84,7 @@ def _tests(report: Report) -> dict[str, _Test]:
         tests[test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})"] = _Test(
             nodeid=test["nodeid"],
             outcome=test["outcome"],
-            kind=kind_of([names.get(device, device) for device in test["devices"] if not device.startswith("cpu:")]),
+            kind=kind_in(test, names),
             duration=test["duration_s"],
             metrics={metric["name"]: metric for metric in test["metrics"]},
             contended=bool(used.get("throttled") or used.get("foreign_pids")),
@@ -112,18 +112,19 @@ def _beside(name: str, old: _Test, was: Mapping[str, Any], new: _Test, metric: M
     if was["unit"] and metric["unit"] and was["unit"] != metric["unit"]:
         return replace(_judged(name, new, metric, None, rtol), old=was["value"], note=f"A has it in {was['unit']}")
     contended = old.contended or was["verdict"] == "contended"
-    pair = _judged(name, new, metric, _entry(name, was, old.kind), rtol, contended=contended)
-    if old.kind != new.kind:
+    pair = _judged(name, new, metric, _entry(name, was, old.kind or ""), rtol, contended=contended)
+    if None not in (old.kind, new.kind) and old.kind != new.kind:
         return replace(pair, note=f"other device: {old.kind} → {new.kind}")
     return pair
 
 
 def _judged_by(baseline: Baseline, name: str, test: _Test, rtol: float) -> Iterator[Pair]:
     for key, metric in test.metrics.items():
-        entry = baseline.get(test.nodeid, key, test.kind)
+        entry = None if test.kind is None else baseline.get(test.nodeid, key, test.kind)
         pair = _judged(name, test, metric, entry, rtol)
         others = () if entry is not None else baseline.kinds(test.nodeid, key)
-        yield replace(pair, note=f"there is one for {', '.join(others)}") if others else pair
+        lost = "its device is not known, " if test.kind is None else ""
+        yield replace(pair, note=f"{lost}there is one for {', '.join(others)}") if others else pair
 
 
 def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]:
@@ -133,7 +134,7 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
         if test is None or entry.metric in test.metrics or key in told:
             continue
         # Of a test that did not run nobody knows on which kind of device it would have.
-        if test.outcome == "not-run" or entry.device == test.kind:
+        if test.outcome == "not-run" or test.kind in (None, entry.device):
             told.add(key)
             yield _gone(entry.test, test, entry.metric, entry.value, entry.unit)
 
@@ -141,7 +142,7 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
 def _judged(
     name: str, test: _Test, metric: Mapping[str, Any], entry: Entry | None, rtol: float, *, contended: bool = False
 ) -> Pair:
-    judgement = verdicts.judge(_metric(metric), entry, rtol=rtol, seed=f"{name} {metric['name']}")
+    judgement = verdicts.judge(from_record(metric), entry, rtol=rtol, seed=f"{name} {metric['name']}")
     lost = metric["value"] is not None and metric["verdict"] == "invalid"
     disturbed = contended or test.contended or metric["verdict"] == "contended"
     verdict = verdicts.settled(judgement.verdict, metric["unit"], contended=disturbed, lost=lost)
@@ -157,7 +158,7 @@ def _judged(
         allowed=judgement.allowed,
         detectable=judgement.detectable,
         p_value=judgement.p_value,
-        note="the device was lost" if lost else "",
+        note="the device was lost" if lost else judgement.note or "",
     )
 
 
@@ -169,16 +170,6 @@ def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:
 def _entry(test: str, record: Mapping[str, Any], kind: str) -> Entry:
     rules = {key: record[key] for key in ("value", "n", "unit", "higher_is_better", "atol", "rtol")}
     return Entry(test=test, metric=record["name"], device=kind, samples=_samples(record), **rules)
-
-
-def _metric(record: Mapping[str, Any]) -> Metric:
-    value = record["value"]
-    keys = ("name", "unit", "higher_is_better", "n", "atol", "rtol")
-    return Metric(
-        value=NON_FINITE[record["non_finite"]] if value is None else value,
-        samples=_samples(record),
-        **{key: record[key] for key in keys},
-    )
 
 
 def _samples(record: Mapping[str, Any]) -> tuple[float, ...] | None:

@@ -16,6 +16,7 @@ from .estimates import Known
 from .facts import Facts
 from .items import params_of
 from .journal import Journal, dump, read
+from .judge import Judge
 from .model import Device, Size, cpu_device
 from .options import Options
 from .recorder import ALONE, RECORDS_ATTRIBUTE
@@ -47,7 +48,7 @@ class Controller:
         self.warnings: list[str] = []
         self._resumption = self._resume()
         resumed = None if self._resumption is None else self._resumption.run
-        self.facts = Facts(config, self.run_id, self.pool, resumed_from=resumed)
+        self.facts = Facts(config, self.run_id, self.pool, resumed_from=resumed, baseline=self.options.baseline)
         self._header: list[str] = []
         self.unjournaled: set[str] = set()
         self.broken = False
@@ -153,14 +154,19 @@ class Controller:
             sample=self.options.sample,
         )
 
+    def judge(self) -> Judge:
+        """Return what judges metrics as the workers do."""
+        return Judge(self._baseline, rtol=self.options.rtol, fail_on=self.options.fail_on)
+
     def collected(self, worker: str, tests: Sequence[tuple[str, Mapping[str, Any]]], left: Left | None) -> None:
         """Tests were collected; ``left`` says which others an earlier run had finished."""
         params = dict(tests)
         everything = params if left is None else left.tests
         self.record("collected", worker=worker, tests=[[nodeid, params.get(nodeid, {})] for nodeid in everything])
         if left is not None and self._resumption is not None:
+            judge = self.judge()
             for values in self._resumption.kept(left, tests=params):
-                self.record("kept", **values)
+                self.record("kept", **(values | {"result": judge.again(values["test"], values["result"])}))
             self.tell(self._resumption.text(left, len(params)))
 
     def take(self, line: str) -> None:
@@ -284,7 +290,8 @@ class Controller:
         path = self.options.baseline
         if path is None:
             return None
-        return str(baselines.copied(path, self.run_dir, may_be_missing=self.options.update_baseline))
+        copy = baselines.copied(path, self.run_dir, may_be_missing=self.options.update_baseline)
+        return None if copy is None else str(copy)
 
     def _make_run_dir(self) -> Path | None:
         try:

@@ -168,6 +168,9 @@ def _problems(data: Any) -> Iterator[str]:
             yield f"it has the key {_quoted(key)}, which is none of {', '.join(KEYS)}"
         elif not KEYS[key][0](value) and (value is not None or key in _REQUIRED):
             yield f'"{key}" must be {KEYS[key][1]}, not {_wrong(value)}'
+    n, samples = data.get("n"), data.get("samples")
+    if type(n) is int and isinstance(samples, list) and len(samples) != n >= 1:
+        yield f'"n" is {_quoted(n)}, but it has {len(samples)} samples: correct "n", or leave out "samples"'
 
 
 def _wrong(value: Any) -> str:

@@ -20,8 +20,17 @@ from .pool import Pool
 class Facts:
     """The facts of one run. Asking git and the packages takes a moment, which need not delay the tests."""
 
-    def __init__(self, config: pytest.Config, run: str, pool: Pool, *, resumed_from: str | None) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        run: str,
+        pool: Pool,
+        *,
+        resumed_from: str | None,
+        baseline: Path | None = None,
+    ) -> None:
         self._config = config
+        self._baseline = baseline
         self._pool = pool
         self._began = time.time()
         self._values: dict[str, Any] = {
@@ -44,7 +53,11 @@ class Facts:
 
         def gather() -> None:
             root = self._config.rootpath
-            told = {"git": host.git(root), "host": host.describe(), "software": host.software(self._pool.driver)}
+            told = {
+                "git": host.git(root, ignoring=self._baseline),
+                "host": host.describe(),
+                "software": host.software(self._pool.driver),
+            }
             self._values |= told
             if run_dir is not None:
                 try:

@@ -14,6 +14,7 @@ from . import __version__
 
 _PACKAGES = ("pytest", "pytest-xdist", "torch", "numpy", "execnet", "filelock", "nvidia-ml-py", "psutil")
 _GIT_SECONDS = 10.0  # a repository on a slow disk is not worth waiting for
+_SOURCES = ("*.py", "*.toml", "*.ini", "*.cfg")  # what a result may come from though git does not know it
 
 
 def describe() -> dict[str, Any]:
@@ -39,14 +40,32 @@ def software(driver: str | None) -> dict[str, str | None]:
     }
 
 
-def git(directory: Path) -> dict[str, Any] | None:
-    """Return ``commit, branch, dirty`` of the working tree, None where there is none (or no git)."""
+def git(directory: Path, *, ignoring: Path | None = None) -> dict[str, Any] | None:
+    """Return ``commit, branch, dirty`` of the working tree, None where there is none (or no git).
+
+    It is dirty where a file that git knows has been changed, all but ``ignoring``, or where there is a Python or
+    configuration file that git neither knows nor ignores; None where git could not tell.
+    """
     commit = _git(directory, "rev-parse", "HEAD")
     if commit is None:
         return None
     branch = _git(directory, "symbolic-ref", "--short", "-q", "HEAD")
-    status = _git(directory, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "branch": branch, "dirty": None if status is None else bool(status)}
+    return {"commit": commit, "branch": branch, "dirty": _is_dirty(directory, ignoring)}
+
+
+def _is_dirty(directory: Path, ignoring: Path | None) -> bool | None:
+    top = _git(directory, "rev-parse", "--show-toplevel")
+    if top is None:
+        return None
+    changed = _git(Path(top), "status", "--porcelain", "-z", "--no-renames", "--untracked-files=no")
+    if changed is None:
+        return None
+    ignored = None if ignoring is None else os.path.realpath(ignoring)
+    # Two letters and a space, then the path.
+    if any(os.path.realpath(Path(top, line[3:])) != ignored for line in changed.split("\0") if line):
+        return True
+    unknown = _git(Path(top), "ls-files", "-z", "--others", "--exclude-standard", "--", *_SOURCES)
+    return None if unknown is None else bool(unknown)
 
 
 def _version(package: str) -> str | None:
@@ -63,10 +82,11 @@ def _git(directory: Path, *args: str) -> str | None:
             ["git", "--no-optional-locks", *args],
             cwd=directory,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # as Python takes the names of files
             timeout=_GIT_SECONDS,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.rstrip("\n")

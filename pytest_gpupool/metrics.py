@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,10 @@ from .errors import MetricProblem
 Number = int | float
 
 _TOO_LONG = 10**4300
+
+# What Python does not call printable, and names have all the same: spaces that do not break a line, the one of East
+# Asian texts, and what joins the parts of an emoji, or keeps letters apart.
+_SPACES = " \u00a0\u2007\u202f\u3000\u200c\u200d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,21 @@ class Metric:
         return record
 
 
+def from_record(record: Mapping[str, Any]) -> Metric:
+    """Make a metric again from :meth:`Metric.to_record`."""
+    samples = record.get("samples")
+    return Metric(
+        name=record["name"],
+        value=float(record["non_finite"]) if record["value"] is None else record["value"],
+        unit=record["unit"],
+        higher_is_better=record["higher_is_better"],
+        n=record["n"],
+        samples=None if samples is None else tuple(map(float, samples)),
+        atol=record["atol"],
+        rtol=record["rtol"],
+    )
+
+
 def make(
     name: object,
     value: object,
@@ -78,8 +97,7 @@ def make(
     Raises:
         MetricProblem: naming the metric, the argument and the type it had.
     """
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise MetricProblem(f"record_metric: the name of a metric is a non-empty text, not {name!r}")
+    name = _name(name)
     if not isinstance(unit, str) or not unit.isprintable():
         raise MetricProblem(f"metric {name!r}: unit is a text such as 's' or 'TFLOP/s', not {unit!r}")
     if higher_is_better is not None and not isinstance(higher_is_better, bool):
@@ -113,6 +131,16 @@ def coerce(name: str, value: object, argument: str = "") -> Number:
         raise
     except Exception as error:  # whatever a foreign type raises is this test's error, not the worker's end
         raise MetricProblem(f"{whose}it cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip().strip(_SPACES):
+        raise MetricProblem(f"record_metric: the name of a metric is a non-empty text, not {name!r}")
+    hidden = next((one for one in name if not one.isprintable() and one not in _SPACES), None)
+    if hidden is not None:
+        code = f"U+{ord(hidden):04X}"
+        raise MetricProblem(f"record_metric: the metric's name {name!r} has {code}, a character that cannot be printed")
+    return name
 
 
 def _number(whose: str, value: object) -> Number:

@@ -207,7 +207,8 @@ def _fail_on(config: pytest.Config) -> frozenset[str]:
             kinds |= arguments.fail_on(text)
         except ValueError:
             known = ", ".join((*arguments.FAILING, arguments.NONE))
-            raise UsageProblem(f"--gpupool-fail-on={text}: give some of {known}") from None
+            option = "--gpupool-fail-on=" if given else "gpupool_fail_on = "
+            raise UsageProblem(f"{option}{text}: give some of {known}") from None
     return kinds
 
 

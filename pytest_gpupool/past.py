@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from . import archive
-from .baseline import kind_of
+from .baseline import UNKNOWN, kind_by_id
 from .errors import UsageProblem
 from .metrics import Number
 from .model import Device, epoch
@@ -23,7 +23,6 @@ from .results import Results
 MOST_BYTES = 32 << 20
 """So much is read where a run waits for it to end: about a second and a half."""
 
-_UNKNOWN = "unknown"
 _NO_MEASURE = frozenset({"invalid", "contended"})  # verdicts: such a value says nothing of the device
 _BY_NEED = ("invalid", "regressed", "contended", "no-baseline", "improved", "ok", None)
 
@@ -163,14 +162,10 @@ def _workers(results: Results) -> int:
 def _values(results: Results, names: Mapping[str, str]) -> Values:
     found: defaultdict[str, defaultdict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
     for test in results.ran:
-        kind = kind_of([_name(device, names) for device in test.devices]) if test.metrics else ""
+        kind = (test.kind or kind_by_id(test.devices, names) or UNKNOWN) if test.metrics else ""
         for name, metric in test.metrics.items():
             found[test.nodeid][name].append(_value(metric, test, kind))
     return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
-
-
-def _name(device: str, names: Mapping[str, str]) -> str:
-    return "CPU" if device.startswith("cpu:") else names.get(device, _UNKNOWN)
 
 
 def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
@@ -188,7 +183,7 @@ def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
 
 
 def _is_of_a_device(value: Value) -> bool:
-    return len(value.device_ids) == 1 and value.device != _UNKNOWN and value.verdict not in _NO_MEASURE
+    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in _NO_MEASURE
 
 
 def _float(value: Number | None) -> float | None:

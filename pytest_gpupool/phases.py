@@ -39,6 +39,11 @@ class Phases:
         texts = [text for text in map(_text, self._all()) if text]
         return "\n".join(filter(None, [shortened("\n".join(texts)), more])) or None
 
+    def failed_by(self, mark: str) -> bool:
+        """Say whether it failed, and each of its failures has that mark."""
+        bad = [report for report in self._all() if report.outcome != "passed"]
+        return bool(bad) and all(report.outcome == "failed" and hasattr(report, mark) for report in bad)
+
     def output(self) -> dict[str, str]:
         """Return what pytest captured: ``stdout``, ``stderr`` and ``log``, where there was any; the end of it."""
         reports = self._all()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.outcomes import Failed
 
 from . import cuda
 from .attempt import Attempt
@@ -38,8 +39,15 @@ recorder_key = pytest.StashKey["Recorder"]()
 RECORDS_ATTRIBUTE = "gpupool_records"
 """Where a report carries its records: as lines of JSON, which cost execnet far less than dictionaries."""
 
+BY_VERDICT = "gpupool_by_verdict"
+"""What marks a report of a failure that is none but for a verdict."""
+
 PROPERTY = "gpupool."
 """What the names of our JUnit properties begin with."""
+
+
+class ByVerdict(Failed):
+    """A test fails by the verdict on a metric."""
 
 
 class Recorder:
@@ -65,6 +73,7 @@ class Recorder:
         self._problem_told = False
         self._refused: str | None = None
         self._poison_told = False
+        self._lines = ""  # on verdicts of a test that has failed anyway
         self.overdue: str | None = None
         """The test that took too long, where this process keeps the clock."""
         self._item: pytest.Item | None = None
@@ -156,7 +165,8 @@ class Recorder:
         item = self._item
         if item is None or item.nodeid != nodeid:
             return
-        self._attempt, self._phases, self._asserted = Attempt(), Phases(), None
+        self._attempt, self._phases, self._asserted, self._lines = Attempt(), Phases(), None, ""
+        self.overdue = None
         item.user_properties[:] = [pair for pair in item.user_properties if not pair[0].startswith(PROPERTY)]
         if self._lease is None:
             return
@@ -168,6 +178,7 @@ class Recorder:
             "start",
             test=nodeid,
             devices=devices,
+            device_kind=None if self._refused else self._kind(),
             started=iso(self._clock()),
             attempt=self._attempts[nodeid],
             recipe=None if self._recipes is None else self._recipes.of(item),
@@ -183,16 +194,31 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
-        """A verdict fails the test that would have passed."""
-        result = yield
-        self._fail_by_verdict()
+        """A verdict fails the test that would have passed; of one that fails anyway it is told with its message."""
+        try:
+            result = yield
+        except BaseException:
+            self._lines = "\n".join(self._bad_verdicts())
+            raise
+        if getattr(self._item, "_excinfo", None):  # where pytest keeps the failure of a unittest.TestCase
+            self._lines = "\n".join(self._bad_verdicts())
+        else:
+            self._fail_by_verdict()
         return result
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """See how the call failed: an assertion judges what was tested, another exception may be the machine's."""
-        if call.when == "call" and call.excinfo is not None:
+        report = yield
+        if call.when == "call" and call.excinfo is not None:  # by now also that of a unittest.TestCase
             self._asserted = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
+            if self._lines:
+                report.sections.append(("Verdicts", self._lines))
+        if call.excinfo is not None and call.excinfo.errisinstance(ByVerdict):
+            setattr(report, BY_VERDICT, True)
+        return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
@@ -234,9 +260,10 @@ class Recorder:
             phases=seconds,
             duration_s=sum(value for value in seconds.values() if value is not None),
             ended=iso(self._clock()),
-            message=self._phases.message(self._words_on_poison()),
+            message=self._phases.message("\n".join(filter(None, [self._lines, self._words_on_poison()]))),
             **self._memory(),
             **self._attempt.to_record(),
+            **({"is_judged": True} if self.overdue != nodeid and self._phases.failed_by(BY_VERDICT) else {}),
             **({"output": output} if (output := self._phases.output()) else {}),
             **({"is_final": False} if self._asserted is False else {}),
         )
@@ -257,12 +284,13 @@ class Recorder:
         return {} if peak is None else {"torch_peak": peak}
 
     def _kind(self) -> str:
-        """Return the kind of device that the running test has, as baselines tell them apart."""
+        """Return the kind of device that the running test asks for, as baselines tell them apart."""
         from .baseline import kind_of
 
-        lease, item = self._lease, self._item
-        has_device = lease is not None and item is not None and requirement_of(item).gpus > 0
-        return kind_of([device.name for device in lease.devices] if lease is not None and has_device else [])
+        if self._lease is None or self._item is None:
+            return kind_of(())
+        # Without workers the process may hold more for the sake of other tests.
+        return kind_of([device.name for device in self._lease.devices[: requirement_of(self._item).gpus]])
 
     def _settle(self) -> None:
         """Let the verdicts know what went on around the test so far."""
@@ -270,8 +298,14 @@ class Recorder:
             self._attempt.settle(self._sampler.figures())
 
     def _fail_by_verdict(self) -> None:
+        if lines := self._bad_verdicts():
+            raise ByVerdict("\n".join(lines), pytrace=False)
+
+    def _bad_verdicts(self) -> list[str]:
+        """Return a line for each metric whose verdict fails a test, once."""
         self._settle()
         bad = self._attempt.failing(self._judge.fail_on)
-        if bad and self._item is not None:
-            nodeid, kind = self._item.nodeid, self._kind()
-            pytest.fail("\n".join(self._judge.sentence(metric, nodeid, kind) for metric in bad), pytrace=False)
+        if not bad or self._item is None:
+            return []
+        nodeid, kind = self._item.nodeid, self._kind()
+        return [self._judge.sentence(metric, nodeid, kind) for metric in bad]

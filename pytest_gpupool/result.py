@@ -40,6 +40,8 @@ class TestResult:
     """What the attempt used, as far as it was measured, and under ``devices`` what adds up over tests, by device."""
     output: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """What pytest captured: ``stdout``, ``stderr``, ``log``."""
+    kind: str | None = None
+    """The kind of device that it asked for, see :func:`baseline.kind_of`; None where it is not known."""
     is_judged: bool = False
     """Whether nothing but the verdict on a metric made it fail."""
     recipe: str | None = None
@@ -80,6 +82,7 @@ class TestResult:
             **({"output": dict(self.output)} if self.output else {}),
             **({"is_judged": True} if self.is_judged else {}),
             "recipe": self.recipe,
+            "device_kind": self.kind,
         }
 
 

@@ -11,7 +11,7 @@ record               keys
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started``
-``start``            ``worker, test, devices, started, attempt, recipe``: an attempt at a test begins
+``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins
 ``metric``           ``worker, test, metric``
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
                      and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
@@ -181,6 +181,7 @@ class Results:
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
         test.resources, test.output, test.is_judged = NOTHING, NOTHING, False
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
+        test.kind = self._shared(record.get("device_kind"))
         test.reported = False
 
     def _metric(self, record: Record) -> None:
@@ -210,7 +211,7 @@ class Results:
         if test.started is not None and test.run is None:
             return  # it has run since
         result = record["result"]
-        test.run, test.recipe = record["run"], result.get("recipe")
+        test.run, test.recipe, test.kind = record["run"], result.get("recipe"), self._shared(result.get("device_kind"))
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]

@@ -7,6 +7,7 @@ damage it: whatever passes here can be folded, reported, and satisfies the repor
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ from .checks import (
 from .model import VERDICTS
 from .outcomes import OUTCOMES
 
+_LARGEST = sys.float_info.max
+
 
 def _are_phases(value: Any) -> bool:
     return isinstance(value, dict) and all(map(or_none(is_seconds), value.values()))
@@ -54,7 +57,7 @@ def _is_test(value: Any) -> bool:
 
 
 def _is_sample(value: Any) -> bool:
-    return is_number(value) or value in ("nan", "inf", "-inf")
+    return value in ("nan", "inf", "-inf") if isinstance(value, str) else is_number(value) and abs(value) <= _LARGEST
 
 
 def _is_percent(value: Any) -> bool:
@@ -62,11 +65,17 @@ def _is_percent(value: Any) -> bool:
 
 
 def _is_metric(value: Any) -> bool:
-    if not fits(value, _METRIC):
+    if not fits(value, _METRIC) or ("samples" in value and value["n"] not in (None, len(value["samples"]))):
         return False
     if value["value"] is not None:
         return "non_finite" not in value
     return "non_finite" in value and value["verdict"] == "invalid"
+
+
+def _are_metrics(value: Any) -> bool:
+    if not list_of(_is_metric)(value):
+        return False
+    return len({metric["name"] for metric in value}) == len(value)
 
 
 _METRIC: Mapping[str, Check] = {
@@ -83,6 +92,8 @@ _METRIC: Mapping[str, Check] = {
     "change": Maybe(or_none(is_number)),
     "allowed": Maybe(is_tolerance),
     "detectable": Maybe(is_tolerance),
+    "others": Maybe(list_of(is_text)),
+    "note": Maybe(is_text),
     "verdict": or_none(one_of(*VERDICTS)),
 }
 
@@ -132,12 +143,13 @@ _RESULT: Mapping[str, Check] = {
     "ended": or_none(is_time),
     "duration_s": or_none(is_seconds),
     "phases": _are_phases,
-    "metrics": list_of(_is_metric),
+    "metrics": _are_metrics,
     "message": or_none(is_text),
     "torch_peak": Maybe(or_none(is_count)),
     "resources": Maybe(_are_resources),
     "output": Maybe(_is_output),
     "is_judged": Maybe(is_flag),
+    "device_kind": Maybe(or_none(is_text)),
     "recipe": Maybe(or_none(is_text)),
 }
 
@@ -167,6 +179,7 @@ RECORDS: Mapping[str, Mapping[str, Check]] = {
         "devices": list_of(is_device),
         "started": is_time,
         "attempt": Maybe(is_count),
+        "device_kind": Maybe(or_none(is_text)),
         "recipe": Maybe(or_none(is_text)),
     },
     "metric": {**_OF_TEST, "metric": _is_metric},
@@ -235,18 +248,36 @@ _RUN: Mapping[str, Check] = {
     "started": is_time,
     "duration_s": is_seconds,
     "complete": is_flag,
-    "git": lambda value: value is None or fits(value, {"commit": is_text}),
+    "collected": is_count,
+    "git": or_none(lambda value: fits(value, {"commit": is_text, "dirty": Maybe(or_none(is_flag))})),
 }
 
 TEST: Mapping[str, Check] = {
     "nodeid": is_name,
+    "run": Maybe(is_text),
     "params": _are_params,
     "outcome": one_of(*OUTCOMES),
     "worker": or_none(is_text),
     "devices": list_of(is_device),
     "started": or_none(is_time),
     "duration_s": or_none(is_seconds),
-    "metrics": list_of(_is_metric),
+    "metrics": _are_metrics,
     "resources": Maybe(or_none(_are_resources)),
+    "judged": Maybe(is_flag),
+    "device_kind": Maybe(or_none(is_text)),
 }
 """A test of such a report."""
+
+
+def clash(test: Any) -> str | None:
+    """Return in words what contradicts itself in a test of a report that is not as :data:`TEST`, None for all else."""
+    metrics = test.get("metrics") if isinstance(test, dict) else None
+    found = [metric for metric in metrics if isinstance(metric, dict)] if isinstance(metrics, list) else []
+    names = [repr(metric.get("name")) for metric in found]
+    for name, metric in zip(names, found, strict=True):
+        n, samples = metric.get("n"), metric.get("samples")
+        if names.count(name) > 1:
+            return f"it has the metric {name} more than once"
+        if type(n) is int and isinstance(samples, list) and len(samples) != n:
+            return f"its metric {name} has n={n}, but {len(samples)} samples"
+    return None

@@ -16,14 +16,12 @@ from . import statistics
 from .baseline import Entry
 from .metrics import Metric, Number
 from .timed import is_timed
+from .wording import allowed_text, baseline_text, change_text, number_text, others_text, shows_text, value_text
 
 Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
 
 _NOISE = Fraction(1, 1 << 50)
 """The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
-
-_LONG = 10**30  # an int beyond is shown by its size
-_MANY = 1e6  # a change beyond is no matter of percents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +31,7 @@ class Judgement:
     ``baseline`` is the entry's value; ``change`` is relative to it, None where it is 0; ``allowed`` is the absolute
     change that is within the tolerance; ``detectable`` is the smallest absolute change that so many items could have
     shown, where the z-test applies; ``higher_is_better`` is the direction that counted; ``p_value`` is that of a change
-    beyond the tolerance, where there was a test.
+    beyond the tolerance, where there was a test; ``note`` says what could not be compared, or cannot be shown.
     """
 
     verdict: Verdict
@@ -43,6 +41,7 @@ class Judgement:
     detectable: float | None = None
     higher_is_better: bool | None = None
     p_value: float | None = None
+    note: str | None = None
 
 
 def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Judgement:
@@ -72,8 +71,10 @@ def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Jud
     if not _is_finite(metric.value):
         known = None if entry is None else entry.value
         return Judgement(verdict="invalid", baseline=known, higher_is_better=direction)
-    if entry is None or not _is_finite(entry.value) or (entry.unit and metric.unit and entry.unit != metric.unit):
+    if entry is None or not _is_finite(entry.value):
         return Judgement(verdict="no-baseline", higher_is_better=direction)
+    if entry.unit and metric.unit and entry.unit != metric.unit:
+        return Judgement(verdict="no-baseline", higher_is_better=direction, note=f"its entry's unit is {entry.unit}")
     value, baseline = _exact(metric.value), _exact(entry.value)
     allowed = _allowed(metric, entry, rtol)
     verdict: Verdict = _by_direction(value - baseline, direction) if _is_beyond(value, baseline, allowed) else "ok"
@@ -86,6 +87,7 @@ def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Jud
         detectable=_detectable(metric, entry, direction),
         higher_is_better=direction,
         p_value=p_value,
+        note="; ".join(_notes(metric, entry, direction)) or None,
     )
 
 
@@ -116,19 +118,15 @@ def sentence(metric: Mapping[str, Any], *, kind: str = "", others: Sequence[str]
 
     ``kind`` is the kind of device that the test ran on, ``others`` are those that have a baseline.
     """
-    value, baseline = _texts(metric)
-    text, verdict = f"{metric['name']} {value}", metric["verdict"]
+    text, verdict = f"{metric['name']} {value_text(metric)}", metric["verdict"]
     if verdict is None:
         return text
     if verdict == "invalid":
         return f"{text} is invalid: {'it is not finite' if metric['value'] is None else 'its device was lost'}"
     if verdict == "no-baseline":
-        if kind in others:
-            return f"{text} has no baseline: its entry for {kind} is in another unit"
-        there = f" (there is one for {', '.join(others)})" if others else ""
-        return f"{text} has no baseline{f' for {kind}' if kind else ''}{there}"
+        return f"{text} has no baseline{f' for {kind}' if kind else ''}{_why(metric, kind, others)}"
     joint = "; " if verdict == "contended" else ": "
-    return f"{text} {_PHRASES[verdict]}{joint}{', '.join([f'baseline {baseline}', *_reasons(metric)])}"
+    return f"{text} {_PHRASES[verdict]}{joint}{', '.join([f'baseline {baseline_text(metric)}', *_reasons(metric)])}"
 
 
 def _is_finite(number: Number) -> bool:
@@ -173,11 +171,31 @@ def _p_value(metric: Metric, entry: Entry, seed: str) -> float | None:
 
 
 def _detectable(metric: Metric, entry: Entry, higher_is_better: bool | None) -> float | None:
-    # A drop or a rise: what would be worse, or else what there was.
     if _pairs(metric, entry) is not None or (sizes := _sizes(metric, entry)) is None:
         return None
-    drop = metric.value <= entry.value if higher_is_better is None else higher_is_better
+    drop = _is_drop(metric, entry, higher_is_better)
     return statistics.smallest_detectable(entry.value, sizes[1], sizes[0], drop=drop)
+
+
+def _is_drop(metric: Metric, entry: Entry, higher_is_better: bool | None) -> bool:
+    # Or else a rise: what would be worse, or else what there was.
+    return metric.value <= entry.value if higher_is_better is None else higher_is_better
+
+
+def _notes(metric: Metric, entry: Entry, higher_is_better: bool | None) -> Iterator[str]:
+    new, old = metric.samples, entry.samples
+    if new and old and len(new) != len(old):
+        yield f"samples not compared: {len(new)} here, {len(old)} in the baseline"
+    elif new and old and not all(map(math.isfinite, [*new, *old])):
+        yield "samples not compared: not all are finite"
+    if _pairs(metric, entry) is not None or (sizes := _sizes(metric, entry)) is None:
+        return
+    drop = _is_drop(metric, entry, higher_is_better)
+    end = 0 if drop else 1
+    chance = statistics.two_proportion_p_value(end, sizes[0], entry.value, sizes[1])
+    if entry.value != end and chance > statistics.SIGNIFICANT:
+        known = "" if sizes[0] == sizes[1] else f" beside {number_text(sizes[1])} in the baseline"
+        yield f"n={number_text(sizes[0])}{known} can show no {'drop' if drop else 'rise'}"
 
 
 def _pairs(metric: Metric, entry: Entry) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -194,42 +212,26 @@ def _sizes(metric: Metric, entry: Entry) -> tuple[int, int] | None:
     return metric.n, entry.n or metric.n
 
 
-def _texts(metric: Mapping[str, Any]) -> tuple[str, str]:
-    # The value and its baseline, in so many digits that they can be told apart.
-    value, baseline = metric["value"], metric.get("baseline")
-    if value is None or baseline is None:
-        return _with_unit(metric["non_finite"] if value is None else _text(value), metric), ""
-    digits = next((digits for digits in range(4, 18) if _text(value, digits) != _text(baseline, digits)), 4)
-    return _with_unit(_text(value, digits), metric), _with_unit(_text(baseline, digits), metric)
-
-
-def _text(number: Number, digits: int = 4) -> str:
-    if isinstance(number, float):
-        return f"{number:.{digits}g}"
-    return str(number) if abs(number) < _LONG else f"about 1e{len(str(abs(number))) - 1}"
-
-
-def _with_unit(text: str, metric: Mapping[str, Any]) -> str:
-    return f"{text} {metric['unit']}".rstrip()
+def _why(metric: Mapping[str, Any], kind: str, others: Sequence[str]) -> str:
+    if note := metric.get("note"):
+        return f": {note}"
+    return f" ({there})" if (there := others_text(others, kind)) else ""
 
 
 def _reasons(metric: Mapping[str, Any]) -> Iterator[str]:
-    change, allowed = metric.get("change"), metric.get("allowed")
-    if change is not None:
-        yield f"change {_percent(change, '+')}"
-    if allowed is None:
-        return
-    baseline = _exact(metric["baseline"])
-    relative = _float(_exact(allowed) / abs(baseline)) if baseline and allowed != metric["atol"] else None
-    yield f"allowed {_with_unit(_text(allowed), metric) if relative is None else _percent(relative)}"
+    if change := change_text(metric):
+        yield f"change {change}"
+    allowed = metric.get("allowed")
+    if allowed is not None:
+        yield f"allowed {allowed_text(metric)}"
+        yield from _twists(metric, _exact(metric["value"]), _exact(metric["baseline"]), _exact(allowed))
+    if note := metric.get("note"):
+        yield note
+
+
+def _twists(metric: Mapping[str, Any], value: Fraction, baseline: Fraction, allowed: Fraction) -> Iterator[str]:
+    # Why the tolerance alone does not explain the verdict.
     if metric["verdict"] == "regressed" and metric["higher_is_better"] is None:
         yield "in either direction, as higher_is_better is not given"
-    if metric["verdict"] == "ok" and _is_beyond(_exact(metric["value"]), baseline, _exact(allowed)):
-        shown = metric.get("detectable")
-        yield "not significant" if shown is None else f"not significant: n={_text(metric['n'])} shows {_text(shown, 2)}"
-
-
-def _percent(share: float, sign: str = "") -> str:
-    if abs(share) >= _MANY:
-        return f"{share:{sign}.2g} times the baseline"
-    return f"{100 * share:{sign}.{'3g' if abs(share) < 10 else '0f'}}%"
+    if metric["verdict"] == "ok" and _is_beyond(value, baseline, allowed):
+        yield ": ".join(filter(None, ["not significant", shows_text(metric)]))

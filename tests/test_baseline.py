@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -87,7 +88,7 @@ class TestVerdicts:
         assert large["outcome"] == "failed"
         assert large["judged"] is True
         assert large["message"].splitlines() == [large["message"]]
-        assert re.search(r"accuracy 0\.7 % regressed: baseline 0\.75 %, change -6\.67%, allowed 1%", large["message"])
+        assert re.search(r"accuracy 0\.7 % regressed: baseline 0\.75 %, change -6\.7%, allowed 1%", large["message"])
         assert "Traceback" not in run.stdout
         assert not re.search(r"test_models.py:\d", run.stdout)  # where an assertion would have been
         assert run.junit["test_accuracy[large]"]["gpupool.verdict.accuracy"] == "regressed"
@@ -302,14 +303,199 @@ class TestUpdate:
         assert (entry["commit"], entry["dirty"]) == (commit, True)
 
     def test_entries_of_tests_that_are_gone_are_listed(self, accepted: Host) -> None:
-        """``show`` lists all of them, ``--stale`` those; nothing removes them."""
-        suite(accepted, SUITE.replace("test_count", "test_number"))
-        assert accepted.pytest(FILE).status == 0
+        """``show`` lists all of them, ``--stale`` those, whatever a narrower run since then left out."""
+        accepted.write("test_more.py", "def test_more(record_metric): record_metric('speed', 1)\n")
+        accepted.write("test_gone.py", "def test_gone(record_metric): record_metric('speed', 1)\n")
+        assert accepted.pytest(FILE, UPDATE).status == 0
+        (accepted.project / "test_gone.py").unlink()
+        suite(accepted, SUITE.replace("test_count", "test_number").replace('"loss"', '"error"'))
+        run = accepted.pytest(FILE)
+        assert run.status == 0
+        name = run.report["run"]["id"]
+        for narrower in (["-k", "small"], ["test_more.py"], ["test_models.py::test_nothing"]):
+            assert accepted.pytest(FILE, *narrower).status == 0
         status, out, _ = gpupool(accepted, "baseline", "show", "baseline.json")
-        assert (status, out.count("test_models.py::")) == (0, 5)
+        assert (status, out.count(".py::")) == (0, 7)
         status, out, _ = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")
-        assert re.findall(r"test_models.py::\S+", out) == ["test_models.py::test_count"]
-        assert ("test_count", "answers") in entries(accepted)
+        whys = [(row.split()[0], row.split("baseline  ")[-1]) for row in out.splitlines() if ".py::" in row]
+        assert (status, whys) == (
+            0,
+            [
+                ("test_gone.py::test_gone", "its file is gone"),
+                ("test_models.py::test_accuracy[large]", f"not recorded in run {name}, where the test passed"),
+                ("test_models.py::test_accuracy[small]", f"not recorded in run {name}, where the test passed"),
+                ("test_models.py::test_count", f"not collected by run {name}"),
+            ],
+        )
+        assert out.splitlines()[-1] == "gpupool: 4 entries of baseline.json are of what no longer exists"
+        shutil.rmtree(accepted.project / ".gpupool/runs" / name)
+        before = (accepted.project / "baseline.json").read_text()
+        accepted.write("baseline.json", before.replace("test_more.py", "never.py"))
+        accepted.write("never.py", "")
+        out = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")[1]
+        assert out.splitlines()[-1] == (
+            "gpupool: 1 entry of files that no such run on record has collected is not judged"
+        )
+        out = gpupool(accepted, "baseline", "show", "baseline.json", "--stale", "--run=latest", "--test=count")[1]
+        assert re.findall(r"\S+::\S+", out) == ["test_models.py::test_count"]
+        assert "which collected 1 test, does not have" in out
+
+    def test_a_difference_says_what_update_would_do(self, cpu_host: Host) -> None:
+        """Refuse, make the file, leave something out; and what changes where the value does not."""
+        suite(
+            cpu_host,
+            """
+            import os
+            MORE = int(os.environ.get("MORE", 0))
+            def test_a(record_metric):
+                record_metric("n", 0.9, n=100 + MORE)
+                record_metric("direction", 1, higher_is_better=MORE > 0 or None)
+                record_metric("samples", 0.5, samples=[0, 1] if MORE else [1, 0])
+                record_metric("large", 10**400 if MORE else 1.5)
+                record_metric("12\\u00a0% 👩\\u200d🔬", float("nan") if MORE else 1)
+            def test_b(): assert not MORE
+            """,
+        )
+        assert cpu_host.pytest(FILE).status == 4
+        assert cpu_host.pytest().status == 0
+        _, out, err = gpupool(cpu_host, "baseline", "diff", "baseline.json")
+        assert "gpupool: 5 to write, 0 unchanged" in out
+        assert out.count("  new\n") == 5
+        assert err == "gpupool: there is no baseline file baseline.json yet: 'update' makes it\n"
+        assert gpupool(cpu_host, "baseline", "update", "baseline.json")[0] == 0
+        environ = cpu_host.environ(MORE="20")
+        cpu_host.pytest("--maxfail=1", "test_models.py::test_b", "test_models.py::test_a", environ=environ)
+        _, out, err = gpupool(cpu_host, "baseline", "diff", "baseline.json")
+        assert "0 to write, 0 unchanged" in out
+        assert "is incomplete: 'update' refuses it, unless with --force" in err
+        cpu_host.pytest(environ=environ)
+        _, out, err = gpupool(cpu_host, "baseline", "diff", "baseline.json")
+        changes = {row.split()[1]: re.split(r"  +", row)[-1] for row in out.splitlines() if "::" in row}
+        assert changes == {
+            "n": "n 100 → 120, spread 0.03 → 0.027",
+            "direction": "neither → higher is better",
+            "samples": "samples",
+            "large": "+1e+400",
+        }
+        assert err == "gpupool: not in the baseline: test_models.py::test_a 12\u00a0% 👩\u200d🔬: it is nan\n"
+
+    def test_numbers_and_names_of_any_kind_are_shown(self, cpu_host: Host) -> None:
+        """A spread beyond floats, and names that would change what a terminal does."""
+        suite(cpu_host)
+        fields = {"test": "t.py::\x1b[31m\u202e", "metric": "a\nb", "device": "CPU", "value": 1, "spread": 10**400}
+        data = {"format": "gpupool-baseline", "version": 1, "entries": [fields | {"n": 10**400}]}
+        cpu_host.write("baseline.json", json.dumps(data))
+        status, out, _ = gpupool(cpu_host, "baseline", "show", "baseline.json")
+        assert status == 0
+        row = out.splitlines()[1]
+        assert row.split()[:6] == ["t.py::\\x1b[31m\\u202e", "a\\nb", "CPU", "1", "1e+400", "1e+400"]
+
+    def test_a_report_that_contradicts_itself_is_refused(self, accepted: Host) -> None:
+        """Nothing of it is written."""
+        report = accepted.pytest().report
+        before = (accepted.project / "baseline.json").read_bytes()
+        metrics = next(test["metrics"] for test in report["tests"] if test["metrics"])
+        metrics.append(metrics[0])
+        accepted.write("report.json", json.dumps(report))
+        status, _, err = gpupool(accepted, "baseline", "update", "baseline.json", "report.json")
+        assert (status, "report.json is damaged, in: test 1 " in err) == (4, True)
+        del metrics[-1], report["run"]["collected"]
+        accepted.write("report.json", json.dumps(report))
+        status, _, err = gpupool(accepted, "baseline", "show", "baseline.json", "--stale", "--run=report.json")
+        assert (status, "report.json is damaged, in: run" in err) == (4, True)
+        assert (accepted.project / "baseline.json").read_bytes() == before
+
+
+class TestOtherFailures:
+    """A verdict beside what else may become of a test."""
+
+    def test_what_failed_anyway_fails_once(self, accepted: Host) -> None:
+        """The lines go with its message, in a function and in a TestCase; nothing of it is accepted."""
+        suite(
+            accepted,
+            """
+            import unittest, pytest
+            @pytest.fixture
+            def late(record_metric):
+                yield
+                record_metric("late", 1)
+            def test_asserts(record_metric):
+                record_metric("value", 1)
+                assert False, "by itself"
+            class TestOld(unittest.TestCase):
+                @pytest.fixture(autouse=True)
+                def given(self, record_metric): self.record = record_metric
+                def test_raises(self):
+                    self.record("value", 1)
+                    raise ValueError("by itself")
+                def test_is_judged(self): self.record("value", 1)
+            def test_late(late): pass
+            """,
+        )
+        names = ["test_asserts", "TestOld::test_raises", "TestOld::test_is_judged", "test_late"]
+        metrics = ["value", "value", "value", "late"]
+        lines = [
+            json.dumps({"test": f"test_models.py::{name}", "metric": metric, "device": "CPU", "value": 2})
+            for name, metric in zip(names, metrics, strict=True)
+        ]
+        head = '{"format": "gpupool-baseline", "version": 1, "entries": ['
+        accepted.write("baseline.json", head + ",".join(sorted(lines)) + "]}")
+        run = accepted.pytest(FILE)
+        assert run.status == 1
+        assert run.outcomes == {**dict.fromkeys(names, "failed"), "test_late": "error"}
+        assert "3 failed, 1 passed, 1 error" in run.stdout
+        for name in names[:2]:
+            assert "by itself" in run.tests[name]["message"]
+            assert "value 1 regressed: baseline 2" in run.tests[name]["message"]
+        assert [name for name in names if "judged" in run.tests[name]] == ["TestOld::test_is_judged", "test_late"]
+        status, out, _ = gpupool(accepted, "baseline", "update", "baseline.json")
+        assert status == 0
+        assert "2 entries written" in out
+        assert "2 left out" in out
+
+    def test_a_metric_that_is_not_recorded_any_more_is_told(self, accepted: Host) -> None:
+        """It can have no verdict, so the summary says it."""
+        suite(accepted, SUITE.replace('record_metric("loss"', 'record_metric("error"'))
+        run = accepted.pytest(FILE)
+        assert run.status == 0
+        assert (
+            "the baseline has metrics that were not recorded: test_models.py::test_accuracy[small] loss" in run.stdout
+        )
+
+    def test_plain_pytest_files_a_test_under_what_it_asks_for(self, make_host: Callable[..., Host]) -> None:
+        """The one process may hold two GPUs for the sake of another test."""
+        host = make_host(2, name="NVIDIA A")
+        suite(
+            host,
+            """
+            import pytest
+            def test_one(record_metric): record_metric("value", 1)
+            @pytest.mark.gpupool(gpus=2)
+            def test_two(record_metric): record_metric("value", 1)
+            @pytest.mark.gpupool(gpus=0)
+            def test_none(record_metric): record_metric("value", 1)
+            """,
+        )
+        run = host.pytest(FILE, UPDATE)
+        kinds = {"test_one": "NVIDIA A", "test_two": "2 × NVIDIA A", "test_none": "CPU"}
+        assert {name: test["device_kind"] for name, test in run.tests.items()} == kinds
+        assert {name: entry["device"] for (name, _), entry in entries(host).items()} == kinds
+
+    def test_results_that_are_kept_are_judged_again(self, accepted: Host) -> None:
+        """By the file and the options of the run that goes on, to the better and to the worse."""
+        environ = accepted.environ(WORSE="0.05")
+        first = accepted.pytest(FILE, environ=environ)
+        assert first.status == 1
+        kept = accepted.pytest(FILE, "--gpupool-resume", "--gpupool-fail-on=none", environ=environ)
+        assert (kept.status, set(kept.outcomes.values())) == (0, {"passed"})
+        assert verdicts(kept)["test_count answers"] == "regressed"
+        again = accepted.pytest(FILE, "--gpupool-resume", environ=environ)
+        assert again.status == 1
+        assert again.outcomes == first.outcomes
+        assert again.tests["test_count"]["message"] == first.tests["test_count"]["message"]
+        assert again.junit["test_count"]["gpupool.verdict.answers"] == "regressed"
+        assert gpupool(accepted, "baseline", "update", "baseline.json")[0] == 0
+        assert accepted.pytest(FILE, "--gpupool-resume", environ=environ).status == 0
 
 
 class TestBadInput:

@@ -33,7 +33,7 @@ FULL = Entry(
     metric="accuracy",
     device=H200,
     value=0.913,
-    n=1000,
+    n=4,
     spread=0.0089,
     unit="%",
     higher_is_better=True,
@@ -50,7 +50,7 @@ FEW = Entry(test=TEST, metric="loss", device="CPU", value=2, higher_is_better=Fa
 
 HEAD = '{"format": "gpupool-baseline", "version": 1, "entries": [\n'
 LINES = [
-    f'{{"test": "{TEST}", "metric": "accuracy", "device": "NVIDIA H200", "value": 0.913, "n": 1000, "spread": 0.0089, '
+    f'{{"test": "{TEST}", "metric": "accuracy", "device": "NVIDIA H200", "value": 0.913, "n": 4, "spread": 0.0089, '
     '"unit": "%", "higher_is_better": true, "atol": 0.01, "rtol": 0.0, "commit": "4f2a", "dirty": true, '
     '"date": "2026-11-21T10:00:00Z", "run": "20261121T100000Z-9f3c2a", "reason": "the new tokenizer", '
     '"samples": [1, 0, 0.5, "inf"]}',
@@ -106,7 +106,7 @@ ENTRIES = st.builds(
     run=TEXTS,
     reason=TEXTS,
     samples=st.none() | st.lists(st.floats(allow_nan=False), max_size=4).map(tuple),
-)
+).map(lambda entry: entry if entry.samples is None else replace(entry, n=len(entry.samples) or None))
 
 
 class TestText:
@@ -194,6 +194,10 @@ WRONG = {
     "large": (
         {"samples": [10**400]},
         '"samples" must be a list of numbers, "nan", "inf" or "-inf", not one with ' + "1" + 57 * "0" + "…0",
+    ),
+    "n of others": (
+        {"n": 10, "samples": [1, 2, 3]},
+        '"n" is 10, but it has 3 samples: correct "n", or leave out "samples"',
     ),
     "misspelt": ({"a_tol": 0.1}, f'it has the key "a_tol", which is none of {", ".join(KEYS)}'),
     "a long text": ({"value": "x" * 100}, f'"value" must be a finite number, not "{"x" * 57}…"'),

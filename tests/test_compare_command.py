@@ -22,6 +22,7 @@ OLD: Report = {
         "started": "2026-11-20T10:00:00.000000Z",
         "duration_s": 9.0,
         "complete": True,
+        "collected": 28,
         "git": {"commit": "0123456789abcdef", "branch": "main", "dirty": True},
     },
     "devices": [{"id": "GPU-0", "name": "NVIDIA H200"}],

@@ -13,7 +13,7 @@ from pytest_gpupool.comparing import compare, compare_with
 from pytest_gpupool.comparison import Comparison, Pair
 
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
-DEVICES = {"GPU-0": H200, "GPU-1": A100, "cpu:0": "CPU"}
+DEVICES = {"GPU-0": H200, "GPU-1": A100, "GPU-lost": "unknown", "cpu:0": "CPU"}
 
 
 def metric(value: float | None = 0.9, name: str = "accuracy", **fields: Any) -> dict[str, Any]:
@@ -116,6 +116,28 @@ def test_what_is_to_be_known_is_noted() -> None:
     assert beside(metric(unit="ms"), metric(unit="s")).note == "A has it in ms"
     assert beside(metric(verdict="invalid"), metric()).note == "the device was lost in A"
     assert beside(metric(), metric(verdict="invalid")).note == "the device was lost"
+
+
+def test_the_report_may_say_the_kind_of_device() -> None:
+    """Then its devices' names do not count: a worker may hold more of them than the test asked for."""
+    two: dict[str, Any] = {"devices": ["GPU-0", "GPU-1"], "device_kind": H200}
+    assert beside(metric(), metric(), **two).note == ""
+    found = compare_with(Baseline((entry(),)), report(a_test(metric(), **two)), rtol=0.01)
+    assert [(pair.verdict, pair.note) for pair in found.metrics] == [("ok", "")]
+
+
+def test_a_device_that_is_not_known_is_no_other_one() -> None:
+    """Nor is its id a kind of device; no entry can be meant for it."""
+    for lost in (["GPU-9"], ["GPU-lost"]):
+        pair = beside(metric(), metric(0.5), devices=lost)
+        assert (pair.verdict, pair.note) == ("regressed", "")
+    found = compare_with(
+        Baseline((entry(), entry(name="loss"))), report(a_test(metric(), devices=["GPU-9"])), rtol=0.01
+    )
+    assert [(pair.metric, pair.verdict, pair.note) for pair in found.metrics] == [
+        ("loss", "gone", ""),
+        ("accuracy", "no-baseline", f"its device is not known, there is one for {H200}"),
+    ]
 
 
 def names(found: Comparison) -> list[tuple[str, str]]:

@@ -208,7 +208,7 @@ class TestSummary:
         assert "earlier" not in said(page(a_test()).find(".//main"))
 
     def test_metrics_that_need_a_look(self) -> None:
-        """The largest change first, those that are no numbers last, each with a link to its test; the first twenty."""
+        """The largest change first, those that are no numbers last, each with a link to its test; the first hundred."""
         judged = [
             a_metric("speed", 90, unit="t/s", baseline=100, change=-0.1, verdict="regressed", allowed=1.5),
             a_metric("accuracy", 0.7, baseline=0.9, change=-0.222, verdict="regressed"),
@@ -224,10 +224,27 @@ class TestSummary:
             ["a.py::a", "loss", "nan", "–", "–", "–", "invalid"],
         ]
         assert {each.get("href") for each in section(root, "summary").iter("a")} == {f"#{groups(root)[0].get('id')}"}
-        many = page(a_test(metrics=[a_metric(f"m{n}", None) for n in range(23)]))
-        assert len(rows(many, "summary")) == 20
+        many = page(a_test(metrics=[a_metric(f"m{n}", None) for n in range(103)]))
+        assert len(rows(many, "summary")) == 100
         assert "; 3 more are in the table of tests." in said(section(many, "summary").find(".//caption"))
         assert rows(page(a_test(metrics=[a_metric()])), "summary") == []
+
+    def test_numbers_can_be_told_apart_and_are_short(self) -> None:
+        """In as many digits as that takes, whatever a metric's size."""
+        judged = [
+            a_metric("huge", 1.0, baseline=1e-300, change=1e300, verdict="regressed", allowed=1e-302),
+            a_metric("near", 0.9137, baseline=0.91370001, change=-1.09e-8, verdict="regressed", allowed=0.0),
+            a_metric("zero", 10**400, baseline=1, verdict="invalid", note="one", n=10**400, detectable=10**400),
+        ]
+        root = page(a_test("a.py::a", metrics=judged))
+        assert rows(root, "summary") == [
+            ["a.py::a", "huge", "1", "1e-300", "+1e+300×", "± 1e-302", "regressed"],
+            ["a.py::a", "near", "0.9137", "0.91370001", "-1.1e-06%", "± 0", "regressed"],
+            ["a.py::a", "zero", "1e+400", "1", "+1e+400", "–", "invalid"],
+        ]
+        assert unfolded(groups(root)[0])["zero"] == (
+            "1e+400 (baseline 1, +1e+400, n 1e+400 (shows a change from 1e+400 on), one) invalid"
+        )
 
     def test_a_bad_card(self) -> None:
         """Where a metric differs by device, the report says so."""

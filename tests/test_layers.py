@@ -20,7 +20,7 @@ LAYERS = {
         "comparison", "contrast", "decisions", "entries", "errors", "estimates", "faults", "fleet", "forming",
         "labels", "live", "live.board", "live.layout", "metrics", "model", "outcomes", "pace", "pile", "pivot",
         "placement", "planning", "recipe", "records", "requirement", "result", "results", "sampling",
-        "sampling.figures", "shapes", "speedup", "statistics", "stealing", "timed", "units", "verdicts",
+        "sampling.figures", "shapes", "speedup", "statistics", "stealing", "timed", "units", "verdicts", "wording",
         "visible",
     },
     1: {

@@ -144,6 +144,20 @@ class TestSummary:
         ]
         assert "### Metrics" not in render(a_report(a_test()))
 
+    def test_numbers_can_be_told_apart_and_are_short(self) -> None:
+        """In as many digits as that takes, whatever a metric's size; a note stands beside the change."""
+        metrics = [
+            a_metric("near", 0.9137, baseline=0.91370001, change=-1.09e-8, verdict="regressed"),
+            a_metric("few", 0.0, n=2, baseline=0.5, change=-1.0, verdict="ok", note="n=2 can show no drop"),
+            a_metric("huge", 10**400, baseline=1e-300, unit="x" * 300),
+        ]
+        found = [row[2:] for row in table(render(a_report(a_test(metrics=metrics))), "Metrics")]
+        assert found[:2] == [
+            ["near", "0.9137", "0.91370001", "-1.1e-06%"],
+            ["few", "0", "0.5", "-100.0% (n=2 can show no drop)"],
+        ]
+        assert found[2][1:] == [f"{number} {'x' * 300}"[:199] + "…" for number in ("1e+400", "1e-300", "+1e+400")]
+
     def test_messages_can_be_unfolded(self) -> None:
         """Those of tests that failed, whole with their empty lines; a long one loses its middle."""
         message = "first\n\n    <b>second</b>\n\n\n- third | `x`\n"

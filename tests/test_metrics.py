@@ -259,9 +259,31 @@ class TestNameAndUnit:
         """Users choose it."""
         assert strict(make(name, 1, unit=name).to_record())["name"] == name
 
-    @pytest.mark.parametrize("name", ["", "  ", "\n", None, 3, b"loss", ["loss"], "\ud800"])
+    @pytest.mark.parametrize("name", ["12\u00a0%", "12\u202f%", "👩\u200d🔬", "می\u200cخواهم", "損失\u3000率"])
+    def test_spaces_and_joiners_are_of_a_name(self, name: str) -> None:
+        """Though Python does not call them printable: emoji and some languages need them."""
+        assert strict(make(name, 1).to_record())["name"] == name
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("a\nb", "U+000A"),
+            ("a\x1b[31m", "U+001B"),
+            ("\ud800", "U+D800"),
+            ("a\u202eb", "U+202E"),
+            ("\ufeffa", "U+FEFF"),
+        ],
+    )
+    def test_a_character_that_cannot_be_printed_is_named(self, name: str, code: str) -> None:
+        """Some would break a line, others would change how it is shown; a lone surrogate no report can hold."""
+        with pytest.raises(MetricProblem) as raised:
+            make(name, 1)
+        told = f"record_metric: the metric's name {name!r} has {code}, a character that cannot be printed"
+        assert str(raised.value) == told
+
+    @pytest.mark.parametrize("name", ["", "  ", "\n", "\u00a0", "\u200d ", None, 3, b"loss", ["loss"]])
     def test_what_is_no_name_is_refused(self, name: object) -> None:
-        """Nothing empty, no other type, and no lone surrogate, which no report can hold."""
+        """Nothing empty, and no other type."""
         with pytest.raises(MetricProblem) as raised:
             make(name, 1)
         assert str(raised.value) == f"record_metric: the name of a metric is a non-empty text, not {name!r}"

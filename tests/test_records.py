@@ -86,20 +86,27 @@ BAD: dict[str, dict[str, tuple[object, ...]]] = {
     "kept": {
         "test": NOT_TEXT,
         "run": NOT_TEXT,
-        "result": (None, [], {}, *({**RESULT, key: []} for key in ("params", "outcome", "attempt", "message"))),
+        "result": (
+            None, [], {}, *({**RESULT, key: []} for key in ("params", "outcome", "attempt", "message")),
+            {**RESULT, "metrics": [METRIC, METRIC]},
+        ),
     },
     "worker": {
         "worker": NOT_TEXT, "host": NOT_TEXT, "pid": NOT_WHOLE, "devices": NOT_TEXTS, "lease_wait_s": NOT_NUMBER,
         "started": NOT_TIME,
     },
-    "start": {"worker": NOT_TEXT, "test": NOT_TEXT, "devices": NOT_TEXTS, "started": NOT_TIME, "recipe": (1, [])},
+    "start": {
+        "worker": NOT_TEXT, "test": NOT_TEXT, "devices": NOT_TEXTS, "started": NOT_TIME, "recipe": (1, []),
+        "device_kind": (1, []),
+    },
     "metric": {
         "worker": NOT_TEXT,
         "test": NOT_TEXT,
         "metric": (
             None, [], {}, {"value": 1}, {**METRIC, "name": None}, {**METRIC, "value": "1"}, {**METRIC, "value": True},
             {**METRIC, "unit": None}, {**METRIC, "n": 1.5}, {**METRIC, "verdict": 1}, {**METRIC, "atol": "0"},
-            {**METRIC, "higher_is_better": 1},
+            {**METRIC, "higher_is_better": 1}, {**METRIC, "samples": [10**400]}, {**METRIC, "n": 3, "samples": [1, 2]},
+            {**METRIC, "n": 1, "samples": []},
         ),
     },
     "end": {

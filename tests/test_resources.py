@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from standin import Driver, Gpu, Mig
-from support import Host, gpus
+from support import Host, gpus, wait_for
 
 GIB = 2**30
 
@@ -85,6 +85,35 @@ def test_a_mig_instance_has_its_memory_alone(libraries: Any, tmp_path: Any) -> N
     assert used["peak_memory_bytes"] == GIB
     assert used["utilization_mean"] is None
     assert used["energy_j"] is None
+
+
+def test_what_a_lost_device_gave_is_invalid(make_host: Callable[..., Host]) -> None:
+    """Also without a baseline: the test fails, and says so."""
+    host = make_host(2)
+    assert host.driver is not None
+    host.write(
+        "test_work.py",
+        """
+        import pathlib, time
+        def test_measures(record_metric):
+            record_metric("accuracy", 0.9)
+            pathlib.Path("measured").write_text("now\\n")
+            while not pathlib.Path("go").exists(): time.sleep(0.01)
+            time.sleep(1)  # 20 times as long as the sampling takes
+        """,
+    )
+    running = host.start(QUICK, "-n1")
+    try:
+        wait_for(host.project / "measured")
+        host.driver.lose(0)
+        host.write("go", "")
+        run = running.finish()
+    finally:
+        running.kill()
+    assert run.status == 1
+    assert run.tests["test_measures"]["message"] == "accuracy 0.9 is invalid: its device was lost"
+    assert run.tests["test_measures"]["metrics"][0]["verdict"] == "invalid"
+    assert run.report["summary"]["metrics"]["invalid"] == 1
 
 
 def test_captured_output_is_in_the_report(cpu_host: Host) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -192,7 +193,7 @@ class TestWithoutComparison:
         assert verdict(0.5, known) == verdict(0.5, entry(0.5), unit="s") == "ok"
         told = record(make("m", 500, unit="ms"), judged(make("m", 500, unit="ms"), known))
         text = sentence(told, kind="NVIDIA H200", others=("NVIDIA H200",))
-        assert text == "m 500 ms has no baseline: its entry for NVIDIA H200 is in another unit"
+        assert text == "m 500 ms has no baseline for NVIDIA H200: its entry's unit is s"
 
     def test_no_entry(self) -> None:
         """The direction is the call's."""
@@ -260,6 +261,27 @@ class TestProportions:
         found = judged(make("m", value, n=200, higher_is_better=direction), entry(0.913))
         assert found.detectable == pytest.approx(expected, abs=5e-6)
 
+    @pytest.mark.parametrize(
+        ("n", "baseline", "direction", "note"),
+        [
+            (2, {"value": 0.5}, True, "n=2 can show no drop"),
+            (2, {"value": 0.5}, False, "n=2 can show no rise"),
+            (2, {"value": 0.5, "n": 2000}, True, "n=2 beside 2000 in the baseline can show no drop"),
+            (2000, {"value": 0.5, "n": 2}, True, None),
+            (5, {"value": 0.5}, True, None),
+            (2, {"value": 0.0}, True, None),
+            (2, {"value": 1.0}, False, None),
+            (HUGE, {"value": 0.5}, True, None),
+        ],
+    )
+    def test_too_few_to_show_anything(
+        self, n: int, baseline: dict[str, Any], direction: bool, note: str | None
+    ) -> None:
+        """Not even a drop to 0, or a rise to 1, would be significant; from there nothing can drop, or rise."""
+        found = judged(make("m", baseline["value"], n=n, higher_is_better=direction), entry(**baseline))
+        assert found.note == note
+        assert found.detectable is None or note is None
+
     @pytest.mark.parametrize("value", [0.861, 0.860])
     def test_that_is_where_the_verdict_turns(self, value: float) -> None:
         """The change that is called detectable is the first one that fails."""
@@ -315,8 +337,23 @@ class TestSamples:
         """By the number of samples."""
         found = judged(make("m", 0.5, samples=new), entry(0.6, **UP, n=100, samples=old))
         counted = judged(make("m", 0.5, n=len(new)), entry(0.6, **UP, n=100))
-        assert found == counted
+        assert replace(found, note=None) == counted
         assert found.p_value == pytest.approx(0.0776, abs=1e-4)
+
+    @pytest.mark.parametrize(
+        ("new", "old", "note"),
+        [
+            ([1, 0], (1.0, 0.0, 1.0), "samples not compared: 2 here, 3 in the baseline"),
+            ([1, NAN], (1.0, 0.0), "samples not compared: not all are finite"),
+            ([1, 0], (INF, 0.0), "samples not compared: not all are finite"),
+            ([1, 0], (1.0, 0.0), None),
+            ([1, 0], None, None),
+            (None, (1.0, 0.0), None),
+        ],
+    )
+    def test_that_is_noted(self, new: list[float] | None, old: tuple[float, ...] | None, note: str | None) -> None:
+        """Where both sides have samples."""
+        assert judged(make("m", 20, samples=new), entry(20, samples=old)).note == note
 
     def test_or_the_tolerance(self) -> None:
         """Where the values are no proportions."""
@@ -370,7 +407,7 @@ def test_every_number_has_a_verdict(metric: Metric, known: Entry | None, rtol: f
 
 def record(metric: Metric, found: Judgement) -> dict[str, Any]:
     """A metric as the journal has it."""
-    told = {"allowed": found.allowed, "detectable": found.detectable}
+    told = {"allowed": found.allowed, "detectable": found.detectable, "note": found.note}
     return {
         **metric.to_record(),
         "higher_is_better": found.higher_is_better,
@@ -390,7 +427,7 @@ SENTENCES = {
     "improved": (
         make("latency", 1.5, unit="ms", atol=0.25),
         entry(2.0, **DOWN),
-        "latency 1.5 ms improved: baseline 2 ms, change -25%, allowed 0.25 ms",
+        "latency 1.5 ms improved: baseline 2 ms, change -25.0%, allowed 0.25 ms",
     ),
     "ok": (make("loss", 2.004), entry(2), "loss 2.004 is ok: baseline 2, change +0.2%, allowed 1%"),
     "not significant": (
@@ -403,10 +440,20 @@ SENTENCES = {
         entry(0.75, **UP, samples=(0.0, 1.0, 1.0, 1.0)),
         "accuracy 0.5 is ok: baseline 0.75, change -33.3%, allowed 1%, not significant",
     ),
+    "too few": (
+        make("accuracy", 0.0, n=2),
+        entry(0.5, **UP),
+        "accuracy 0 is ok: baseline 0.5, change -100.0%, allowed 1%, not significant, n=2 can show no drop",
+    ),
+    "just beyond the tolerance": (
+        make("accuracy", 0.9035),
+        entry(0.913, **UP),
+        "accuracy 0.9035 regressed: baseline 0.913, change -1.04%, allowed 1%",
+    ),
     "unknown direction": (
-        make("loss", 1),
+        make("bpb", 1),
         entry(2.0),
-        "loss 1 regressed: baseline 2, change -50%, allowed 1%, in either direction, as higher_is_better is not given",
+        "bpb 1 regressed: baseline 2, change -50.0%, allowed 1%, in either direction, as higher_is_better is not given",
     ),
     "no change from zero": (
         make("errors", 3),
@@ -426,9 +473,18 @@ SENTENCES = {
     "a large change": (
         make("speed", 1e9),
         entry(1.0, **UP),
-        "speed 1e+09 improved: baseline 1, change +1e+09 times the baseline, allowed 1%",
+        "speed 1e+09 improved: baseline 1, change +1e+09×, allowed 1%",
     ),
-    "beyond floats": (make("size", HUGE), entry(1, **DOWN), "size about 1e400 regressed: baseline 1, allowed 1%"),
+    "beyond floats": (
+        make("size", HUGE),
+        entry(1, **DOWN),
+        "size 1e+400 regressed: baseline 1, change +1e+400, allowed 1%",
+    ),
+    "ints that only their difference tells apart": (
+        make("size", HUGE + 1, rtol=0, unit="B"),
+        entry(HUGE, **DOWN),
+        "size 1e+400 B regressed: baseline 1e+400 B, change +1 B, allowed 0%",
+    ),
     "not finite": (make("loss", NAN, unit="nats"), entry(1), "loss nan nats is invalid: it is not finite"),
 }
 
@@ -447,6 +503,7 @@ class TestSentence:
             ((), "m 0.5 has no baseline for NVIDIA H200"),
             (("NVIDIA A100",), "m 0.5 has no baseline for NVIDIA H200 (there is one for NVIDIA A100)"),
             (("CPU", "NVIDIA A100"), "m 0.5 has no baseline for NVIDIA H200 (there is one for CPU, NVIDIA A100)"),
+            (tuple("abcde"), "m 0.5 has no baseline for NVIDIA H200 (there is one for a, b, c, 2 more)"),
         ],
     )
     def test_no_baseline(self, others: tuple[str, ...], expected: str) -> None:
@@ -460,7 +517,7 @@ class TestSentence:
         told = record(metric, judged(metric, entry(1.0))) | {"verdict": "contended"}
         assert sentence(told) == (
             "latency 1.2 s is contended: its device was throttled, or used by others, meanwhile; "
-            "baseline 1 s, change +20%, allowed 1%"
+            "baseline 1 s, change +20.0%, allowed 1%"
         )
 
     def test_a_lost_device(self) -> None:

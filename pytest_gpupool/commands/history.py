@@ -15,8 +15,8 @@ from typing import Any
 from ..errors import UsageProblem
 from ..metrics import Number
 from ..past import Past, PastRun, Value, gather
-from ..reports.terminal import value_text
 from ..reports.words import counted, cut, visible
+from ..wording import value_text
 from .sources import add_dir, base_of
 from .tables import show
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..pivot import Cell, Table, pivot
 from ..reports.markdown import escaped
-from ..reports.terminal import value_text
 from ..reports.words import cut, visible
+from ..wording import value_text
 from .sources import add_dir, report_of, warn
 from .tables import lines
 

@@ -16,7 +16,8 @@ from ..errors import UsageProblem
 from ..model import safe_repr
 from ..pool import Pool
 from ..reports.json import REPORT_FORMAT, SPEC_VERSION, build
-from ..shapes import REPORT, TEST
+from ..reports.words import visible
+from ..shapes import REPORT, TEST, clash
 
 Report = Mapping[str, Any]
 
@@ -110,5 +111,6 @@ def _damage(report: Mapping[str, Any]) -> str | None:
     wrong = next((key for key, check in REPORT.items() if key not in report or not check(report[key])), None)
     if wrong == "tests" and isinstance(report.get("tests"), list):
         number, test = next((number, test) for number, test in enumerate(report["tests"], 1) if not fits(test, TEST))
-        return f"test {number} ({safe_repr(test, 60)})"
+        reason = clash(test)
+        return f"test {number} ({safe_repr(test, 60)})" + (f": {visible(reason)}" if reason else "")
     return wrong

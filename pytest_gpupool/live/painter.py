@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ..errors import UsageProblem
 from ..model import duration_text, size_text
-from ..reports.terminal import value_text
 from ..reports.words import cut, headline, visible
+from ..wording import value_text
 from . import layout
 from .board import Counts, Row, longest
 

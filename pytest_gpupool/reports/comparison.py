@@ -8,9 +8,10 @@ from typing import Any
 
 from ..commands import tables
 from ..comparison import GONE, Changed, Comparison, Duration, Pair, Value
+from ..wording import percent_text, value_text
 from .markdown import escaped
-from .terminal import MOST_ROWS, WIDEST, value_text
-from .words import counted, cut, seconds_text, visible
+from .terminal import MOST_ROWS, name_text
+from .words import counted, cut, seconds_text
 
 FORMAT = "gpupool-comparison"
 VERSION = 1
@@ -95,13 +96,6 @@ def summary(comparison: Comparison) -> str:
     return "; ".join(parts)
 
 
-def name_text(name: str) -> str:
-    """Return a name as a table of the terminal has it: of a long one the middle is left out, since both ends differ."""
-    name = visible(name).replace("\n", "\\n")
-    half = WIDEST // 2
-    return name if len(name) <= WIDEST else f"{name[: half - 1]}…{name[-half:]}"
-
-
 def _times(one: Duration) -> str:
     change = _change(one.change, 0)
     return f"{seconds_text(one.old)} → {seconds_text(one.new)}{f' ({change})' if change else ''}"
@@ -163,9 +157,7 @@ def _duration(one: Duration) -> Row:
 
 
 def _change(change: float | None, digits: int) -> str:
-    if change is None:
-        return ""
-    return f"{change:+.{digits}%}" if change else "0%"
+    return "" if change is None else percent_text(change, digits)
 
 
 def _value(value: Value, unit: str) -> str:

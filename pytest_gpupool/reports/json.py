@@ -170,6 +170,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "message": test.message,
         **({"output": test.output} if test.output else {}),
         **({"judged": True} if test.is_judged else {}),
+        **({} if test.kind is None else {"device_kind": test.kind}),
     }
 
 
@@ -186,6 +187,6 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         **({"samples": metric["samples"]} if "samples" in metric else {}),
         "baseline": metric.get("baseline"),
         "change": metric.get("change"),
-        **{name: metric[name] for name in ("allowed", "detectable") if name in metric},
+        **{name: metric[name] for name in ("allowed", "detectable", "others", "note") if name in metric},
         "verdict": metric["verdict"],
     }

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .terminal import value_text
+from ..wording import baseline_text, change_text, value_text
 from .words import (
     ALL_ELSE,
     UNFINE,
     WRONG,
-    baseline_text,
-    change_text,
     completeness,
     counted,
     counts,
@@ -152,9 +150,9 @@ def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
         f"**{verdict}**" if verdict in WRONG else verdict,
         _code(test["nodeid"]),
         _code(metric["name"]),
-        escaped(value_text(dict(metric))),
-        escaped(baseline_text(metric)),
-        change_text(metric),
+        _plain(value_text(metric)),
+        _plain(baseline_text(metric)),
+        _plain(" ".join(filter(None, [change_text(metric), f"({note})" if (note := metric.get("note")) else ""]))),
     )
 
 
@@ -190,6 +188,10 @@ def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[in
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    return escaped(cut(text, _LONGEST_NAME))
 
 
 def _code(text: str) -> str:

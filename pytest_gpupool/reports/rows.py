@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..model import size_text
+from ..wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
 from .page import parameter_text
 from .tables import UNKNOWN, allowed_text, energy_text, joined
-from .terminal import value_text
-from .words import UNFINE, WRONG, baseline_text, change_text, earlier_run, headline, seconds_text, verdict_rank
+from .words import UNFINE, WRONG, earlier_run, headline, seconds_text, verdict_rank
 
 MOST_METRICS = 3
 """Metrics in the row of a test, the worst; below are all."""
@@ -58,7 +58,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
     verdict = metric["verdict"]
     return {
         "name": metric["name"],
-        "value": value_text(dict(metric)),
+        "value": value_text(metric),
         "change": change_text(metric),
         "verdict": verdict,
         "kind": "bad" if verdict in WRONG else {"ok": "ok", "improved": "good"}.get(verdict, "odd"),
@@ -68,13 +68,14 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
 def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric with all that its verdict rests on, in one line."""
     baseline, allowed, detectable = baseline_text(metric), allowed_text(metric), metric.get("detectable")
-    least = "" if detectable is None else f" (shows a change from {value_text({**metric, 'value': detectable})} on)"
+    least = "" if detectable is None else f" (shows a change from {amount_text(detectable, metric['unit'])} on)"
     parts = [
         f"baseline {baseline}" if baseline else "",
         change_text(metric),
         f"allowed {allowed}" if allowed else "",
-        "" if metric["n"] is None else f"n {metric['n']}{least}",
+        "" if metric["n"] is None else f"n {number_text(metric['n'])}{least}",
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
+        metric.get("note") or others_text(metric.get("others", ()), None),
     ]
     return {**_metric(metric), "said": joined(*parts)}
 

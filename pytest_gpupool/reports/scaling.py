@@ -8,7 +8,7 @@ from typing import Any
 from .. import speedup
 from ..commands import tables
 from ..speedup import Difference, Point, Sameness
-from .comparison import name_text
+from .terminal import name_text
 from .words import UNFINE, counted, cut, seconds_text
 
 FORMAT = "gpupool-scaling"

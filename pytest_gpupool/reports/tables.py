@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..model import size_text
-from .terminal import value_text
-from .words import WRONG, baseline_text, change_text, counted, labels, seconds_text
+from ..wording import amount_text, baseline_text, change_text, value_text
+from .words import WRONG, counted, labels, seconds_text
 
 UNKNOWN = "–"
 """Stands for what is not known."""
 
-MOST_WRONG = 20
+MOST_WRONG = 100
 """Metrics that the summary lists; the table of tests has all."""
 
 
@@ -84,7 +84,7 @@ def joined(*parts: str) -> str:
 def allowed_text(metric: Mapping[str, Any]) -> str:
     """Return ``± 0.01``, the change that was allowed, nothing where that is not known."""
     allowed = metric.get("allowed")
-    return "" if allowed is None else f"± {value_text({**metric, 'value': allowed})}"
+    return "" if allowed is None else f"± {amount_text(allowed, metric['unit'])}"
 
 
 def _verdicts(numbers: Mapping[str, int]) -> str:
@@ -103,7 +103,7 @@ def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> d
         "nodeid": test["nodeid"],
         "anchor": anchor,
         "name": metric["name"],
-        "value": value_text(dict(metric)),
+        "value": value_text(metric),
         "baseline": baseline_text(metric) or UNKNOWN,
         "change": change_text(metric) or UNKNOWN,
         "allowed": allowed_text(metric) or UNKNOWN,

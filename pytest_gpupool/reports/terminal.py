@@ -9,13 +9,20 @@ from typing import Any, NamedTuple
 from ..model import duration_text
 from ..result import TestResult
 from ..results import Results
+from ..wording import baseline_text, change_text, limits, others_text, value_text
 from .json import summary
+from .words import counted, cut, visible
 
 MOST_ROWS = 20
 """Rows of metrics that are shown without ``-v``."""
 
+MOST_BAD_ROWS = 100
+"""Rows of bad metrics that are shown without ``-v``, however many others there are."""
+
 WIDEST = 80
 """Characters of a test's or a metric's name that are shown."""
+
+_WIDEST_CELL = 200  # of numbers with what is said of them, whose units and notes may be of any length
 
 _FINE = ("passed", "xpassed")
 
@@ -52,30 +59,39 @@ def show(
     notes: Sequence[str],
     warnings: Sequence[str],
     resumable: str | None,
+    updates: bool = False,
 ) -> None:
-    """Write the summary through pytest's terminal reporter; with ``-q`` nothing but what is wrong.
+    """Write the summary through pytest's terminal reporter; with ``-q`` what is wrong, and counts.
 
-    ``names`` are what GPUs are called, by id; ``resumable`` is the run's id where another one can go on with it.
+    ``names`` are what GPUs are called, by id; ``resumable`` is the run's id where another one can go on with it;
+    ``updates`` says that the run's metrics become the baseline.
     """
     verbosity: int = reporter.config.get_verbosity()
     rows = metric_rows(results, names)
+    most = None if verbosity > 0 else MOST_ROWS
     if verbosity >= 0 and (rows or results.collected):
-        _show_all(reporter, results, rows, limit=None if verbosity > 0 else MOST_ROWS)
+        _show_metrics(reporter, results, rows, most)
+        if (line := use_line(results)) is not None:
+            reporter.write_line(line)
         for note in notes:
             reporter.write_line(f"gpupool: {note}")
-    else:
-        for cells, bad in _aligned([row for row in rows if row.bad]):
-            reporter.write_line(cells, red=bad)
+    elif len(title := _title(results)) > 1:
+        reporter.write_line(f"gpupool: {', '.join(title)}")
+        _show_rows(reporter, [row for row in rows if row.bad], most)
     if results.not_run:
         reporter.write_line(_not_run_text(results), red=True)
         if resumable is not None:
             reporter.write_line(f"gpupool: to go on, give the same command with --gpupool-resume={resumable}")
-    for warning in warnings:
+    lacking = () if updates else _lacking(results)
+    for warning in (*lacking, *warnings):
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
 
 
 def metric_rows(results: Results, names: Mapping[str, str]) -> list[Row]:
-    """Return a row per metric: by verdict, the worst first, then those of tests that failed, then in order."""
+    """Return a row per metric: by verdict, the worst first, then those of tests that failed, then in order.
+
+    Tests have their whole ids; :func:`_show_rows` shortens them.
+    """
     rows = [
         (_rank(test, metric), _row(test, metric, names)) for test in results.tests for metric in test.metrics.values()
     ]
@@ -83,21 +99,11 @@ def metric_rows(results: Results, names: Mapping[str, str]) -> list[Row]:
     return [row for _, row in rows]
 
 
-def value_text(metric: Mapping[str, Any]) -> str:
-    """Return ``0.9137``, ``123456`` or ``nan``, with the unit."""
-    value = metric["value"]
-    if value is None:
-        number = metric["non_finite"]
-    elif isinstance(value, int):
-        number = str(value) if abs(value) < 10**15 else f"about 1e{len(str(abs(value))) - 1}"
-    else:
-        number = f"{value:.4g}"
-    return f"{number} {metric['unit']}".rstrip()
-
-
-def percent_text(change: float) -> str:
-    """Return ``-3.5%``, with as many digits as show that there was a change."""
-    return f"{change:+.1%}" if not change or abs(change) >= 0.0005 else f"{change * 100:+.1g}%"
+def name_text(name: str) -> str:
+    """Return a name of which, where it is long, the middle is left out: both ends differ from other names."""
+    name = visible(name).replace("\n", "\\n")
+    half = WIDEST // 2
+    return name if len(name) <= WIDEST else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def use_line(results: Results) -> str | None:
@@ -113,22 +119,49 @@ def use_line(results: Results) -> str | None:
     )
 
 
-def _show_all(reporter: Any, results: Results, rows: list[Row], *, limit: int | None) -> None:
+def _show_metrics(reporter: Any, results: Results, rows: Sequence[Row], most: int | None) -> None:
     if rows:
-        reporter.write_sep("=", _title(results))
-        for cells, bad in _aligned(rows[:limit]):
-            reporter.write_line(cells, red=bad)
-        if limit is not None and len(rows) > limit:
-            reporter.write_line(f"… and {len(rows) - limit} more (-v shows all)")
-    if (line := use_line(results)) is not None:
-        reporter.write_line(line)
+        reporter.write_sep("=", f"gpupool: {', '.join(_title(results))}")
+        _show_rows(reporter, rows, most)
 
 
-def _title(results: Results) -> str:
-    verdicts = Counter(metric["verdict"] for test in results.tests for metric in test.metrics.values())
-    number = verdicts.total()
+def _show_rows(reporter: Any, rows: Sequence[Row], most: int | None) -> None:
+    bad = sum(row.bad for row in rows)
+    shown = rows if most is None else rows[: max(most, min(bad, MOST_BAD_ROWS))]  # the worst are the first
+    for line, is_bad in _aligned(_shortened(shown)):
+        reporter.write_line(line, red=is_bad)
+    if len(rows) > len(shown):
+        reporter.write_line(f"… and {len(rows) - len(shown)} more (-v shows all)")
+
+
+def _metrics(results: Results) -> Iterator[Mapping[str, Any]]:
+    return (metric for test in results.tests for metric in test.metrics.values())
+
+
+def _title(results: Results) -> list[str]:
+    """Return ``3 metrics``, and what is to be told of them, ``1 without baseline``."""
+    verdicts = Counter(metric["verdict"] for metric in _metrics(results))
     told = [f"{verdicts[verdict]} {words}" for verdict, words in _TOLD.items() if verdicts[verdict]]
-    return ", ".join([f"gpupool: {number} metric{'' if number == 1 else 's'}", *told])
+    return [counted(verdicts.total(), "metric"), *told]
+
+
+def _lacking(results: Results) -> Iterator[str]:
+    judged = [metric for metric in _metrics(results) if "baseline" in metric]
+    # One whose entry is in another unit has an entry.
+    if judged and all(metric["verdict"] == "no-baseline" and not metric.get("note") for metric in judged):
+        yield "no metric of this run has an entry in the baseline file for its device"
+
+
+def _shortened(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with the tests' names after the file, where no other test has the same."""
+    numbers = Counter(map(_short, {row.test for row in rows}))
+    return [
+        row._replace(test=name_text(row.test if numbers[_short(row.test)] > 1 else _short(row.test))) for row in rows
+    ]
+
+
+def _short(nodeid: str) -> str:
+    return nodeid.split("::", 1)[-1]
 
 
 def _aligned(rows: Sequence[Row]) -> Iterator[tuple[str, bool]]:
@@ -154,36 +187,35 @@ def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) 
     verdict = metric["verdict"]
     devices = [name for name in dict.fromkeys(names.get(device, "") for device in test.devices) if name]
     return Row(
-        test=_cut(test.nodeid.split("::", 1)[-1]),
-        metric=_cut(metric["name"]),
-        value=value_text(metric),
-        baseline=_comparison(metric),
+        test=test.nodeid,
+        metric=name_text(metric["name"]),
+        value=_cell(value_text(metric), WIDEST),
+        baseline=_cell(_why(metric, test.kind) if verdict == "no-baseline" else _comparison(metric), _WIDEST_CELL),
         mark=_TOLD[verdict].upper() if verdict in _TOLD else "",
-        place=" ".join([*devices, test.worker or ""]),
+        place=_cell(" ".join([*devices, test.worker or ""]), WIDEST),
         bad=verdict in _BAD,
     )
 
 
+def _why(metric: Mapping[str, Any], kind: str | None) -> str:
+    """Return why a metric has no baseline, as far as that is known."""
+    if why := metric.get("note"):
+        return f"no baseline for this device: {why}"
+    there = others_text(metric.get("others", ()), kind)
+    return f"no baseline for this device, {there}" if there else ""
+
+
 def _comparison(metric: Mapping[str, Any]) -> str:
-    """Return ``baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.048)``, nothing where there is no baseline."""
+    """Return ``baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.052)``, nothing where there is no baseline."""
     if metric.get("baseline") is None:
         return ""
-    change = "" if metric["change"] is None else percent_text(metric["change"])
-    limits = [_allowed(metric)] if "allowed" in metric else []
-    if "detectable" in metric:
-        limits.append(f"n={metric['n']} shows {metric['detectable']:.2g}")
-    baseline = value_text({**metric, "value": metric["baseline"], "unit": ""})
-    return "  ".join(filter(None, [f"baseline {baseline}", change, f"({'; '.join(limits)})" if limits else ""]))
+    bounds = "; ".join(limits(metric))
+    parts = [f"baseline {baseline_text({**metric, 'unit': ''})}", change_text(metric), f"({bounds})" if bounds else ""]
+    return "  ".join(filter(None, parts))
 
 
-def _allowed(metric: Mapping[str, Any]) -> str:
-    if metric["change"] is None:
-        return f"allowed {metric['allowed']:.3g}"
-    return f"allowed {metric['allowed'] / abs(metric['baseline']):.2%}".replace(".00%", "%")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+def _cell(text: str, most: int) -> str:
+    return cut(visible(text).replace("\n", "\\n"), most)
 
 
 def _not_run_text(results: Results) -> str:

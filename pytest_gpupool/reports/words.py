@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import placement
 from ..model import Device, duration_text
 from ..outcomes import OUTCOMES
-from .terminal import percent_text, value_text
 
 UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
 """Outcomes that need a look, the worst first."""
@@ -78,6 +76,8 @@ def labels(report: Mapping[str, Any]) -> dict[str, str]:
 
 def placement_texts(report: Mapping[str, Any]) -> list[str]:
     """Return sentences on devices on which metrics differ from those on others."""
+    from .. import placement  # the terminal has no use for it
+
     names = labels(report)
     return placement.sentences([placement.from_report(one) for one in report.get("placement", ())], names)
 
@@ -109,16 +109,6 @@ def use_text(summary: Mapping[str, Any]) -> str:
     if summary["speedup"] is not None and summary["efficiency"] is not None:
         text += f", speedup {summary['speedup']:.2f}, efficiency {summary['efficiency']:.0%}"
     return f"{text}."
-
-
-def change_text(metric: Mapping[str, Any]) -> str:
-    """Return how far a metric is from its baseline, ``-3.5%``, nothing where that is not known."""
-    return "" if metric["change"] is None else percent_text(metric["change"])
-
-
-def baseline_text(metric: Mapping[str, Any]) -> str:
-    """Return a metric's baseline as its value is shown, nothing where there is none."""
-    return "" if metric["baseline"] is None else value_text({**metric, "value": metric["baseline"]})
 
 
 def rank(test: Mapping[str, Any]) -> int:
