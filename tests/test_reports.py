@@ -222,7 +222,7 @@ def test_deselected_tests_do_not_count(cpu_host: Host) -> None:
 
 
 def test_the_git_state_is_noted(cpu_host: Host) -> None:
-    """Commit, branch, and whether tracked files differ from it."""
+    """Commit, branch, and whether the tree differs from it."""
     path = cpu_host.write("test_suite.py", "def test_a(): pass\n")
     assert cpu_host.pytest().report["run"]["git"] is None
 
@@ -232,7 +232,7 @@ def test_the_git_state_is_noted(cpu_host: Host) -> None:
         return done.stdout.strip()
 
     git("init", "-q", "-b", "trunk")
-    git("add", "test_suite.py")
+    git("add", "test_suite.py", "pytest.ini")
     git("commit", "-qm", "first")
     state = {"commit": git("rev-parse", "HEAD"), "branch": "trunk", "dirty": False}
     assert cpu_host.pytest().report["run"]["git"] == state
