@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from functools import partial
@@ -77,10 +78,13 @@ class Closing:
                 controller.record("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
         self._tell_of_lost_records()
         self._tell_of_missing_metrics()
-        self._report(session)
-        self._fit_junit()
-        controller.record("run-end", ended=iso(time.time()), exit_status=int(session.exitstatus))
-        controller.journal.close()
+        ended = iso(time.time())
+        try:
+            self._report(session)
+            self._fit_junit()
+        finally:  # last, since a report that cannot be written changes the exit status
+            controller.record("run-end", ended=ended, exit_status=int(session.exitstatus))
+            controller.journal.close()
         self._tell_of_lost_records()
         self._keep_history()
 
@@ -96,7 +100,7 @@ class Closing:
         failed = [test.nodeid for test in self._results.tests if test.run is not None and test.outcome == "failed"]
         if failed:
             names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
-            self._controller.warn(f"{len(failed)} kept from the earlier run failed there: {names}")
+            self._controller.warn(f"{len(failed)} of the results kept from the earlier run failed: {names}")
         nothing_left = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and bool(self._results.collected)
         if session.exitstatus == pytest.ExitCode.OK or nothing_left:
             bad = bool(failed or self._results.not_run)
@@ -185,7 +189,8 @@ class Closing:
             self._controller.warn(f"the baseline was not updated: {problem}")
             session.exitstatus = session.exitstatus or EXIT_USAGE
             return
-        self._notes.append(f"baseline {path}: {accepted.text()}")
+        shown = min(str(path), os.path.relpath(path), key=len)
+        self._notes.append(f"baseline {shown}: {accepted.text()}")
         for line in accepted.told_left_out():
             self._controller.warn(visible(line).replace("\n", "\\n"))
 
