@@ -57,7 +57,7 @@ class Attempt:
         pairs: list[tuple[str, object]] = [
             (f"{prefix}verdict.{name}", metric["verdict"])
             for name, metric in self._metrics.items()
-            if "baseline" in metric
+            if metric.get("baseline") is not None
         ]
         if self._figures is not None and self._figures.peak_memory_bytes is not None:
             pairs.append((f"{prefix}peak_memory_bytes", self._figures.peak_memory_bytes))

@@ -14,13 +14,17 @@ from . import garbage, history, testcases
 from .controller import Controller
 from .errors import EXIT_USAGE, UsageProblem
 from .journal import read
-from .model import iso
+from .model import iso, safe_repr
 from .recorder import ALONE
 from .reports import json as json_report
 from .reports import terminal
 
 if TYPE_CHECKING:
     from .backdrop import Backdrop
+    from .judge import Judge
+
+_FAILED = frozenset({"failed", "error"})
+"""Outcomes of results that are kept, by which a run is no success."""
 
 _SILENT = frozenset({"passed", "xpassed", "skipped"})
 """Outcomes of tests that say nothing of their own of a metric that is missing."""
@@ -85,8 +89,8 @@ class Closing:
         finally:  # last, since a report that cannot be written changes the exit status
             controller.record("run-end", ended=ended, exit_status=int(session.exitstatus))
             controller.journal.close()
-        self._tell_of_lost_records()
-        self._keep_history()
+            self._tell_of_lost_records()
+            self._keep_history()
 
     def _catch_up(self) -> None:
         """Fold what workers have written and we have not heard: Ctrl-C came first. Twice changes nothing."""
@@ -97,7 +101,7 @@ class Closing:
 
     def _judge(self, session: pytest.Session) -> None:
         """See that no run is a success that is incomplete, or keeps a failure of an earlier one."""
-        failed = [test.nodeid for test in self._results.tests if test.run is not None and test.outcome == "failed"]
+        failed = [test.nodeid for test in self._results.tests if test.run is not None and test.outcome in _FAILED]
         if failed:
             names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
             self._controller.warn(f"{len(failed)} of the results kept from the earlier run failed: {names}")
@@ -114,16 +118,22 @@ class Closing:
 
     def _tell_of_missing_metrics(self) -> None:
         """A metric that a test no longer records can get no verdict, and must not go unnoticed."""
-        judge = self._controller.judge()
+        try:
+            missing = self._missing_metrics(self._controller.judge())
+        except UsageProblem as problem:  # the copy of the start is gone
+            self._controller.warn(str(problem))
+            return
+        if missing:
+            names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            self._controller.warn(f"the baseline has metrics that were not recorded: {names}")
+
+    def _missing_metrics(self, judge: Judge) -> list[str]:
         ended = [test for test in self._results.tests if test.outcome in _SILENT and test.kind is not None]
-        missing = [
+        return [
             f"{test.nodeid} {name}{' (skipped)' if test.outcome == 'skipped' else ''}"
             for test in ended
             for name in judge.missing(test.nodeid, test.kind or "", test.metrics)
         ]
-        if missing:
-            names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            self._controller.warn(f"the baseline has metrics that were not recorded: {names}")
 
     def _keep_history(self) -> None:
         controller = self._controller
@@ -163,10 +173,14 @@ class Closing:
 
         controller = self._controller
         devices = json_report.pool_devices(controller.pool, self._results)
-        if controller.options.html is None and controller.pool.is_cpu:
+        if controller.options.html is None and len(controller.pool.devices) < 2:
             return backdrop.Backdrop()
         facts = controller.facts.of_report(int(session.exitstatus))
-        found = backdrop.of(controller.options.directory, facts, self._results, devices)
+        try:
+            found = backdrop.of(controller.options.directory, facts, self._results, devices)
+        except Exception as error:  # it is made of other runs' files, and must not cost this run's report
+            controller.warn(f"earlier runs are not in the reports: {safe_repr(error)}")
+            return backdrop.Backdrop()
         labels = {device.id: device.label for device in devices}
         for text in placement.sentences(found.findings, labels):
             controller.warn(visible(text))
@@ -189,7 +203,7 @@ class Closing:
             self._controller.warn(f"the baseline was not updated: {problem}")
             session.exitstatus = session.exitstatus or EXIT_USAGE
             return
-        shown = min(str(path), os.path.relpath(path), key=len)
+        shown = min(str(path), os.path.relpath(path, self._controller.config.invocation_params.dir), key=len)
         self._notes.append(f"baseline {shown}: {accepted.text()}")
         for line in accepted.told_left_out():
             self._controller.warn(visible(line).replace("\n", "\\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ class Controller:
         """Whether there was an error in some process that is no test's."""
         self._workers = 1
         self._known: dict[str, Known] | None = None
+        self._knowing = threading.Lock()
         self.run_dir = self._make_run_dir()
         if self.lock_dir is not None:
             leases.locked_devices(self.pool.devices, self.lock_dir)  # a bad lock file is said now
@@ -107,6 +109,10 @@ class Controller:
 
     def known(self) -> dict[str, Known]:
         """Return what earlier runs say of tests, by nodeid; they are read once."""
+        with self._knowing:  # the live table asks from a thread of its own
+            return self._know()
+
+    def _know(self) -> dict[str, Known]:
         if self._known is None:
             base, names = self.options.directory, {device.id: device.name for device in self.pool.devices}
             killed = history.of_killed_runs(base, names, skip=self.run_id)

@@ -32,14 +32,6 @@ def durations(nodeids: Sequence[str], known: Mapping[str, Known]) -> list[float 
     ]
 
 
-def peaks(nodeids: Sequence[str], known: Mapping[str, Known]) -> list[int | None]:
-    """Return for each test its memory peak in bytes, None where it is not known.
-
-    There is no guess from its siblings: a wrong one would keep a device from a test that fits, or the reverse.
-    """
-    return [known[nodeid].peak if nodeid in known else None for nodeid in nodeids]
-
-
 def median(values: Sequence[float]) -> float:
     """Return the median, the mean of the middle two where their number is even.
 

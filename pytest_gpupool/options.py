@@ -128,7 +128,7 @@ class Options:
             baseline=arguments.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             # No change fails a test that is to be accepted.
-            fail_on=_fail_on(config) & ({INVALID} if update else {*arguments.FAILING}),
+            fail_on=fail_on(config) & {INVALID} if update else fail_on(config),
             rtol=_rtol(config),
             sample=source.parse("gpupool-sample", arguments.seconds, "a number of seconds from 0", 0.5),
             live=source.flag("gpupool-live"),
@@ -198,7 +198,8 @@ def _keep_runs(config: pytest.Config) -> int:
         raise UsageProblem(f"gpupool_keep_runs = {text}: give a whole number from 1") from None
 
 
-def _fail_on(config: pytest.Config) -> frozenset[str]:
+def fail_on(config: pytest.Config) -> frozenset[str]:
+    """Return the verdicts that fail a test. Raises UsageProblem."""
     given = getattr(config.known_args_namespace, "gpupool_fail_on", None)
     texts = given or [config.getini("gpupool_fail_on") or _FAIL_ON]
     kinds: frozenset[str] = frozenset()

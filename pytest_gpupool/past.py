@@ -15,10 +15,11 @@ from . import archive
 from .baseline import UNKNOWN, kind_by_id
 from .errors import UsageProblem
 from .metrics import Number
-from .model import Device, epoch
+from .model import Device
 from .placement import Observation
 from .result import TestResult
 from .results import Results
+from .speedup import at_once
 
 MOST_BYTES = 32 << 20
 """So much is read where a run waits for it to end: about a second and a half."""
@@ -153,10 +154,8 @@ def _read(run: Path) -> list[PastRun]:
 def _workers(results: Results) -> int:
     """Return how many workers ran tests, at most at a time: one that crashed may have a successor."""
     ran = {test.worker for test in results.ran if test.started}
-    told = [worker for worker in results.workers.values() if worker.id in ran and worker.started]
-    begun = [(epoch(worker.started), 1) for worker in told if worker.started]
-    moments = sorted(begun + [(epoch(worker.ended), -1) for worker in told if worker.ended])
-    return max(itertools.accumulate(step for _, step in moments), default=len(ran))
+    told = [worker for worker in results.workers.values() if worker.id in ran]
+    return at_once((worker.started, worker.ended) for worker in told if worker.started) or len(ran)
 
 
 def _values(results: Results, names: Mapping[str, str]) -> Values:
@@ -197,6 +196,7 @@ def _merged(values: Sequence[Value]) -> dict[str, Any]:
     numbers = [number for value in values if (number := _float(value.value)) is not None]
     return {
         "value": values[0].value if len(values) == 1 else fmean(numbers) if numbers else None,
+        "unit": " + ".join(sorted({value.unit for value in values})),
         "verdict": min((value.verdict for value in values), key=_BY_NEED.index),
         "device": " + ".join(sorted({value.device for value in values})),
     }

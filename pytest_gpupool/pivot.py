@@ -118,22 +118,23 @@ def pivot(
 
 
 def _results(tests: Sequence[Test], metric: str) -> list[_Result]:
-    """Return a result per test of the functions that recorded the metric, also of those that came to nothing."""
-    found = {test["nodeid"]: one for test in tests for one in test["metrics"] if one["name"] == metric}
-    if not found:
+    """Return the results of the functions that recorded the metric, also of those that came to nothing."""
+    # A test may be there more than once, as with --dist each: what tells it from another is its place.
+    own = [next((one for one in test["metrics"] if one["name"] == metric), None) for test in tests]
+    functions = {_function(test["nodeid"]) for test, one in zip(tests, own, strict=True) if one is not None}
+    if not functions:
         names = dict.fromkeys(one["name"] for test in tests for one in test["metrics"])
         raise UsageProblem(f"no test recorded a metric {metric!r}; {_there_are('metrics', names)}")
-    functions = {_function(test) for test in found}
     return [
         _Result(
             test=test["nodeid"],
             function=function,
             params=test["params"],
             outcome=test["outcome"],
-            value=found.get(test["nodeid"], {}).get("value"),
-            unit=found.get(test["nodeid"], {}).get("unit"),
+            value=None if one is None else one["value"],
+            unit=None if one is None else one["unit"],
         )
-        for test in tests
+        for test, one in zip(tests, own, strict=True)
         if (function := _function(test["nodeid"])) in functions
     ]
 
@@ -240,9 +241,11 @@ def _row_tests(results: Sequence[_Result], *, by_function: bool) -> dict[str, st
 
 
 def _left_out(results: Sequence[_Result], kept: Sequence[_Result]) -> list[str]:
-    every, there = ({result.test: result for result in of if result.unit is not None} for of in (results, kept))
-    lost = dict.fromkeys(result.function.partition("::")[2] for test, result in every.items() if test not in there)
-    whole = f"{len(every) - len(there)} of {len(every)} results, without these parameters ({_few(lost)})"
+    there = set(map(id, kept))
+    every = [result for result in results if result.unit is not None]
+    lost = [result for result in every if id(result) not in there]
+    names = dict.fromkeys(result.function.partition("::")[2] for result in lost)
+    whole = f"{len(lost)} of {len(every)} results, without these parameters ({_few(names)})"
     return [f"left out: {whole}"] if lost else []
 
 

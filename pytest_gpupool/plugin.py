@@ -17,7 +17,8 @@ from .errors import GpupoolError, UsageProblem
 from .fixtures import gpu, lease_key, record_metric
 from .interrupts import Interrupts
 from .journal import Journal
-from .options import add_options, given_in_vain, mend_resume
+from .judge import Judge
+from .options import add_options, fail_on, given_in_vain, mend_resume
 from .recipes import declared, declared_key
 from .recorder import ALONE, Recorder, recorder_key
 from .role import Role, role_of
@@ -89,7 +90,8 @@ def _take_role(config: pytest.Config) -> None:
     elif role is Role.ALONE:
         _lease_here(config)
     else:
-        _record(config, Recorder(worker=ALONE, lease=None, journal=Journal(None)))
+        judge = Judge(fail_on=fail_on(config))
+        _record(config, Recorder(worker=ALONE, lease=None, journal=Journal(None), judge=judge))
         if "PYTEST_XDIST_WORKER" not in os.environ:  # the controller has said it
             config.stash[_in_vain] = given_in_vain(config)
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .model import safe_repr
 from .reports import html, json, junit, markdown
 from .store import write_whole
 
@@ -41,6 +42,8 @@ def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[st
             write(path, report)
         except OSError as error:
             problems.append(f"the report {path} could not be written: {error.strerror}")
+        except Exception as error:  # one form must not cost the others
+            problems.append(f"the report {path} could not be made: {safe_repr(error)}")
     return problems
 
 

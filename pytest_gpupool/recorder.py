@@ -197,6 +197,9 @@ class Recorder:
         """A verdict fails the test that would have passed; of one that fails anyway it is told with its message."""
         try:
             result = yield
+        except pytest.skip.Exception:  # what it has measured counts
+            self._fail_by_verdict()
+            raise
         except BaseException:
             self._lines = "\n".join(self._bad_verdicts())
             raise
@@ -222,7 +225,7 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        """So does that on what a fixture recorded as it was torn down."""
+        """A verdict fails a test also by what a fixture recorded as it was torn down."""
         # JUnit takes properties from this phase's report; pytest keeps all reports, each with a copy of them.
         if self._item is not None:
             self._item.user_properties.extend(self._places)

@@ -61,7 +61,7 @@ class TestResult:
     @property
     def may_be_kept(self) -> bool:
         """Whether a run that goes on with this one need not run it again."""
-        return self.outcome in FINAL and self.is_final
+        return (self.outcome in FINAL and self.is_final) or self.is_judged
 
     def to_record(self) -> dict[str, Any]:
         """Return it as a record of kind ``kept`` carries it."""

@@ -237,11 +237,18 @@ DEVICE: Mapping[str, Check] = {
 REPORT: Mapping[str, Check] = {
     "run": lambda value: fits(value, _RUN),
     "devices": list_of(lambda value: fits(value, {"id": is_device, "name": is_text})),
-    "workers": list_of(lambda value: fits(value, {"id": is_text, "devices": list_of(is_device)})),
+    "workers": list_of(lambda value: fits(value, _WORKER)),
     "tests": list_of(lambda value: fits(value, TEST)),
     "summary": lambda value: fits(value, {"makespan_s": or_none(is_seconds)}),
 }
 """What a report of another run must have to be compared."""
+
+_WORKER: Mapping[str, Check] = {
+    "id": is_text,
+    "devices": list_of(is_device),
+    "lease_wait_s": or_none(is_seconds),
+    "started": or_none(is_time),
+}
 
 _RUN: Mapping[str, Check] = {
     "id": is_name,

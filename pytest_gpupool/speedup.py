@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+from .model import epoch
 from .timed import is_timed
 
 CLASSES = ((0.8, "excellent"), (0.5, "good"), (0.0, "poor"))
@@ -87,8 +89,20 @@ def points(runs: Iterable[Timed]) -> list[Point]:
 
 def workers_of(report: Mapping[str, Any], asked: int) -> int:
     """Return how many workers held a lease at a time, those without a test too: their devices were taken as well."""
-    # A worker that takes a dead one's place is one more in the report.
-    return max(1, min(asked, len(report["workers"])))
+    # One that was cancelled while it waited never started; one that takes a dead one's place is one more.
+    started = [worker for worker in report["workers"] if worker["started"] is not None]
+    return max(1, min(asked, len(started)))
+
+
+def at_once(spans: Iterable[tuple[str, str | None]]) -> int:
+    """Return how many of these there were at a time, at most: each from one moment to another, None where it goes on.
+
+    Moments are as :func:`model.iso` writes them. What ends as another begins makes room for it.
+    """
+    moments: list[tuple[float, int]] = []
+    for start, end in spans:
+        moments += [(epoch(start), 1), *([] if end is None else [(epoch(end), -1)])]
+    return max(accumulate(step for _, step in sorted(moments)), default=0)
 
 
 def idle_of(report: Mapping[str, Any], asked: int) -> int:

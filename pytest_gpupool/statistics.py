@@ -46,9 +46,7 @@ def two_proportion_p_value(p_new: float, n_new: int, p_old: float, n_old: int) -
     return _upper_tail(abs(p_new - p_old) / error) if error else 0.0
 
 
-def smallest_detectable(
-    p_old: float, n_old: int, n_new: int, *, alpha: float = SIGNIFICANT, drop: bool = True
-) -> float | None:
+def smallest_detectable(p_old: float, n_old: int, n_new: int, *, drop: bool = True) -> float | None:
     """Return the smallest change from ``p_old`` that :func:`two_proportion_p_value` calls significant.
 
     The change is absolute, a drop or else a rise; None where not even a drop to 0 (a rise to 1) would be significant.
@@ -59,7 +57,7 @@ def smallest_detectable(
     """
     if not (_is_proportion(p_old, n_old) and n_new >= 1):
         return None
-    weight, critical = n_new / (n_new + n_old), _critical(alpha)
+    weight, critical = n_new / (n_new + n_old), _critical()
     scaled = critical * critical * (1 / n_new + 1 / n_old)
     square = 1 + scaled * weight * weight
     linear = scaled * weight * (2 * p_old - 1 if drop else 1 - 2 * p_old)
@@ -156,10 +154,10 @@ def _upper_tail(z: float) -> float:
 
 
 @functools.cache
-def _critical(alpha: float) -> float:
+def _critical() -> float:
     import statistics  # the standard library's, which takes a while to load
 
-    return -statistics.NormalDist().inv_cdf(alpha)
+    return -statistics.NormalDist().inv_cdf(SIGNIFICANT)
 
 
 def _finite(values: Sequence[Number]) -> list[float]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import UsageProblem
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def new_run_id(now: float | None = None) -> str:
@@ -72,9 +75,12 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
         pieces = [text] if isinstance(text, str) else text
         path.write_bytes(b"".join(piece.encode("utf-8", "backslashreplace") for piece in pieces))
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A name that nobody can foresee, and no link: the directory may be everybody's.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with draft.open("wb") as file:
+        with os.fdopen(os.open(draft, _NEW_FILE, 0o666), "wb") as file:
+            if path.is_file():
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             for piece in [text] if isinstance(text, str) else text:
                 # A lone surrogate becomes its escape, which is what JSON has for it.
                 file.write(piece.encode("utf-8", "backslashreplace"))

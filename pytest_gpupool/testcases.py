@@ -34,7 +34,7 @@ def properties(test: TestResult) -> list[tuple[str, object]]:
     for name, metric in test.metrics.items():
         value = metric["value"]
         pairs.append((f"{PROPERTY}metric.{name}", metric.get("non_finite") if value is None else value))
-        if "baseline" in metric:
+        if metric.get("baseline") is not None:
             pairs.append((f"{PROPERTY}verdict.{name}", metric["verdict"]))
     if (peak := test.resources.get("peak_memory_bytes")) is not None:
         pairs.append((f"{PROPERTY}peak_memory_bytes", peak))

@@ -209,6 +209,9 @@ def _sizes(metric: Metric, entry: Entry) -> tuple[int, int] | None:
     # Of what the two values are proportions of, None where they are none.
     if metric.n is None or is_timed(metric.unit) or not (0 <= metric.value <= 1 and 0 <= entry.value <= 1):
         return None
+    items = (*(metric.samples or ()), *(entry.samples or ()))
+    if not {item for item in items if math.isfinite(item)} <= {0, 1}:
+        return None  # scores that are no yes or no: their mean varies less than a proportion does
     return metric.n, entry.n or metric.n
 
 

@@ -71,6 +71,7 @@ def _past_run(report: Report, number: int, workers: int, chance: random.Random) 
         test["nodeid"]: {
             metric["name"]: {
                 "value": None if metric["value"] is None else metric["value"] * chance.gauss(1.01, 0.01),
+                "unit": metric["unit"],
                 "verdict": "regressed" if chance.random() < 0.05 else "ok",
                 "device": kind_of([names[device] for device in test["devices"]]),
             }

@@ -248,6 +248,7 @@ class TestTable:
         row = page.one("table.tests > tbody:nth-of-type(2)")
         page.click(row.find_element("css selector", "td:nth-child(3)"))
         assert row.find_element("css selector", "pre").text == MESSAGE
+        page.wait("document.querySelector('table.tests > tbody:nth-of-type(2) button.past')")
         page.click(row.find_element("css selector", "button.past"))
         assert page.one("section[aria-labelledby=history] caption").get_attribute("textContent") == (
             "accuracy of evals/test_mmlu.py::test_mmlu[llama-8b-1-0]"
@@ -310,6 +311,16 @@ class TestTimeline:
         page.click(widest)
         page.wait("document.querySelector('table.tests details[open]')")
         assert page.one("table.tests tbody:has([open]) code").text == name
+
+    def test_before_any_test(self, opened: Open) -> None:
+        """Where there are only waits, no key finds a test."""
+        report = a_report(a_test("a", "not-run"))
+        worker = {"id": "gw0", "host": None, "pid": 1, "devices": UUIDS[:1], "lease_wait_s": 5.0, "exit": None}
+        report["workers"] = [worker | {"started": "2026-11-21T11:46:59.000000Z", "ended": None}]
+        page = opened(report, [])
+        page.run("arguments[0].focus()", page.one(CHART))
+        page.press("n", "p")
+        assert page.one("section[aria-labelledby=timeline] .readout").text.startswith("Each bar is a test.")
 
     def test_workers_that_share_a_device(self, opened: Open) -> None:
         """They have rows of their own; a test that was kept from an earlier run has no bar."""
@@ -395,6 +406,18 @@ class TestCharts:
         assert [row[3] for row in rows[:-1]] == [f"{each['value']:.4g} ms" for each in past]
         assert {row[5] for row in rows[:2]} == {"NVIDIA A100"}
         assert page.texts("section[aria-labelledby=history] .base title")[0].startswith("baseline ")
+
+    def test_the_history_of_one_of_many_tests(self, opened: Open) -> None:
+        """The test is named, also where the list has no room for all of them."""
+        tests = [a_test(f"a.py::t[{n}]", metrics=[a_metric("m", n)]) for n in range(320)]
+        page = opened(a_report(*tests), [])
+        script = "document.querySelectorAll('table.tests summary')[310].click()"
+        page.run(script)
+        page.wait("document.querySelector('table.tests button.past')")
+        page.run("document.querySelector('table.tests button.past').click()")
+        chosen = "section[aria-labelledby=history] label:last-of-type select option:checked"
+        assert page.one(chosen).get_attribute("textContent") == "a.py::t[310]"
+        assert "m of a.py::t[310]" in page.texts("section[aria-labelledby=history] caption")
 
     def test_the_use_of_devices(self, opened: Open) -> None:
         """Speedup and efficiency of this run, and over the numbers of workers of those before."""

@@ -218,6 +218,32 @@ def test_an_incomplete_run_is_told(capsys: Capture, tmp_path: Path) -> None:
     assert "NOT-RUN" in out
 
 
+def test_a_run_of_which_something_could_not_be_collected_is_told(capsys: Capture, tmp_path: Path) -> None:
+    """Where every test that there is has a result."""
+    whole = write(tmp_path / "a.json", OLD, a_test("test_a"))
+    run = {**NEW["run"], "complete": False}
+    part = write(tmp_path / "b.json", NEW, a_test("test_a"), run=run)
+    assert called(capsys, whole, part)[2] == f"gpupool: {part} is incomplete: something could not be collected\n"
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]])
+def test_a_comment_is_no_longer_than_github_takes(capsys: Capture, tmp_path: Path, verbose: list[str]) -> None:
+    """What matters least is left out, and counted."""
+    names = [f"test_m.py::test{'_' * 150}[{number}]" for number in range(300)]
+    bad = [metric("accuracy", 0.9), metric("fine", 1)]
+    worse = [metric("accuracy", 0.5), metric("fine", 1)]
+    old = write(tmp_path / "a.json", OLD, *(a_test(name, *bad) for name in names), *map(a_test, names[:9]))
+    new = write(tmp_path / "b.json", NEW, *(a_test(name, *worse, outcome="failed") for name in names))
+    out = called(capsys, old, new, "--format=markdown", *verbose)[1]
+    assert 60_000 < len(out) <= 65_536
+    shown = out.count("| REGRESSED |")
+    assert 50 < shown < 100
+    assert f"… and {300 - shown} more that are regressed, 300 more that are ok\n" in out
+    assert "\n… and 300 more\n" in out  # outcomes
+    assert "| ok |" not in out
+    assert "9 tests only in A" in out
+
+
 def test_of_real_runs(cpu_host: Host, tmp_path: Path) -> None:
     """By their ids and by 'latest'; and beside a baseline, on whichever side that is given."""
     cpu_host.write(
@@ -269,6 +295,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, capsys: Capture, text: str, wor
         assert err.startswith("gpupool: ")
         assert str(damaged) in err
         assert words in err
+
+
+@pytest.mark.parametrize("changes", [{"started": "soon"}, {"lease_wait_s": -1}, {"lease_wait_s": "long"}])
+def test_a_damaged_worker_is_damage(capsys: Capture, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """One that never started is none."""
+    waiting: Report = {"id": "gw0", "devices": [], "started": None, "lease_wait_s": None}
+    whole = write(tmp_path / "a.json", OLD, workers=[waiting])
+    damaged = write(tmp_path / "b.json", OLD, workers=[waiting | changes])
+    assert called(capsys, whole, whole)[0] == 0
+    status, _, err = called(capsys, whole, damaged)
+    assert (status, f"{damaged} is damaged, in: workers" in err) == (4, True)
 
 
 @pytest.mark.parametrize(

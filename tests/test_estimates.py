@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.estimates import Known, durations, median, peaks
+from pytest_gpupool.estimates import Known, durations, median
 
 KNOWN = {
     "test_a.py::test_f[1]": Known(10.0, 100),
@@ -43,18 +43,12 @@ def test_every_test_has_its_place() -> None:
     """The order is that of the question, and one that is asked twice is answered twice."""
     nodeids = ["new.py::test", "test_a.py::test_g", "test_a.py::test_f[2]", "test_a.py::test_g"]
     assert durations(nodeids, KNOWN) == [None, 60.0, 20.0, 60.0]
-    assert peaks(nodeids, KNOWN) == [None, 300, None, 300]
-
-
-def test_a_peak_is_the_tests_own() -> None:
-    """There is no guess from its siblings."""
-    assert peaks(["test_a.py::test_f[3]", "test_a.py::test_f[1]"], KNOWN) == [None, 100]
 
 
 def test_without_history_nothing_is_known() -> None:
     """None for each test."""
-    assert durations(["a", "b"], {}) == peaks(["a", "b"], {}) == [None, None]
-    assert durations([], KNOWN) == peaks([], KNOWN) == []
+    assert durations(["a", "b"], {}) == [None, None]
+    assert durations([], KNOWN) == []
 
 
 def test_zero_seconds_are_known() -> None:

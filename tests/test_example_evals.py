@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parent.parent / "example_evals"
 RATES = {"training_rate", "throughput"}
 """Metrics that are measured in time."""
 
-QUICK = ("test_diabetes.py", "test_script.py")
+QUICK = ("test_digits.py", "test_script.py")
 
 
 def metrics(host: Host, workers: int, files: list[str]) -> dict[str, Any]:

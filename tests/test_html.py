@@ -208,7 +208,7 @@ class TestSummary:
         assert "earlier" not in said(page(a_test()).find(".//main"))
 
     def test_metrics_that_need_a_look(self) -> None:
-        """The largest change first, those that are no numbers last, each with a link to its test; the first hundred."""
+        """The worst verdict first, then the largest change, each with a link to its test; the first hundred."""
         judged = [
             a_metric("speed", 90, unit="t/s", baseline=100, change=-0.1, verdict="regressed", allowed=1.5),
             a_metric("accuracy", 0.7, baseline=0.9, change=-0.222, verdict="regressed"),
@@ -218,10 +218,10 @@ class TestSummary:
         ]
         root = page(a_test("a.py::a", metrics=judged), a_test("b.py::b"))
         assert rows(root, "summary") == [
+            ["a.py::a", "loss", "nan", "–", "–", "–", "invalid"],
             ["a.py::a", "zero", "1", "0", "–", "± 0", "regressed"],
             ["a.py::a", "accuracy", "0.7", "0.9", "-22.2%", "–", "regressed"],
             ["a.py::a", "speed", "90 t/s", "100 t/s", "-10.0%", "± 1.5 t/s", "regressed"],
-            ["a.py::a", "loss", "nan", "–", "–", "–", "invalid"],
         ]
         assert {each.get("href") for each in section(root, "summary").iter("a")} == {f"#{groups(root)[0].get('id')}"}
         many = page(a_test(metrics=[a_metric(f"m{n}", None) for n in range(103)]))
@@ -238,9 +238,9 @@ class TestSummary:
         ]
         root = page(a_test("a.py::a", metrics=judged))
         assert rows(root, "summary") == [
+            ["a.py::a", "zero", "1e+400", "1", "+1e+400", "–", "invalid"],
             ["a.py::a", "huge", "1", "1e-300", "+1e+300×", "± 1e-302", "regressed"],
             ["a.py::a", "near", "0.9137", "0.91370001", "-1.1e-06%", "± 0", "regressed"],
-            ["a.py::a", "zero", "1e+400", "1", "+1e+400", "–", "invalid"],
         ]
         assert unfolded(groups(root)[0])["zero"] == (
             "1e+400 (baseline 1, +1e+400, n 1e+400 (shows a change from 1e+400 on), one) invalid"

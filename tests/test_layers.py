@@ -32,11 +32,11 @@ LAYERS = {
     2: {
         "__init__", "__main__", "alone", "arguments", "cli", "closing", "commands", "commands.baseline",
         "commands.compare", "commands.history", "commands.matrix", "commands.report", "commands.runs",
-        "commands.scaling", "commands.schema", "commands.sources", "commands.tables", "commands.trials",
+        "commands.scaling", "commands.schema", "commands.sources", "commands.trials",
         "controller", "crew", "distribution", "each", "endings", "facts", "fixtures", "gate", "interactor",
         "interrupts", "items", "live.displays", "live.lookout", "live.painter", "live.plugin", "matrices",
         "member", "nodes", "options", "patience", "phases", "plugin", "publish", "recipes", "recorder",
-        "remote", "reports", "reports.comparison", "reports.html", "reports.json", "reports.junit",
+        "remote", "reports", "reports.columns", "reports.comparison", "reports.html", "reports.json", "reports.junit",
         "reports.markdown", "reports.page", "reports.rows", "reports.scaling", "reports.tables",
         "reports.terminal", "reports.words", "resume", "role", "scheduler", "testcases", "timekeeper", "worker",
     },

@@ -69,21 +69,54 @@ class TestData:
         def run(name: str, **values: object) -> dict[str, Any]:
             return {"run": name, "started": "2026-11-20T00:00:00Z", "commit": None, "values": values}
 
-        point = {"value": 0.5, "verdict": "regressed", "device": "NVIDIA A100"}
-        past = [run("run-0", a={"m": point}, gone={"m": point}), run("run-1"), run("run-2", a={"m": {"value": None}})]
+        point = {"value": 0.5, "unit": "", "verdict": "regressed", "device": "NVIDIA A100"}
+        nothing = {"value": None, "unit": ""}
+        past = [run("run-0", a={"m": point}, gone={"m": point}), run("run-1"), run("run-2", a={"m": nothing})]
         found = data(parsed(render(a_report(a_test("a", metrics=[a_metric("m")])), past)))
         assert found["history"] == [{"0": [[0.5, None, None], [1, None, -1], [1, None, 2]]}]
         assert found["kinds"] == ["NVIDIA H200", "NVIDIA A100", ""]
         assert [each["id"] for each in found["runs"]] == ["run-0", "run-1", "run-2", "run-2"]
 
-    def test_workers_at_a_time(self) -> None:
-        """One that crashed and its successor count as one."""
+    def test_a_value_in_another_unit_is_no_point(self) -> None:
+        """It would stand on the axis of this one."""
+        values = [{"value": 500, "unit": "ms"}, {"value": 0.5, "unit": "s"}]
+        past = [
+            {"run": f"run-{n}", "started": "2026-11-20T00:00:00Z", "values": {"a": {"m": value}}}
+            for n, value in enumerate(values)
+        ]
+        found = data(parsed(render(a_report(a_test("a", metrics=[a_metric("m", unit="s")])), past)))
+        assert found["history"] == [{"0": [[None, 0.5], [None, -1], [None, 1]]}]
 
-        def worker(start: int, end: int) -> dict[str, Any]:
-            moments = {"started": f"2026-11-21T11:46:{start}Z", "ended": f"2026-11-21T11:46:{end}Z"}
-            return {"id": "gw", "host": None, "pid": 1, "devices": UUIDS[:1], "lease_wait_s": 0, "exit": None} | moments
+    def test_the_kind_is_the_one_that_the_test_tells(self) -> None:
+        """Else that of its devices; one that nobody knows is no kind of its own."""
+        asked = a_test("a", devices=[], device_kind="NVIDIA H200")
+        found = data(page(asked, a_test("b"), a_test("c", devices=[]), a_test("d", devices=["GPU-gone"])))
+        assert [found["kinds"][kind] for kind in found["tests"]["kind"]] == [
+            "NVIDIA H200", "NVIDIA H200", "CPU", "unknown",
+        ]  # fmt: skip
 
-        report = a_report(a_test())
-        for workers, most in (([(53, 55), (56, 59)], 1), ([(53, 55), (54, 59), (55, 58)], 2), ([], None)):
-            report["workers"] = [worker(*span) for span in workers]
-            assert data(parsed(render(report)))["runs"][-1]["workers"] == most
+    @pytest.mark.parametrize(
+        ("spans", "most"),
+        [
+            ([(53, 55), (56, 59)], 1),
+            ([(53, 55), (54, 59), (55, 58)], 2),
+            ([(53, 55), (54, None), (56, None)], 2),
+            ([None, None], 2),  # nothing else is known of them
+        ],
+    )
+    def test_workers_at_a_time(self, spans: list[tuple[int, int | None] | None], most: int) -> None:
+        """Those that ran tests, as of the runs before; one that crashed and its successor count as one."""
+
+        def worker(number: int | str, *span: int | None) -> dict[str, Any]:
+            start, end = (None if at is None else f"2026-11-21T11:46:{at}Z" for at in span)
+            return empty | {"id": f"gw{number}", "devices": UUIDS[:1], "started": start, "ended": end}
+
+        empty = dict.fromkeys(("host", "pid", "lease_wait_s", "exit"))
+        report = a_report(*(a_test(f"t{n}", worker=f"gw{n}") for n in range(len(spans))), a_test(run="run-1"))
+        idle = worker("-idle", 53, None)
+        report["workers"] = [idle, *(worker(n, *span) for n, span in enumerate(spans) if span is not None)]
+        assert data(parsed(render(report)))["runs"][-1]["workers"] == most
+
+    def test_without_workers(self) -> None:
+        """Their number is not known."""
+        assert data(page(a_test(outcome="not-run")))["runs"][-1]["workers"] is None

@@ -237,12 +237,16 @@ class TestRealRuns:
         }  # fmt: skip
         assert page["makespan_s"] == kept.reports[2]["summary"]["makespan_s"]
         good = {"verdict": None, "device": "NVIDIA H200"}
+        none = {"unit": "", "verdict": None, "device": "CPU"}
         assert page["values"] == {
-            "test_suite.py::test_good": {"accuracy": {"value": 0.5, **good}, "time": {"value": 1.5, **good}},
-            "test_suite.py::test_none": {"threads": {"value": 3, "verdict": None, "device": "CPU"}},
+            "test_suite.py::test_good": {
+                "accuracy": {"value": 0.5, "unit": "%", **good},
+                "time": {"value": 1.5, "unit": "s", **good},
+            },
+            "test_suite.py::test_none": {"threads": {"value": 3, **none}},
         }
         first = past.to_page(kept.runs[0])["values"]["test_suite.py::test_is_nan"]
-        assert first == {"loss": {"value": None, "verdict": "invalid", "device": "NVIDIA H200"}}
+        assert first == {"loss": {"value": None, "unit": "", "verdict": "invalid", "device": "NVIDIA H200"}}
 
 
 class TestWhichRuns:
@@ -414,4 +418,4 @@ class TestValues:
             records += attempt("t.py::a", known, worker=f"gw{number}", devices=[device.id])
         shown: Mapping[str, Any] = past.to_page(read(tmp_path, records, each=True))["values"]["t.py::a"]["time"]
         value = 0.0 if worst == "invalid" else 0.5
-        assert shown == {"value": value, "verdict": worst, "device": "NVIDIA H200 + NVIDIA T4"}
+        assert shown == {"value": value, "unit": "s", "verdict": worst, "device": "NVIDIA H200 + NVIDIA T4"}

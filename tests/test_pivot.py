@@ -57,6 +57,15 @@ class TestCells:
         assert means(table) == [[10**400]]
         assert table.caption == "tokens by lr: one result each"
 
+    def test_each_of_several_results_of_a_test_counts(self) -> None:
+        """As with ``--dist each``; also those that are left out, and those that recorded nothing."""
+        tests = [result("t.py::t[a]", {"lr": 1}, loss=value) for value in (1, 2, 6)]
+        tests += [result("t.py::t[b]", {}, loss=4), result("t.py::t[b]", {}, loss=5), result("t.py::t[b]", {})]
+        table = pivot(tests, metric="loss", rows="lr")
+        assert (means(table), table.caption) == ([[3]], "loss by lr: means over 3 results each")
+        assert table.notes == ["left out: 2 of 5 results, without these parameters (t)"]
+        assert means(pivot(tests, metric="loss")) == [[3], [4.5]]
+
     def test_missing_combinations_are_no_number(self) -> None:
         """And the caption says that means are not all over as many results."""
         tests = results(lr=[1, 2], size=[8, 16], seed=[0, 1])

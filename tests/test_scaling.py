@@ -61,7 +61,8 @@ def report(metrics: dict[str, Any], workers: int = 1) -> dict[str, Any]:
         }
         for number, (name, value) in enumerate(metrics.items())
     ]
-    return {"tests": tests, "workers": [{"id": f"gw{number}", "lease_wait_s": 0.2} for number in range(workers)]}
+    held = {"started": "2026-11-21T10:00:00Z", "lease_wait_s": 0.2}
+    return {"tests": tests, "workers": [{"id": f"gw{number}", **held} for number in range(workers)]}
 
 
 def test_workers_that_had_no_test_count() -> None:
@@ -125,6 +126,14 @@ def test_what_is_to_be_known_of_the_figures() -> None:
         "gpupool: 2 metrics equal at every n",
     ]
     assert told((1, report({"a": 1}))) == []
+
+
+def test_a_worker_that_was_cancelled_while_it_waited_did_not_run() -> None:
+    """It held no device, and its wait is not known."""
+    one = report({"a": 1})
+    one["workers"].append({"id": "gw1", "started": None, "lease_wait_s": None})
+    assert (workers_of(one, 2), idle_of(one, 2)) == (1, 0)
+    assert told((2, one)) == ["gpupool: n=2: 1 worker ran, since no more devices are there, or came free"]
 
 
 def test_what_failed_where() -> None:

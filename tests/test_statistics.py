@@ -126,23 +126,23 @@ class TestDetectable:
         assert two_proportion_p_value(less, n_new, p_old, n_old) > SIGNIFICANT
 
     @pytest.mark.parametrize(
-        ("p_old", "n_old", "n_new", "alpha", "drop"),
+        ("p_old", "n_old", "n_new", "drop"),
         [
-            (0.913, 1000, 1000, 0.05, True),
-            (0.913, 1000, 1000, 0.05, False),
-            (0.913, 14042, 200, 0.05, True),
-            (0.5, 200, 14042, 0.01, False),
-            (1.0, 100, 100, 0.05, True),
-            (0.0, 100, 100, 0.05, False),
+            (0.913, 1000, 1000, True),
+            (0.913, 1000, 1000, False),
+            (0.913, 14042, 200, True),
+            (0.5, 200, 14042, False),
+            (1.0, 100, 100, True),
+            (0.0, 100, 100, False),
         ],
     )
-    def test_scipys_root_finder_agrees(self, p_old: float, n_old: int, n_new: int, alpha: float, drop: bool) -> None:
-        """On the textbook's formula, for other levels too."""
+    def test_scipys_root_finder_agrees(self, p_old: float, n_old: int, n_new: int, drop: bool) -> None:
+        """On the textbook's formula."""
         sign, most = (-1, p_old) if drop else (1, 1 - p_old)
         expected = optimize.brentq(
-            lambda change: z_test(p_old + sign * change, n_new, p_old, n_old) - alpha, 1e-9, most * (1 - 1e-12)
+            lambda change: z_test(p_old + sign * change, n_new, p_old, n_old) - SIGNIFICANT, 1e-9, most * (1 - 1e-12)
         )
-        assert smallest_detectable(p_old, n_old, n_new, alpha=alpha, drop=drop) == pytest.approx(expected, rel=1e-6)
+        assert smallest_detectable(p_old, n_old, n_new, drop=drop) == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize(
         ("p_old", "n_old", "n_new", "drop"),

@@ -98,11 +98,12 @@ def one_round(host: Host, seed: str) -> tuple[list[str], dict[str, Any]]:
     chance = random.Random(seed)
     told: list[str] = []
     resume: list[str] = []
+    count = chance.choice([2, 2, 2, 4])  # their start is what takes the time of these tests
     while True:
         for name in ("begun", "report.json"):
             (host.project / name).unlink(missing_ok=True)
         spared = len(told) >= MOST_RUNS or chance.random() < 0.3
-        running = host.start("-n4", "-q", f"--gpupool-dir=records/{seed}", *resume)
+        running = host.start(f"-n{count}", "-q", f"--gpupool-dir=records/{seed}", *resume)
         try:
             told.append("left alone" if spared else disturb(running, chance))
             run = running.finish()

@@ -359,6 +359,12 @@ class TestSamples:
         """Where the values are no proportions."""
         assert verdict(2.1, entry(2.0, samples=(2.0, 2.0)), samples=[2.1]) == "regressed"
 
+    def test_scores_are_no_proportions(self) -> None:
+        """Without pairs the tolerance alone decides on scores that are no yes or no: their mean varies less."""
+        new, old = [0.42] * 1000, (0.45,) * 998
+        known = entry(0.45, **UP, n=998, samples=old)
+        assert verdict(0.42, known, samples=new) == "regressed"
+
     def test_samples_that_have_not_changed_explain_no_change(self) -> None:
         """The value comes from something else then."""
         samples = answers(50, 100)

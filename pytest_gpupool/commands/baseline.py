@@ -13,10 +13,10 @@ from ..archive import Recorded
 from ..baseline import Baseline, Entry
 from ..errors import UsageProblem
 from ..metrics import Number
+from ..reports.columns import show
 from ..reports.words import counted, cut, visible
 from ..wording import change_text, number_text, value_text
 from .sources import Report, add_dir, base_of, report_of, report_of_run, warn
-from .tables import show
 
 _RUN = "a run on record (default: the latest) or a JSON report"
 _WIDEST = 80
@@ -114,8 +114,8 @@ def _stale_by_record(entries: Sequence[Entry], base: Path) -> tuple[Stale, Seque
     is_latest = True
     for recorded in _whole_runs(base):
         report = report_of_run(recorded)
-        for file in dict.fromkeys(_file_of(test["nodeid"]) for test in report["tests"]):
-            found += accepting.stale(left.pop(file, ()), report)
+        files = dict.fromkeys(_file_of(test["nodeid"]) for test in report["tests"])
+        found += accepting.stale([entry for file in files for entry in left.pop(file, ())], report)
         if is_latest:
             gone = [file for file in left if _is_gone(file, recorded.plan.facts)]
             found += ((entry, "its file is gone") for file in gone for entry in left.pop(file))

@@ -68,7 +68,8 @@ def add(commands: Any) -> None:
     text = "the allowed relative change of a metric that says nothing itself (default: 0.01)"
     command.add_argument("--rtol", metavar="X", default=str(_RTOL), help=text)
     command.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
-    command.add_argument("-v", "--verbose", action="store_true", help="show every metric, outcome and duration")
+    text = "show every metric, outcome and duration; in markdown as many as a comment on GitHub may hold"
+    command.add_argument("-v", "--verbose", action="store_true", help=text)
     add_dir(command)
     command.set_defaults(run=_run)
 
@@ -129,7 +130,8 @@ def _tell_of_gaps(side: _Side[Report]) -> None:
     tests = side.content["tests"]
     if not side.content["run"]["complete"]:
         left = sum(test["outcome"] == "not-run" for test in tests)
-        warn(f"{side.name} is incomplete: {left} of its {len(tests)} tests have no result")
+        told = f"{left} of its {len(tests)} tests have no result" if left else "something could not be collected"
+        warn(f"{side.name} is incomplete: {told}")
 
 
 def _kinds(given: list[str] | None) -> frozenset[str]:

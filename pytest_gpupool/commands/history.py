@@ -15,10 +15,10 @@ from typing import Any
 from ..errors import UsageProblem
 from ..metrics import Number
 from ..past import Past, PastRun, Value, gather
+from ..reports.columns import show
 from ..reports.words import counted, cut, visible
 from ..wording import value_text
 from .sources import add_dir, base_of
-from .tables import show
 
 _ABOUT = """\
 Prints what the runs on record have measured, the oldest first. A change is relative to the last value on the same kind

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from typing import Any
 
 from ..pivot import Cell, Table, pivot
+from ..reports.columns import lines
 from ..reports.markdown import escaped
 from ..reports.words import cut, visible
 from ..wording import value_text
 from .sources import add_dir, report_of, warn
-from .tables import lines
 
 _LONGEST_NAME = 80
 _NONE = "–"

@@ -20,7 +20,8 @@ def add(commands: Any) -> None:
     command = commands.add_parser("report", help="rebuild a report from a run's record, also of a run that was killed")
     command.add_argument("name", metavar="RUN", help="the run's id or the beginning of it, its directory, or 'latest'")
     for form in ("json", "html", "markdown", "junit"):
-        command.add_argument(f"--{form}", metavar="PATH", type=Path, help=f"write the report as {form} to this file")
+        text = "append the summary, as markdown," if form == "markdown" else f"write the report as {form}"
+        command.add_argument(f"--{form}", metavar="PATH", type=Path, help=f"{text} to this file")
     add_dir(command)
     command.set_defaults(run=_run)
 

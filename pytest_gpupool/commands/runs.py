@@ -10,8 +10,8 @@ from typing import Any
 from .. import archive
 from ..archive import Recorded
 from ..model import duration_text, epoch
+from ..reports.columns import show
 from .sources import add_dir, base_of
-from .tables import show
 
 _HEAD = ("RUN", "AGE", "TESTS", "OUTCOMES", "RESUME")
 _RIGHT = (False, True, True, False, False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..commands import tables
 from ..comparison import GONE, Changed, Comparison, Duration, Pair, Value
 from ..wording import percent_text, value_text
+from . import columns
 from .markdown import escaped
 from .terminal import MOST_ROWS, name_text
 from .words import counted, cut, seconds_text
@@ -16,13 +17,17 @@ from .words import counted, cut, seconds_text
 FORMAT = "gpupool-comparison"
 VERSION = 1
 
+MOST_CHARACTERS = 65_536
+"""GitHub takes no longer comment."""
+
 _METRICS = ("VERDICT", "TEST", "METRIC", "A", "B", "CHANGE", "ALLOWED", "NOTE")
 _OUTCOMES = ("OUTCOME", "TEST", "BEFORE")
 _DURATIONS = ("DURATION", "TEST", "A", "B", "CHANGE")
 _RIGHT = frozenset({"A", "B", "CHANGE", "ALLOWED"})
 _NAMES = frozenset({"TEST", "METRIC"})
 
-_BAD = frozenset({GONE, "invalid", "regressed"})  # all are shown, within what a comment on a change may hold
+_BAD = frozenset({GONE, "invalid", "regressed"})  # all are shown, in a comment on a change the first of each
+_GOOD = frozenset({"improved", "ok"})
 _MOST_BAD = 100
 _LEAST_CHANGE, _LEAST_SECONDS = 0.1, 0.1  # of durations that are shown: below that it is the machine's noise
 _MOST_NAMES = 3
@@ -31,37 +36,54 @@ _LONGEST_NAME = 200
 Row = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Group:
+    """Rows of one kind under a head, the worst first: those that are shown, of so many.
+
+    Where there is no room for all, those of a lower rank are kept rather.
+    """
+
+    head: Row
+    rank: int
+    what: str
+    rows: Sequence[Row]
+    count: int
+
+
+_Section = Sequence[_Group]
+"""What one table has: at least one group with rows."""
+
+
 def text(comparison: Comparison, *, verbose: bool) -> Iterator[str]:
     """Yield lines for a terminal: metrics, outcomes and durations, each the worst first, and a summary.
 
     Without ``verbose`` so many rows of each verdict as the terminal's summary of a run has, but all that are bad, and
     the durations that changed noticeably.
     """
-    for head, rows, left in _sections(comparison, verbose=verbose):
-        shown = (tuple(map(name_text, row)) for row in rows)
-        yield from tables.lines([head, *shown], right=[name in _RIGHT for name in head])
-        yield from (f"… and {what} (-v shows all)" for what in left)
+    for section in _sections(comparison, verbose=verbose):
+        head, shown = section[0].head, (tuple(map(name_text, row)) for group in section for row in group.rows)
+        yield from columns.lines([head, *shown], right=[name in _RIGHT for name in head])
+        yield from (f"… and {what} (-v shows all)" for what in _left(section))
         yield ""
     yield from (f"gpupool: {line}" for line in _names(comparison, verbose=verbose))
     yield f"gpupool: {summary(comparison)}"
 
 
 def markdown(comparison: Comparison, title: str, *, verbose: bool) -> Iterator[str]:
-    """Yield lines of GitHub's Markdown, as for a comment on a change."""
-    yield f"## gpupool: {escaped(title)}"
-    yield ""
-    yield escaped(f"{summary(comparison)}.")
-    for head, rows, left in _sections(comparison, verbose=verbose, most_bad=_MOST_BAD):
-        yield ""
-        yield _line(name.capitalize() if len(name) > 1 else name for name in head)
-        yield _line("---:" if name in _RIGHT else "---" for name in head)
-        yield from (_line(map(_cell, head, row)) for row in rows)
-        if left:
-            yield ""
-            yield f"… and {escaped(', '.join(left))}"
-    for line in _names(comparison, verbose=verbose):
-        yield ""
-        yield escaped(f"{line}.")
+    """Yield lines of GitHub's Markdown, for a comment on a change: up to :data:`MOST_CHARACTERS`.
+
+    Where there is no room for all rows, the least important ones are left out, and their number is told.
+    """
+    head = [f"## gpupool: {escaped(title)}", "", escaped(f"{summary(comparison)}.")]
+    names = _escaped_names(comparison, verbose=verbose)
+    if _length(names) > MOST_CHARACTERS // 2:
+        names = _escaped_names(comparison, verbose=False)
+    sections = list(_sections(comparison, verbose=verbose, most_bad=_MOST_BAD))
+    # What is told of rows that are left out is longest where all are.
+    least = [*head, *_tables(_fitting(sections, 0)), *names]
+    yield from head
+    yield from _tables(_fitting(sections, MOST_CHARACTERS - _length(least)))
+    yield from names
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
@@ -101,31 +123,62 @@ def _times(one: Duration) -> str:
     return f"{seconds_text(one.old)} → {seconds_text(one.new)}{f' ({change})' if change else ''}"
 
 
-def _sections(
-    comparison: Comparison, *, verbose: bool, most_bad: int | None = None
-) -> Iterator[tuple[Row, list[Row], list[str]]]:
-    """Yield the tables that have rows: the head, the rows that are shown, and what of others is said."""
+def _sections(comparison: Comparison, *, verbose: bool, most_bad: int | None = None) -> Iterator[_Section]:
+    """Yield the tables that have rows."""
     limit = None if verbose else MOST_ROWS
-    metrics: list[Row] = []
-    left: list[str] = []
-    for verdict, count in comparison.counts.items():
+    metrics = []
+    for verdict in comparison.counts:
         pairs = [pair for pair in comparison.metrics if pair.verdict == verdict]
-        shown = pairs[: most_bad if verdict in _BAD and not verbose else limit]
-        metrics += map(_metric, shown)
-        left += [f"{count - len(shown)} more that are {verdict}"] if len(shown) < count else []
+        most = most_bad if verdict in _BAD and not verbose else limit
+        rank = 0 if verdict in _BAD else 4 if verdict in _GOOD else 2
+        metrics.append(_group(_METRICS, rank, pairs, _metric, most, f" that are {verdict}"))
     durations = [one for one in comparison.durations if verbose or _is_noticeable(one)]
-    for head, rows, more in (
-        (_METRICS, metrics, left),
-        (_OUTCOMES, *_limited(comparison.outcomes, _outcome, limit)),
-        (_DURATIONS, *_limited(durations, _duration, limit)),
-    ):
-        if rows:
-            yield head, rows, more
+    if metrics:
+        yield metrics
+    if comparison.outcomes:
+        yield [_group(_OUTCOMES, 1, comparison.outcomes, _outcome, limit)]
+    if durations:
+        yield [_group(_DURATIONS, 3, durations, _duration, limit)]
 
 
-def _limited(found: Sequence[Any], row: Callable[[Any], Row], limit: int | None) -> tuple[list[Row], list[str]]:
-    left = 0 if limit is None else max(0, len(found) - limit)
-    return [row(one) for one in found[:limit]], [f"{left} more"] if left else []
+def _group(
+    head: Row, rank: int, found: Sequence[Any], row: Callable[[Any], Row], limit: int | None, what: str = ""
+) -> _Group:
+    return _Group(head=head, rank=rank, what=what, rows=[row(one) for one in found[:limit]], count=len(found))
+
+
+def _fitting(sections: Sequence[_Section], free: int) -> list[_Section]:
+    """Return the tables with as many of their rows as fit into so many characters of Markdown."""
+    kept: Counter[_Group] = Counter()
+    ranked = sorted((group for section in sections for group in section), key=lambda group: group.rank)
+    for group, row in ((each, row) for each in ranked for row in each.rows):
+        free -= len(_markdown_row(group, row)) + 1
+        if free < 0:
+            break
+        kept[group] += 1
+    return [[replace(group, rows=group.rows[: kept[group]]) for group in section] for section in sections]
+
+
+def _tables(sections: Iterable[_Section]) -> Iterator[str]:
+    for section in sections:
+        head = section[0].head
+        yield ""
+        yield _line(name.capitalize() if len(name) > 1 else name for name in head)
+        yield _line("---:" if name in _RIGHT else "---" for name in head)
+        yield from (_markdown_row(group, row) for group in section for row in group.rows)
+        if left := _left(section):
+            yield ""
+            yield f"… and {escaped(', '.join(left))}"
+
+
+def _left(section: _Section) -> list[str]:
+    """Return in words what a table does not show."""
+    left = ((group.count - len(group.rows), group.what) for group in section)
+    return [f"{count} more{what}" for count, what in left if count]
+
+
+def _length(lines: Iterable[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
 
 
 def _is_noticeable(one: Duration) -> bool:
@@ -174,6 +227,14 @@ def _names(comparison: Comparison, *, verbose: bool) -> Iterator[str]:
             shown = names if verbose else names[:_MOST_NAMES]
             more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
             yield f"{counted(len(names), 'test')} only in {where}: {', '.join(map(name_text, shown))}{more}"
+
+
+def _escaped_names(comparison: Comparison, *, verbose: bool) -> list[str]:
+    return [line for told in _names(comparison, verbose=verbose) for line in ("", escaped(f"{told}."))]
+
+
+def _markdown_row(group: _Group, row: Row) -> str:
+    return _line(map(_cell, group.head, row))
 
 
 def _cell(head: str, text: str) -> str:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..baseline import kind_of
+from ..baseline import UNKNOWN, kind_in
 from ..model import epoch
 from ..outcomes import OUTCOMES
-from ..speedup import CLASSES
+from ..speedup import CLASSES, at_once
 from .words import UNFINE, VERDICTS_BY_CONCERN, earlier_run, labels, visible
 
 OUTCOME_ORDER = (*UNFINE, *(outcome for outcome in OUTCOMES if outcome not in UNFINE))
@@ -68,12 +68,12 @@ def embedded(
             "memory": [test["resources"].get("peak_memory_bytes") for test in tests],
             "function": [functions.of(visible(function_of(test["nodeid"]))) for test in tests],
             "params": [params.of(test) for test in tests],
-            "kind": [kinds.of(kind_of([names.get(device, "") for device in test["devices"]])) for test in tests],
+            "kind": [kinds.of(kind_in(test, names) or UNKNOWN) for test in tests],
         },
         "functions": list(functions),
         "params": params.table(),
         "metrics": list(metrics.values()),
-        "history": [_history(name, own["test"], tests, past, kinds) for (name, _), own in metrics.items()],
+        "history": [_history(key, own["test"], tests, past, kinds) for key, own in metrics.items()],
         "kinds": [visible(kind) for kind in kinds],
         "runs": [*(_run(run) for run in past), _this_run(report)],
         "workers": [_worker(worker, devices, begun) for worker in report["workers"]],
@@ -196,7 +196,7 @@ def _verdict(verdict: str | None) -> int:
 
 
 def _history(
-    name: str,
+    metric: tuple[str, str],
     places: Iterable[int],
     tests: Sequence[Mapping[str, Any]],
     past: Sequence[Mapping[str, Any]],
@@ -204,12 +204,15 @@ def _history(
 ) -> dict[str, list[Any]]:
     """Return by a test's place what it had in the past: its values, verdicts and kinds of device, a list each.
 
-    Each has an item per run; a run in which it was not measured has no verdict at all, which is None.
+    Each has an item per run; a run in which it was not measured, or in another unit, has no verdict at all, which is
+    None. ``metric`` is a name and a unit.
     """
+    name, unit = metric
     found = {}
     for place in places:
         nodeid = tests[place]["nodeid"]
-        points = [run["values"].get(nodeid, {}).get(name) for run in past]
+        measured = (run["values"].get(nodeid, {}).get(name) for run in past)
+        points = [point if point is not None and point["unit"] == unit else None for point in measured]
         if any(point is not None for point in points):
             found[str(place)] = [
                 [point and number(point["value"], digits=6) for point in points],
@@ -232,16 +235,12 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
     run, summary = report["run"], report["summary"]
     figures = {key: summary[key] for key in ("makespan_s", "speedup", "efficiency")}
     commit = run["git"]["commit"] if run["git"] else None
-    workers = _at_once(report["workers"])
+    workers = _workers(report) or None
     return _run({"run": run["id"], "started": run["started"], "commit": commit, "workers": workers, **figures})
 
 
-def _at_once(workers: Iterable[Mapping[str, Any]]) -> int | None:
-    """Return how many workers with devices there were at a time, at most; one that crashed may have a successor."""
-    spans = [(each["started"], each["ended"]) for each in workers if each["devices"] and each["started"]]
-    moments = sorted([(epoch(start), 1) for start, _ in spans] + [(epoch(end), -1) for _, end in spans if end])
-    most = now = 0
-    for _, step in moments:
-        now += step
-        most = max(most, now)
-    return most or None
+def _workers(report: Mapping[str, Any]) -> int:
+    """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
+    ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
+    told = [worker for worker in report["workers"] if worker["id"] in ran]
+    return at_once((worker["started"], worker["ended"]) for worker in told if worker["started"]) or len(ran)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import speedup
-from ..commands import tables
 from ..speedup import Difference, Point, Sameness
+from . import columns
 from .terminal import name_text
 from .words import UNFINE, counted, cut, seconds_text
 
@@ -27,7 +27,7 @@ Reports = Mapping[int, Mapping[str, Any]]
 
 def lines(points: Sequence[Point], same: Sameness, reports: Reports, *, verbose: bool) -> Iterator[str]:
     """Yield what a person reads: the table, what is to be known of it, and the metrics that differ."""
-    yield from tables.lines([_HEAD, *map(_row, points)], right=_RIGHT)
+    yield from columns.lines([_HEAD, *map(_row, points)], right=_RIGHT)
     for note in (*_notes(points, reports), *_failures(reports)):
         yield f"gpupool: {note}"
     if len(reports) > 1 and same.compared + same.timed:
@@ -82,7 +82,8 @@ def _notes(points: Sequence[Point], reports: Reports) -> Iterator[str]:
             yield f"n={asked}: {counted(workers, 'worker')} ran, since no more devices are there, or came free"
         if idle := speedup.idle_of(reports[asked], asked):
             yield f"n={asked}: {idle} of {counted(workers, 'worker')} had no test to run"
-        waited = min((worker["lease_wait_s"] for worker in reports[asked]["workers"]), default=0)
+        waits = [worker["lease_wait_s"] for worker in reports[asked]["workers"]]
+        waited = min((wait for wait in waits if wait is not None), default=0)
         if waited >= _LONG_WAIT:
             yield f"n={asked}: {seconds_text(waited)} of the time went by until the first device came free"
 
@@ -111,7 +112,7 @@ def _metrics(same: Sameness, *, verbose: bool) -> Iterator[str]:
     yield f"gpupool: {len(same.differing)} of {counted(same.compared, 'metric')} DIFFER{left_out}"
     shown = same.differing if verbose else same.differing[:_MOST_ROWS]
     head = ("TEST", "METRIC", *(f"N={asked}" for asked in shown[0].values), "SPREAD")
-    yield from tables.lines([head, *map(_differing, shown)], right=(False, False, *[True] * (len(head) - 2)))
+    yield from columns.lines([head, *map(_differing, shown)], right=(False, False, *[True] * (len(head) - 2)))
     if len(shown) < len(same.differing):
         yield f"… and {len(same.differing) - len(shown)} more (-v shows all)"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..model import size_text
 from ..wording import amount_text, baseline_text, change_text, value_text
-from .words import WRONG, counted, labels, seconds_text
+from .words import WRONG, counted, labels, seconds_text, verdict_rank
 
 UNKNOWN = "–"
 """Stands for what is not known."""
@@ -46,7 +46,7 @@ def facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the metrics that regressed, the largest change first, then those that are invalid.
+    """Return the metrics that need a look, the worst verdict first, of each the largest change.
 
     Each test comes with its place on the page.
     """
@@ -92,10 +92,10 @@ def _verdicts(numbers: Mapping[str, int]) -> str:
     return joined(*told) or (f"{numbers['ok']} ok" if numbers["ok"] else "")
 
 
-def _order(metric: Mapping[str, Any]) -> tuple[bool, float]:
+def _order(metric: Mapping[str, Any]) -> tuple[int, float]:
     # Without a relative change the baseline was 0: more than any.
     far = float("inf") if metric["change"] is None else abs(metric["change"])
-    return metric["verdict"] != "regressed", -far
+    return verdict_rank(metric), -far
 
 
 def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> dict[str, Any]:

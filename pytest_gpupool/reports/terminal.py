@@ -39,6 +39,10 @@ _BAD = frozenset({"invalid", "regressed"})
 _ORDER = (*_TOLD, "ok", None)
 
 
+_Pair = tuple[TestResult, Mapping[str, Any]]
+"""A test, and a metric of it."""
+
+
 class Row(NamedTuple):
     """One metric as the table shows it; ``place`` is the device, where it is a GPU, and the worker."""
 
@@ -67,17 +71,19 @@ def show(
     ``updates`` says that the run's metrics become the baseline.
     """
     verbosity: int = reporter.config.get_verbosity()
-    rows = metric_rows(results, names)
+    metrics = _ranked(results)
     most = None if verbosity > 0 else MOST_ROWS
-    if verbosity >= 0 and (rows or results.collected):
-        _show_metrics(reporter, results, rows, most)
+    if verbosity >= 0 and results.collected:
+        if metrics:
+            reporter.write_sep("=", f"gpupool: {', '.join(_title(results))}")
+            _show_rows(reporter, metrics, names, most)
         if (line := use_line(results)) is not None:
             reporter.write_line(line)
         for note in notes:
             reporter.write_line(f"gpupool: {note}")
     elif len(title := _title(results)) > 1:
         reporter.write_line(f"gpupool: {', '.join(title)}")
-        _show_rows(reporter, [row for row in rows if row.bad], most)
+        _show_rows(reporter, [pair for pair in metrics if _is_bad(pair)], names, most)
     if results.not_run:
         reporter.write_line(_not_run_text(results), red=True)
         if resumable is not None:
@@ -85,18 +91,6 @@ def show(
     lacking = () if updates else _lacking(results)
     for warning in (*lacking, *warnings):
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
-
-
-def metric_rows(results: Results, names: Mapping[str, str]) -> list[Row]:
-    """Return a row per metric: by verdict, the worst first, then those of tests that failed, then in order.
-
-    Tests have their whole ids; :func:`_show_rows` shortens them.
-    """
-    rows = [
-        (_rank(test, metric), _row(test, metric, names)) for test in results.tests for metric in test.metrics.values()
-    ]
-    rows.sort(key=lambda ranked: ranked[0])
-    return [row for _, row in rows]
 
 
 def name_text(name: str) -> str:
@@ -119,19 +113,23 @@ def use_line(results: Results) -> str | None:
     )
 
 
-def _show_metrics(reporter: Any, results: Results, rows: Sequence[Row], most: int | None) -> None:
-    if rows:
-        reporter.write_sep("=", f"gpupool: {', '.join(_title(results))}")
-        _show_rows(reporter, rows, most)
+def _ranked(results: Results) -> list[_Pair]:
+    """Return all metrics, each with its test: by verdict, the worst first, then those of tests that failed."""
+    pairs = [(test, metric) for test in results.tests for metric in test.metrics.values()]
+    return sorted(pairs, key=lambda pair: (_ORDER.index(pair[1]["verdict"]), pair[0].outcome in _FINE))
 
 
-def _show_rows(reporter: Any, rows: Sequence[Row], most: int | None) -> None:
-    bad = sum(row.bad for row in rows)
-    shown = rows if most is None else rows[: max(most, min(bad, MOST_BAD_ROWS))]  # the worst are the first
-    for line, is_bad in _aligned(_shortened(shown)):
+def _is_bad(pair: _Pair) -> bool:
+    return pair[1]["verdict"] in _BAD
+
+
+def _show_rows(reporter: Any, metrics: Sequence[_Pair], names: Mapping[str, str], most: int | None) -> None:
+    bad = sum(map(_is_bad, metrics))
+    shown = metrics if most is None else metrics[: max(most, min(bad, MOST_BAD_ROWS))]  # the worst are the first
+    for line, is_bad in _aligned(_shortened([_row(test, metric, names) for test, metric in shown])):
         reporter.write_line(line, red=is_bad)
-    if len(rows) > len(shown):
-        reporter.write_line(f"… and {len(rows) - len(shown)} more (-v shows all)")
+    if len(metrics) > len(shown):
+        reporter.write_line(f"… and {len(metrics) - len(shown)} more (-v shows all)")
 
 
 def _metrics(results: Results) -> Iterator[Mapping[str, Any]]:
@@ -179,10 +177,6 @@ def _aligned(rows: Sequence[Row]) -> Iterator[tuple[str, bool]]:
         yield "  ".join(cell for cell in cells if cell).rstrip(), row.bad
 
 
-def _rank(test: TestResult, metric: Mapping[str, Any]) -> tuple[int, bool]:
-    return _ORDER.index(metric["verdict"]), test.outcome in _FINE
-
-
 def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) -> Row:
     verdict = metric["verdict"]
     devices = [name for name in dict.fromkeys(names.get(device, "") for device in test.devices) if name]
@@ -193,7 +187,7 @@ def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) 
         baseline=_cell(_why(metric, test.kind) if verdict == "no-baseline" else _comparison(metric), _WIDEST_CELL),
         mark=_TOLD[verdict].upper() if verdict in _TOLD else "",
         place=_cell(" ".join([*devices, test.worker or ""]), WIDEST),
-        bad=verdict in _BAD,
+        bad=_is_bad((test, metric)),
     )
 
 

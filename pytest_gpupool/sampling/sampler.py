@@ -47,6 +47,7 @@ class Sampler:
         self._thread: Thread | None = None
         self._halt = Event()
         self._ending = False
+        self._again = False
         self._minds_forks = False
 
     def begin(self, *, on_devices: bool = True) -> None:
@@ -85,6 +86,7 @@ class Sampler:
 
     def _start(self) -> None:
         assert self._samples is not None
+        self._again = False
         self._halt = Event()
         thread = Thread(target=self._run, args=(self._samples, self._halt), name="gpupool-sampling", daemon=True)
         try:
@@ -105,6 +107,8 @@ class Sampler:
             self._try(samples.look)
         if self._ending:
             self._try(samples.close)
+        elif self._again:
+            self._start()
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -118,7 +122,11 @@ class Sampler:
             self._thread.join(_FORK_PATIENCE_SECONDS)
 
     def _go_on(self) -> None:
-        if self._thread is not None and not self._thread.is_alive() and not self._ending:
+        if self._thread is None or self._ending:
+            return
+        if self._thread.is_alive():
+            self._again = True  # it could not rest in time: another one follows when it has ended
+        else:
             self._start()
 
     def _begin_anew(self) -> None:

@@ -59,12 +59,14 @@ function historyTools(state, redraw) {
   const metrics = data.metrics.map((each, place) => [String(place), metricName(each)]);
   const found = metric.test.map((place, at) => [String(at), data.tests.id[place]]);
   const wanted = found.filter(([at, id]) => id.toLowerCase().includes(state.words) || Number(at) === state.at);
+  const shown = wanted.slice(0, MOST_TESTS);
+  if (!shown.some(([at]) => Number(at) === state.at)) shown.unshift(found[state.at]);
   const controls = [
     choice("Metric", metrics, String(state.metric), (value) => {
       Object.assign(state, { metric: Number(value), at: 0, words: "" });
       redraw();
     }),
-    choice(testsLabel(wanted), wanted.slice(0, MOST_TESTS), String(state.at), (value) => {
+    choice(testsLabel(wanted), shown, String(state.at), (value) => {
       state.at = Number(value);
       redraw();
     }),

@@ -20,7 +20,7 @@ function plot(width, height, label, x, y) {
   svg.append(shape("path", { class: "axis", d: `M${left} ${inner.bottom}H${inner.right}` }));
   svg.append(shape("text", { x: inner.right, y: height - 4, "text-anchor": "end" }, x.name));
   svg.append(shape("text", { x: 4, y: 11 }, y.name));
-  return { svg, across, up, left, right: inner.right, top: MARGIN.top, bottom: inner.bottom };
+  return { svg, across, up, left, right: inner.right, bottom: inner.bottom };
 }
 
 function titled(node, text) {

@@ -68,6 +68,7 @@ function choose(state, step) {
 }
 
 function listen(holder, state, readout, redraw) {
+  const walk = (step) => state.order.length && (readout.textContent = told(choose(state, step)));
   const keys = {
     ArrowLeft: () => move(state, -0.2),
     ArrowRight: () => move(state, 0.2),
@@ -75,8 +76,8 @@ function listen(holder, state, readout, redraw) {
     "=": () => zoom(state, 0.5),
     "-": () => zoom(state, 2),
     0: () => showAll(state),
-    n: () => (readout.textContent = told(choose(state, 1))),
-    p: () => (readout.textContent = told(choose(state, -1))),
+    n: () => walk(1),
+    p: () => walk(-1),
     Enter: () => state.chosen !== null && goToTest(state.chosen),
   };
   holder.addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-"""Tables: rows of text, aligned for a terminal."""
+"""Columns: rows of text, aligned for a terminal."""
 
 from __future__ import annotations
 
