@@ -86,8 +86,9 @@ def test_what_is_final_is_kept_and_the_rest_runs_again(cpu_host: Host, workers: 
     assert second.status == 1, second.output
     assert second.report["run"]["resumed_from"] == earlier
     assert f"gpupool: resuming {earlier}: 7 of 9 results kept" in second.stdout
-    assert "2 of the results kept from the earlier run failed: test_suite.py::test_asserts, test_suite.py::test_is_nan" in (
-        second.stdout
+    assert (
+        "2 of the results kept from the earlier run failed: test_suite.py::test_asserts, test_suite.py::test_is_nan"
+        in (second.stdout)
     )
     assert (second.report["run"]["collected"], second.report["run"]["finished"]) == (9, 9)
     for name in FINAL:
