@@ -23,6 +23,11 @@ class Attempt:
         self._changed: dict[str, str] = {}
         self._figures: Figures | None = None
 
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the test has recorded any."""
+        return bool(self._metrics)
+
     def add(self, metric: Judged) -> None:
         """Take a metric. Raises MetricProblem where there is one of that name."""
         name = metric["name"]

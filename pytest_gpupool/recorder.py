@@ -28,6 +28,7 @@ from .recipes import Recipes
 if TYPE_CHECKING:
     from .leases import Lease
     from .metrics import Metric
+    from .model import Device
     from .sampling.sampler import Sampler
     from .worker import Orders
 
@@ -84,6 +85,7 @@ class Recorder:
         self._places: list[tuple[str, str]] = []  # properties: where the test runs
         self._recipes: Recipes | None = None
         self._attempts: Counter[str] = Counter()
+        self._kinds: dict[tuple[Device, ...], str] = {}
         self._asserted: bool | None = None  # whether the call failed by an assertion, None where it did not fail
         self.tell: Callable[[list[str]], None] | None = None
         """Where records go at once that no disk keeps: the reports may come too late."""
@@ -252,9 +254,8 @@ class Recorder:
         self._pending = []
 
     def _end(self, nodeid: str) -> None:
-        self._settle()
         if self._sampler is not None:
-            self._sampler.end()
+            self._attempt.settle(self._sampler.end())
         seconds = self._phases.seconds()
         self.record(
             "end",
@@ -293,7 +294,10 @@ class Recorder:
         if self._lease is None or self._item is None:
             return kind_of(())
         # Without workers the process may hold more for the sake of other tests.
-        return kind_of([device.name for device in self._lease.devices[: requirement_of(self._item).gpus]])
+        devices = self._lease.devices[: requirement_of(self._item).gpus]
+        if devices not in self._kinds:
+            self._kinds[devices] = kind_of([device.name for device in devices])
+        return self._kinds[devices]
 
     def _settle(self) -> None:
         """Let the verdicts know what went on around the test so far."""
@@ -306,6 +310,8 @@ class Recorder:
 
     def _bad_verdicts(self) -> list[str]:
         """Return a line for each metric whose verdict fails a test, once."""
+        if not self._attempt.has_metrics:
+            return []
         self._settle()
         bad = self._attempt.failing(self._judge.fail_on)
         if not bad or self._item is None:

@@ -102,7 +102,7 @@ def one_round(host: Host, seed: str) -> tuple[list[str], dict[str, Any]]:
     while True:
         for name in ("begun", "report.json"):
             (host.project / name).unlink(missing_ok=True)
-        spared = len(told) >= MOST_RUNS or chance.random() < 0.3
+        spared = len(told) >= MOST_RUNS or chance.random() < 0.4
         running = host.start(f"-n{count}", "-q", f"--gpupool-dir=records/{seed}", *resume)
         try:
             told.append("left alone" if spared else disturb(running, chance))
