@@ -47,8 +47,10 @@ PROPERTY = "gpupool."
 """What the names of our JUnit properties begin with."""
 
 
-class ByVerdict(Failed):
+class Verdict(Failed):
     """A test fails by the verdict on a metric."""
+
+    __module__ = "builtins"  # as pytest's own: its summary shows the bare name before the message
 
 
 class Recorder:
@@ -221,7 +223,7 @@ class Recorder:
             self._asserted = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
             if self._lines:
                 report.sections.append(("Verdicts", self._lines))
-        if call.excinfo is not None and call.excinfo.errisinstance(ByVerdict):
+        if call.excinfo is not None and call.excinfo.errisinstance(Verdict):
             setattr(report, BY_VERDICT, True)
         return report
 
@@ -306,7 +308,7 @@ class Recorder:
 
     def _fail_by_verdict(self) -> None:
         if lines := self._bad_verdicts():
-            raise ByVerdict("\n".join(lines), pytrace=False)
+            raise Verdict("\n".join(lines), pytrace=False)
 
     def _bad_verdicts(self) -> list[str]:
         """Return a line for each metric whose verdict fails a test, once."""

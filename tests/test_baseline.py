@@ -90,6 +90,7 @@ class TestVerdicts:
         assert large["message"].splitlines() == [large["message"]]
         assert re.search(r"accuracy 0\.7 % regressed: baseline 0\.75 %, change -6\.7%, allowed 1%", large["message"])
         assert "Traceback" not in run.stdout
+        assert "FAILED test_models.py::test_accuracy[large] - Verdict: accuracy 0.7 % regressed: baseline" in run.stdout
         assert not re.search(r"test_models.py:\d", run.stdout)  # where an assertion would have been
         assert run.junit["test_accuracy[large]"]["gpupool.verdict.accuracy"] == "regressed"
         assert run.junit["test_accuracy[large]"]["gpupool.verdict.loss"] == "improved"
@@ -452,6 +453,14 @@ class TestOtherFailures:
         assert status == 0
         assert "2 entries written" in out
         assert "2 left out" in out
+
+    def test_a_skip_hides_no_regression(self, accepted: Host) -> None:
+        """What the test had measured before it was skipped counts."""
+        suite(accepted, SUITE.replace("int(100 * WORSE))", "int(100 * WORSE)); pytest.skip('enough')"))
+        assert accepted.pytest(FILE).outcomes["test_count"] == "skipped"
+        run = accepted.pytest(FILE, "-k", "count", environ=accepted.environ(WORSE="0.05"))
+        assert (run.status, run.outcomes) == (1, {"test_count": "failed"})
+        assert "answers 45 regressed: baseline 40" in run.tests["test_count"]["message"]
 
     def test_a_metric_that_is_not_recorded_any_more_is_told(self, accepted: Host) -> None:
         """It can have no verdict, so the summary says it."""
