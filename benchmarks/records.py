@@ -26,10 +26,10 @@ from typing import Any
 
 from sidebyside import FIRST, Run, median, pytests, rounds, table
 
-from pytest_gpupool import archive
-from pytest_gpupool.journal import Journal, dump
-from pytest_gpupool.model import iso
-from pytest_gpupool.store import create_run, new_run_id
+from pytest_gpupool.records import archive
+from pytest_gpupool.records.journal import Journal, dump
+from pytest_gpupool.records.store import create_run, new_run_id
+from pytest_gpupool.values.texts import iso
 
 PLAIN = "xdist worksteal"
 FEW = 1000

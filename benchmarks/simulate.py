@@ -23,9 +23,9 @@ from random import Random
 from statistics import fmean
 from time import perf_counter, perf_counter_ns
 
-from pytest_gpupool.decisions import Assign, Decision, Rest, Retire, Start, Steal
-from pytest_gpupool.planning import Planner
-from pytest_gpupool.units import Test
+from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
+from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.tests import Test
 
 START_UP = (0.5, 2.0)
 """Seconds from a worker's start, or from the moment its devices are free, until it can run a test."""

@@ -38,8 +38,8 @@ def matrix(
         UsageProblem: an argument makes no sense, or no test is left.
     """
     __tracebackhide__ = True  # pytest shows where it was called, and the message
-    from .errors import UsageProblem
-    from .matrices import parametrized
+    from .matrices.parametrize import parametrized
+    from .values.errors import UsageProblem
 
     try:
         return parametrized(axes, exclude=exclude, sample=sample, seed=seed)

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import visible, worker
-from .errors import GpupoolError, UsageProblem
-from .fixtures import gpu, lease_key, record_metric
-from .interrupts import Interrupts
-from .journal import Journal
-from .judge import Judge
-from .options import add_options, fail_on, given_in_vain, mend_resume
-from .recipes import declared, declared_key
-from .recorder import ALONE, Recorder, recorder_key
-from .role import Role, role_of
+from .devices import visible
+from .options.options import add_options, fail_on, given_in_vain, mend_resume
+from .options.role import Role, role_of
+from .records.journal import Journal
+from .run.interrupts import Interrupts
+from .values.errors import GpupoolError, UsageProblem
+from .values.orders import Orders
+from .verdicts.judge import Judge
+from .worker import program
+from .worker.fixtures import gpu, lease_key, record_metric
+from .worker.recipes import declared, declared_key
+from .worker.recorder import ALONE, Recorder, recorder_key
 
 if TYPE_CHECKING:
-    from .controller import Controller
+    from .run.controller import Controller
 
 __all__ = ["gpu", "record_metric"]
 
@@ -103,9 +105,9 @@ def _keep_coverage(config: pytest.Config) -> None:
         config.known_args_namespace.cov_append = True
 
 
-def _worker_side(config: pytest.Config) -> worker.WorkerSide | None:
+def _worker_side(config: pytest.Config) -> program.WorkerSide | None:
     plugins = config.pluginmanager.get_plugins()
-    return next((plugin for plugin in plugins if isinstance(plugin, worker.WorkerSide)), None)
+    return next((plugin for plugin in plugins if isinstance(plugin, program.WorkerSide)), None)
 
 
 def _record(config: pytest.Config, recorder: Recorder) -> None:
@@ -114,17 +116,17 @@ def _record(config: pytest.Config, recorder: Recorder) -> None:
     config.add_cleanup(recorder.close)
 
 
-def _resume(config: pytest.Config, orders: worker.Orders) -> None:
+def _resume(config: pytest.Config, orders: Orders) -> None:
     if orders.earlier is not None:
-        from .resume import Leaver
+        from .worker.earlier import Leaver
 
         config.pluginmanager.register(Leaver(orders.earlier), "gpupool-resume")
 
 
 def _control(config: pytest.Config) -> None:
-    from .closing import Closing
-    from .controller import Controller
-    from .distribution import Distribution
+    from .distribution.hooks import Distribution
+    from .run.closing import Closing
+    from .run.controller import Controller
 
     controller = Controller(config, distributed=True, each=config.known_args_namespace.dist == "each")
     config.pluginmanager.register(controller, "gpupool-controller")
@@ -137,9 +139,9 @@ def _control(config: pytest.Config) -> None:
 
 
 def _lease_here(config: pytest.Config) -> None:
-    from .alone import Alone
-    from .closing import Closing
-    from .controller import Controller
+    from .run.alone import Alone
+    from .run.closing import Closing
+    from .run.controller import Controller
 
     controller = Controller(config, distributed=False)
     config.pluginmanager.register(controller, "gpupool-controller")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.accepting import Accepted, accept, change, is_narrowed, stale
-from pytest_gpupool.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.acceptance import Accepted, accept, change, is_narrowed, stale
+from pytest_gpupool.verdicts.baseline import Baseline, Entry
 
 H200, CPU = "NVIDIA H200", "CPU"
 RUN = "20261121T100000Z-aaaaaa"

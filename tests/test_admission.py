@@ -14,9 +14,9 @@ import pytest
 from standin import Driver
 from standin.leaser import Leaser
 
-from pytest_gpupool.leases import Lease, Request, lock_directory, try_lease
-from pytest_gpupool.model import Device, Size, cpu_device
-from pytest_gpupool.probe import GpuProcess, Usage
+from pytest_gpupool.devices.probe import GpuProcess, Usage
+from pytest_gpupool.leases.lease import Lease, Request, lock_directory, try_lease
+from pytest_gpupool.values.device import Device, Size, cpu_device
 
 GIB = 2**30
 NOT_SUPPORTED = 3

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from standin import Driver
 from support import SCHEMA, Host, gpus
 
-from pytest_gpupool import archive, store
-from pytest_gpupool.archive import Plan, Recorded
-from pytest_gpupool.errors import UsageProblem
-from pytest_gpupool.journal import Journal, dump, is_open
-from pytest_gpupool.model import iso
-from pytest_gpupool.pool import Pool
+from pytest_gpupool.devices.pool import Pool
+from pytest_gpupool.records import archive, store
+from pytest_gpupool.records.archive import Plan, Recorded
+from pytest_gpupool.records.journal import Journal, dump, is_open
 from pytest_gpupool.reports.json import build
+from pytest_gpupool.values.errors import UsageProblem
+from pytest_gpupool.values.texts import iso
 
 Report = dict[str, Any]
 
@@ -36,7 +36,7 @@ IDS = [f"20261121T11465{number}Z-9f3c2{number}" for number in range(6)]
 HOLD = """
 import os, sys
 from pathlib import Path
-from pytest_gpupool.journal import Journal
+from pytest_gpupool.records.journal import Journal
 
 book = Journal(Path(sys.argv[1]))
 book.open()
@@ -51,7 +51,7 @@ book.close()
 RESUME = """
 import sys
 from pathlib import Path
-from pytest_gpupool import archive
+from pytest_gpupool.records import archive
 
 with archive.resuming(Path(sys.argv[1])):
     print("open", flush=True)

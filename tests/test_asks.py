@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.asks import planned_tests as planned
-from pytest_gpupool.estimates import Known
-from pytest_gpupool.model import Device
-from pytest_gpupool.units import Test
+from pytest_gpupool.planning.demands import planned_tests as planned
+from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.values.device import Device
 
 GIB = 2**30
 

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pytest_gpupool.backlog import Backlog
-from pytest_gpupool.forming import Load
-from pytest_gpupool.units import Possible, Test, kind_of
+from pytest_gpupool.planning.queue import Backlog
+from pytest_gpupool.planning.sizes import Load
+from pytest_gpupool.planning.tests import Possible, Test, kind_of
 
 FREE: frozenset[str] = frozenset()
 

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pytest_gpupool import baselines
-from pytest_gpupool.baseline import Baseline, Entry, kind_of, parse
-from pytest_gpupool.baselines import load, save, update
-from pytest_gpupool.entries import KEYS, BaselineProblem
-from pytest_gpupool.errors import UsageProblem
+from pytest_gpupool.values.errors import UsageProblem
+from pytest_gpupool.verdicts import baseline_file
+from pytest_gpupool.verdicts.baseline import Baseline, Entry, kind_of, parse
+from pytest_gpupool.verdicts.baseline_entries import KEYS, BaselineProblem
+from pytest_gpupool.verdicts.baseline_file import load, save, update
 
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
 TEST = "test_a.py::test_mmlu[llama-8]"
@@ -539,8 +539,8 @@ class TestUpdate:
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from pytest_gpupool.baseline import Entry
-from pytest_gpupool.baselines import update
+from pytest_gpupool.verdicts.baseline import Entry
+from pytest_gpupool.verdicts.baseline_file import update
 
 @dataclass
 class Changed:
@@ -557,7 +557,7 @@ for number in range(10):
 
     def test_a_lock_that_nobody_gives_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run that is stopped while it writes does not keep this one from ending."""
-        monkeypatch.setattr(baselines, "_LOCK_SECONDS", 0.05)
+        monkeypatch.setattr(baseline_file, "_LOCK_SECONDS", 0.05)
         path = tmp_path / "b.json"
         descriptor = os.open(tmp_path, os.O_RDONLY)
         try:

@@ -11,9 +11,9 @@ import pytest
 from pytest_gpupool.live import layout
 from pytest_gpupool.live.board import Board, Counts, Row, longest, told_by
 from pytest_gpupool.live.painter import Painter, Reading, View
-from pytest_gpupool.model import epoch, iso
-from pytest_gpupool.records import Record
-from pytest_gpupool.results import Results
+from pytest_gpupool.records.record import Record
+from pytest_gpupool.records.results import Results
+from pytest_gpupool.values.texts import epoch, iso
 
 START = epoch("2026-11-21T10:00:00.000000Z")
 

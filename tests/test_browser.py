@@ -17,7 +17,7 @@ from sample_report import INJECTED, MESSAGE, a_past, a_run
 from selenium.webdriver.common.keys import Keys
 from test_junit import UUIDS, Report, a_metric, a_report, a_test
 
-from pytest_gpupool.reports.html import render
+from pytest_gpupool.reports.html.document import render
 from pytest_gpupool.reports.words import visible, worst_first
 
 SHOWN = "table.tests > tbody:not([hidden]) > tr:first-child > th > code"

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from pytest_gpupool import chart
-from pytest_gpupool.speedup import Timed, points
+from pytest_gpupool.trends import scaling_chart
+from pytest_gpupool.trends.speedup import Timed, points
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -22,7 +22,7 @@ def texts(picture: str) -> list[str]:
 
 def test_the_chart_has_both_curves() -> None:
     """Each with its ideal, the classes, and what a screen reader reads."""
-    picture = chart.svg(points([timed(1, 8.0), timed(2, 4.5), timed(4, 4.0)]), title="pytest a.py")
+    picture = scaling_chart.svg(points([timed(1, 8.0), timed(2, 4.5), timed(4, 4.0)]), title="pytest a.py")
     root = ElementTree.fromstring(picture)
     assert [line.get("class") for line in root.iter(f"{SVG}polyline")] == ["ideal", "is"] * 2
     assert [band.get("class") for band in root.iter(f"{SVG}rect")] == ["band excellent", "band good", "band poor"]
@@ -38,7 +38,7 @@ def test_the_chart_has_both_curves() -> None:
 @pytest.mark.parametrize("title", ["a & b < c > \"d\" 'e'", "\0\x1b\ud800\uffff", "x" * 1000, "ünï–\N{ROCKET}", ""])
 def test_the_chart_is_xml_whatever_its_title(title: str) -> None:
     """Cut where it is long, with a mark for what XML cannot carry."""
-    told = texts(chart.svg(points([timed(1, 8.0)]), title=title).encode().decode())[0]
+    told = texts(scaling_chart.svg(points([timed(1, 8.0)]), title=title).encode().decode())[0]
     assert len(told) <= 70
     assert told == title or len(title) > 70 or "\N{REPLACEMENT CHARACTER}" in told
 
@@ -54,24 +54,24 @@ def test_the_chart_is_xml_whatever_its_title(title: str) -> None:
 )
 def test_times_have_a_fitting_unit(time: float, head: str, label: str) -> None:
     """Seconds, minutes or hours."""
-    assert {head, label} <= {*texts(chart.svg(points([timed(1, time)]), title="a"))}
+    assert {head, label} <= {*texts(scaling_chart.svg(points([timed(1, time)]), title="a"))}
 
 
 def test_many_points_stay_readable() -> None:
     """Not every one has a label, but each its dot; within the picture."""
-    picture = chart.svg(points([timed(n, 100 / n) for n in range(1, 65)]), title="a")
+    picture = scaling_chart.svg(points([timed(n, 100 / n) for n in range(1, 65)]), title="a")
     root = ElementTree.fromstring(picture)
     dots = list(root.iter(f"{SVG}circle"))
     assert len(dots) == 2 * 64
-    assert all(0 < float(dot.get("cx", 0)) < chart.WIDTH for dot in dots)
-    assert all(0 < float(dot.get("cy", 0)) < chart.HEIGHT for dot in dots)
+    assert all(0 < float(dot.get("cx", 0)) < scaling_chart.WIDTH for dot in dots)
+    assert all(0 < float(dot.get("cy", 0)) < scaling_chart.HEIGHT for dot in dots)
     assert len(texts(picture)) < 60
 
 
 @pytest.mark.parametrize("most", [1e-9, 0.3, 1.0, 1.15, 5.0, 7, 99, 100, 1e9])
 def test_ticks_are_round(most: float) -> None:
     """Two to six of them, from 0 up to the largest value."""
-    found = chart.ticks(most)
+    found = scaling_chart.ticks(most)
     assert 2 <= len(found) <= 6
     assert found[0] == 0
     assert most / 2 < found[-1] <= most * 1.001

@@ -11,7 +11,7 @@ import pytest
 from support import Host
 from test_cli import gpupool
 
-from pytest_gpupool.cli import main
+from pytest_gpupool.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
 Report = dict[str, Any]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.baseline import Baseline, Entry
-from pytest_gpupool.comparing import compare, compare_with
-from pytest_gpupool.comparison import Comparison, Pair
+from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.compare import compare, compare_with
+from pytest_gpupool.verdicts.comparison import Comparison, Pair
 
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
 DEVICES = {"GPU-0": H200, "GPU-1": A100, "GPU-lost": "unknown", "cpu:0": "CPU"}

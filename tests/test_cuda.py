@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from standin import TORCH_PATH, Driver
 
-from pytest_gpupool.cuda import (
+from pytest_gpupool.devices.cuda import (
     cap_memory,
     forget_peak,
     give_back_cache,
@@ -26,7 +26,7 @@ from pytest_gpupool.cuda import (
 
 ASK = """
 import json, sys
-from pytest_gpupool.cuda import importer_of_torch, is_initialised
+from pytest_gpupool.devices.cuda import importer_of_torch, is_initialised
 print(json.dumps([{value}]))
 """
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.estimates import Known, durations, median
+from pytest_gpupool.records.estimates import Known, durations, median
 
 KNOWN = {
     "test_a.py::test_f[1]": Known(10.0, 100),

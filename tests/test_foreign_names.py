@@ -22,7 +22,7 @@ from xdist.report import report_collection_diff
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import NodeManager, WorkerController
 
-from pytest_gpupool.distribution import _NOTHING_TO_SAY
+from pytest_gpupool.distribution.hooks import _NOTHING_TO_SAY
 
 
 def parameters(function: object) -> list[str]:

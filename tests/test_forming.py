@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.forming import Load, mean_of, targets, work
+from pytest_gpupool.planning.sizes import Load, mean_of, targets, work
 
 
 def load(*seconds: float | None) -> Load:

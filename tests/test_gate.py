@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool import history
-from pytest_gpupool.gate import Gate
-from pytest_gpupool.leases import Blocker
-from pytest_gpupool.model import Device, Size, cpu_device
-from pytest_gpupool.requirement import Requirement
-from pytest_gpupool.worker import Orders
+from pytest_gpupool.leases.lease import Blocker
+from pytest_gpupool.records import durations
+from pytest_gpupool.values.device import Device, Size, cpu_device
+from pytest_gpupool.values.orders import Orders
+from pytest_gpupool.values.requirement import Requirement
+from pytest_gpupool.worker.gate import Gate
 
 GIB = 2**30
 
@@ -160,8 +160,8 @@ class Door:
 
 def remember(directory: Path, peaks: Mapping[str, int | None], kind: str = "NVIDIA H200") -> None:
     """What earlier runs measured."""
-    observed = [history.Observed(test, kind, 1.0, peak) for test, peak in peaks.items()]
-    assert history.save(directory, observed) is None
+    observed = [durations.Observed(test, kind, 1.0, peak) for test, peak in peaks.items()]
+    assert durations.save(directory, observed) is None
 
 
 class TestDevices:
@@ -353,7 +353,7 @@ class TestShared:
     def test_without_a_file_of_durations_nothing_is_known(self, tmp_path: Path, content: str | None) -> None:
         """A damaged one is the controller's to speak of."""
         if content is not None:
-            (tmp_path / history.NAME).write_text(content)
+            (tmp_path / durations.NAME).write_text(content)
         door = Door(Lease(GPUS[:1], [BUSY]), orders(tmp_path, slots=2))
         assert door.enter() is None
         assert door.lease.calls == [TEST]
@@ -363,7 +363,7 @@ class TestShared:
         remember(tmp_path, {TEST: 30 * GIB})
         door = Door(Lease(GPUS[:1]), orders(tmp_path, slots=2))
         door.enter()
-        (tmp_path / history.NAME).unlink()
+        (tmp_path / durations.NAME).unlink()
         door.enter()
         assert door.lease.calls == [TEST, Size(30 * GIB), TEST, Size(30 * GIB)]
 

@@ -101,10 +101,7 @@ def test_workers_that_wait_for_a_gpu_end(host: Host) -> None:
 
 def test_nobody_else_is_ended(tmp_path: Path) -> None:
     """A process whose number a worker had before lives on; so does one without the marks of the run."""
-    source = (
-        "import sys; from pytest_gpupool.guardian import main; from pytest_gpupool import processes; import json, os\n"
-        "main()\n"
-    )
+    source = "import sys; from pytest_gpupool.processes.guardian import main\nmain()\n"
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
         lines = json.dumps([sleeper.pid, 1, {"GPUPOOL_RUN": "no such run"}]) + "\n" + '[17, "cut off'

@@ -25,8 +25,8 @@ KEPT = "did not give its memory back after its worker died: "
 # Once its devices are known: an expression a line in, as JSON; its value a line out.
 CHILD = """
 import json, sys, threading
-from pytest_gpupool.health import Health
-from pytest_gpupool.model import Device, Size
+from pytest_gpupool.devices.health import Health
+from pytest_gpupool.values.device import Device, Size
 
 wire, allowed, keys = map(json.loads, sys.argv[1:])
 devices = [Device.from_wire(device) for device in wire]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_gpupool import history
-from pytest_gpupool.estimates import Known
-from pytest_gpupool.history import Observed, from_results, load, save
-from pytest_gpupool.journal import dump
-from pytest_gpupool.results import Results
+from pytest_gpupool.records import durations
+from pytest_gpupool.records.durations import Observed, from_results, load, save
+from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.records.journal import dump
+from pytest_gpupool.records.results import Results
 
 H200 = "NVIDIA H200"
 NOW = 1795261612.0  # 2026-11-21 in UTC
@@ -266,7 +266,7 @@ class TestUnwritable:
 
     def test_a_lock_that_nobody_gives_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run that is stopped in the middle of it does not keep another one from ending."""
-        monkeypatch.setattr(history, "_LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(durations, "_LOCK_SECONDS", 0.1)
         with (tmp_path / "durations.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             assert save(tmp_path, []) == (
@@ -301,7 +301,7 @@ def test_runs_that_end_together_all_count(tmp_path: Path) -> None:
     source = """
 import sys
 from pathlib import Path
-from pytest_gpupool.history import Observed, save
+from pytest_gpupool.records.durations import Observed, save
 
 for number in range(10):
     assert save(Path(sys.argv[1]), [Observed(f"{sys.argv[2]}-{number}", "CPU", 1.0, None)]) is None
@@ -394,9 +394,9 @@ class TestKilledRuns:
         self.record(tmp_path, killed, 3.0, ended=False)
         self.record(tmp_path, ended, 5.0, ended=True)
         self.record(tmp_path, present, 7.0, ended=False)
-        observed = history.of_killed_runs(tmp_path, {}, skip=present)
+        observed = durations.of_killed_runs(tmp_path, {}, skip=present)
         assert observed == [Observed("t.py::a", "CPU", 3.0, None)]
-        known, problem = history.load(tmp_path, ["CPU"], observed)
+        known, problem = durations.load(tmp_path, ["CPU"], observed)
         assert (known["t.py::a"].seconds, problem) == (3.0, None)
 
     def test_damaged_records_are_passed_over(self, tmp_path: Path) -> None:
@@ -407,8 +407,8 @@ class TestKilledRuns:
             b'{"record":"start"}\n\xff\n[]\n{"record":"end","test":5}\n'
         )
         (tmp_path / "a-file").write_text("")
-        assert [one.seconds for one in history.of_killed_runs(tmp_path, {}, skip="")] == [3.0]
+        assert [one.seconds for one in durations.of_killed_runs(tmp_path, {}, skip="")] == [3.0]
 
     def test_no_runs_are_no_problem(self, tmp_path: Path) -> None:
         """As in the first run of all."""
-        assert history.of_killed_runs(tmp_path, {}, skip="") == []
+        assert durations.of_killed_runs(tmp_path, {}, skip="") == []

@@ -15,7 +15,7 @@ from support import Host
 from test_cli import gpupool
 from test_past import CARDS, COMMIT, Record, attempt, metric, write_run
 
-from pytest_gpupool import cli
+from pytest_gpupool.cli.main import main
 
 SUITE = """
     from pathlib import Path
@@ -102,7 +102,7 @@ class Made:
 
     def says(self, *args: str, status: int = 0) -> str:
         """What it prints; on the error stream where it fails."""
-        assert cli.main(["history", *args, "--dir", str(self.base)]) == status
+        assert main(["history", *args, "--dir", str(self.base)]) == status
         out, err = self._capsys.readouterr()
         assert (out, err)[not status] == ""
         return err if status else out

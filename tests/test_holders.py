@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.holders import Holder, myself, read, write
-from pytest_gpupool.model import epoch
+from pytest_gpupool.leases.holders import Holder, myself, read, write
+from pytest_gpupool.values.texts import epoch
 
 ALICE = Holder(
     pid=4711,
@@ -203,7 +203,7 @@ class TestRead:
         """Nobody waits for a writer."""
         os.mkfifo(tmp_path / "a.json")
         source = (
-            "import sys; from pathlib import Path; from pytest_gpupool.holders import read\n"
+            "import sys; from pathlib import Path; from pytest_gpupool.leases.holders import read\n"
             "print(read(Path(sys.argv[1])))"
         )
         command = [sys.executable, "-c", source, str(tmp_path / "a.json")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool import host
+from pytest_gpupool.run import host
 
 
 def git(folder: Path, *args: str) -> None:

@@ -18,9 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_junit import UUIDS, Report, a_metric, a_report, a_test, any_text
 
-from pytest_gpupool.outcomes import OUTCOMES
-from pytest_gpupool.reports.html import render
+from pytest_gpupool.reports.html.document import render
 from pytest_gpupool.reports.words import visible
+from pytest_gpupool.values.outcomes import OUTCOMES
 
 VOID = ("meta", "link", "br")
 
@@ -469,7 +469,7 @@ class TestPage:
 
     def test_jinja_is_loaded_when_it_is_needed(self) -> None:
         """Most runs write no HTML."""
-        code = "import sys, pytest_gpupool.reports.html\nprint('jinja2' in sys.modules)"
+        code = "import sys, pytest_gpupool.reports.html.document\nprint('jinja2' in sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "False\n"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool import journal
-from pytest_gpupool.journal import Journal, dump
+from pytest_gpupool.records import journal
+from pytest_gpupool.records.journal import Journal, dump
 
 RECORDS: list[dict[str, Any]] = [
     {"record": "of a newer version", "test": "test_a.py::test_été[損失]"},
@@ -166,7 +166,7 @@ class TestUnwritable:
         source = f"""
 import resource
 from pathlib import Path
-from pytest_gpupool.journal import Journal, dump
+from pytest_gpupool.records.journal import Journal, dump
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 book = Journal(Path({str(path)!r}))

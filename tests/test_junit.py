@@ -17,12 +17,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import SCHEMA
 
-from pytest_gpupool.model import Device
-from pytest_gpupool.outcomes import OUTCOMES
-from pytest_gpupool.pool import Pool
+from pytest_gpupool.devices.pool import Pool
+from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.json import build, schema_text
 from pytest_gpupool.reports.junit import fit, render
-from pytest_gpupool.results import Results
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.outcomes import OUTCOMES
 
 Report = dict[str, Any]
 

@@ -24,9 +24,9 @@ import pytest
 from standin import Driver
 from standin.leaser import Leaser
 
-from pytest_gpupool import holders
-from pytest_gpupool.errors import NoLease, UsageProblem
-from pytest_gpupool.leases import (
+from pytest_gpupool.devices.probe import DeviceFailed, GpuProcess, Usage
+from pytest_gpupool.leases import holders
+from pytest_gpupool.leases.lease import (
     Blocker,
     Lease,
     Request,
@@ -35,9 +35,9 @@ from pytest_gpupool.leases import (
     locked_devices,
     try_lease,
 )
-from pytest_gpupool.locks import LockFile
-from pytest_gpupool.model import Device, Size, cpu_device
-from pytest_gpupool.probe import DeviceFailed, GpuProcess, Usage
+from pytest_gpupool.leases.locks import LockFile
+from pytest_gpupool.values.device import Device, Size, cpu_device
+from pytest_gpupool.values.errors import NoLease, UsageProblem
 
 GIB = 2**30
 NOBODY = 65534
@@ -54,15 +54,15 @@ IDLE = Usage(processes=(), memory_used=0)
 LEASER = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
-import filelock, psutil, pytest_gpupool.holders, pytest_gpupool.probe
-from pytest_gpupool import leases
-from pytest_gpupool.errors import GpupoolError
-from pytest_gpupool.locks import LockFile
-from pytest_gpupool.model import Device
+import filelock, psutil, pytest_gpupool.leases.holders, pytest_gpupool.devices.probe
+from pytest_gpupool.leases.lease import lease as leases
+from pytest_gpupool.values.errors import GpupoolError
+from pytest_gpupool.leases.locks import LockFile
+from pytest_gpupool.values.device import Device
 
 class Idle:
     def usage(self, device):
-        return pytest_gpupool.probe.Usage(processes=(), memory_used=0)
+        return pytest_gpupool.devices.probe.Usage(processes=(), memory_used=0)
 
 def lease():
     try:
@@ -407,7 +407,9 @@ class TestOtherUsers:
     """Locks are for all users of a host."""
 
     # What is imported late must be there by then: another user may not be able to read this one's Python.
-    AS_NOBODY = f"import filelock, pytest_gpupool.holders\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    AS_NOBODY = (
+        f"import filelock, pytest_gpupool.leases.holders\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    )
 
     def test_another_user_locks_what_root_has_made(self, process: Processes, public: Path) -> None:
         """In root's directory, root's lock file, and writes root's note."""
@@ -935,9 +937,9 @@ leases.acquire(request, Idle(), refused=tell, pause=lambda seconds: time.sleep(s
 STORM = """
 import os, random, sys, time
 from pathlib import Path
-from pytest_gpupool import leases
-from pytest_gpupool.model import Size
-from pytest_gpupool.probe import NvmlProbe, survey
+from pytest_gpupool.leases import lease as leases
+from pytest_gpupool.values.device import Size
+from pytest_gpupool.devices.probe import NvmlProbe, survey
 
 lock_dir, log, run = sys.argv[1:4]
 gpus, slots, rounds = map(int, sys.argv[4:])

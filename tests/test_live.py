@@ -15,13 +15,13 @@ from terminals import Terminal
 from test_board import START, collected, end, leased, start
 from test_scheduling import prepare
 
-from pytest_gpupool.estimates import Known
-from pytest_gpupool.journal import Journal, dump
-from pytest_gpupool.live.lookout import Lookout
 from pytest_gpupool.live.painter import View
-from pytest_gpupool.model import Device
-from pytest_gpupool.records import Record
-from pytest_gpupool.results import Results
+from pytest_gpupool.live.snapshot import Lookout
+from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.records.journal import Journal, dump
+from pytest_gpupool.records.record import Record
+from pytest_gpupool.records.results import Results
+from pytest_gpupool.values.device import Device
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

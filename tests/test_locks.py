@@ -13,10 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_gpupool import holders
-from pytest_gpupool.errors import UsageProblem
-from pytest_gpupool.holders import Holder
-from pytest_gpupool.locks import (
+from pytest_gpupool.leases import holders
+from pytest_gpupool.leases.holders import Holder
+from pytest_gpupool.leases.locks import (
     LockFile,
     Refusal,
     Slot,
@@ -28,7 +27,8 @@ from pytest_gpupool.locks import (
     room,
     slots,
 )
-from pytest_gpupool.model import Device
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.errors import UsageProblem
 
 GPU = Device(id="GPU-8a5c0000-0000", kind="gpu", index=0, name="NVIDIA H200")
 LONG_GONE = 2**22 + 1  # above the kernel's largest
@@ -260,7 +260,7 @@ class TestDirectory:
     def test_without_a_choice(self, tmp_path: Path, setting: str, directory: str, variable: str) -> None:
         """Shared memory, else the temporary directory; where others lock in shared memory, everybody does."""
         source = (
-            "import stat\nfrom pytest_gpupool.leases import lock_directory\n"
+            "import stat\nfrom pytest_gpupool.leases.lease import lock_directory\n"
             "path = lock_directory(None)\nprint(path, oct(stat.S_IMODE(path.stat().st_mode)))\n"
         )
         environ = {name: value for name, value in os.environ.items() if name != "GPUPOOL_LOCK_DIR"}

@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_junit import UUIDS, a_metric, a_report, a_test, any_text
 
-from pytest_gpupool.outcomes import OUTCOMES
 from pytest_gpupool.reports.markdown import append, render, room
 from pytest_gpupool.reports.words import headline, visible
+from pytest_gpupool.values.outcomes import OUTCOMES
 
 COLUMNS = 6
 """Of both tables."""

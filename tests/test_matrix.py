@@ -17,7 +17,7 @@ import pytest
 from support import Host
 
 from pytest_gpupool import matrix
-from pytest_gpupool.errors import UsageProblem
+from pytest_gpupool.values.errors import UsageProblem
 
 
 class Mode(enum.Enum):

@@ -12,7 +12,7 @@ import pytest
 from support import Host
 from test_cli import gpupool
 
-from pytest_gpupool.cli import main
+from pytest_gpupool.cli.main import main
 
 SUITE = """
     import pytest

@@ -16,8 +16,8 @@ UNKNOWN = 999
 
 PRELUDE = """
 from pytest_gpupool.sampling.meter import THROTTLING, Meter
-from pytest_gpupool.model import Device
-from pytest_gpupool.probe import survey
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.devices.probe import survey
 
 now = [7.0]
 meter = Meter([])

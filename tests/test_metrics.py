@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.errors import MetricProblem
-from pytest_gpupool.metrics import Metric, coerce, make, non_finite_name
+from pytest_gpupool.metrics.metric import Metric, coerce, make, non_finite_name
+from pytest_gpupool.values.errors import MetricProblem
 
 
 class Level(enum.IntEnum):

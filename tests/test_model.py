@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.model import (
-    Device,
-    Size,
-    cpu_device,
-    duration_text,
-    epoch,
-    iso,
-    size_text,
-)
+from pytest_gpupool.values.device import Device, Size, cpu_device
+from pytest_gpupool.values.texts import duration_text, epoch, iso, size_text
 
 GPU = Device(id="GPU-8a5c", kind="gpu", index=3, name="NVIDIA H200", memory_total=1000)
 MIG = Device(id="MIG-41f40000-0000", kind="mig", index=0, name="MIG", memory_total=10, legacy_id="MIG-GPU-8a5c/7/0")

@@ -8,7 +8,7 @@ import pytest
 from test_html import data, page, parsed
 from test_junit import UUIDS, a_metric, a_report, a_test
 
-from pytest_gpupool.reports.html import render
+from pytest_gpupool.reports.html.document import render
 
 
 class TestData:

@@ -14,11 +14,13 @@ import pytest
 from standin import Driver
 from support import Host, gpus
 
-from pytest_gpupool import archive, past, placement
-from pytest_gpupool.archive import Plan
-from pytest_gpupool.journal import Journal, dump
-from pytest_gpupool.model import Device, iso
-from pytest_gpupool.past import PastRun, Value
+from pytest_gpupool.records import archive
+from pytest_gpupool.records.archive import Plan
+from pytest_gpupool.records.journal import Journal, dump
+from pytest_gpupool.trends import placement, trend
+from pytest_gpupool.trends.trend import PastRun, Value
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.texts import iso
 
 Report = dict[str, Any]
 Record = dict[str, Any]
@@ -143,7 +145,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, libraries: Path) -> Iterator[
     only = ["test_suite.py::test_good", "test_suite.py::test_none"]
     third = host.pytest("-n2", "--dist=each", *only, environ=host.environ(SLOW=driver.uuids[1])).report
     base = host.project / ".gpupool"
-    yield Kept(base, (first, second, third), past.gather(base).runs, driver.uuids)
+    yield Kept(base, (first, second, third), trend.gather(base).runs, driver.uuids)
     assert not host.processes()
 
 
@@ -206,13 +208,13 @@ class TestRealRuns:
     def test_a_run_that_has_just_ended(self, kept: Kept) -> None:
         """What it measured can be asked for beside those on record, and is the same."""
         latest = archive.load(archive.find(kept.base, "latest"))
-        now = past.of_results(latest.facts(), latest.results, latest.devices())
-        before = past.gather(kept.base, skip=now.id).runs
+        now = trend.of_results(latest.facts(), latest.results, latest.devices())
+        before = trend.gather(kept.base, skip=now.id).runs
         assert (*before, now) == kept.runs
 
     def test_one_device_says_something_of_a_card(self, kept: Kept) -> None:
         """Neither none, nor a value that is not finite."""
-        told = [(one.test.partition("::")[2], one.metric, one.value) for one in past.observations(kept.runs)]
+        told = [(one.test.partition("::")[2], one.metric, one.value) for one in trend.observations(kept.runs)]
         assert sorted(told) == [
             ("test_good", "accuracy", 0.5), ("test_good", "accuracy", 0.5), ("test_good", "accuracy", 0.5),
             ("test_good", "time", 1.0), ("test_good", "time", 1.0), ("test_good", "time", 2.0),
@@ -222,7 +224,7 @@ class TestRealRuns:
     def test_a_bad_card_is_found(self, kept: Kept) -> None:
         """Where runs like the last one were made thrice."""
         runs = [replace(kept.runs[2], id=f"{kept.runs[2].id}{number}") for number in range(3)]
-        (found,) = placement.findings(past.observations(runs))
+        (found,) = placement.findings(trend.observations(runs))
         assert (found.test, found.metric, found.unit) == ("test_suite.py::test_good", "time", "s")
         assert {found.device, found.other} == set(kept.uuids)
         assert found.device_name == "NVIDIA H200"
@@ -230,7 +232,7 @@ class TestRealRuns:
 
     def test_the_page(self, kept: Kept) -> None:
         """Strict JSON; of several values the mean."""
-        page = past.to_page(kept.runs[2])
+        page = trend.to_page(kept.runs[2])
         assert json.loads(json.dumps(page, allow_nan=False)) == page
         assert {key: page[key] for key in ("run", "commit", "workers")} == {
             "run": kept.runs[2].id, "commit": None, "workers": 2,
@@ -245,7 +247,7 @@ class TestRealRuns:
             },
             "test_suite.py::test_none": {"threads": {"value": 3, **none}},
         }
-        first = past.to_page(kept.runs[0])["values"]["test_suite.py::test_is_nan"]
+        first = trend.to_page(kept.runs[0])["values"]["test_suite.py::test_is_nan"]
         assert first == {"loss": {"value": None, "unit": "", "verdict": "invalid", "device": "NVIDIA H200"}}
 
 
@@ -265,12 +267,12 @@ class TestWhichRuns:
 
     def ids(self, base: Path, **limits: Any) -> list[str]:
         """The ids of the runs that are read."""
-        return [run.id for run in past.gather(base, **limits).runs]
+        return [run.id for run in trend.gather(base, **limits).runs]
 
     @pytest.mark.parametrize(("times", "read"), [(4, 4), (3.9, 3), (2, 2), (1, 1), (0.5, 1), (0, 1)])
     def test_only_so_much_is_read(self, base: Path, times: float, read: int) -> None:
         """The latest in any case, and as many before it as fit; how many do not is told."""
-        found = past.gather(base, most_bytes=int(times * self.size(base)))
+        found = trend.gather(base, most_bytes=int(times * self.size(base)))
         assert [run.id for run in found.runs] == IDS[4 - read : 4]
         assert found.left_out == 4 - read
 
@@ -278,7 +280,7 @@ class TestWhichRuns:
         """All of them, but the one that asks."""
         assert self.ids(base, most_bytes=None) == IDS[:4]
         assert self.ids(base, skip=IDS[3]) == IDS[:3]
-        assert past.gather(base, skip=IDS[3], most_bytes=0).left_out == 2
+        assert trend.gather(base, skip=IDS[3], most_bytes=0).left_out == 2
 
     def test_one_that_goes_on(self, base: Path) -> None:
         """It is left to its own report."""
@@ -290,7 +292,7 @@ class TestWhichRuns:
 
     def test_there_is_none(self, tmp_path: Path) -> None:
         """Nor a directory for them."""
-        assert past.gather(tmp_path) == past.Past(runs=(), left_out=0)
+        assert trend.gather(tmp_path) == trend.Past(runs=(), left_out=0)
 
     def test_one_in_which_nothing_ran(self, base: Path) -> None:
         """As where nothing was collected, or all was kept from an earlier one."""
@@ -316,17 +318,17 @@ class TestWhichRuns:
         """The values are there; on what kind of device is not known, so that devices are not compared."""
         path = base / "runs" / IDS[3] / archive.PLAN
         path.unlink() if plan is None else path.write_text(plan)
-        run = past.gather(base).runs[-1]
+        run = trend.gather(base).runs[-1]
         ((value,),) = run.values["t.py::a"].values()
         assert (value.value, value.device, value.device_ids) == (1.0, "unknown", (CARDS[0].id,))
         assert (run.started, run.commit) == ("2026-11-21T11:46:53Z", None)
-        assert list(past.observations([run])) == []
+        assert list(trend.observations([run])) == []
 
 
 def read(tmp_path: Path, records: Sequence[Record], **more: Any) -> PastRun:
     """The one run on record."""
     write_run(tmp_path, IDS[0], records, **more)
-    (run,) = past.gather(tmp_path).runs
+    (run,) = trend.gather(tmp_path).runs
     return run
 
 
@@ -359,7 +361,7 @@ class TestValues:
         )
         (value,) = run.values["t.py::a"]["time"]
         assert (value.baseline, value.verdict) == (0.5, "contended")
-        assert [one.metric for one in past.observations([run])] == ["other"]
+        assert [one.metric for one in trend.observations([run])] == ["other"]
 
     def test_workers_at_a_time(self, tmp_path: Path) -> None:
         """The successor of one that crashed is no further one; one that ran nothing is none."""
@@ -376,7 +378,7 @@ class TestValues:
         """They say nothing of one."""
         ids = [card.id for card in CARDS[:2]]
         run = read(tmp_path, attempt("t.py::a", metric("time", 1.0), devices=ids))
-        assert list(past.observations([run])) == []
+        assert list(trend.observations([run])) == []
 
     @pytest.mark.parametrize(
         ("devices", "kind"),
@@ -398,8 +400,8 @@ class TestValues:
     def test_numbers_of_any_size(self, tmp_path: Path) -> None:
         """An int that no float can hold is shown as it is, and not compared."""
         run = read(tmp_path, attempt("t.py::a", metric("count", 10**400), metric("time", 1.5)))
-        assert past.to_page(run)["values"]["t.py::a"]["count"]["value"] == 10**400
-        assert [one.metric for one in past.observations([run])] == ["time"]
+        assert trend.to_page(run)["values"]["t.py::a"]["count"]["value"] == 10**400
+        assert [one.metric for one in trend.observations([run])] == ["time"]
 
     @pytest.mark.parametrize(
         ("verdicts", "worst"),
@@ -416,6 +418,6 @@ class TestValues:
         for number, (verdict, device) in enumerate(zip(verdicts, (CARDS[3], CARDS[0]), strict=True)):
             known = metric("time", "nan") if verdict == "invalid" else metric("time", number, verdict=verdict)
             records += attempt("t.py::a", known, worker=f"gw{number}", devices=[device.id])
-        shown: Mapping[str, Any] = past.to_page(read(tmp_path, records, each=True))["values"]["t.py::a"]["time"]
+        shown: Mapping[str, Any] = trend.to_page(read(tmp_path, records, each=True))["values"]["t.py::a"]["time"]
         value = 0.0 if worst == "invalid" else 0.5
         assert shown == {"value": value, "unit": "s", "verdict": worst, "device": "NVIDIA H200 + NVIDIA T4"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.errors import UsageProblem
-from pytest_gpupool.pivot import Table, pivot
+from pytest_gpupool.matrices.pivot import Table, pivot
+from pytest_gpupool.values.errors import UsageProblem
 
 Test = dict[str, Any]
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_gpupool import placement
-from pytest_gpupool.contrast import student_p_value
-from pytest_gpupool.placement import Finding, Observation, findings, from_report, sentence, to_report
+from pytest_gpupool.trends import placement
+from pytest_gpupool.trends.outliers import student_p_value
+from pytest_gpupool.trends.placement import Finding, Observation, findings, from_report, sentence, to_report
 
 Draw = Callable[[random.Random], float]
 Effect = Callable[[int, str, str, int], float]

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pytest_gpupool.asks import group_of, possible
-from pytest_gpupool.decisions import Assign, Decision, Rest, Retire, Start, Steal
-from pytest_gpupool.model import Device
-from pytest_gpupool.pace import FAMILY_SEEN
-from pytest_gpupool.planning import AHEAD_SECONDS, AHEAD_TESTS, Planner
-from pytest_gpupool.units import SHORTEST, Possible, Test
+from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
+from pytest_gpupool.planning.demands import group_of, possible
+from pytest_gpupool.planning.pace import FAMILY_SEEN
+from pytest_gpupool.planning.planner import AHEAD_SECONDS, AHEAD_TESTS, Planner
+from pytest_gpupool.planning.tests import SHORTEST, Possible, Test
+from pytest_gpupool.values.device import Device
 
 SHORT = 0.001
 LONG = 100.0

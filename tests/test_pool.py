@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from standin import Driver
 
-from pytest_gpupool.errors import RequirementNotMet, UsageProblem
-from pytest_gpupool.model import Device, cpu_device
-from pytest_gpupool.pool import Pool, cpu_count, discover
-from pytest_gpupool.probe import Survey
+from pytest_gpupool.devices.pool import Pool, cpu_count, discover
+from pytest_gpupool.devices.probe import Survey
+from pytest_gpupool.values.device import Device, cpu_device
+from pytest_gpupool.values.errors import RequirementNotMet, UsageProblem
 
 
 def gpu(index: int, name: str = "NVIDIA H200") -> Device:
@@ -227,7 +227,7 @@ def test_on_a_host_with_nvml(libraries: Path, tmp_path: Path) -> None:
     driver = Driver.with_gpus(libraries, tmp_path / "nvml", 3, name="NVIDIA H200")
     driver.lose(1)
     source = (
-        "import json\nfrom pytest_gpupool.pool import discover\npool = discover('auto')\n"
+        "import json\nfrom pytest_gpupool.devices.pool import discover\npool = discover('auto')\n"
         "print(json.dumps([pool.describe(), [device.id for device in pool.devices], pool.notes]))\n"
     )
     environ = {**driver.environ(), "CUDA_VISIBLE_DEVICES": "2,0"}

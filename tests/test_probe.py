@@ -27,8 +27,8 @@ UNUSED = {"processes": [], "memory_used": 0, "memory_free": FREE}
 CHILD = """
 import json, os, sys
 from dataclasses import asdict
-from pytest_gpupool.model import Device
-from pytest_gpupool.probe import DeviceFailed, NvmlProbe, survey
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.devices.probe import DeviceFailed, NvmlProbe, survey
 
 probe = NvmlProbe()
 

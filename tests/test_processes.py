@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 import psutil
 import pytest
 
-from pytest_gpupool import processes
-from pytest_gpupool.processes import end, end_all, family, stacks
+from pytest_gpupool.processes import ends
+from pytest_gpupool.processes.ends import end, end_all, family
+from pytest_gpupool.processes.stacks import stacks
 
 GRACE = 30.0  # longer than a loaded machine needs; who hears the signal ends at once
 
@@ -24,7 +25,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); prin
 
 PRELUDE = f"""
 import os, signal, subprocess, sys, time
-from pytest_gpupool import processes
+from pytest_gpupool.processes import ends as processes
 
 processes.lead()
 
@@ -358,11 +359,11 @@ class TestEnd:
     def test_a_pid_that_is_used_again_gets_no_signal(self, start: Start) -> None:
         """Its start is another one."""
         worker = start("say()\ntime.sleep(600)")
-        seen = processes._stat(worker.pid)
+        seen = ends._stat(worker.pid)
         assert seen is not None
-        processes._send(worker.pid, seen.start - 1, signal.SIGKILL)
+        ends._send(worker.pid, seen.start - 1, signal.SIGKILL)
         assert lives(worker.pid)
-        processes._send(worker.pid, seen.start, signal.SIGKILL)
+        ends._send(worker.pid, seen.start, signal.SIGKILL)
         assert worker.wait() == -signal.SIGKILL
 
 

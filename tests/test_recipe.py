@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.recipe import PARTS, change, digest, recipe, steady
+from pytest_gpupool.records.recipe import PARTS, change, digest, recipe, steady
 
 ONES = ("a" * 12, "b" * 12, "c" * 12, "d" * 12)
 

@@ -14,13 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import SCHEMA
 
-from pytest_gpupool import journal
-from pytest_gpupool.model import Device, iso
-from pytest_gpupool.pool import Pool
-from pytest_gpupool.records import in_order, is_sound
+from pytest_gpupool.devices.pool import Pool
+from pytest_gpupool.records import journal
+from pytest_gpupool.records.record import in_order, is_sound
+from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.json import build
-from pytest_gpupool.result import TestResult
-from pytest_gpupool.results import Results
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.texts import iso
 
 Record = dict[str, Any]
 

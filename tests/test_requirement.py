@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.errors import MarkerProblem
-from pytest_gpupool.model import Size
-from pytest_gpupool.requirement import Requirement
+from pytest_gpupool.values.device import Size
+from pytest_gpupool.values.errors import MarkerProblem
+from pytest_gpupool.values.requirement import Requirement
 
 GIB = 2**30
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.model import Device, iso
-from pytest_gpupool.outcomes import outcome_of
-from pytest_gpupool.pool import Pool
+from pytest_gpupool.devices.pool import Pool
+from pytest_gpupool.records.result import TestResult, WorkerResult
+from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.json import build
-from pytest_gpupool.result import TestResult, WorkerResult
-from pytest_gpupool.results import Results
+from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.outcomes import outcome_of
+from pytest_gpupool.values.texts import iso
 
 Record = dict[str, Any]
 

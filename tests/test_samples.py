@@ -18,7 +18,7 @@ UNKNOWN = 999
 
 PRELUDE = """
 import json, os, subprocess, sys
-from pytest_gpupool.probe import survey
+from pytest_gpupool.devices.probe import survey
 from pytest_gpupool.sampling.samples import Samples
 
 now, cost = [100.0], [0.0]
@@ -450,7 +450,7 @@ class TestCost:
 
 def test_on_a_cpu_nothing_of_nvml_is_loaded(cpu_host: Host) -> None:
     """Neither pynvml, a large module, nor what else goes with devices."""
-    prelude = PRELUDE + "from pytest_gpupool.model import cpu_device\n"
+    prelude = PRELUDE + "from pytest_gpupool.values.device import cpu_device\n"
     with ExitStack() as stack:
         asker = Asker(cpu_host.environ(), prelude)
         stack.callback(asker.end)

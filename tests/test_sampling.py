@@ -20,8 +20,8 @@ import gc, json, os, sys, threading, time, weakref
 seen_at_forks = []
 os.register_at_fork(before=lambda: seen_at_forks.append(threads()))
 
-from pytest_gpupool.model import cpu_device
-from pytest_gpupool.probe import survey
+from pytest_gpupool.values.device import cpu_device
+from pytest_gpupool.devices.probe import survey
 from pytest_gpupool.sampling.sampler import Sampler
 
 def until(condition):

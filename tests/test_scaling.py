@@ -14,11 +14,11 @@ import pytest
 from support import Host, wait_for
 from test_cli import gpupool
 
-from pytest_gpupool.cli import main
-from pytest_gpupool.commands.scaling import check
-from pytest_gpupool.commands.trials import Signals
+from pytest_gpupool.cli.commands.scaling import check
+from pytest_gpupool.cli.main import main
+from pytest_gpupool.cli.trials import Signals
 from pytest_gpupool.reports import scaling as words
-from pytest_gpupool.speedup import Timed, idle_of, points, sameness, workers_of
+from pytest_gpupool.trends.speedup import Timed, idle_of, points, sameness, workers_of
 
 
 def timed(asked: int, time: float, workers: int | None = None) -> Timed:

@@ -168,7 +168,7 @@ def test_a_terminal_that_is_gone_ends_the_table_alone() -> None:
 
 DETOUR = """
 import os, subprocess, sys, threading
-from pytest_gpupool.live.detour import Detour
+from pytest_gpupool.live.redirect import Detour
 
 heard = []
 detour = Detour(heard.append)

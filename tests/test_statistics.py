@@ -14,7 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from pytest_gpupool.statistics import (
+from pytest_gpupool.verdicts.statistics import (
     MOST_DRAWS,
     SIGNIFICANT,
     deviation,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.errors import UsageProblem
-from pytest_gpupool.store import create_run, new_run_id, write_whole
+from pytest_gpupool.records.store import create_run, new_run_id, write_whole
+from pytest_gpupool.values.errors import UsageProblem
 
 
 class TestRun:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import LIMIT
 
-from pytest_gpupool.sampling.strangers import Strangers
+from pytest_gpupool.sampling.foreign import Strangers
 
 WAIT = "import os; print(os.getpid(), flush=True); input()"
 # Starts a process that outlives it, whose parent is then nobody of ours.
@@ -102,7 +102,7 @@ sys.stdin.readline()
         """By our process group, where that is ours alone: another one's may be all that a script started."""
         code = """
 import os, signal
-from pytest_gpupool.sampling.strangers import Strangers
+from pytest_gpupool.sampling.foreign import Strangers
 reader, writer = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:

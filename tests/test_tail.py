@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_gpupool.journal import Journal, dump
 from pytest_gpupool.live.tail import Tail
+from pytest_gpupool.records.journal import Journal, dump
 
 
 def said(number: int, worker: str = "gw0") -> dict[str, Any]:

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_junit import a_metric, any_text
 
-from pytest_gpupool.model import VERDICTS
+from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.terminal import show
-from pytest_gpupool.results import Results
+from pytest_gpupool.values.verdicts import VERDICTS
 
 HUGE = 10**400
 H200, A100 = "NVIDIA H200", "NVIDIA A100"

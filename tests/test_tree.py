@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from pytest_gpupool.sampling import tree
-from pytest_gpupool.sampling.tree import Burden, Tree
+from pytest_gpupool.processes import tree
+from pytest_gpupool.processes.tree import Burden, Tree
 
 MEMORY = 64 * 2**20
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_gpupool.baseline import Entry
-from pytest_gpupool.metrics import Metric, make
-from pytest_gpupool.timed import is_timed
-from pytest_gpupool.verdicts import Judgement, Verdict, judge, sentence, settled
+from pytest_gpupool.metrics.metric import Metric, make
+from pytest_gpupool.metrics.units import is_timed
+from pytest_gpupool.verdicts.baseline import Entry
+from pytest_gpupool.verdicts.verdict import Judgement, Verdict, judge, sentence, settled
 
 RTOL = 0.01
 NAN, INF = math.nan, math.inf

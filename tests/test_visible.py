@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpupool.errors import UsageProblem
-from pytest_gpupool.model import Device, cpu_device
-from pytest_gpupool.visible import Visible, export, read_environment, select
+from pytest_gpupool.devices.visible import Visible, export, read_environment, select
+from pytest_gpupool.values.device import Device, cpu_device
+from pytest_gpupool.values.errors import UsageProblem
 
 FIRST = "GPU-8a5c0000-0000-4000-8000-000000000000"
 SECOND = "GPU-8a5cffff-0000-4000-8000-000000000001"

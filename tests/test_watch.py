@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pytest_gpupool.watch import Watch
+from pytest_gpupool.processes.time_limits import Watch
 
 HANGS = 60.0
 """Seconds after which something that works is surely done; never waited for then."""

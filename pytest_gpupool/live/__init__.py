@@ -1,1 +1,1 @@
-"""Live: the table, or the lines in a log, that show a run while it goes on."""
+"""Live: what people see while a run goes on."""

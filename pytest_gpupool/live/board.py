@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import epoch
-from ..records import Record
-from ..results import Results
+from ..records.record import Record
+from ..records.results import Results
+from ..values.texts import epoch
 
 FAILED = frozenset({"failed", "error", "crashed", "timeout"})
 """Outcomes that count as failed."""

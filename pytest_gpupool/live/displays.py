@@ -9,12 +9,12 @@ import threading
 import time
 from typing import Any, TextIO
 
-from ..model import duration_text
+from ..values.texts import duration_text
 from .board import Row, longest
-from .detour import Detour
-from .lookout import Lookout
 from .painter import Painter, View, short
+from .redirect import Detour
 from .screen import Screen, Through
+from .snapshot import Lookout
 
 _SHARE = 0.02
 """Of one core's time, which looking at the run may take: where a look takes longer there are fewer of them."""

@@ -6,10 +6,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageProblem
-from ..model import duration_text, size_text
+from ..metrics.wording import value_text
 from ..reports.words import cut, headline, visible
-from ..wording import value_text
+from ..values.errors import UsageProblem
+from ..values.texts import duration_text, size_text
 from . import layout
 from .board import Counts, Row, longest
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ..controller import Controller
+from ..run.controller import Controller
 from . import painter
 from .displays import Log, Table
-from .lookout import Lookout
+from .snapshot import Lookout
 
 _DUMB = ("", "dumb", "unknown")
 _JOIN_SECONDS = 2.0  # a driver may not answer

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..archive import CONTROLLER
-from ..records import Record, is_sound
+from ..records.archive import CONTROLLER
+from ..records.record import Record, is_sound
 
 _MOST = 1 << 22
 """Bytes that are read of one journal at a time, and the rest of a line: as many as take some hundredths of a second."""

@@ -1,1 +1,1 @@
-"""Reports: what a run leaves for people and programs to read."""
+"""Reports: one dictionary in, one document out."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..comparison import GONE, Changed, Comparison, Duration, Pair, Value
-from ..wording import percent_text, value_text
+from ..metrics.wording import percent_text, value_text
+from ..verdicts.comparison import GONE, Changed, Comparison, Duration, Pair, Value
 from . import columns
 from .markdown import escaped
 from .terminal import MOST_ROWS, name_text

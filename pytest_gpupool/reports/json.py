@@ -9,13 +9,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..model import VERDICTS, Device
-from ..outcomes import OUTCOMES
-from ..pool import Pool
-from ..result import TestResult, WorkerResult
-from ..results import Results
-from ..shapes import RESOURCES
-from ..store import write_whole
+from ..devices.pool import Pool
+from ..records.result import TestResult, WorkerResult
+from ..records.results import Results
+from ..records.shapes import RESOURCES
+from ..records.store import write_whole
+from ..values.device import Device
+from ..values.outcomes import OUTCOMES
+from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
 SPEC_VERSION = "1.2.0"

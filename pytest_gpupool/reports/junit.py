@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, SubElement, parse, tostring
 
-from ..store import write_whole
+from ..records.store import write_whole
 from .words import earlier_run, headline
 
 MOST_OBJECTS = 250_000

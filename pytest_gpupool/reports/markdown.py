@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..wording import baseline_text, change_text, value_text
+from ..metrics.wording import baseline_text, change_text, value_text
 from .words import (
     ALL_ELSE,
     UNFINE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import speedup
-from ..speedup import Difference, Point, Sameness
+from ..trends import speedup
+from ..trends.speedup import Difference, Point, Sameness
 from . import columns
 from .terminal import name_text
 from .words import UNFINE, counted, cut, seconds_text

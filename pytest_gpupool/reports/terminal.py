@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..model import duration_text
-from ..result import TestResult
-from ..results import Results
-from ..wording import baseline_text, change_text, limits, others_text, value_text
+from ..metrics.wording import baseline_text, change_text, limits, others_text, value_text
+from ..records.result import TestResult
+from ..records.results import Results
+from ..values.texts import duration_text
 from .json import summary
 from .words import counted, cut, visible
 

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..model import Device, duration_text
-from ..outcomes import OUTCOMES
+from ..values.device import Device
+from ..values.outcomes import OUTCOMES
+from ..values.texts import duration_text
 
 UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
 """Outcomes that need a look, the worst first."""
@@ -76,7 +77,7 @@ def labels(report: Mapping[str, Any]) -> dict[str, str]:
 
 def placement_texts(report: Mapping[str, Any]) -> list[str]:
     """Return sentences on devices on which metrics differ from those on others."""
-    from .. import placement  # the terminal has no use for it
+    from ..trends import placement  # the terminal has no use for it
 
     names = labels(report)
     return placement.sentences([placement.from_report(one) for one in report.get("placement", ())], names)

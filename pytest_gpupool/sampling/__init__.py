@@ -1,1 +1,1 @@
-"""Sampling: what tests take of their devices and of this process, seen by a thread of its own."""
+"""Sampling: what a test took of its devices and its process while it ran."""

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from .. import probe
-from ..model import Device
-from ..probe import DeviceFailed, GpuProcess
+from ..devices import probe
+from ..devices.probe import DeviceFailed, GpuProcess
+from ..values.device import Device
 from .figures import Count, Levels
 
 THROTTLING = {

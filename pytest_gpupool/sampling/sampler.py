@@ -12,7 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
-from ..model import Device, safe_repr
+from ..values.device import Device
+from ..values.texts import safe_repr
 
 if TYPE_CHECKING:
     from .figures import Figures

@@ -13,14 +13,14 @@ from collections.abc import Callable, Collection, Sequence
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
-from ..model import Device
+from ..processes.tree import Burden, Tree
+from ..values.device import Device
 from .figures import Count, Counters, Figures, Totals, View
-from .tree import Burden, Tree
 
 if TYPE_CHECKING:
-    from ..probe import GpuProcess
+    from ..devices.probe import GpuProcess
+    from .foreign import Strangers
     from .meter import Meter
-    from .strangers import Strangers
 
 T = TypeVar("T")
 
@@ -93,8 +93,8 @@ class Samples:
         self._strangers: Strangers | None = None
         if any(device.is_gpu for device in devices):
             # The rest, NVML and its large module, is loaded by the thread.
+            from .foreign import Strangers
             from .meter import Meter
-            from .strangers import Strangers
 
             self._meter, self._strangers = Meter(devices, clock=clock), Strangers(own)
 

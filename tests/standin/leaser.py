@@ -13,9 +13,10 @@ from typing import Any
 CHILD = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
-from pytest_gpupool import holders, leases
-from pytest_gpupool.model import Size
-from pytest_gpupool.probe import NvmlProbe, survey
+from pytest_gpupool.leases import holders
+from pytest_gpupool.leases.lease import lease as leases
+from pytest_gpupool.values.device import Size
+from pytest_gpupool.devices.probe import NvmlProbe, survey
 
 held = None
 children = []

@@ -1,0 +1,1 @@
+"""Command line: the program ``gpupool``: arguments in, text and an exit status out."""

@@ -1,0 +1,116 @@
+"""Sources: the runs and reports that a call names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..devices.pool import Pool
+from ..records import archive
+from ..records.archive import Recorded
+from ..records.checks import fits
+from ..records.shapes import REPORT, TEST, clash
+from ..reports.json import REPORT_FORMAT, SPEC_VERSION, build
+from ..reports.words import visible
+from ..values.errors import UsageProblem
+from ..values.texts import safe_repr
+
+Report = Mapping[str, Any]
+
+
+def add_dir(command: argparse.ArgumentParser) -> None:
+    """Give a call the option that says where the records are."""
+    text = "where the records are kept, as --gpupool-dir (default: .gpupool here or in a folder above)"
+    command.add_argument("--dir", metavar="PATH", type=Path, help=text)
+
+
+def base_of(given: Path | None) -> Path:
+    """Return where the records lie.
+
+    Raises:
+        UsageProblem: nowhere.
+    """
+    here = Path.cwd()
+    candidates = [given] if given is not None else [parent / ".gpupool" for parent in (here, *here.parents)]
+    found = next((path for path in candidates if (path / "runs").is_dir()), None)
+    if found is None:
+        where = str(given) if given is not None else f"no .gpupool in {here} or above"
+        raise UsageProblem(f"there are no records: {where}; say where with --dir")
+    return found
+
+
+def run_of(name: str, given: Path | None) -> Recorded:
+    """Return a run on record, by its id, the beginning of it, its directory, or ``latest``; say what is damaged.
+
+    Raises:
+        UsageProblem: there is no such run, or it cannot be read.
+    """
+    recorded = archive.load(archive.find(base_of(given), name))
+    for problem in recorded.problems:
+        warn(problem)
+    return recorded
+
+
+def report_of(name: str, given: Path | None) -> Report:
+    """Return a report: that of a JSON file, or of a run on record, see :func:`run_of`.
+
+    Raises:
+        UsageProblem: there is none of that name, or the file is no report.
+    """
+    path = Path(name)
+    if path.is_file() and not (path.name == archive.PLAN or path.suffix == ".jsonl"):
+        return _read(path)
+    if path.suffix == ".json" and not path.exists():
+        raise UsageProblem(f"there is no report {path}")
+    return report_of_run(run_of(name, given))
+
+
+def report_of_run(recorded: Recorded) -> dict[str, Any]:
+    """Return the report that a run's record gives."""
+    return build(recorded.facts(), Pool(devices=recorded.devices()), recorded.results)
+
+
+def warn(text: str) -> None:
+    """Say on the error stream what a user should know."""
+    print(f"gpupool: {text}", file=sys.stderr)
+
+
+def _read(path: Path) -> Report:
+    try:
+        report = json.loads(path.read_bytes(), parse_constant=_refuse)
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"{path} is no JSON report: {error}; 'gpupool report RUN --json' makes a new one") from None
+    if not isinstance(report, dict) or report.get("report_format") != REPORT_FORMAT:
+        raise UsageProblem(f"{path} is no report of pytest-gpupool: it has no report_format {REPORT_FORMAT!r}")
+    _check_version(path, report.get("spec_version"))
+    if problem := _damage(report):
+        raise UsageProblem(f"{path} is damaged, in: {problem}; 'gpupool report RUN --json' makes a new one")
+    return report
+
+
+def _check_version(path: Path, version: object) -> None:
+    major, ours = str(version).partition(".")[0], SPEC_VERSION.partition(".")[0]
+    if not major.isdigit():
+        raise UsageProblem(f"{path} is damaged: its spec_version is {version!r}")
+    if int(major) > int(ours):
+        raise UsageProblem(f"{path} is of version {version}, of a newer pytest-gpupool: read it with that one")
+
+
+def _refuse(token: str) -> float:
+    raise ValueError(f"{token} is not strict JSON")
+
+
+def _damage(report: Mapping[str, Any]) -> str | None:
+    """Return what is not as it must be, the first of it."""
+    wrong = next((key for key, check in REPORT.items() if key not in report or not check(report[key])), None)
+    if wrong == "tests" and isinstance(report.get("tests"), list):
+        number, test = next((number, test) for number, test in enumerate(report["tests"], 1) if not fits(test, TEST))
+        reason = clash(test)
+        return f"test {number} ({safe_repr(test, 60)})" + (f": {visible(reason)}" if reason else "")
+    return wrong

@@ -1,0 +1,1 @@
+"""Devices: which accelerators there are, how their vendor names them, how they fare."""

@@ -1,0 +1,1 @@
+"""Distribution: xdist's hooks and protocol in the controller: who runs what, who comes and goes."""

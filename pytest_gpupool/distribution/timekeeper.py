@@ -1,0 +1,61 @@
+"""The timekeeper: how long the workers' tests may take, and the end of a worker whose test takes longer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ..processes import stacks
+from ..processes.time_limits import Watch
+from . import process_ends
+from .member import Member
+
+
+class Timekeeper:
+    """Keeps the time of running tests. ``overdue(worker, test)`` is called from another thread."""
+
+    def __init__(self, run: str, overdue: Callable[[str, str], None]) -> None:
+        self._run = run
+        self._watch = Watch(overdue)
+        self._enders: list[threading.Thread] = []
+
+    def runs(self, member: Member, test: str | None, limit: float | None) -> None:
+        """A worker runs this test now, for so many seconds at most."""
+        if test is None or limit is None:
+            self._watch.end(member.name)
+        else:
+            member.limit = limit
+            self._watch.begin(member.name, test, limit)
+
+    def restart(self, worker: str, test: str) -> None:
+        """An attempt at its test begins, or its test goes on: the time before does not count. For any thread."""
+        self._watch.restart(worker, test)
+
+    def hold(self, worker: str, test: str) -> None:
+        """Its test waits for something that is not its own."""
+        self._watch.hold(worker, test)
+
+    def ends(self, worker: str) -> None:
+        """Its test has ended, or it has. For any thread."""
+        self._watch.end(worker)
+
+    def cut_off(self, member: Member, test: str) -> None:
+        """A test takes too long: see where it is, then end its worker."""
+        member.overdue = test
+
+        def end() -> None:  # in a thread: the other workers go on meanwhile
+            member.dump = stacks.stacks(member.pid, member.stacks)
+            process_ends.end(member.node, self._run)
+
+        ender = threading.Thread(target=end, name="gpupool-end", daemon=True)
+        self._enders.append(ender)
+        ender.start()
+
+    def close(self) -> None:
+        """No more tests are given out."""
+        self._watch.close()
+
+    def wait_for_ends(self) -> None:
+        """Wait until workers whose tests took too long have ended, with all that they started."""
+        for ender in self._enders:
+            ender.join()

@@ -1,0 +1,1 @@
+"""Leases: who may use which device now. No pytest, no vendor."""

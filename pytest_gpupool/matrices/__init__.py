@@ -1,0 +1,1 @@
+"""Matrices: products of parameters in, tables of means out."""

@@ -1,0 +1,1 @@
+"""Metrics: from what a test says to a typed measurement, and how one is written for people."""

@@ -1,0 +1,221 @@
+"""Options: what the user chose, on the command line or in the ini file. Parsed once, into a typed value."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ..records.archive import LATEST, is_run_id
+from ..values.device import Export, Size
+from ..values.errors import UsageProblem
+from ..verdicts.judge import INVALID
+from . import parsing
+from .role import only_informs
+
+_KEPT = 20
+_RTOL = 0.01
+_FAIL_ON = "regressed,invalid"
+
+# name, metavar, help; each has an ini twin with "_" for "-".
+_VALUED = (
+    (
+        "gpupool-devices",
+        "SPEC",
+        "The devices to lease: 'auto' (every visible GPU, CPU slots where there is none; the default), 'cpu', or a "
+        "list as in CUDA_VISIBLE_DEVICES (0,2 or GPU-8a5c,… or MIG-…).",
+    ),
+    ("gpupool-require", "N", "Fail at once (exit 69) unless the pool holds at least N GPUs or MIG instances."),
+    (
+        "gpupool-wait",
+        "S",
+        "The longest the run waits for its first lease, in seconds (default 3600; 0 tries once; exit 75).",
+    ),
+    ("gpupool-export", "HOW", "How CUDA_VISIBLE_DEVICES names a GPU: 'index' (default) or 'uuid'."),
+    (
+        "gpupool-lock-dir",
+        "PATH",
+        "Where the lock files lie (default: $GPUPOOL_LOCK_DIR, else /dev/shm/gpupool). "
+        "All runs of a host need the same.",
+    ),
+    ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
+    ("gpupool-json", "PATH", "Write the JSON report to this file."),
+    ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
+    ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
+    ("gpupool-baseline", "PATH", "Compare metrics with this baseline file."),
+    ("gpupool-sample", "S", "How often a worker samples its devices, in seconds (default 0.5; 0 = never)."),
+    ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
+    (
+        "gpupool-order",
+        "HOW",
+        "'longest' (default): the longest test first, by earlier runs' durations; 'file': the order of collection.",
+    ),
+    ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
+    (
+        "gpupool-busy-memory",
+        "SIZE",
+        "A GPU on which processes outside the pool hold more than this is busy (default 512MiB).",
+    ),
+)
+
+_FLAGS = (
+    ("gpupool-allow-busy", "Lease busy GPUs all the same."),
+    (
+        "gpupool-update-baseline",
+        "Write this run's metrics into the baseline file, unless the run is incomplete (exit 1).",
+    ),
+    ("gpupool-live", "Show a live table of devices and tests."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of a run, checked."""
+
+    devices: str
+    require: int
+    wait: float
+    export: Export
+    lock_dir: str | None
+    directory: Path
+    json: Path | None
+    html: Path | None
+    markdown: Path | None
+    resume: str | None
+    keep_runs: int
+    busy_memory: Size | None
+    slots: int
+    longest_first: bool
+    timeout: float | None
+    baseline: Path | None
+    update_baseline: bool
+    fail_on: frozenset[str]
+    rtol: float
+    sample: float
+    live: bool
+
+    @classmethod
+    def read(cls, config: pytest.Config) -> Options:
+        """Read them from the command line, else from the ini file.
+
+        Raises:
+            UsageProblem: naming the option and what it may be.
+        """
+        source = parsing.Source(config)
+        baseline, update = source.path("gpupool-baseline"), source.flag("gpupool-update-baseline")
+        if update and baseline is None:
+            raise UsageProblem("--gpupool-update-baseline: say which file with --gpupool-baseline=PATH")
+        return cls(
+            devices=source.parse("gpupool-devices", parsing.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
+            require=source.parse("gpupool-require", parsing.whole, "a whole number from 0", 0),
+            wait=source.parse("gpupool-wait", parsing.seconds, "a number of seconds from 0", 3600.0),
+            export=source.parse("gpupool-export", parsing.export, "'index' or 'uuid'", "index"),
+            lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
+            directory=source.path("gpupool-dir") or config.rootpath / ".gpupool",
+            json=parsing.writable(source.path("gpupool-json"), "gpupool-json"),
+            html=parsing.writable(source.path("gpupool-html"), "gpupool-html"),
+            markdown=parsing.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
+            resume=source.parse("gpupool-resume", parsing.run, "a run such as those that 'gpupool runs' lists", None),
+            keep_runs=_keep_runs(config),
+            busy_memory=None
+            if source.flag("gpupool-allow-busy")
+            else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
+            slots=source.parse("gpupool-slots", parsing.positive, "a whole number from 1", 1),
+            longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", True),
+            timeout=source.parse("gpupool-timeout", parsing.limit, "a number of seconds above 0", None),
+            baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
+            update_baseline=update,
+            # No change fails a test that is to be accepted.
+            fail_on=fail_on(config) & {INVALID} if update else fail_on(config),
+            rtol=_rtol(config),
+            sample=source.parse("gpupool-sample", parsing.seconds, "a number of seconds from 0", 0.5),
+            live=source.flag("gpupool-live"),
+        )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini twin."""
+    group = parser.getgroup("gpupool", "exclusive GPUs for workers (pytest-gpupool)")
+    for name, metavar, help_text in _VALUED:
+        group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
+        parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
+    resume = (
+        "Go on with an earlier run, the latest where RUN is left out: only what has no final result yet runs, the "
+        "rest is taken from its record."
+    )
+    group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
+    parser.addini("gpupool_resume", resume, type="string", default=None)
+    parser.addini("gpupool_keep_runs", f"How many runs are kept on record (default {_KEPT}).", default=str(_KEPT))
+    for name, help_text in _FLAGS:
+        group.addoption(f"--{name}", action="store_true", default=None, help=help_text)
+        parser.addini(name.replace("-", "_"), help_text, type="bool", default=False)
+    fail_on = "Verdicts that fail a test: " + ", ".join(parsing.FAILING) + " or none (default regressed,invalid)."
+    group.addoption("--gpupool-fail-on", metavar="KIND[,KIND…]", action="append", default=None, help=fail_on)
+    parser.addini("gpupool_fail_on", fail_on, type="string", default=None)
+    parser.addini("gpupool_rtol", f"The allowed relative change of a metric (default {_RTOL}).", default=str(_RTOL))
+    parser.addini("gpupool", "Whether pytest-gpupool is on.", type="bool", default=True)
+    parser.addini(
+        "gpupool_paths",
+        "Folders under rootdir: pytest-gpupool is on only where all arguments lie in one of them.",
+        type="args",
+        default=[],
+    )
+
+
+def given_in_vain(config: pytest.Config) -> list[str]:
+    """Return the options that the command line has although the pool is off, once they are known to be right.
+
+    Raises:
+        UsageProblem: see :meth:`Options.read`.
+    """
+    names = [name for name, *_ in (*_VALUED, *_FLAGS)] + ["gpupool-resume", "gpupool-fail-on"]
+    given = [name for name in names if getattr(config.known_args_namespace, name.replace("-", "_"), None) is not None]
+    if given:
+        Options.read(config)
+    return [] if only_informs(config) else given
+
+
+def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Give back a path that ``--gpupool-resume`` has taken for its run, as in ``--gpupool-resume evals/``."""
+    taken = getattr(config.known_args_namespace, "gpupool_resume", None)
+    if taken is None or is_run_id(taken) or "--gpupool-resume" not in args:
+        return
+    index = args.index("--gpupool-resume")
+    if args[index + 1 : index + 2] == [taken]:
+        args[index] = f"--gpupool-resume={LATEST}"
+        known = parser.parse_known_args(args, namespace=copy.copy(config.option))
+        known.confcutdir = config.known_args_namespace.confcutdir  # which pytest has worked out since
+        config.known_args_namespace = known
+
+
+def _keep_runs(config: pytest.Config) -> int:
+    text = config.getini("gpupool_keep_runs")
+    try:
+        return parsing.positive(text)
+    except ValueError:
+        raise UsageProblem(f"gpupool_keep_runs = {text}: give a whole number from 1") from None
+
+
+def fail_on(config: pytest.Config) -> frozenset[str]:
+    """Return the verdicts that fail a test. Raises UsageProblem."""
+    given = getattr(config.known_args_namespace, "gpupool_fail_on", None)
+    texts = given or [config.getini("gpupool_fail_on") or _FAIL_ON]
+    kinds: frozenset[str] = frozenset()
+    for text in texts:
+        try:
+            kinds |= parsing.fail_on(text)
+        except ValueError:
+            known = ", ".join((*parsing.FAILING, parsing.NONE))
+            option = "--gpupool-fail-on=" if given else "gpupool_fail_on = "
+            raise UsageProblem(f"{option}{text}: give some of {known}") from None
+    return kinds
+
+
+def _rtol(config: pytest.Config) -> float:
+    text = config.getini("gpupool_rtol")
+    try:
+        return parsing.seconds(text)
+    except ValueError:
+        raise UsageProblem(f"gpupool_rtol = {text}: give a number from 0, such as 0.01") from None

@@ -1,0 +1,1 @@
+"""Processes: who a process is, whom it started, how long it may take, how it is ended; the only reader of /proc."""

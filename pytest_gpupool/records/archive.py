@@ -1,0 +1,282 @@
+"""The archive: the runs on record, ``<gpupool-dir>/runs/<run>/``; read, found by name, and pruned.
+
+A run's directory holds ``plan.json`` (what the run was to do, and where) and a journal per writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..values.device import Device
+from ..values.errors import UsageProblem
+from ..values.texts import epoch, iso
+from . import journal
+from .checks import fits, is_time
+from .record import VERSION, Record, in_order
+from .results import Results
+from .shapes import DEVICE, FACTS
+from .store import write_whole
+
+LATEST = "latest"
+"""What stands for the latest run that collected any test."""
+
+PLAN = "plan.json"
+PLAN_FORMAT = "gpupool-plan"
+PLAN_VERSION = 1
+
+CONTROLLER = "controller.jsonl"
+
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+_RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was to do: ``facts`` are the parts of a report's ``run`` that its records do not tell."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    devices: tuple[Device, ...] = ()
+    each: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A run as its directory tells it; ``problems`` are sentences about what could not be read."""
+
+    id: str
+    path: Path
+    plan: Plan
+    results: Results
+    exit_status: int | None
+    ended: str | None
+    """When its last record was made that has a time."""
+    problems: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts for a report of it, as far as they are known."""
+        told = {name: value for name, value in self.plan.facts.items() if name in FACTS and FACTS[name](value)}
+        started = told.get("started") or started_by_id(self.id)
+        seconds = max(0.0, epoch(self.ended) - epoch(started)) if self.ended else 0.0
+        return {
+            **_UNKNOWN,
+            "started": started,
+            **told,
+            "id": self.id,
+            "duration_s": seconds,
+            "exit_status": self.exit_status,
+        }
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return its GPUs and MIG instances; where the plan is lost, those that its workers held."""
+        if self.plan.devices:
+            return self.plan.devices
+        held = dict.fromkeys(name for worker in self.results.workers.values() for name in worker.devices)
+        return tuple(
+            Device(id=name, kind="mig" if name.startswith("MIG-") else "gpu", index=number, name="unknown")
+            for number, name in enumerate(name for name in held if not name.startswith("cpu:"))
+        )
+
+
+_UNKNOWN: Mapping[str, Any] = {
+    "command": "unknown",
+    "rootdir": "unknown",
+    "git": None,
+    "host": {"name": "unknown", "platform": "unknown", "cpu_count": None, "memory_bytes": None},
+    "software": dict.fromkeys(("python", "pytest", "pytest_xdist", "pytest_gpupool", "torch", "driver")),
+    "resumed_from": None,
+}
+
+
+def started_by_id(run: str) -> str:
+    """Return when a run was started, as its id says it, to the second."""
+    try:
+        return datetime.strptime(run[:16], "%Y%m%dT%H%M%SZ").isoformat() + "Z"
+    except ValueError:
+        return iso(0)
+
+
+def runs(base: Path) -> list[Path]:
+    """Return the directories of the runs on record, the latest last."""
+    try:
+        found = [path for path in (base / "runs").iterdir() if _RUN_ID.fullmatch(path.name)]
+    except OSError:
+        return []
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text can be the id of a run, or the beginning of one."""
+    return _RUN_START.fullmatch(text) is not None
+
+
+def find(base: Path, wanted: str) -> Path:
+    """Return the directory of a run, by its id, the beginning of it, its path, or :data:`LATEST`.
+
+    Raises:
+        UsageProblem: there is none, or several begin so.
+    """
+    known = runs(base)
+    if wanted == LATEST:
+        latest = next((run for run in reversed(known) if _has_collected(run)), None)
+        if latest is None:
+            raise UsageProblem(f"there is no run on record in {base}")
+        return latest
+    with contextlib.suppress(OSError, ValueError):  # as of a name that no file can have
+        path = Path(wanted).resolve()
+        if wanted and ((path / CONTROLLER).is_file() or (path / PLAN).is_file()):
+            return path
+    fitting = [run for run in known if wanted and run.name.startswith(wanted)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(run.name for run in fitting[-5:])
+        raise UsageProblem(f"{len(fitting)} runs in {base} begin with {wanted!r}: {names}; give more of the name")
+    latest_names = ", ".join(run.name for run in known[-3:]) or "none"
+    raise UsageProblem(f"there is no run {wanted!r} on record in {base}; the latest there: {latest_names}")
+
+
+def goes_on(run: Path) -> bool:
+    """Say whether some process of a run still writes."""
+    return any(journal.is_open(path) for path in run.glob("*.jsonl"))
+
+
+def prune(base: Path, keep: int) -> None:
+    """Remove all but the latest ``keep`` runs, never one that goes on. What cannot be removed stays."""
+    for run in runs(base)[: -keep or None]:
+        if not goes_on(run):
+            with contextlib.suppress(OSError):
+                # Others may see it half removed: without its first file it is no run.
+                (run / CONTROLLER).unlink(missing_ok=True)
+                shutil.rmtree(run)
+
+
+@contextlib.contextmanager
+def resuming(run: Path) -> Iterator[None]:
+    """Be the only run that goes on with this one.
+
+    Raises:
+        UsageProblem: it goes on by itself, or another run resumes it now.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = os.open(run / "resume.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageProblem(f"run {run.name} is being resumed by another run, wait for its end") from None
+        except OSError:
+            pass  # read-only, or without locks: what is there can be read all the same
+        if goes_on(run):
+            raise UsageProblem(f"run {run.name} still goes on: wait for its end, or end it, before you resume it")
+        yield
+
+
+def write_plan(run: Path, plan: Plan) -> None:
+    """Keep what a run is to do. Raises OSError."""
+    data = {
+        "format": PLAN_FORMAT,
+        "version": PLAN_VERSION,
+        "run": dict(plan.facts),
+        "devices": [device.to_wire() for device in plan.devices],
+        "each": plan.each,
+    }
+    write_whole(run / PLAN, json.dumps(data, allow_nan=False, indent=1) + "\n")
+
+
+def load(run: Path) -> Recorded:
+    """Read a run's directory. What is damaged is left out, and said.
+
+    Raises:
+        UsageProblem: the directory cannot be read.
+    """
+    problems: list[str] = []
+    plan = _read_plan(run / PLAN, problems)
+    paths = sorted(run.glob("*.jsonl"))
+    readers = [_Reader(path) for path in paths]
+    results = Results(each=plan.each)
+    try:
+        results.add_all(in_order(readers))
+    except OSError as error:
+        raise UsageProblem(f"{run} cannot be read: {error.strerror}") from None
+    if not paths:
+        problems.append(f"{run} holds no records")
+    for reader in readers:
+        problems += reader.problems()
+    if not goes_on(run):
+        for worker in results.workers.values():
+            worker.exit = worker.exit or "killed"
+    return Recorded(
+        id=run.name,
+        path=run,
+        plan=plan,
+        results=results,
+        exit_status=next((reader.status for reader in readers if reader.status is not None), None),
+        ended=max((reader.latest for reader in readers if reader.latest), default=None),
+        problems=tuple(problems),
+    )
+
+
+class _Reader:
+    """Reads one journal, and keeps what is to be said of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.status: int | None = None
+        self.latest = ""
+        self._path = path
+        self._version = VERSION
+        self._lost = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        bad = False
+        for record in journal.lines(self._path):
+            self._lost += bad  # what a kill cuts is the last line, and that is no damage
+            bad = record is None
+            if record is None:
+                continue
+            if record["record"] == "run-end":
+                self.status = record["exit_status"]
+            elif record["record"] == "journal":
+                self._version = max(self._version, record["version"])
+            moment: Any = record.get("ended") or record.get("started")
+            if is_time(moment):  # of a kind that is unknown here it may be anything
+                self.latest = max(self.latest, moment)
+            yield record
+
+    def problems(self) -> Iterator[str]:
+        """Yield what a user should know."""
+        name, lost = self._path.name, self._lost
+        if lost:
+            yield f"{name}: {lost} damaged line{'' if lost == 1 else 's'} left out"
+        if self._version > VERSION:
+            yield f"{name} is of version {self._version}, of a newer pytest-gpupool: read as far as known here"
+
+
+def _has_collected(run: Path) -> bool:
+    return any(record["record"] in ("collected", "kept") for record in journal.read(run / CONTROLLER))
+
+
+def _read_plan(path: Path, problems: list[str]) -> Plan:
+    try:
+        data = json.loads(path.read_bytes())
+        if data["format"] != PLAN_FORMAT:
+            raise ValueError(data["format"])
+        if data["version"] > PLAN_VERSION:
+            problems.append(f"{path.name} is of version {data['version']}, of a newer pytest-gpupool")
+        told = [{name: device.get(name) for name in DEVICE} for device in data["devices"]]
+        devices = tuple(Device.from_wire(device) for device in told if fits(device, DEVICE))
+        return Plan(facts=dict(data["run"]), devices=devices, each=bool(data["each"]))
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing: the run was ended before it was written")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        problems.append(f"{path.name} is damaged: it is not used")
+    return Plan()

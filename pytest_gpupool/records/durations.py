@@ -1,0 +1,252 @@
+"""History: what earlier runs measured of tests, ``<gpupool-dir>/durations.json``.
+
+    {"format":"gpupool-durations","version":1,"tests":{
+    "test_a.py::test_b":{"NVIDIA H200":{"seconds":[2.1,2.0],"peak":[1048576],"used":"2026-11-21"}}
+    }}
+
+By test and by kind of device: the last few durations in seconds and memory peaks in bytes, newest last, and the day
+of the newest in UTC. One line per test, sorted, so that a comparison of two files can be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..values.errors import UsageProblem
+from . import archive
+from .estimates import Known, median
+from .results import Results
+from .store import lock, write_whole
+
+NAME = "durations.json"
+FORMAT = "gpupool-durations"
+VERSION = 1
+
+_TIMED = frozenset({"passed", "failed", "xfailed", "xpassed", "timeout"})
+"""Outcomes whose duration tells how long the test takes: in the others its body may not have run, or not whole."""
+
+_LOCK_SECONDS = 10.0  # a run that is stopped while it writes must not keep another one from ending
+_WHOLE: Set[type] = {int}
+_NUMBERS: Set[type] = {int, float}
+_KEEP = 5
+_MOST = 200_000
+_LAST_RUNS = 5  # so many are looked at for one that was killed
+_LARGEST = 1 << 53  # a number beyond is no measurement, and not exact in every reader of JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one run measured of one test on one kind of device: seconds, and its memory peak in bytes."""
+
+    nodeid: str
+    kind: str
+    seconds: float
+    peak: int | None
+
+
+@dataclass(slots=True)
+class _Past:
+    seconds: list[float] = field(default_factory=list)
+    peak: list[int] = field(default_factory=list)
+    used: str = ""
+
+    def add(self, observed: Observed, keep: int, today: str) -> None:
+        self.seconds.append(round(float(observed.seconds), 6))
+        del self.seconds[:-keep]
+        if observed.peak is not None and _is_amount(observed.peak, _WHOLE):
+            self.peak.append(observed.peak)
+            del self.peak[:-keep]
+        self.used = today
+
+
+_Tests = dict[str, dict[str, _Past]]
+
+
+@dataclass(slots=True)
+class _Content:
+    tests: _Tests = field(default_factory=dict)
+    damage: str | None = None
+    newer: int | None = None  # its version, where that is above ours
+
+
+def load(base: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tuple[dict[str, Known], str | None]:
+    """Return what is known by nodeid, and a warning where the file is not as it should be.
+
+    The first of ``kinds`` with data for a test counts, else the kind that was measured last. ``more`` is what the file
+    does not have yet. Nothing is raised.
+    """
+    path = base / NAME
+    try:
+        content = _read(path)
+    except OSError as error:
+        return {}, f"{path} cannot be read: {error.strerror or error}; the durations of earlier runs are not used"
+    _merge(content.tests, more, _KEEP, _MOST, "")
+    known = {nodeid: _known(by_kind, kinds) for nodeid, by_kind in content.tests.items()}
+    return known, _warning(path, content)
+
+
+def save(
+    base: Path, observed: Iterable[Observed], *, keep: int = _KEEP, most: int = _MOST, now: float | None = None
+) -> str | None:
+    """Add what a run measured, ``keep`` values of each at most; return why that was not possible, else None.
+
+    Runs that end together both count. Beyond ``most`` tests those measured least recently are dropped. A damaged
+    file is replaced and kept beside it; one of a newer version is left alone. ``now`` is in seconds since 1970.
+    """
+    path = base / NAME
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        with _locked(base / "durations.lock"):
+            content = _read(path)
+            if content.newer is not None:
+                return f"{_warning(path, content)}, and those of this run are not kept"
+            _merge(content.tests, observed, keep, most, time.strftime("%Y-%m-%d", time.gmtime(now)))
+            if content.damage is not None:
+                path.replace(path.with_name(f"{NAME}.damaged"))
+            write_whole(path, _dump(content.tests))
+    except OSError as error:
+        return f"{path}: {error.strerror or error}; the durations of this run are not kept"
+    return None
+
+
+def from_results(results: Results, kinds: Mapping[str, str]) -> list[Observed]:
+    """Return what a run measured; ``kinds`` maps device ids to names. A test without a device ran on the CPU."""
+    return [
+        Observed(test.nodeid, _kind(test.devices, kinds), test.duration, test.peak)
+        for test in results.ran
+        if test.outcome in _TIMED and test.duration is not None
+    ]
+
+
+def of_killed_runs(base: Path, kinds: Mapping[str, str], skip: str) -> list[Observed]:
+    """Return what the latest runs measured that never came to :func:`save`, by their records, but that of ``skip``."""
+    killed = (run for run in archive.runs(base) if run.name != skip)
+    observed: list[Observed] = []
+    for run in [*killed][-_LAST_RUNS:]:
+        with contextlib.suppress(OSError, UsageProblem):
+            if not _has_ended(run):
+                observed += from_results(archive.load(run).results, kinds)
+    return observed
+
+
+def _has_ended(run: Path) -> bool:
+    try:
+        with (run / archive.CONTROLLER).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 200))
+            return b'"record":"run-end"' in file.read()
+    except FileNotFoundError:
+        return False
+
+
+def _kind(devices: Sequence[str], kinds: Mapping[str, str]) -> str:
+    return (kinds.get(devices[0]) if devices else None) or "CPU"
+
+
+def _known(by_kind: Mapping[str, _Past], kinds: Sequence[str]) -> Known:
+    wanted = next((by_kind[kind] for kind in kinds if kind in by_kind), None)
+    past = wanted or max(by_kind.values(), key=lambda past: past.used)
+    return Known(median(past.seconds), max(past.peak, default=None))
+
+
+def _warning(path: Path, content: _Content) -> str | None:
+    if content.newer is not None:
+        return (
+            f"{path} is of version {content.newer}, which a newer pytest-gpupool wrote; "
+            "the durations in it are used as far as this one understands them"
+        )
+    if content.damage is not None:
+        return f"{path} is damaged: {content.damage}; the durations in it are used as far as they can be read"
+    return None
+
+
+def _merge(tests: _Tests, observed: Iterable[Observed], keep: int, most: int, today: str) -> None:
+    fresh = set()
+    for one in observed:
+        if _is_amount(one.seconds, _NUMBERS):
+            tests.setdefault(one.nodeid, {}).setdefault(one.kind, _Past()).add(one, keep, today)
+            fresh.add(one.nodeid)
+    if len(tests) > most:
+        # Days are coarse: of two tests of one day this run's is the newer one.
+        age = {nodeid: (max(past.used for past in tests[nodeid].values()), nodeid in fresh) for nodeid in tests}
+        for nodeid in sorted(tests, key=age.__getitem__)[: len(tests) - most]:
+            del tests[nodeid]
+
+
+def _dump(tests: _Tests) -> str:
+    lines = ",\n".join(f"{_json(nodeid)}:{_json(_plain(tests[nodeid]))}" for nodeid in sorted(tests))
+    return f'{{"format":"{FORMAT}","version":{VERSION},"tests":{{\n{lines}\n}}}}\n'
+
+
+def _plain(by_kind: Mapping[str, _Past]) -> dict[str, Any]:
+    return {
+        kind: {"seconds": past.seconds, "peak": past.peak, "used": past.used} for kind, past in sorted(by_kind.items())
+    }
+
+
+_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+def _read(path: Path) -> _Content:
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return _Content()
+    except (ValueError, RecursionError):
+        return _Content(damage="it is not JSON")
+    if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
+        return _Content(damage="it is not a file of durations")
+    tests, wrong = _parse(data.get("tests"))
+    damage = f"{wrong} part(s) of it are not what they should be" if wrong else None
+    return _Content(tests, damage, data["version"] if data["version"] > VERSION else None)
+
+
+def _parse(data: object) -> tuple[_Tests, int]:
+    # People edit this file and merge it, so nothing in it is trusted. Also count what is passed over.
+    if not isinstance(data, dict):
+        return {}, 1
+    tests: _Tests = {}
+    wrong = 0
+    for nodeid, by_kind in data.items():
+        pasts = {kind: _past(past) for kind, past in by_kind.items()} if isinstance(by_kind, dict) else {"": None}
+        good = {kind: past for kind, past in pasts.items() if past is not None}
+        wrong += len(pasts) - len(good)
+        if good:
+            tests[nodeid] = good
+    return tests, wrong
+
+
+def _past(data: object) -> _Past | None:
+    if not isinstance(data, dict):
+        return None
+    seconds, peak, used = data.get("seconds"), data.get("peak", []), data.get("used", "")
+    if not (_are_amounts(seconds, _NUMBERS) and seconds and _are_amounts(peak, _WHOLE) and isinstance(used, str)):
+        return None
+    return _Past(seconds, peak, used)
+
+
+def _is_amount(value: object, types: Set[type]) -> bool:
+    return type(value) in types and 0 <= value <= _LARGEST  # type: ignore[operator]
+
+
+def _are_amounts(values: object, types: Set[type]) -> bool:
+    # No bools, nor NaN (which makes every comparison with the sum false), nor infinite ones.
+    if not isinstance(values, list) or not {*map(type, values)} <= types:
+        return False
+    return not values or (min(values) >= 0 and sum(values) <= _LARGEST)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        lock(descriptor, _LOCK_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)  # which unlocks

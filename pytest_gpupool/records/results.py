@@ -1,0 +1,265 @@
+"""Results: fold the records of a run into one result per test.
+
+Pure: standard library only, no clock, no files. Records are plain dictionaries, the same whether they come over a
+worker's channel while the run goes on or from a journal afterwards; folding one twice changes nothing.
+
+===================  ====================================================================================
+record               keys
+===================  ====================================================================================
+``journal``          ``version``; the first line of each file, changes no result
+``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
+``collect-error``    ``where``: what could not be collected
+``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
+``worker``           ``worker, host, pid, devices, lease_wait_s, started``
+``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins
+``metric``           ``worker, test, metric``
+``end``              ``worker, test, outcome, phases, duration_s, ended, message``
+                     and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
+                     ``resources``, ``output``, ``verdicts`` (by metric, where it has changed since it was recorded),
+                     ``is_judged`` (true) where a verdict made it fail
+``crash``            ``worker, test, started, ended, message``: the worker died while it ran this test
+``timeout``          the same keys: the test took too long, and its worker was ended
+``quarantined``      ``device, reason``: the device has left the pool
+``worker-end``       ``worker, ended, exit``
+``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
+``run-end``          ``ended, exit_status``; written by the controller, changes no result
+``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
+===================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from ..values.texts import epoch
+from .record import Record
+from .result import NOTHING, TestResult, WorkerResult
+
+T = TypeVar("T")
+
+Key = tuple[str, str | None]
+"""What tells one result from another, see :meth:`Results.key`."""
+
+
+class Results:
+    """The results of one run, kept up to date by :meth:`add`.
+
+    With ``each`` (xdist's ``--dist each``) every worker runs every test, and each pair has a result of its own.
+    """
+
+    def __init__(self, *, each: bool = False) -> None:
+        self.each = each
+        self._tests: dict[Key, TestResult] = {}
+        self._before: dict[Key, list[tuple[str | None, str | None]]] = {}  # attempts before the last one
+        self._same: dict[object, object] = {}
+        self._stands_for: dict[str, str] = {}
+        self._replayed: set[Key] = set()  # an earlier attempt is being folded once more
+        self.workers: dict[str, WorkerResult] = {}
+        self.uncollected: set[str] = set()
+        """The ids of what could not be collected."""
+        self.quarantined: dict[str, str] = {}
+        """Why devices have left the pool, by id."""
+
+    @property
+    def tests(self) -> list[TestResult]:
+        """One result per collected test, in the order of collection."""
+        return list(self._tests.values())
+
+    @property
+    def collected(self) -> int:
+        """How many results there should be."""
+        return len(self._tests)
+
+    @property
+    def not_run(self) -> list[TestResult]:
+        """The collected tests without an outcome."""
+        return [test for test in self._tests.values() if not test.finished]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether tests were collected, all that there are, and every one has a result."""
+        return bool(self._tests) and not self.uncollected and all(test.finished for test in self._tests.values())
+
+    @property
+    def ran(self) -> Iterator[TestResult]:
+        """The tests whose results are this run's own."""
+        return (test for test in self._tests.values() if test.run is None)
+
+    def key(self, nodeid: str, worker: str) -> Key:
+        """Return what tells a result from others: the test, and its worker where every worker runs every test."""
+        return (nodeid, self._stands_for.get(worker, worker) if self.each else None)
+
+    def get(self, nodeid: str, worker: str) -> TestResult | None:
+        """Return the result of a test, on that worker where every worker runs every test."""
+        return self._tests.get(self.key(nodeid, worker))
+
+    def message_of(self, nodeid: str) -> str:
+        """Return what a report says of a test that failed."""
+        return next((test.message or "" for (name, _), test in self._tests.items() if name == nodeid), "")
+
+    def add_all(self, records: Iterable[Record]) -> None:
+        """Fold several records."""
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Fold one record; an unknown kind is left for a newer version."""
+        fold = _FOLDS.get(record.get("record", ""))
+        if fold is not None:
+            fold(self, record)
+
+    def makespan(self) -> float | None:
+        """Return the seconds from the first test's start to the last one's end, None where none ran."""
+        ended = [(key, test) for key, test in self._tests.items() if test.ended and test.started and not test.run]
+        if not ended:
+            return None
+        firsts = (self._before[key][0][1] if key in self._before else test.started for key, test in ended)
+        # Such texts are in the order of the times. The clock may have been set back.
+        return max(0.0, epoch(max(test.ended or "" for _, test in ended)) - epoch(min(first or "" for first in firsts)))
+
+    def busy(self) -> dict[str, float]:
+        """Return, per device id, the sum of the durations of the tests that ran on it."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for test in self.ran:
+            for device in test.devices:
+                seconds[device] += test.duration or 0.0
+        return dict(seconds)
+
+    def _is_replayed(self, record: Record) -> bool:
+        return self.key(record["test"], record["worker"]) in self._replayed
+
+    def _test(self, record: Record) -> TestResult:
+        key = self.key(record["test"], record["worker"])
+        test = self._tests.get(key)
+        if test is None:
+            test = self._tests[key] = TestResult(nodeid=record["test"])
+        return test
+
+    def _shared(self, value: T) -> T:
+        """Return the value, the same object for the same value: there are as many of them as tests."""
+        return self._same.setdefault(value, value)  # type: ignore[return-value]
+
+    def _worker(self, record: Record) -> WorkerResult:
+        return self.workers.setdefault(record["worker"], WorkerResult(id=record["worker"]))
+
+    def _collected(self, record: Record) -> None:
+        for nodeid, params in record["tests"]:
+            test = self._tests.setdefault(self.key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
+            test.params = params or test.params  # they may be told after the ids
+
+    def _worker_began(self, record: Record) -> None:
+        worker = self._worker(record)
+        worker.host, worker.pid = record["host"], record["pid"]
+        worker.devices = list(record["devices"])
+        worker.lease_wait, worker.started = record["lease_wait_s"], record["started"]
+
+    def _worker_ended(self, record: Record) -> None:
+        worker = self._worker(record)
+        worker.ended, worker.exit = record["ended"], record["exit"]
+
+    def _replaces(self, record: Record) -> None:
+        dead = str(record["dead"])
+        self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
+
+    def _start(self, record: Record) -> None:
+        key, test = self.key(record["test"], record["worker"]), self._test(record)
+        attempt = (self._shared(record["worker"]), record["started"])
+        last, before = (test.worker, test.started), self._before.get(key, [])
+        if attempt == last or attempt in before:
+            (self._replayed.discard if attempt == last else self._replayed.add)(key)
+            return
+        if test.started is not None and test.run is None:
+            self._before[key] = before = [*before, last]
+        self._replayed.discard(key)
+        # A rerun starts with empty metrics: the last attempt counts.
+        test.attempt = len(before) + 1
+        test.worker, test.started = attempt
+        test.devices = self._shared(tuple(record["devices"]))
+        test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
+        test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
+        test.resources, test.output, test.is_judged = NOTHING, NOTHING, False
+        test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
+        test.kind = self._shared(record.get("device_kind"))
+        test.reported = False
+
+    def _metric(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
+        test, metric = self._test(record), record["metric"]
+        metrics = test.metrics or {}
+        metrics[self._shared(metric["name"])] = metric
+        test.metrics = metrics
+
+    def _end(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
+        test = self._test(record)
+        test.outcome, test.message = self._shared(record["outcome"]), record["message"]
+        test.ended, test.duration = record["ended"], record["duration_s"]
+        test.phases, test.peak = record["phases"], record.get("torch_peak")
+        test.is_final = record.get("is_final", True)
+        _take_measured(test, record)
+        for name, verdict in record.get("verdicts", NOTHING).items():
+            if name in test.metrics:
+                test.metrics[name] = {**test.metrics[name], "verdict": verdict}
+
+    def _kept(self, record: Record) -> None:
+        key = (record["test"], None)
+        test = self._tests.setdefault(key, TestResult(nodeid=record["test"]))
+        if test.started is not None and test.run is None:
+            return  # it has run since
+        result = record["result"]
+        test.run, test.recipe, test.kind = record["run"], result.get("recipe"), self._shared(result.get("device_kind"))
+        test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
+        test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
+        test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
+        test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
+        test.metrics = {metric["name"]: metric for metric in result["metrics"]}
+        _take_measured(test, result)
+
+    def _crash(self, record: Record) -> None:
+        self._cut_off(record, "crashed")
+
+    def _timeout(self, record: Record) -> None:
+        self._cut_off(record, "timeout")
+
+    def _collect_error(self, record: Record) -> None:
+        self.uncollected.add(record["where"])
+
+    def _quarantined(self, record: Record) -> None:
+        self.quarantined.setdefault(record["device"], record["reason"])
+
+    def _cut_off(self, record: Record, outcome: str) -> None:
+        if self._is_replayed(record):
+            return
+        test = self._test(record)
+        if record.get("started") not in (None, test.started):
+            return  # of an attempt before the last one
+        test.outcome, test.message = outcome, record["message"]
+        test.worker, test.ended = record["worker"], record["ended"]
+        test.attempt = max(test.attempt, 1)
+        if test.started is not None:
+            test.duration = max(0.0, epoch(record["ended"]) - epoch(test.started))
+
+
+def _take_measured(test: TestResult, values: Record) -> None:
+    test.resources, test.output = values.get("resources", NOTHING), values.get("output", NOTHING)
+    test.is_judged = values.get("is_judged", False)
+
+
+_FOLDS = {
+    "collected": Results._collected,
+    "collect-error": Results._collect_error,
+    "kept": Results._kept,
+    "worker": Results._worker_began,
+    "worker-end": Results._worker_ended,
+    "replaces": Results._replaces,
+    "start": Results._start,
+    "metric": Results._metric,
+    "end": Results._end,
+    "crash": Results._crash,
+    "timeout": Results._timeout,
+    "quarantined": Results._quarantined,
+}

@@ -1,0 +1,90 @@
+"""The store: where the records of runs lie, ``<gpupool-dir>/runs/<run>/``."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..values.errors import UsageProblem
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def new_run_id(now: float | None = None) -> str:
+    """Return a new id that sorts by time: ``20261121T114652Z-9f3c2a``."""
+    now = time.time() if now is None else now
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    # The fraction of the second in 20 bits, so that runs of one second are in order too, and a random digit.
+    return f"{stamp}-{int(now % 1 * 0x100000):05x}{secrets.randbelow(16):x}"
+
+
+def create_run(base: Path, run_id: str) -> Path:
+    """Make the directory of a new run and return it.
+
+    Raises:
+        UsageProblem: the directory cannot be made or written.
+    """
+    directory = base / "runs" / run_id
+    try:
+        directory.mkdir(parents=True)
+        ignore = base / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# Made by pytest-gpupool: records of runs.\n*\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(
+            f"cannot keep the run's records in {base}: {error.strerror}; "
+            "give a directory that you may write with --gpupool-dir"
+        ) from None
+    return directory
+
+
+def lock(descriptor: int, seconds: float) -> None:
+    """Lock an open file or directory for this process alone, until it is closed.
+
+    Raises:
+        TimeoutError: another process has kept it locked that long.
+        OSError: its file system has no locks.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(None, "another run has kept its lock for too long") from None
+            time.sleep(0.02)
+
+
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; leave nothing when it fails.
+
+    ``text`` may be in pieces.
+
+    Raises:
+        OSError: as the system says it.
+    """
+    if path.is_symlink():
+        path = path.resolve()  # which stays one
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A device or a pipe, such as /dev/stdout, is written to and stays what it is.
+        pieces = [text] if isinstance(text, str) else text
+        path.write_bytes(b"".join(piece.encode("utf-8", "backslashreplace") for piece in pieces))
+        return
+    # A name that nobody can foresee, and no link: the directory may be everybody's.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with os.fdopen(os.open(draft, _NEW_FILE, 0o666), "wb") as file:
+            if path.is_file():
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+            for piece in [text] if isinstance(text, str) else text:
+                # A lone surrogate becomes its escape, which is what JSON has for it.
+                file.write(piece.encode("utf-8", "backslashreplace"))
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""HTML: the report as one page that needs nothing else."""

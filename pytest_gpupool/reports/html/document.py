@@ -1,0 +1,119 @@
+"""The HTML report: one file that needs nothing else; without its script it still shows every test."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from ..words import (
+    UNFINE,
+    VERDICTS_BY_CONCERN,
+    WRONG,
+    completeness,
+    counts,
+    exit_text,
+    kept_text,
+    labels,
+    placement_texts,
+    visible,
+    worst_first,
+)
+from . import page, rows, tables
+
+SCRIPTS = (
+    *("dom", "words", "scale", "plot", "lanes", "zoom", "timeline", "sorting", "pivot", "heatmap", "history"),
+    *("usage", "table", "start"),
+)
+"""The parts of the page's script, in the order in which they build on each other."""
+
+
+def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
+
+    ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
+    (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
+    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_carried,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    tests = worst_first(report["tests"])
+    places = rows.anchors(tests)
+    style, script = _source("report.css"), _script()
+    return environment.from_string(_source("report.html.jinja")).render(
+        **_shown(report, tests, places),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(page.text(page.embedded(report, tests, places, past))),
+        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+def _carried(value: object) -> object:
+    # What has __html__ is a part of the template that has been through here, or one of our own files.
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places: Sequence[str]) -> dict[str, Any]:
+    run, told, names = report["run"], counts(report), labels(report)
+    placed = list(zip(places, tests, strict=True))
+    wrong = tables.wrong_metrics(placed)
+    return {
+        "run": run,
+        "started": f"{run['started'][:19].replace('T', ' ')} UTC",
+        "counts": told,
+        "bars": _bars(told),
+        "unfine": UNFINE,
+        "fine": run["complete"] and run["exit_status"] == 0 and not any(outcome in UNFINE for outcome, _ in told),
+        "exit": exit_text(run),
+        "completeness": completeness(report),
+        "kept": kept_text(report),
+        "figures": list(tables.figures(report)),
+        "verdicts": [(name, count) for name in VERDICTS_BY_CONCERN if (count := report["summary"]["metrics"][name])],
+        "wrong_verdicts": WRONG,
+        "wrong": wrong[: tables.MOST_WRONG],
+        "left": max(0, len(wrong) - tables.MOST_WRONG),
+        "placement": placement_texts(report),
+        "facts": [(name, value) for name, value in tables.facts(report) if value],
+        "devices": tables.devices(report),
+        "workers": tables.workers(report),
+        "measured": any(test["resources"].get("peak_memory_bytes") is not None for test in tests),
+        # One at a time: with 5,000 tests they are large.
+        "tests": ((place, rows.row(test, report, names)) for place, test in placed),
+        "total": len(tests),
+    }
+
+
+def _bars(told: Sequence[tuple[str, int]]) -> list[tuple[str, float, float]]:
+    """Return outcome, beginning and width of the parts of a bar that is 100 long."""
+    total, begin, bars = sum(count for _, count in told), 0.0, []
+    for outcome, count in told:
+        bars.append((outcome, round(begin, 3), round(100 * count / total, 3)))
+        begin += 100 * count / total
+    return bars
+
+
+def _script() -> str:
+    parts = "\n".join(_source(f"script/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return how a content security policy allows just this text (W3C, Content Security Policy 3, section 2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,246 @@
+"""What the HTML page's script draws from: the report's numbers, in columns, as one block of JSON.
+
+Texts stand in lists and are named by their place there; a page of 5,000 tests would repeat them otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...trends.speedup import CLASSES, at_once
+from ...values.outcomes import OUTCOMES
+from ...values.texts import epoch
+from ...verdicts.baseline import UNKNOWN, kind_in
+from ..words import UNFINE, VERDICTS_BY_CONCERN, earlier_run, labels, visible
+
+OUTCOME_ORDER = (*UNFINE, *(outcome for outcome in OUTCOMES if outcome not in UNFINE))
+"""Outcomes, the worst first."""
+
+# Nothing in the block may end it or begin a comment.
+_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
+
+
+class Places(dict[Any, int]):
+    """Things by their place in a list that grows as they come."""
+
+    def of(self, thing: Any) -> int:
+        """Return its place."""
+        return self.setdefault(thing, len(self))
+
+
+def text(page: Mapping[str, Any]) -> str:
+    """Return the block as it can stand within ``<script type="application/json">``: ASCII, without ``<``."""
+    return json.dumps(page, ensure_ascii=True, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def embedded(
+    report: Mapping[str, Any],
+    tests: Sequence[Mapping[str, Any]],
+    anchors: Sequence[str],
+    past: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what the page embeds; times are seconds since the run's start.
+
+    ``tests`` are the report's in the order of the table, ``anchors`` their ids there.
+    """
+    begun = epoch(report["run"]["started"])
+    devices, functions, kinds = _pool(report), Places(), Places()
+    params = _Parameters(report["tests"])
+    for test in report["tests"]:  # in the order of collection, as the parameters
+        functions.of(visible(function_of(test["nodeid"])))
+    names = {device["id"]: device["name"] for device in report["devices"]}
+    metrics = _metrics(tests)
+    return {
+        "outcomes": OUTCOME_ORDER,
+        "verdicts": VERDICTS_BY_CONCERN,
+        "classes": CLASSES,
+        "tests": {
+            "id": [visible(test["nodeid"]) for test in tests],
+            "anchor": anchors,
+            "outcome": [OUTCOME_ORDER.index(test["outcome"]) for test in tests],
+            "start": [_start(test, report, begun) for test in tests],
+            "took": [number(test["duration_s"]) for test in tests],
+            "worker": [visible(test["worker"] or "") for test in tests],
+            "devices": [[devices.of(device) for device in test["devices"]] for test in tests],
+            "memory": [test["resources"].get("peak_memory_bytes") for test in tests],
+            "function": [functions.of(visible(function_of(test["nodeid"]))) for test in tests],
+            "params": [params.of(test) for test in tests],
+            "kind": [kinds.of(kind_in(test, names) or UNKNOWN) for test in tests],
+        },
+        "functions": list(functions),
+        "params": params.table(),
+        "metrics": list(metrics.values()),
+        "history": [_history(key, own["test"], tests, past, kinds) for key, own in metrics.items()],
+        "kinds": [visible(kind) for kind in kinds],
+        "runs": [*(_run(run) for run in past), _this_run(report)],
+        "workers": [_worker(worker, devices, begun) for worker in report["workers"]],
+        "devices": _described(devices, report),
+    }
+
+
+def function_of(nodeid: str) -> str:
+    """Return a test's id without the brackets of its parameters."""
+    bracket = nodeid.find("[", nodeid.find("::") + 1)
+    return nodeid[:bracket] if bracket > 0 and nodeid.endswith("]") else nodeid
+
+
+def parameter_text(value: Any) -> str:
+    """Return a parameter's value as people read it: a text as it is, anything else as JSON has it."""
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def number(value: Any, digits: int = 9) -> float | int | None:
+    """Return a number as JavaScript can hold it, to so many digits; None for what is no finite one."""
+    if value is None or (isinstance(value, int) and abs(value) <= 2**53):
+        return value
+    try:
+        exact = float(value)
+    except OverflowError:
+        return None
+    return float(f"{exact:.{digits}g}") if math.isfinite(exact) else None
+
+
+class _Parameters:
+    """The parameters of all tests: each one's values, in the order in which tests were collected."""
+
+    def __init__(self, tests: Iterable[Mapping[str, Any]]) -> None:
+        self._names = Places()
+        self._values: list[dict[str, tuple[int, bool]]] = []
+        for test in tests:
+            self.of(test)
+
+    def of(self, test: Mapping[str, Any]) -> list[int]:
+        """Return a test's parameters, each as its place and that of its value."""
+        return [place for name, value in test["params"].items() for place in self._places(name, value)]
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return the names with all their values, and whether all are numbers."""
+        return [
+            {"name": visible(name), "values": list(values), "numeric": all(numeric for _, numeric in values.values())}
+            for name, values in zip(self._names, self._values, strict=True)
+        ]
+
+    def _places(self, name: str, value: Any) -> tuple[int, int]:
+        place = self._names.of(name)
+        if place == len(self._values):
+            self._values.append({})
+        values = self._values[place]
+        numeric = isinstance(value, int | float) and not isinstance(value, bool)
+        return place, values.setdefault(parameter_text(value), (len(values), numeric))[0]
+
+
+def _pool(report: Mapping[str, Any]) -> Places:
+    # The pool comes first; tests kept from an earlier run may add others.
+    devices = Places()
+    for device in report["devices"]:
+        devices.of(device["id"])
+    return devices
+
+
+def _described(devices: Places, report: Mapping[str, Any]) -> list[dict[str, str]]:
+    pool, names = {device["id"]: device for device in report["devices"]}, labels(report)
+    return [
+        {
+            "label": visible(names.get(id, id)),
+            "name": visible(pool[id]["name"] if id in pool else ""),
+            "quarantined": visible(pool[id]["quarantined"] or "" if id in pool else ""),
+        }
+        for id in devices
+    ]
+
+
+def _worker(worker: Mapping[str, Any], devices: Places, begun: float) -> dict[str, Any]:
+    return {
+        "id": visible(worker["id"]),
+        "devices": [devices.of(device) for device in worker["devices"]],
+        "wait": number(worker["lease_wait_s"]),
+        "start": _since(worker["started"], begun),
+        "end": _since(worker["ended"], begun),
+        "exit": worker["exit"],
+    }
+
+
+def _start(test: Mapping[str, Any], report: Mapping[str, Any], begun: float) -> float | None:
+    # What was kept from an earlier run took place at another time.
+    return None if earlier_run(test, report) is not None else _since(test["started"], begun)
+
+
+def _since(moment: str | None, begun: float) -> float | None:
+    return None if moment is None else round(epoch(moment) - begun, 3)
+
+
+def _metrics(tests: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    columns = ("value", "baseline", "change", "allowed")
+    for place, test in enumerate(tests):
+        for metric in test["metrics"]:
+            key = metric["name"], metric["unit"]
+            if key not in found:
+                empty: dict[str, Any] = {name: [] for name in ("test", *columns, "verdict")}
+                found[key] = {"name": visible(key[0]), "unit": visible(key[1]), "better": None, **empty}
+            own = found[key]
+            if own["better"] is None:
+                own["better"] = metric["higher_is_better"]
+            own["test"].append(place)
+            own["verdict"].append(_verdict(metric["verdict"]))
+            for name in columns:
+                own[name].append(number(metric.get(name)))
+    return found
+
+
+def _verdict(verdict: str | None) -> int:
+    return -1 if verdict is None else VERDICTS_BY_CONCERN.index(verdict)
+
+
+def _history(
+    metric: tuple[str, str],
+    places: Iterable[int],
+    tests: Sequence[Mapping[str, Any]],
+    past: Sequence[Mapping[str, Any]],
+    kinds: Places,
+) -> dict[str, list[Any]]:
+    """Return by a test's place what it had in the past: its values, verdicts and kinds of device, a list each.
+
+    Each has an item per run; a run in which it was not measured, or in another unit, has no verdict at all, which is
+    None. ``metric`` is a name and a unit.
+    """
+    name, unit = metric
+    found = {}
+    for place in places:
+        nodeid = tests[place]["nodeid"]
+        measured = (run["values"].get(nodeid, {}).get(name) for run in past)
+        points = [point if point is not None and point["unit"] == unit else None for point in measured]
+        if any(point is not None for point in points):
+            found[str(place)] = [
+                [point and number(point["value"], digits=6) for point in points],
+                [point and _verdict(point.get("verdict")) for point in points],
+                [point and kinds.of(point.get("device") or "") for point in points],
+            ]
+    return found
+
+
+def _run(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": visible(run["run"]),
+        "started": run["started"],
+        "commit": visible(run.get("commit") or ""),
+        **{key: number(run.get(key)) for key in ("workers", "makespan_s", "speedup", "efficiency")},
+    }
+
+
+def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
+    run, summary = report["run"], report["summary"]
+    figures = {key: summary[key] for key in ("makespan_s", "speedup", "efficiency")}
+    commit = run["git"]["commit"] if run["git"] else None
+    workers = _workers(report) or None
+    return _run({"run": run["id"], "started": run["started"], "commit": commit, "workers": workers, **figures})
+
+
+def _workers(report: Mapping[str, Any]) -> int:
+    """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
+    ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
+    told = [worker for worker in report["workers"] if worker["id"] in ran]
+    return at_once((worker["started"], worker["ended"]) for worker in told if worker["started"]) or len(ran)

@@ -1,0 +1,114 @@
+"""A test as the HTML page shows it: its row, and what can be unfolded below."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...metrics.wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
+from ...values.texts import size_text
+from ..words import UNFINE, WRONG, earlier_run, headline, seconds_text, verdict_rank
+from .page import parameter_text
+from .tables import UNKNOWN, allowed_text, energy_text, joined
+
+MOST_METRICS = 3
+"""Metrics in the row of a test, the worst; below are all."""
+
+_PHASES = (("setup_s", "set-up"), ("call_s", "call"), ("teardown_s", "tear-down"))
+
+
+def anchors(tests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the place of each test on the page: the same for the same test in every run."""
+    found: dict[str, None] = {}
+    for test in tests:
+        name = f"test-{hashlib.sha256(test['nodeid'].encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+        while name in found:  # two tests of one id, or an accident
+            name += "-"
+        found[name] = None
+    return list(found)
+
+
+def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the page says of a test; ``names`` are what people call the devices, by id."""
+    metrics = sorted(test["metrics"], key=verdict_rank)
+    memory = test["resources"].get("peak_memory_bytes")
+    bad = test["outcome"] in UNFINE
+    return {
+        "nodeid": test["nodeid"],
+        "outcome": test["outcome"],
+        "bad": bad,
+        "earlier": earlier_run(test, report),
+        "attempt": test["attempt"],
+        "headline": headline(test["message"] or ""),
+        "duration": seconds_text(test["duration_s"]),
+        "worker": test["worker"] or UNKNOWN,
+        "devices": joined(*(names.get(device, device) for device in test["devices"])) or UNKNOWN,
+        "memory": UNKNOWN if memory is None else size_text(memory),
+        "metrics": [_metric(metric) for metric in metrics[:MOST_METRICS]],
+        "more": max(0, len(metrics) - MOST_METRICS),
+        "facts": [(name, said) for name, said in _facts(test) if said],
+        "judged": [_judged(metric) for metric in metrics],
+        "message": test["message"],
+        "output": [(name, text) for name, text in (test.get("output") or {}).items() if text],
+    }
+
+
+def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = metric["verdict"]
+    return {
+        "name": metric["name"],
+        "value": value_text(metric),
+        "change": change_text(metric),
+        "verdict": verdict,
+        "kind": "bad" if verdict in WRONG else {"ok": "ok", "improved": "good"}.get(verdict, "odd"),
+    }
+
+
+def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a metric with all that its verdict rests on, in one line."""
+    baseline, allowed, detectable = baseline_text(metric), allowed_text(metric), metric.get("detectable")
+    least = "" if detectable is None else f" (shows a change from {amount_text(detectable, metric['unit'])} on)"
+    parts = [
+        f"baseline {baseline}" if baseline else "",
+        change_text(metric),
+        f"allowed {allowed}" if allowed else "",
+        "" if metric["n"] is None else f"n {number_text(metric['n'])}{least}",
+        {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
+        metric.get("note") or others_text(metric.get("others", ()), None),
+    ]
+    return {**_metric(metric), "said": joined(*parts)}
+
+
+def _facts(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    used = test["resources"]
+    phases, params = test["phases"], test["params"].items()
+    yield "Parameters", joined(*(f"{name} = {parameter_text(value)}" for name, value in params))
+    yield "Started", f"{test['started'][:19].replace('T', ' ')} UTC" if test["started"] else ""
+    yield "Phases", joined(*(f"{word} {seconds_text(phases[key])}" for key, word in _PHASES if phases[key] is not None))
+    yield "Device", joined(*_device_use(used))
+    yield "Process", joined(*_process_use(used))
+
+
+def _device_use(used: Mapping[str, Any]) -> Iterator[str]:
+    for key, word in (("peak_memory_bytes", "peak memory"), ("torch_peak_memory_bytes", "torch's peak")):
+        if used.get(key) is not None:
+            yield f"{word} {size_text(used[key])}"
+    if used.get("utilization_mean") is not None:
+        most = "" if used.get("utilization_max") is None else f" (at most {used['utilization_max']:.0f}%)"
+        yield f"utilisation {used['utilization_mean']:.0f}%{most}"
+    if used.get("energy_j") is not None:
+        yield energy_text(used["energy_j"])
+    if used.get("temperature_max_c") is not None:
+        yield f"up to {used['temperature_max_c']:.0f} °C"
+    if used.get("throttled"):
+        yield "THROTTLED"
+    if used.get("foreign_pids"):
+        yield f"other processes on it: {', '.join(map(str, used['foreign_pids']))}"
+
+
+def _process_use(used: Mapping[str, Any]) -> Iterator[str]:
+    if used.get("cpu_percent") is not None:
+        yield f"CPU {used['cpu_percent']:.0f}%"
+    if used.get("rss_peak_bytes") is not None:
+        yield f"peak memory {size_text(used['rss_peak_bytes'])}"

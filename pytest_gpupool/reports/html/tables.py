@@ -1,0 +1,141 @@
+"""The upper part of the HTML page, without its script: figures, facts, what is wrong, devices, workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ...metrics.wording import amount_text, baseline_text, change_text, value_text
+from ...values.texts import size_text
+from ..words import WRONG, counted, labels, seconds_text, verdict_rank
+
+UNKNOWN = "–"
+"""Stands for what is not known."""
+
+MOST_WRONG = 100
+"""Metrics that the summary lists; the table of tests has all."""
+
+
+def figures(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the large figures of the summary: the figure, what it is, and a note."""
+    run, summary = report["run"], report["summary"]
+    yield str(run["collected"]), "test" if run["collected"] == 1 else "tests", f"{run['finished']} with a result"
+    metrics = sum(len(test["metrics"]) for test in report["tests"])
+    if metrics:
+        yield str(metrics), "metric" if metrics == 1 else "metrics", _verdicts(summary["metrics"])
+    if summary["makespan_s"] is not None:
+        yield seconds_text(summary["makespan_s"]), "makespan", "first start to last end"
+    if summary["speedup"] is not None:
+        yield f"{summary['speedup']:.2f}", "speedup", f"{seconds_text(summary['busy_s'])} of device time"
+    if summary["efficiency"] is not None:
+        used = sum(device["tests"] > 0 for device in report["devices"])
+        yield f"{summary['efficiency']:.0%}", "efficiency", f"of {counted(used, 'device')} used"
+
+
+def facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield when, where and how the run went, each with its name; what is not known is empty."""
+    run = report["run"]
+    yield "Duration", seconds_text(run["duration_s"])
+    yield "Host", joined(run["host"]["name"], run["host"]["platform"], _cores(run["host"]["cpu_count"]))
+    yield "Directory", run["rootdir"]
+    yield "Sources", _sources(run["git"])
+    yield "Software", joined(*(f"{name} {version}" for name, version in run["software"].items() if version))
+    yield "Engine", "" if run["engine"] == "local" else run["engine"]
+    yield "Seed", "" if run["seed"] is None else str(run["seed"])
+    yield "Goes on with run", run["resumed_from"] or ""
+
+
+def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the metrics that need a look, the worst verdict first, of each the largest change.
+
+    Each test comes with its place on the page.
+    """
+    wrong = [(metric, test, place) for place, test in tests for metric in test["metrics"] if metric["verdict"] in WRONG]
+    return [_wrong(*each) for each in sorted(wrong, key=lambda each: _order(each[0]))]
+
+
+def devices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row per device of the pool."""
+    names = labels(report)
+    return [_device(device, names[device["id"]]) for device in report["devices"]]
+
+
+def workers(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row per worker."""
+    names = labels(report)
+    return [
+        {
+            "id": worker["id"],
+            "host": joined(worker["host"] or "", "" if worker["pid"] is None else f"pid {worker['pid']}") or UNKNOWN,
+            "devices": joined(*(names.get(device, device) for device in worker["devices"])) or UNKNOWN,
+            "wait": seconds_text(worker["lease_wait_s"]),
+            "exit": worker["exit"] or "unknown",
+            "bad": worker["exit"] in ("crashed", "killed"),
+        }
+        for worker in report["workers"]
+    ]
+
+
+def joined(*parts: str) -> str:
+    """Return the parts that are not empty, with commas."""
+    return ", ".join(part for part in parts if part)
+
+
+def allowed_text(metric: Mapping[str, Any]) -> str:
+    """Return ``± 0.01``, the change that was allowed, nothing where that is not known."""
+    allowed = metric.get("allowed")
+    return "" if allowed is None else f"± {amount_text(allowed, metric['unit'])}"
+
+
+def _verdicts(numbers: Mapping[str, int]) -> str:
+    told = [f"{numbers[verdict]} {verdict}" for verdict in (*WRONG, "improved") if numbers[verdict]]
+    return joined(*told) or (f"{numbers['ok']} ok" if numbers["ok"] else "")
+
+
+def _order(metric: Mapping[str, Any]) -> tuple[int, float]:
+    # Without a relative change the baseline was 0: more than any.
+    far = float("inf") if metric["change"] is None else abs(metric["change"])
+    return verdict_rank(metric), -far
+
+
+def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> dict[str, Any]:
+    return {
+        "nodeid": test["nodeid"],
+        "anchor": anchor,
+        "name": metric["name"],
+        "value": value_text(metric),
+        "baseline": baseline_text(metric) or UNKNOWN,
+        "change": change_text(metric) or UNKNOWN,
+        "allowed": allowed_text(metric) or UNKNOWN,
+        "verdict": metric["verdict"],
+    }
+
+
+def _device(device: Mapping[str, Any], label: str) -> dict[str, Any]:
+    size, use, energy = device["memory_total_bytes"], device["utilization_mean"], device["energy_j"]
+    return {
+        "label": label,
+        "id": device["id"],
+        "name": device["name"],
+        "memory": UNKNOWN if size is None else size_text(size),
+        "tests": device["tests"],
+        "busy": seconds_text(device["busy_s"]),
+        "utilization": UNKNOWN if use is None else f"{use:.0f}%",
+        "energy": UNKNOWN if energy is None else energy_text(energy),
+        "quarantined": device["quarantined"],
+    }
+
+
+def energy_text(joules: float) -> str:
+    """Return ``1234 J``, ``56 kJ``."""
+    return f"{joules:.0f} J" if joules < 10_000 else f"{joules / 1000:.0f} kJ"
+
+
+def _cores(count: int | None) -> str:
+    return "" if count is None else f"{count} CPU cores"
+
+
+def _sources(git: Mapping[str, Any] | None) -> str:
+    if git is None:
+        return ""
+    return joined(git["commit"], f"branch {git['branch']}" if git["branch"] else "", "changed" if git["dirty"] else "")

@@ -1,0 +1,62 @@
+"""Publishing: write a report in every form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..records.store import write_whole
+from ..values.texts import safe_repr
+from . import json, junit, markdown
+from .html import document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The files to write, by form; None where that form is not wanted."""
+
+    json: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    junit: Path | None = None
+
+    def any(self) -> bool:
+        """Whether there is any."""
+        return any((self.json, self.html, self.markdown, self.junit))
+
+
+def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Backdrop`."""
+    problems = []
+    for path, write in (
+        (wanted.json, json.write),
+        (wanted.html, partial(_write_html, past=past)),
+        (wanted.markdown, _append_markdown),
+        (wanted.junit, _write_junit),
+    ):
+        if path is None:
+            continue
+        try:
+            write(path, report)
+        except OSError as error:
+            problems.append(f"the report {path} could not be written: {error.strerror}")
+        except Exception as error:  # one form must not cost the others
+            problems.append(f"the report {path} could not be made: {safe_repr(error)}")
+    return problems
+
+
+def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, document.render(report, past))
+
+
+def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
+    markdown.append(path, markdown.render(report, markdown.room(path)))
+
+
+def _write_junit(path: Path, report: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, junit.render(report))

@@ -1,0 +1,1 @@
+"""Run: one run as the user's own process sees it, from its first line to its exit status."""

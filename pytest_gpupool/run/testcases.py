@@ -1,0 +1,101 @@
+"""Testcases: pytest's own JUnit file hears of tests whose worker sent no report, or not the last one.
+
+Reports are made from what is on record: of tests that never ran, of those that an earlier run had finished, and of
+those that died with their worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.junitxml import LogXML
+
+from ..records.result import TestResult
+from ..worker.recorder import PROPERTY
+
+UNKNOWN_PHASE = "???"
+"""What xdist calls the phase in which a worker died."""
+
+_ERRORS = ("error", "crashed", "timeout", "not-run")
+
+
+def properties(test: TestResult) -> list[tuple[str, object]]:
+    """Return the properties of a test that did not get them from its worker."""
+    pairs: list[tuple[str, object]] = []
+    if test.devices:
+        pairs.append((f"{PROPERTY}device", ",".join(test.devices)))
+    if test.worker is not None:
+        pairs.append((f"{PROPERTY}worker", test.worker))
+    if test.run is not None:
+        pairs.append((f"{PROPERTY}run", test.run))
+    for name, metric in test.metrics.items():
+        value = metric["value"]
+        pairs.append((f"{PROPERTY}metric.{name}", metric.get("non_finite") if value is None else value))
+        if metric.get("baseline") is not None:
+            pairs.append((f"{PROPERTY}verdict.{name}", metric["verdict"]))
+    if (peak := test.resources.get("peak_memory_bytes")) is not None:
+        pairs.append((f"{PROPERTY}peak_memory_bytes", peak))
+    return pairs
+
+
+def last_report(report: pytest.TestReport, test: TestResult) -> pytest.TestReport:
+    """Return the tear-down's report of a test that died with its worker: pytest takes properties from that alone."""
+    return _report(test, "teardown", "passed", None, node=getattr(report, "node", None))
+
+
+def path(config: pytest.Config) -> Path | None:
+    """Return the JUnit file that pytest writes, None where it writes none."""
+    log = _log(config)
+    return None if log is None else Path(log.logfile)
+
+
+def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
+    """Give the JUnit file, where one is written, a testcase for each of these tests."""
+    log = _log(config)
+    if log is None:
+        return
+    # A test that was cut off has begun a testcase already, which would look as if it had passed.
+    nodes = {str(nodeid): node for nodeid, node in log.node_reporters}
+    for test in tests:
+        for report in _reports(test, nodes.get(test.nodeid)):
+            log.pytest_runtest_logreport(report)
+
+
+def _log(config: pytest.Config) -> LogXML | None:
+    return next((plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, LogXML)), None)
+
+
+def _reports(test: TestResult, node: object) -> Iterable[pytest.TestReport]:
+    message = test.message or test.outcome
+    if test.outcome in _ERRORS:
+        text = "not run: it has no result" if test.outcome == "not-run" else f"{test.outcome}: {message}"
+        yield _report(test, "setup", "failed", text, node=node)
+    elif test.outcome == "failed":
+        yield _report(test, "call", "failed", message, node=node)
+    elif test.outcome in ("skipped", "xfailed"):
+        skipped = _report(test, "setup", "skipped", ("", 0, message), node=node)
+        if test.outcome == "xfailed":
+            skipped.wasxfail = message  # as pytest marks it
+        yield skipped
+    else:
+        yield _report(test, "call", "passed", None, node=node)
+    yield _report(test, "teardown", "passed", None, node=node)
+
+
+def _report(test: TestResult, when: Any, outcome: Any, longrepr: Any, *, node: object) -> pytest.TestReport:
+    path, _, name = test.nodeid.partition("::")
+    report = pytest.TestReport(
+        nodeid=test.nodeid,
+        location=(path, None, name.replace("::", ".")),
+        keywords={},
+        outcome=outcome,
+        longrepr=longrepr,
+        when=when,
+        user_properties=properties(test) if when == "teardown" else (),
+    )
+    if node is not None:
+        report.node = node  # type: ignore[attr-defined] # by which pytest tells testcases of one name apart
+    return report

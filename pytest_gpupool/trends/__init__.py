@@ -1,0 +1,1 @@
+"""Trends: what many runs tell together."""

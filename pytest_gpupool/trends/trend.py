@@ -1,0 +1,202 @@
+"""The past: what the runs on record have measured, for charts over time and for the placement check."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ..metrics.metric import Number
+from ..records import archive
+from ..records.result import TestResult
+from ..records.results import Results
+from ..values.device import Device
+from ..values.errors import UsageProblem
+from ..verdicts.baseline import UNKNOWN, kind_by_id
+from .placement import Observation
+from .speedup import at_once
+
+MOST_BYTES = 32 << 20
+"""So much is read where a run waits for it to end: about a second and a half."""
+
+_NO_MEASURE = frozenset({"invalid", "contended"})  # verdicts: such a value says nothing of the device
+_BY_NEED = ("invalid", "regressed", "contended", "no-baseline", "improved", "ok", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A metric of one result. ``value`` is None where it is not finite, which ``non_finite`` then says.
+
+    ``device`` is the kind of device, see :func:`baseline.kind_of`; ``outcome`` is the test's.
+    """
+
+    value: Number | None
+    non_finite: str | None
+    unit: str
+    higher_is_better: bool | None
+    verdict: str | None
+    baseline: Number | None
+    device: str
+    device_ids: tuple[str, ...]
+    outcome: str
+
+
+Values = Mapping[str, Mapping[str, tuple[Value, ...]]]
+"""By test and metric; several where every worker ran every test, else one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """What a run measured by itself, without results that it kept from an earlier one.
+
+    ``started`` is ISO 8601 in UTC, ``commit`` None where it is not known; ``workers`` says how many ran tests, at most
+    at a time; ``makespan_s``, ``speedup`` and ``efficiency`` are as in its report, None where no test ended.
+    """
+
+    id: str
+    started: str
+    commit: str | None
+    workers: int
+    makespan_s: float | None
+    speedup: float | None
+    efficiency: float | None
+    values: Values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Runs, the oldest first, and how many older ones were ``left_out``, as there is too much of them to read."""
+
+    runs: tuple[PastRun, ...] = ()
+    left_out: int = 0
+
+
+def gather(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST_BYTES) -> Past:
+    """Return the runs on record in which a test ran, but ``skip`` and those that go on or cannot be read.
+
+    The latest is read whatever its size, then those before it as long as all journals that are read have up to
+    ``most_bytes``; None is no limit.
+    """
+    wanted = [run for run in reversed(archive.runs(base)) if run.name != skip and not archive.goes_on(run)]
+    sizes = itertools.accumulate(map(_size, wanted))
+    few = sum(most_bytes is None or size <= most_bytes for size in sizes)
+    read = wanted[: max(1, few)]
+    runs = tuple(past for run in reversed(read) for past in _read(run))
+    return Past(runs=runs, left_out=len(wanted) - len(read))
+
+
+def of_results(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> PastRun:
+    """Return what a run measured. ``facts`` are those of its report: ``id``, ``started`` and ``git`` count."""
+    names = {device.id: device.name for device in devices}
+    makespan, busy = results.makespan(), results.busy()
+    speedup = sum(busy.values()) / makespan if makespan else None
+    return PastRun(
+        id=facts["id"],
+        started=facts["started"],
+        commit=facts["git"]["commit"] if facts.get("git") else None,
+        workers=_workers(results),
+        makespan_s=makespan,
+        speedup=speedup,
+        efficiency=speedup / len(busy) if speedup is not None and busy else None,
+        values=_values(results, names),
+    )
+
+
+def observations(runs: Iterable[PastRun]) -> Iterator[Observation]:
+    """Yield what says something of one device: finite values of tests that had just it, undisturbed."""
+    for run in runs:
+        for test, metrics in run.values.items():
+            for metric, values in metrics.items():
+                for value in values:
+                    number = _float(value.value)
+                    if number is not None and _is_of_a_device(value):
+                        yield Observation(
+                            test=test,
+                            metric=metric,
+                            unit=value.unit,
+                            device=value.device_ids[0],
+                            device_name=value.device,
+                            value=number,
+                            run=run.id,
+                        )
+
+
+def to_page(run: PastRun) -> dict[str, Any]:
+    """Return it as the HTML report takes it; of several values of a metric the mean, and the worst verdict."""
+    values = {
+        test: {metric: _merged(values) for metric, values in metrics.items()} for test, metrics in run.values.items()
+    }
+    figures = {"makespan_s": run.makespan_s, "speedup": run.speedup, "efficiency": run.efficiency}
+    told = {"run": run.id, "started": run.started, "commit": run.commit, "workers": run.workers}
+    return {**told, **figures, "values": values}
+
+
+def _size(run: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(path.stat().st_size for path in run.glob("*.jsonl"))
+    return 0
+
+
+def _read(run: Path) -> list[PastRun]:
+    try:
+        recorded = archive.load(run)
+    except (UsageProblem, OSError):
+        return []  # 'gpupool report' says what is wrong with it
+    past = of_results(recorded.facts(), recorded.results, recorded.devices())
+    return [past] if past.workers else []
+
+
+def _workers(results: Results) -> int:
+    """Return how many workers ran tests, at most at a time: one that crashed may have a successor."""
+    ran = {test.worker for test in results.ran if test.started}
+    told = [worker for worker in results.workers.values() if worker.id in ran]
+    return at_once((worker.started, worker.ended) for worker in told if worker.started) or len(ran)
+
+
+def _values(results: Results, names: Mapping[str, str]) -> Values:
+    found: defaultdict[str, defaultdict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
+    for test in results.ran:
+        kind = (test.kind or kind_by_id(test.devices, names) or UNKNOWN) if test.metrics else ""
+        for name, metric in test.metrics.items():
+            found[test.nodeid][name].append(_value(metric, test, kind))
+    return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
+
+
+def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
+    return Value(
+        value=metric["value"],
+        non_finite=metric.get("non_finite"),
+        unit=metric["unit"],
+        higher_is_better=metric["higher_is_better"],
+        verdict=metric["verdict"],
+        baseline=metric.get("baseline"),
+        device=kind,
+        device_ids=tuple(test.devices),
+        outcome=test.outcome,
+    )
+
+
+def _is_of_a_device(value: Value) -> bool:
+    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in _NO_MEASURE
+
+
+def _float(value: Number | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:  # an int may be of any size
+        return None
+
+
+def _merged(values: Sequence[Value]) -> dict[str, Any]:
+    numbers = [number for value in values if (number := _float(value.value)) is not None]
+    return {
+        "value": values[0].value if len(values) == 1 else fmean(numbers) if numbers else None,
+        "unit": " + ".join(sorted({value.unit for value in values})),
+        "verdict": min((value.verdict for value in values), key=_BY_NEED.index),
+        "device": " + ".join(sorted({value.device for value in values})),
+    }

@@ -1,0 +1,58 @@
+"""Orders: what the controller tells a worker before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .device import Device, Export, Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What the controller tells a worker; travels as plain values in ``workerinput["gpupool"]``.
+
+    ``number`` is the worker's position among the devices, ``threads`` its share of the cores. It leases ``gpus`` of
+    ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
+    how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
+    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds.
+    """
+
+    run: str
+    run_dir: str | None
+    directory: str
+    lock_dir: str | None
+    devices: tuple[Device, ...]
+    number: int
+    wait: float
+    export: Export
+    busy_memory: Size | None
+    threads: int
+    gpus: int = 1
+    slots: int = 1
+    memory: int = 0
+    avoid: tuple[str, ...] = ()
+    pool: int = 1
+    earlier: str | None = None
+    baseline: str | None = None
+    rtol: float = 0.01
+    fail_on: tuple[str, ...] = ()
+    sample: float = 0.0
+    package_root: str = str(Path(__file__).parents[2])
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return it as plain values, which execnet carries."""
+        return asdict(self) | {
+            "devices": [device.to_wire() for device in self.devices],
+            "busy_memory": None if self.busy_memory is None else asdict(self.busy_memory),
+        }
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Orders:
+        """Make it again from :meth:`to_wire`."""
+        devices = tuple(Device.from_wire(device) for device in data["devices"])
+        busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
+        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on")}
+        return cls(**{**data, **lists, "devices": devices, "busy_memory": busy})

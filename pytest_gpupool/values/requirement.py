@@ -1,0 +1,116 @@
+"""The requirement: what one test asks for by its markers. Pure: standard library only, no clock, no files."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .device import Size
+from .errors import MarkerProblem
+from .texts import safe_repr
+
+_MOST_GPUS = 1024  # no host has as many, but CPU slots are as many as are asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What one test asks for by ``@pytest.mark.gpupool(…)``.
+
+    ``gpus`` is the number of devices, all leased together; ``memory`` must be free on each of them before the test
+    starts; ``timeout`` is in seconds, for set-up, call and tear-down; a higher ``priority`` starts earlier; nothing
+    else of the run runs beside a ``serial`` test; tests that share a ``lock`` never run at the same time; those of a
+    ``stage`` start when all of lower stages have ended.
+    """
+
+    gpus: int = 1
+    memory: Size | None = None
+    timeout: float | None = None
+    priority: int = 0
+    serial: bool = False
+    lock: tuple[str, ...] = ()
+    stage: int = 0
+
+    @classmethod
+    def from_markers(cls, markers: Iterable[tuple[tuple[object, ...], Mapping[str, object]]]) -> Requirement:
+        """Merge markers' ``(args, kwargs)``, nearest first: its value wins, key by key.
+
+        Raises:
+            MarkerProblem: a positional argument, an unknown key, or a value that the key does not take.
+        """
+        merged: dict[str, object] = {}
+        for args, kwargs in markers:
+            if args:
+                raise MarkerProblem(f"@pytest.mark.gpupool takes keys only, not {args[0]!r}: write gpupool(gpus=…)")
+            merged = {**kwargs, **merged}
+        values: dict[str, Any] = {key: _checked(key, value) for key, value in merged.items()}
+        return cls(**values)
+
+
+def _checked(key: str, value: object) -> Any:
+    if key not in _KEYS:
+        raise MarkerProblem(f"@pytest.mark.gpupool has no key {key!r}; this version knows: {', '.join(_KEYS)}")
+    convert, expected = _KEYS[key]
+    try:
+        return convert(value)
+    except ValueError:
+        raise MarkerProblem(f"@pytest.mark.gpupool({key}={safe_repr(value, 100)}): {key} must be {expected}") from None
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _count(value: object) -> int:
+    if not 0 <= _whole(value) <= _MOST_GPUS:
+        raise ValueError(value)
+    return _whole(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _limit(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+        raise ValueError(value)
+    return float(value)
+
+
+def _memory(value: object) -> Size | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(value)
+    size = Size.parse(value if isinstance(value, str) else repr(value))
+    if not math.isfinite(size.amount):
+        raise ValueError(value)
+    return size
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (tuple, list, set, frozenset)) or not all(
+        isinstance(name, str) and name for name in names
+    ):
+        raise ValueError(value)
+    return tuple(sorted(names))
+
+
+_KEYS: Mapping[str, tuple[Callable[[object], Any], str]] = {
+    "gpus": (_count, f"a whole number from 0 to {_MOST_GPUS}"),
+    "memory": (_memory, "bytes, a size such as '20GiB', or a fraction of the device's memory such as 0.5"),
+    "timeout": (_limit, "a number of seconds above 0"),
+    "priority": (_whole, "a whole number"),
+    "serial": (_flag, "True or False"),
+    "lock": (_names, "a name or a tuple of names"),
+    "stage": (_whole, "a whole number"),
+}

@@ -1,0 +1,222 @@
+"""Accepting: the baseline entries that a report gives. Pure: standard library only, no clock, no files."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from ..metrics.metric import Number
+from ..metrics.units import is_timed
+from ..metrics.wording import number_text
+from .baseline import Baseline, Entry, Key, kind_in
+from .statistics import deviation, mean, spread_of
+
+_MOST_TOLD = 5
+_GOOD = frozenset({"passed", "xpassed"})
+_RTOL = 0.01  # how far results of one test may differ where nobody says it
+_ORIGIN = ("commit", "dirty", "date", "run", "reason")
+
+# What makes pytest, or a plugin that many use, collect a part of a file alone.
+_SHORT = re.compile(r"-[qvsxhl]*[km]")
+_LONG = frozenset(
+    {"--deselect", "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
+    | {"--splits", "--num-shards", "--testmon"}
+)
+
+_Result = tuple[Entry, Mapping[str, Any]]
+"""What a metric of a report gives, and that metric."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a report gives: new or changed entries, how many stay as they are, and what is left out, and why."""
+
+    entries: tuple[Entry, ...]
+    unchanged: int
+    left_out: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return it in words: ``3 entries written, 2 unchanged, 1 left out``."""
+        entries = f"{len(self.entries)} {'entry' if len(self.entries) == 1 else 'entries'} written"
+        left_out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"{entries}, {self.unchanged} unchanged{left_out}"
+
+    def told_left_out(self) -> list[str]:
+        """Return a line for each of the first that are left out, and their number."""
+        lines = [f"not in the baseline: {line}" for line in self.left_out[:_MOST_TOLD]]
+        more = len(self.left_out) - _MOST_TOLD
+        return [*lines, f"… and {more} more are not in the baseline"] if more > 0 else lines
+
+
+def accept(report: Mapping[str, Any], baseline: Baseline, *, reason: str) -> Accepted:
+    """Return what a report changes in a baseline.
+
+    Metrics of a test that failed are left out, unless nothing but a verdict made it fail: then they are what is to be
+    accepted. So are those that are not finite, times and rates of a device that others used, or that was throttled,
+    those of a device of which the kind is not known, and those of which several results of one test (``--dist each``)
+    differ by more than the tolerance: the call's, else the entry's, else 1 %. A tolerance that somebody gave an entry
+    stays in it; a direction, too, where the test gives none.
+    """
+    results: defaultdict[Key, list[_Result]] = defaultdict(list)
+    left_out: list[str] = []
+    for test, kind in _with_kinds(report):
+        for metric in test["metrics"]:
+            problem = _problem(test, metric, kind)
+            if problem is None:
+                entry = _entry(test, metric, kind, report, reason)
+                results[entry.key].append((entry, metric))
+            else:
+                left_out.append(f"{test['nodeid']} {metric['name']}: {problem}")
+    told = 0
+    new = []
+    for key, found in results.items():
+        old = baseline.get(*key)
+        if (problem := _disagreement(found, old)) is not None:
+            left_out.append(f"{key[0]} {key[1]}: {problem}")
+            continue
+        told += 1
+        entry = _with_rules_of(_merged([entry for entry, _ in found]), old)
+        if not _says_the_same(entry, old, is_merged=len(found) > 1):
+            new.append(entry)
+    return Accepted(entries=tuple(new), unchanged=told - len(new), left_out=tuple(left_out))
+
+
+def change(old: Number, new: Number) -> float | None:
+    """Return a relative change, None where there is none from 0, or no float can hold it."""
+    if not old:
+        return None
+    try:
+        return float((Fraction(new) - Fraction(old)) / abs(Fraction(old)))
+    except OverflowError:
+        return None
+
+
+def stale(entries: Iterable[Entry], report: Mapping[str, Any]) -> Iterator[tuple[Entry, str]]:
+    """Yield the entries of tests that a report does not have, and why they are stale.
+
+    So are those without their metric in a test that passed there, on that kind of device.
+    """
+    run = report["run"]["id"]
+    metrics: defaultdict[str, set[str]] = defaultdict(set)
+    passed: set[tuple[str, str]] = set()
+    for test, kind in _with_kinds(report):
+        metrics[test["nodeid"]].update(metric["name"] for metric in test["metrics"])
+        if test["outcome"] in _GOOD:
+            passed.add((test["nodeid"], kind))
+    for entry in entries:
+        if entry.test not in metrics:
+            yield entry, f"not collected by run {run}"
+        elif entry.metric not in metrics[entry.test] and (entry.test, entry.device) in passed:
+            yield entry, f"not recorded in run {run}, where the test passed"
+
+
+def is_narrowed(command: str) -> bool:
+    """Say whether a command line of pytest may have left out tests of a file that it collected."""
+    try:
+        _, *args = shlex.split(command)
+    except ValueError:
+        return True
+    return any(
+        _SHORT.match(arg) or arg.split("=")[0] in _LONG if arg.startswith("-") else "::" in arg or arg.startswith("@")
+        for arg in args
+    )
+
+
+def _with_kinds(report: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the tests of a report, each with the kind of device that it ran on, empty where that is not known."""
+    names = {device["id"]: device["name"] for device in report["devices"]}
+    return ((test, kind_in(test, names) or "") for test in report["tests"])
+
+
+def _problem(test: Mapping[str, Any], metric: Mapping[str, Any], kind: str) -> str | None:
+    if test["outcome"] not in _GOOD and not test.get("judged"):
+        return f"the test is {test['outcome']}"
+    if not kind:
+        return "its device is not known"
+    if metric["value"] is None:
+        return f"it is {metric['non_finite']}"
+    used = test.get("resources") or {}
+    disturbed = bool(used.get("throttled") or used.get("foreign_pids"))
+    if metric["verdict"] == "contended" or (disturbed and is_timed(metric["unit"])):
+        return "the device was throttled, or used by others, meanwhile"
+    return "its device was lost" if metric["verdict"] == "invalid" else None
+
+
+def _entry(
+    test: Mapping[str, Any], metric: Mapping[str, Any], kind: str, report: Mapping[str, Any], reason: str
+) -> Entry:
+    run, git = report["run"], report["run"]["git"]
+    is_own = test.get("run", run["id"]) == run["id"]  # else it was kept from an earlier run, of another commit perhaps
+    samples = metric.get("samples")
+    items = None if samples is None or any(isinstance(item, str) for item in samples) else tuple(samples)
+    return Entry(
+        test=test["nodeid"],
+        metric=metric["name"],
+        device=kind,
+        value=metric["value"],
+        n=metric["n"],
+        spread=spread_of(metric["value"], metric["n"], items),
+        unit=metric["unit"],
+        higher_is_better=metric["higher_is_better"],
+        samples=items,
+        commit=git["commit"] if git is not None and is_own else "",
+        dirty=bool(git is not None and is_own and git.get("dirty")),
+        date=(test["started"] or run["started"])[:19] + "Z",
+        run=test.get("run") or run["id"],
+        reason=reason,
+    )
+
+
+def _merged(entries: Sequence[Entry]) -> Entry:
+    """Return one entry for all the results of one test on one kind of device: ``--dist each`` gives several."""
+    if len(entries) == 1:
+        return entries[0]
+    values = [entry.value for entry in entries]
+    value = values[0] if len(set(values)) == 1 else mean(values)
+    n = entries[0].n if len({entry.n for entry in entries}) == 1 else None
+    return replace(entries[0], value=value, n=n, spread=deviation(values), samples=None)
+
+
+def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:
+    """Return why the results of one test give no value that could stand for all of them, None where they do."""
+    if len(results) == 1:
+        return None
+    values = [entry.value for entry, _ in results]
+    if len(units := sorted({entry.unit for entry, _ in results})) > 1:
+        return f"its {len(values)} results are in different units: {', '.join(map(repr, units))}"
+    rules = [(metric["atol"], metric["rtol"]) for _, metric in results]
+    rules += [(old.atol, old.rtol)] if old is not None else []
+    atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, _RTOL))
+    least, most = min(values), max(values)
+    allowed = max(_exact(atol or 0), _exact(rtol or 0) * max(abs(_exact(least)), abs(_exact(most))))
+    if _exact(most) - _exact(least) <= allowed:
+        return None
+    ends = " to ".join(number_text(value, 6) for value in (least, most))
+    return f"its {len(values)} results differ by more than the tolerance: {ends}"
+
+
+def _exact(number: Number) -> Fraction:
+    # The decimal number that people read.
+    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
+
+
+def _with_rules_of(entry: Entry, old: Entry | None) -> Entry:
+    if old is None:
+        return entry
+    direction = old.higher_is_better if entry.higher_is_better is None else entry.higher_is_better
+    return replace(entry, atol=old.atol, rtol=old.rtol, higher_is_better=direction)
+
+
+def _says_the_same(entry: Entry, old: Entry | None, *, is_merged: bool) -> bool:
+    """Say whether only the origin differs, or how the spread was found: such a line would be noise in a review."""
+    if old is None:
+        return False
+    # Of the same value and n it is known in another way; several results have no samples.
+    spread = ("spread",) if old.spread is not None else ()
+    ignored = (*_ORIGIN, *spread, *(("samples",) if is_merged else ()))
+    return replace(entry, **{name: getattr(old, name) for name in ignored}) == old

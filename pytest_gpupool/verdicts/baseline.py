@@ -1,0 +1,176 @@
+"""The baseline: accepted values of metrics, by test and kind of device, and the text of the file that keeps them.
+
+    {"format": "gpupool-baseline", "version": 1, "entries": [
+    {"test": "test_a.py::test_b", "metric": "accuracy", "device": "NVIDIA H200", "value": 0.913, "n": 1000}
+    ]}
+
+One line per entry, sorted, so that people can review and merge it; a key that has nothing to say is left out.
+
+Pure: standard library only, no clock, no files. ``baselines`` reads and writes the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..metrics.metric import Number, non_finite_name
+from . import baseline_entries
+
+Key = tuple[str, str, str]
+
+UNKNOWN = "unknown"
+"""What a device is called whose name is lost."""
+
+_EXACT = 1 << 53  # below it every whole float is written as an int that readers take for the same number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The accepted value of one metric of one test on one kind of device (see :func:`kind_of`).
+
+    ``value`` is finite. ``spread`` is the standard deviation that it would have if it were measured again. ``n``,
+    ``unit``, ``higher_is_better``, ``atol``, ``rtol`` and ``samples`` are as in a metric. ``commit``, ``dirty``,
+    ``date`` (ISO 8601 in UTC), ``run`` and ``reason`` say where it comes from and why it was accepted; what is not
+    known is an empty text. ``dirty`` says that the sources are known to have been changed after the commit: where git
+    could not tell, it is false.
+    """
+
+    test: str
+    metric: str
+    device: str
+    value: Number
+    n: int | None = None
+    spread: Number | None = None
+    unit: str = ""
+    higher_is_better: bool | None = None
+    atol: Number | None = None
+    rtol: Number | None = None
+    commit: str = ""
+    dirty: bool = False
+    date: str = ""
+    run: str = ""
+    reason: str = ""
+    samples: tuple[float, ...] | None = None
+
+    @property
+    def key(self) -> Key:
+        """What it is the one entry for: test, metric and kind of device."""
+        return self.test, self.metric, self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Entries, one for each test, metric and kind of device, and sorted by these.
+
+    Raises:
+        ValueError: two entries are for the same.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    _by_metric: Mapping[tuple[str, str], Mapping[str, Entry]] = field(init=False, repr=False, compare=False)
+    _by_test: Mapping[str, Sequence[Entry]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ordered = tuple(sorted(self.entries, key=lambda entry: entry.key))
+        by_metric: dict[tuple[str, str], dict[str, Entry]] = {}
+        for entry in ordered:
+            by_device = by_metric.setdefault((entry.test, entry.metric), {})
+            if by_device.setdefault(entry.device, entry) is not entry:
+                raise ValueError(f"two entries for {entry.key}")
+        object.__setattr__(self, "entries", ordered)
+        by_test: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            by_test.setdefault(entry.test, []).append(entry)
+        object.__setattr__(self, "_by_metric", by_metric)
+        object.__setattr__(self, "_by_test", by_test)
+
+    def get(self, test: str, metric: str, kind: str) -> Entry | None:
+        """Return the entry of a metric on that kind of device, None where there is none."""
+        return self._by_metric.get((test, metric), {}).get(kind)
+
+    def kinds(self, test: str, metric: str) -> tuple[str, ...]:
+        """Return the kinds of device, sorted, for which a metric has an entry."""
+        return tuple(self._by_metric.get((test, metric), ()))
+
+    def metrics(self, test: str, kind: str) -> tuple[str, ...]:
+        """Return the metrics of a test that have an entry for that kind of device."""
+        return tuple(entry.metric for entry in self._by_test.get(test, ()) if entry.device == kind)
+
+    def updated(self, new: Iterable[Entry]) -> Baseline:
+        """Return it with these entries in place of those of the same test, metric and device; no other one changes.
+
+        Of two new ones for the same the later one counts.
+        """
+        return Baseline(tuple({entry.key: entry for entry in (*self.entries, *new)}.values()))
+
+    def dump(self) -> str:
+        """Return the text of its file, in which numbers keep their exact value.
+
+        Raises:
+            ValueError: a number other than a sample is not finite.
+        """
+        lines = ",\n".join(map(_line, self.entries))
+        head = f'{{"format": "{baseline_entries.FORMAT}", "version": {baseline_entries.VERSION}, "entries": ['
+        return f"{head}\n{lines}\n]}}\n" if lines else f"{head}]}}\n"
+
+
+def parse(text: str) -> Baseline:
+    """Read what :meth:`Baseline.dump` wrote, and people may have edited.
+
+    Raises:
+        entries.BaselineProblem: it is not a baseline, or not a sound one.
+    """
+    return Baseline(tuple(map(_entry, baseline_entries.read(text))))
+
+
+def kind_of(names: Sequence[str]) -> str:
+    """Return the kind of device that a test ran on, by the names of its devices.
+
+    ``CPU`` for none and for CPU slots, the name for one, ``2 × NVIDIA H200`` for several; where they differ, these
+    sorted by name and joined by `` + ``.
+    """
+    counts = sorted(Counter(names).items())
+    return " + ".join(name if count == 1 or name == "CPU" else f"{count} × {name}" for name, count in counts) or "CPU"
+
+
+def kind_in(test: Mapping[str, Any], names: Mapping[str, str]) -> str | None:
+    """Return the kind of device that a test of a report ran on, None where that is not known.
+
+    The test may say it itself; else the names of its devices, by their ids, tell it.
+    """
+    told: str | None = test.get("device_kind")
+    return told or kind_by_id(test["devices"], names)
+
+
+def kind_by_id(devices: Iterable[str], names: Mapping[str, str]) -> str | None:
+    """Return the kind of these devices by the names of all, None where one of them has none, or an unknown one."""
+    found = [names.get(device, "") for device in devices if not device.startswith("cpu:")]
+    return None if any(name in ("", UNKNOWN) for name in found) else kind_of(found)
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    told = {key: value for key, value in data.items() if value is not None}
+    if "samples" in told:
+        told["samples"] = tuple(float(baseline_entries.NON_FINITE.get(sample, sample)) for sample in told["samples"])
+    return Entry(**told)
+
+
+def _line(entry: Entry) -> str:
+    data = {key: getattr(entry, key) for key in baseline_entries.KEYS}
+    if entry.samples is not None:
+        data["samples"] = list(map(_sample, entry.samples))
+    if not entry.dirty:
+        del data["dirty"]
+    # A direction that is false says something, and so does a tolerance of 0.
+    return baseline_entries.encoded({key: value for key, value in data.items() if value is not None and value != ""})
+
+
+def _sample(sample: float) -> Number | str:
+    if not math.isfinite(sample):
+        return non_finite_name(sample)
+    # Most are 0 or 1, and a line of many is much shorter so.
+    return int(sample) if sample == int(sample) and abs(sample) < _EXACT else sample

@@ -1,0 +1,113 @@
+"""The comparison of two runs: what became of each metric, and of each test.
+
+Pure: standard library only, no clock, no files. ``comparing`` makes it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ..metrics.metric import Number
+
+GONE = "gone"
+"""What stands for a verdict where the newer run has a test, but not the metric that the test had."""
+
+CONCERNS = (GONE, "invalid", "regressed", "contended", "no-baseline", "improved", "ok")
+"""What may become of a metric, the worst first."""
+
+BAD = frozenset({"failed", "error", "crashed", "timeout", "not-run"})
+"""Outcomes that are worse than others."""
+
+Value = Number | str | None
+"""A metric's value; ``nan``, ``inf`` or ``-inf`` as text, None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A metric in both: its values, and what became of it.
+
+    ``change`` is relative to the older value, None where that is 0 or absent; ``n`` is the newer value's number of
+    items; ``allowed``, ``detectable`` and ``p_value`` are as in :class:`verdicts.Judgement`; ``note`` says what else is
+    to be known.
+    """
+
+    test: str
+    metric: str
+    unit: str
+    old: Value
+    new: Value
+    verdict: str
+    n: int | None = None
+    change: float | None = None
+    allowed: float | None = None
+    detectable: float | None = None
+    p_value: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duration:
+    """How long something took, in seconds, in the older and in the newer run."""
+
+    test: str
+    old: float
+    new: float
+
+    @property
+    def change(self) -> float | None:
+        """The relative change, None where the older one is 0."""
+        return self.new / self.old - 1 if self.old else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A test whose outcome is another one now."""
+
+    test: str
+    old: str
+    new: str
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is bad, and was not."""
+        return self.new in BAD and self.old not in BAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Everything that two runs tell about each other, the worst first; tests that only one of them has by name.
+
+    ``durations`` are of the tests that both have; a baseline has neither these nor outcomes.
+    """
+
+    metrics: tuple[Pair, ...]
+    outcomes: tuple[Changed, ...] = ()
+    durations: tuple[Duration, ...] = ()
+    makespan: Duration | None = None
+    gone: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many metrics there are of each of :data:`CONCERNS`, without those that none is of."""
+        counts = Counter(pair.verdict for pair in self.metrics)
+        return {concern: counts[concern] for concern in CONCERNS if counts[concern]}
+
+    @property
+    def total(self) -> Duration | None:
+        """The sums of the durations."""
+        if not self.durations:
+            return None
+        return Duration(test="", old=sum(one.old for one in self.durations), new=sum(one.new for one in self.durations))
+
+    def fails(self, kinds: Collection[str]) -> bool:
+        """Say whether a verdict is one of these kinds.
+
+        A metric that is gone, and an outcome that is bad and was not, count as ``regressed``: what is not measured any
+        more cannot be seen to regress.
+        """
+        if any(pair.verdict in kinds for pair in self.metrics):
+            return True
+        return "regressed" in kinds and (GONE in self.counts or any(one.is_worse for one in self.outcomes))

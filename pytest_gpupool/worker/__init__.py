@@ -1,0 +1,1 @@
+"""Worker: the process that holds a lease and runs one test after the other."""

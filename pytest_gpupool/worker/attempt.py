@@ -1,0 +1,77 @@
+"""Attempt: the metrics of one attempt at a test, with the verdicts on them, and what the attempt used."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import TYPE_CHECKING, Any
+
+from ..values.errors import MetricProblem
+
+if TYPE_CHECKING:
+    from ..sampling.figures import Figures
+
+Judged = dict[str, Any]
+"""A metric as records have it, with its verdict."""
+
+
+class Attempt:
+    """One attempt at a test, until the next one begins."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Judged] = {}
+        self._told: set[str] = set()  # metrics whose verdict has failed the test already
+        self._changed: dict[str, str] = {}
+        self._figures: Figures | None = None
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the test has recorded any."""
+        return bool(self._metrics)
+
+    def add(self, metric: Judged) -> None:
+        """Take a metric. Raises MetricProblem where there is one of that name."""
+        name = metric["name"]
+        if name in self._metrics:
+            raise MetricProblem(f"metric {name!r} was recorded before in this test: give each its own name")
+        self._metrics[name] = metric
+
+    def settle(self, figures: Figures) -> None:
+        """Change the verdicts on metrics that cannot be trusted, by what was seen of the devices meanwhile."""
+        self._figures = figures
+        contended = bool(figures.throttled or figures.foreign_pids)
+        if not (self._metrics and (contended or figures.lost)):
+            return
+        from ..verdicts.verdict import settled
+
+        for name, metric in self._metrics.items():
+            if name in self._told and not figures.lost:
+                continue  # the test has failed by that verdict
+            verdict = settled(metric["verdict"], metric["unit"], contended=contended, lost=figures.lost)
+            if verdict is not None and verdict != metric["verdict"]:
+                metric["verdict"] = self._changed[name] = verdict
+
+    def failing(self, fail_on: Set[str]) -> list[Judged]:
+        """Return the metrics whose verdict fails the test, each once."""
+        bad = [metric for metric in self._metrics.values() if metric["verdict"] in fail_on]
+        new = [metric for metric in bad if metric["name"] not in self._told]
+        self._told.update(metric["name"] for metric in new)
+        return new
+
+    def properties(self, prefix: str) -> list[tuple[str, object]]:
+        """Return what JUnit files have of it beside the metrics: verdicts, where there is a baseline, and the peak."""
+        pairs: list[tuple[str, object]] = [
+            (f"{prefix}verdict.{name}", metric["verdict"])
+            for name, metric in self._metrics.items()
+            if metric.get("baseline") is not None
+        ]
+        if self._figures is not None and self._figures.peak_memory_bytes is not None:
+            pairs.append((f"{prefix}peak_memory_bytes", self._figures.peak_memory_bytes))
+        return pairs
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what the record of the attempt's end has of it; what is not worth a word is left out."""
+        used = {} if self._figures is None else self._figures.to_record()
+        return {
+            **({"resources": used} if any(value is not None for value in used.values()) else {}),
+            **({"verdicts": self._changed} if self._changed else {}),
+        }

@@ -1,0 +1,125 @@
+"""The gate: what must hold before a test starts on a worker, beyond its turn: enough devices, and memory on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..devices import cuda
+from ..values.device import Size
+from ..values.requirement import Requirement
+from ..values.texts import size_text
+
+if TYPE_CHECKING:
+    from ..leases.lease import Blocker, Lease
+    from ..values.orders import Orders
+
+_PAUSE = 0.2  # how late a test may see that memory is free
+
+Tell = Callable[..., None]
+
+
+class Gate:
+    """Lets one test in at a time. ``tell(kind, **values)`` speaks to the controller, where there is one."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        orders: Orders,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._lease = lease
+        self._orders = orders
+        self._clock = clock
+        self._sleep = sleep
+        self._estimates: dict[str, int] | None = None
+        self._fraction = 1.0
+        self.tell: Tell | None = None
+
+    def enter(self, nodeid: str, requirement: Requirement) -> str | None:
+        """Wait until the test can run; return why it never can, else None."""
+        self._lease.note(nodeid)
+        devices = self._lease.devices
+        if requirement.gpus > len(devices):
+            return _too_few(requirement.gpus, self._orders, len(devices))
+        if not devices or not devices[0].is_gpu or not requirement.gpus:
+            return None
+        need = requirement.memory or self._estimate(nodeid)
+        problem = None if need is None else self._wait(nodeid, need, given=requirement.memory is not None)
+        if self._orders.slots > 1:
+            self._cap(need)
+        cuda.forget_peak()
+        return problem
+
+    def leave(self) -> None:
+        """The test has ended; others on the device may need what torch keeps."""
+        self._lease.note(None)
+        if self._orders.slots > 1:
+            cuda.give_back_cache()
+
+    def _estimate(self, nodeid: str) -> Size | None:
+        """Return what the test took in earlier runs. On a device of one's own nobody else takes it."""
+        if self._orders.slots == 1:
+            return None
+        if self._estimates is None:
+            from ..records import durations
+
+            known, _ = durations.load(Path(self._orders.directory), [self._lease.devices[0].name])
+            self._estimates = {test: about.peak for test, about in known.items() if about.peak}
+        peak = self._estimates.get(nodeid)
+        total = self._lease.devices[0].memory_total
+        return None if peak is None else Size(min(peak, total or peak))
+
+    def _wait(self, nodeid: str, need: Size, *, given: bool) -> str | None:
+        from ..devices.probe import NvmlProbe
+
+        probe = NvmlProbe()
+        began, told = self._clock(), False
+        while blockers := self._lease.admit(need, probe):
+            waited = self._clock() - began
+            if any(blocker.for_good for blocker in blockers) or waited >= self._orders.wait:
+                if given:
+                    return _no_memory(need, blockers, waited)
+                break  # an estimate is no promise that the test needs as much
+            if not told:
+                told = True
+                self._say("held-up", test=nodeid, blockers=[str(blocker) for blocker in blockers])
+            self._sleep(_PAUSE)
+        if told:
+            self._say("let-in", test=nodeid)
+        return None
+
+    def _cap(self, need: Size | None) -> None:
+        share = 1.0 / self._orders.slots
+        device = self._lease.devices[0]
+        if need is not None and device.memory_total:
+            share = min(1.0, max(share, need.of(device) / device.memory_total))
+        if share != self._fraction:
+            cuda.cap_memory(share)
+            # Where torch is not loaded yet it is to be told before the next test.
+            self._fraction = share if cuda.has_torch() else self._fraction
+
+    def _say(self, kind: str, **values: Any) -> None:
+        if self.tell is not None:
+            self.tell(kind, **values)
+
+
+def _too_few(gpus: int, orders: Orders, held: int) -> str:
+    text = f"this test asks for {'a device' if gpus == 1 else f'{gpus} devices'}, but"
+    if gpus > orders.pool > 0:
+        return f"{text} the pool has {orders.pool}"
+    text += f" its worker holds {held}"
+    if not orders.pool:
+        return text  # of CPU slots there are as many as are asked for
+    return f"{text}: the others of the pool's {orders.pool} are not to be had in this run"
+
+
+def _no_memory(need: Size, blockers: tuple[Blocker, ...], waited: float) -> str:
+    lines = "".join(f"\n  {blocker}" for blocker in blockers)
+    amount = f"{need.amount:.0%} of the device's memory" if need.relative else size_text(int(need.amount))
+    when = f" in {waited:.0f} s" if waited >= 1 else ""
+    return f"this test asks for {amount}, which did not come free{when}:{lines}"

@@ -1,0 +1,90 @@
+"""Recipes of the tests of this session: digests of what each one's result depends on. See :mod:`recipe`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..records.recipe import digest, recipe, steady
+from ..values.texts import safe_repr
+
+_NONE = digest([])
+
+declared_key = pytest.StashKey[frozenset[str]]()
+"""The options and ini values that a conftest.py declares: a suite's own, such as ``--model``."""
+
+
+class Recipes:
+    """What each test depends on, as it was when the tests were collected."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        """Read the files now: who edits one while the run goes on does not change what the run has loaded."""
+        config = session.config
+        self._root = config.rootpath
+        self._options = _digest_of_options(config)
+        self._conftests: dict[Path, str] = {}
+        self._files: dict[Path, tuple[str, str]] = {}
+        for item in session.items:
+            self._file(item.path)
+
+    def of(self, item: pytest.Item) -> str:
+        """Return a test's recipe."""
+        return recipe(*self._file(item.path), _digest_of_params(item), self._options)
+
+    def _file(self, path: Path) -> tuple[str, str]:
+        known = self._files.get(path)
+        if known is None:
+            known = self._files[path] = digest(_contents([path])), self._conftests_of(path.parent)
+        return known
+
+    def _conftests_of(self, folder: Path) -> str:
+        known = self._conftests.get(folder)
+        if known is None:
+            # Those above rootdir are not loaded, unless rootdir is beside the tests.
+            above = [parent for parent in (folder, *folder.parents) if parent.is_relative_to(self._root)] or [folder]
+            known = self._conftests[folder] = digest(_contents(parent / "conftest.py" for parent in above))
+        return known
+
+
+def declared(parser: pytest.Parser) -> frozenset[str]:
+    """Return the names of all options and ini values that are declared by now."""
+    groups = [*parser._groups, parser._anonymous]  # which is among them from pytest 9 on
+    options = {option.dest for group in groups for option in group.options}
+    return frozenset(options | {f"ini:{name}" for name in parser._inidict})
+
+
+def _contents(paths: Iterable[Path]) -> Iterable[bytes]:
+    for path in paths:
+        try:
+            yield path.read_bytes()
+        except OSError:
+            yield b""
+
+
+def _digest_of_params(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return _NONE
+    return digest(part.encode(errors="backslashreplace") for pair in callspec.params.items() for part in _texts(*pair))
+
+
+def _texts(name: str, value: object) -> tuple[str, str]:
+    if isinstance(value, set | frozenset):  # its order changes from process to process
+        return name, str(sorted(steady(safe_repr(item)) for item in value))
+    return name, steady(safe_repr(value, limit=100_000))
+
+
+def _digest_of_options(config: pytest.Config) -> str:
+    names = sorted(config.stash.get(declared_key, ()))
+    values = {name: _option(config, name) for name in names}
+    return digest([json.dumps(values, default=lambda value: steady(safe_repr(value))).encode()])
+
+
+def _option(config: pytest.Config, name: str) -> Any:
+    if name.startswith("ini:"):
+        return config.getini(name.removeprefix("ini:"))
+    return getattr(config.option, name, None)
