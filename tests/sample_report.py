@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from test_junit import REQUIRED, Report, a_metric, a_report, a_test
+from made_reports import REQUIRED, Report, a_metric, a_report, a_test
 
 from pytest_gpupool.values.outcomes import OUTCOMES
 from pytest_gpupool.values.texts import epoch, iso

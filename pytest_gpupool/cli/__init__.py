@@ -1,1 +1,3 @@
-"""Command line: the program ``gpupool``: arguments in, text and an exit status out."""
+"""Cli: the program ``gpupool``: arguments in, text and an exit status out."""
+
+__all__ = ["main"]

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from ..processes.guardian import Guardian
 from ..run.controller import Controller
 from ..values.device import Device
 from ..values.texts import iso
+from ..worker import remote
 from ..worker.earlier import Left
 from ..worker.interactor import DESCRIBE
 from . import process_ends
@@ -74,6 +76,7 @@ class Crew:
         self._members[node.gateway.id] = Member(node, places, gpus=shape.gpus, memory=shape.memory)
         orders = self.controller.orders(places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
         node.workerinput["gpupool"] = orders.to_wire()
+        node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
         self.guardian.watch(process_ends.pid(node), process_ends.marks(node, self.controller.run_id))
         if isinstance(self.scheduler, LateScheduling):
             self.scheduler.started(node, shape.gpus, shape.memory)

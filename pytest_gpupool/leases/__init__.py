@@ -1,1 +1,3 @@
-"""Leases: who may use which device now. No pytest, no vendor."""
+"""Leases: who may use which device now; no pytest, no vendor."""
+
+__all__ = ["lease"]

@@ -1,1 +1,3 @@
 """Live: what people see while a run goes on."""
+
+__all__ = ["plugin"]

@@ -1,1 +1,3 @@
-"""Options: what the user typed, and what this process is to be. The only reader of pytest options."""
+"""Options: what the user typed, and what this process is to be; the only reader of pytest's options."""
+
+__all__ = ["options", "parsing", "role"]

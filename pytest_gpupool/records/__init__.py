@@ -1,1 +1,16 @@
-"""Records: what a run did, appended once, folded into results, readable after any kill. Nothing is judged here."""
+"""Records: what a run did: appended once, folded into results, readable after any kill; nothing is judged here."""
+
+__all__ = [
+    "archive",
+    "checks",
+    "durations",
+    "estimates",
+    "journal",
+    "recipe",
+    "record",
+    "result",
+    "results",
+    "shapes",
+    "store",
+    "wire",
+]

@@ -1,1 +1,3 @@
-"""Values: frozen data that every wing shares. Nothing here acts: no clock, no files, no pytest."""
+"""Values: frozen data that every wing shares; nothing here acts: no clock, no files, no pytest."""
+
+__all__ = ["device", "errors", "orders", "outcomes", "requirement", "texts", "verdicts"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from .device import Device, Export, Size
@@ -40,7 +39,6 @@ class Orders:
     rtol: float = 0.01
     fail_on: tuple[str, ...] = ()
     sample: float = 0.0
-    package_root: str = str(Path(__file__).parents[2])
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

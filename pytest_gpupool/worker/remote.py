@@ -12,7 +12,7 @@ if __name__ == "__channelexec__":
         from pytest_gpupool.worker import program
     except ModuleNotFoundError:
         # The controller found the package through pytest's "pythonpath", which is not in that path yet.
-        sys.path.append(workerinput["gpupool"]["package_root"])
+        sys.path.append(workerinput["gpupool_root"])
         from pytest_gpupool.worker import program
 
     program.main(channel, workerinput, args, option_dict)  # type: ignore[name-defined] # noqa: F821

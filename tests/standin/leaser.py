@@ -14,7 +14,7 @@ CHILD = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
 from pytest_gpupool.leases import holders
-from pytest_gpupool.leases.lease import lease as leases
+from pytest_gpupool.leases import lease as leases
 from pytest_gpupool.values.device import Size
 from pytest_gpupool.devices.probe import NvmlProbe, survey
 

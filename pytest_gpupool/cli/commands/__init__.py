@@ -1,1 +1,3 @@
 """Commands: what the program ``gpupool`` can be asked for, one module per call."""
+
+__all__ = ["baseline", "compare", "history", "matrix", "report", "runs", "scaling", "schema"]

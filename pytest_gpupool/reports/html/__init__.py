@@ -1,1 +1,3 @@
 """HTML: the report as one page that needs nothing else."""
+
+__all__ = ["document"]

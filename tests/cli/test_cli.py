@@ -19,8 +19,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from program import gpupool
+from suites import PATIENCE
 from support import LIMIT, SCHEMA, Host, wait_for
-from test_scheduling import PATIENCE
 
 Report = dict[str, Any]
 
@@ -42,19 +43,6 @@ SUITE = """
             say("waits", WORKER)
             while True: pass
 """
-
-USED = {"PYTHONUNBUFFERED": None}  # as users have it
-
-
-def gpupool(host: Host, *args: str | Path, folder: str | Path = ".", **changes: str | None) -> tuple[int, str, str]:
-    """Run the program in a folder of the project; its exit status, and what it says on both streams."""
-    command = [sys.executable, "-m", "pytest_gpupool", *map(str, args)]
-    environ = host.environ(**{**USED, **changes})
-    done = subprocess.run(
-        command, cwd=host.project / folder, env=environ, capture_output=True, text=True, check=False, timeout=LIMIT
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout, done.stderr
 
 
 def ends(host: Host) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from test_html import data, page, parsed
-from test_junit import UUIDS, a_metric, a_report, a_test
+from made_pages import data, page, parsed
+from made_reports import UUIDS, a_metric, a_report, a_test
 
 from pytest_gpupool.reports.html.document import render
 

@@ -11,27 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import BEGUN, CARDS, COMMIT, Record, attempt, metric, write_run
 from standin import Driver
 from support import Host, gpus
 
 from pytest_gpupool.records import archive
-from pytest_gpupool.records.archive import Plan
-from pytest_gpupool.records.journal import Journal, dump
+from pytest_gpupool.records.journal import Journal
 from pytest_gpupool.trends import placement, trend
 from pytest_gpupool.trends.trend import PastRun, Value
-from pytest_gpupool.values.device import Device
 from pytest_gpupool.values.texts import iso
 
 Report = dict[str, Any]
-Record = dict[str, Any]
 
 IDS = [f"20261121T11465{number}Z-9f3c2{number}" for number in range(6)]
-BEGUN = 1795261610.0
-COMMIT = "c0ffee" + "0" * 34
-CARDS = tuple(
-    Device(id=f"GPU-{number}a5c", kind="gpu", index=number, name="NVIDIA T4" if number == 3 else "NVIDIA H200")
-    for number in range(4)
-)
 
 SUITE = """
     import os, time
@@ -55,39 +47,6 @@ SUITE = """
 """
 
 
-def metric(name: str, value: float | str | None, **more: Any) -> Record:
-    """A metric as records have it; a text is what is not finite."""
-    told = {"name": name, "value": value, "unit": "s", "higher_is_better": False, "n": None, "atol": None, "rtol": None}
-    if isinstance(value, str):
-        told |= {"value": None, "non_finite": value, "verdict": "invalid"}
-    return {"verdict": None, **told, **more}
-
-
-def attempt(
-    test: str,
-    *metrics: Record,
-    devices: Sequence[str] = (CARDS[0].id,),
-    worker: str = "gw0",
-    at: float = 0.0,
-    seconds: float = 1.0,
-    **more: Any,
-) -> list[Record]:
-    """What a worker writes of a test; ``at`` is in seconds since the run began."""
-    of = {"worker": worker, "test": test}
-    end = {
-        "outcome": "passed",
-        "phases": {},
-        "duration_s": seconds,
-        "ended": iso(BEGUN + at + seconds),
-        "message": None,
-    }
-    return [
-        {"record": "start", **of, "devices": list(devices), "started": iso(BEGUN + at)},
-        *({"record": "metric", **of, "metric": each} for each in metrics),
-        {"record": "end", **of, **end, **more},
-    ]
-
-
 def worked(worker: str, begun: float = 0.0, ended: float | None = None, **more: Any) -> list[Record]:
     """What is written of a worker's life."""
     told = {"worker": worker, "host": "h", "pid": 1, "devices": [], "lease_wait_s": 0.0, "started": iso(BEGUN + begun)}
@@ -96,24 +55,6 @@ def worked(worker: str, begun: float = 0.0, ended: float | None = None, **more: 
         {"record": "worker", **told, **more},
         *([] if ended is None else [{**end, "ended": iso(BEGUN + ended)}]),
     ]
-
-
-def write_run(
-    base: Path, run: str, records: Sequence[Record], *, each: bool = False, devices: tuple[Device, ...] = CARDS
-) -> Path:
-    """The directory of a run that has ended; every worker's records in a journal of its own."""
-    directory = base / "runs" / run
-    directory.mkdir(parents=True)
-    git = {"commit": COMMIT, "branch": "main", "dirty": False}
-    archive.write_plan(directory, Plan(facts={"started": iso(BEGUN), "git": git}, devices=devices, each=each))
-    for worker in dict.fromkeys(record["worker"] for record in records):
-        book = Journal(directory / f"{worker}.jsonl")
-        book.open()
-        for record in records:
-            if record["worker"] == worker:
-                book.append(dump(record))
-        book.close()
-    return directory
 
 
 def value_of(run: PastRun, test: str, name: str) -> Value:

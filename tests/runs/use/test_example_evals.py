@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import Host
 
-EXAMPLES = Path(__file__).parent.parent / "example_evals"
+EXAMPLES = Path(__file__).parents[3] / "example_evals"
 RATES = {"training_rate", "throughput"}
 """Metrics that are measured in time."""
 

@@ -55,7 +55,7 @@ LEASER = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
 import filelock, psutil, pytest_gpupool.leases.holders, pytest_gpupool.devices.probe
-from pytest_gpupool.leases.lease import lease as leases
+from pytest_gpupool.leases import lease as leases
 from pytest_gpupool.values.errors import GpupoolError
 from pytest_gpupool.leases.locks import LockFile
 from pytest_gpupool.values.device import Device

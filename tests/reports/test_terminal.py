@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_junit import a_metric, any_text
+from made_reports import a_metric, any_text
 
 from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.terminal import show

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_junit import UUIDS, a_metric, a_report, a_test, any_text
+from made_reports import UUIDS, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.reports.markdown import append, render, room
 from pytest_gpupool.reports.words import headline, visible

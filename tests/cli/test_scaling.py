@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import gpupool
 from support import Host, wait_for
-from test_cli import gpupool
 
 from pytest_gpupool.cli.commands.scaling import check
 from pytest_gpupool.cli.main import main

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from program import gpupool
 from support import SCHEMA, Host
-from test_cli import gpupool
 
 SUITE = """
     def test_train(gpu, record_metric):

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from browser import Page, started
+from chromium import Page, started
+from made_reports import UUIDS, Report, a_metric, a_report, a_test
 from sample_report import INJECTED, MESSAGE, a_past, a_run
 from selenium.webdriver.common.keys import Keys
-from test_junit import UUIDS, Report, a_metric, a_report, a_test
 
 from pytest_gpupool.reports.html.document import render
 from pytest_gpupool.reports.words import visible, worst_first

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from program import gpupool
 from support import Host
-from test_cli import gpupool
 
 SUITE = """
     import os

@@ -25,7 +25,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); prin
 
 PRELUDE = f"""
 import os, signal, subprocess, sys, time
-from pytest_gpupool.processes import ends as processes
+from pytest_gpupool.processes import ends as processes, stacks
 
 processes.lead()
 
@@ -381,7 +381,7 @@ def in_the_loader():
     time.sleep(600)
 
 threading.Thread(target=in_the_loader, daemon=True).start()
-fd = processes.offer_stacks()
+fd = stacks.offer_stacks()
 in_the_library()
 """
 
@@ -413,7 +413,7 @@ class TestStacks:
 
     def test_what_the_worker_was_doing_goes_on(self, start: Start) -> None:
         """A sleep is not cut short."""
-        code = "say(processes.offer_stacks())\nsys.stdin.readline()\nos._exit(9)"
+        code = "say(stacks.offer_stacks())\nsys.stdin.readline()\nos._exit(9)"
         worker = start(code, stdin=subprocess.PIPE)
         assert "<module>" in stacks(worker.pid, worker.said[0], patience=GRACE)
         worker.popen.communicate("\n")
@@ -431,7 +431,7 @@ class TestStacks:
     @pytest.mark.parametrize("waited_for", [False, True], ids=["zombie", "gone"])
     def test_a_dead_one_does_not_answer(self, start: Start, waited_for: bool) -> None:
         """Nothing is raised."""
-        worker = start("say(processes.offer_stacks())\nos._exit(0)")
+        worker = start("say(stacks.offer_stacks())\nos._exit(0)")
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if waited_for:
             worker.wait()
@@ -447,7 +447,7 @@ class TestStacks:
     def test_a_program_in_the_workers_place_is_not_asked(self, start: Start) -> None:
         """It has the pid, but not the handler."""
         worker = start(
-            "fd = processes.offer_stacks()\n"
+            "fd = stacks.offer_stacks()\n"
             f"os.execv(sys.executable, [sys.executable, '-ISc', f'print({{fd}}, flush=True)' + {'; ' + SLEEP!r}])"
         )
         assert stacks(worker.pid, worker.said[0], patience=GRACE) == ""
@@ -459,21 +459,19 @@ class TestStacks:
         has = "has = lambda fd: __import__('os').path.lexists(f'/proc/self/fd/{fd}'); "
         worker = start(
             f"count = [sys.executable, '-ISc', {has + count!r}]\n"
-            "subprocess.run(count, pass_fds=[processes.offer_stacks()])\n"
+            "subprocess.run(count, pass_fds=[stacks.offer_stacks()])\n"
         )
         assert worker.said == [1]  # it is there where it is passed on
         worker = start(
             f"count = [sys.executable, '-ISc', {has + count!r}]\n"
-            "processes.offer_stacks()\n"
+            "stacks.offer_stacks()\n"
             "subprocess.run(count, close_fds=False)\n"
         )
         assert worker.said == [0]
 
     def test_the_clock_decides_how_long_is_waited(self, start: Start) -> None:
         """It is asked before each pause."""
-        worker = start(
-            "fd = processes.offer_stacks()\nos.kill(os.getpid(), signal.SIGSTOP) if say(fd) else 0\n" + SLEEP
-        )
+        worker = start("fd = stacks.offer_stacks()\nos.kill(os.getpid(), signal.SIGSTOP) if say(fd) else 0\n" + SLEEP)
         os.kill(worker.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
         now = [0.0]

@@ -165,7 +165,7 @@ class TestValue:
             (np.zeros(3), "numpy.ndarray", "(3,)"),
             (np.zeros((2, 2)), "numpy.ndarray", "(2, 2)"),
             (np.zeros(0), "numpy.ndarray", "(0,)"),
-            (Scalar(1.0, (4,)), "test_metrics.Scalar", "(4,)"),
+            (Scalar(1.0, (4,)), "test_metric.Scalar", "(4,)"),
         ],
     )
     def test_an_array_of_several_numbers_is_refused(self, value: object, kind: str, shape: str) -> None:
@@ -183,7 +183,7 @@ class TestValue:
         """Whatever it raises, the error names the metric, the type and the reason."""
         with pytest.raises(MetricProblem) as raised:
             make("loss", Scalar(error))
-        assert str(raised.value) == f"metric 'loss': test_metrics.Scalar.item() failed: {error}"
+        assert str(raised.value) == f"metric 'loss': test_metric.Scalar.item() failed: {error}"
 
     @pytest.mark.parametrize("value", [Mock(), Mock(spec=["item"]), Mock(shape=None)], ids=["any", "item", "shape"])
     def test_a_mock_is_refused_by_name(self, value: Mock) -> None:

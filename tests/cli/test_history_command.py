@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import CARDS, COMMIT, Record, attempt, metric, write_run
+from program import gpupool
 from support import Host
-from test_cli import gpupool
-from test_past import CARDS, COMMIT, Record, attempt, metric, write_run
 
 from pytest_gpupool.cli.main import main
 

@@ -8,59 +8,18 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from itertools import pairwise
-from typing import Any
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_junit import UUIDS, Report, a_metric, a_report, a_test, any_text
+from made_pages import data, page, parsed
+from made_reports import UUIDS, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.reports.html.document import render
 from pytest_gpupool.reports.words import visible
 from pytest_gpupool.values.outcomes import OUTCOMES
-
-VOID = ("meta", "link", "br")
-
-
-class Parser(HTMLParser):
-    """Makes a tree of a page; fails where a tag closes what is not open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.root = Element("page")
-        self._open = [self.root]
-        self.feed(text)
-        self.close()
-        assert self._open == [self.root]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = SubElement(self._open[-1], tag, {name: value or "" for name, value in attrs})
-        if tag not in VOID:
-            self._open.append(element)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop().tag == tag
-
-    def handle_data(self, data: str) -> None:
-        element = self._open[-1]
-        if len(element):
-            element[-1].tail = (element[-1].tail or "") + data
-        else:
-            element.text = (element.text or "") + data
-
-    def handle_comment(self, data: str) -> None:
-        raise AssertionError(f"a comment: {data}")
-
-
-def page(*tests: Report, **run: object) -> Element:
-    return parsed(render(a_report(*tests, **run)))
-
-
-def parsed(text: str) -> Element:
-    return Parser(text).root
 
 
 def said(element: Element | None) -> str:
@@ -107,16 +66,6 @@ def facts(root: Element) -> dict[str, str]:
 
 def figures(root: Element) -> list[str]:
     return [said(each) for each in root.findall(".//ul[@class='figures']/li")]
-
-
-def data(root: Element) -> dict[str, Any]:
-    """What the script draws from."""
-    block = root.find(".//script[@id='data']")
-    assert block is not None
-    assert block.text is not None
-    assert not set("<>&") & set(block.text)
-    found: dict[str, Any] = json.loads(block.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    return found
 
 
 class TestSummary:

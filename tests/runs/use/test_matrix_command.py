@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import gpupool
 from support import Host
-from test_cli import gpupool
 
 from pytest_gpupool.cli.main import main
 
