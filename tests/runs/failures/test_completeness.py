@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
 import pytest
+from suites import prepare
 from support import Host, Run, wait_for
-from test_scheduling import prepare
 
 WRONG = {"failed", "error", "crashed", "timeout", "not-run"}
 

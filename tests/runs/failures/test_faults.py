@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from standin import Driver, Gpu
 from standin.devices import GIB
+from suites import prepare
 from support import LIMIT, Host, Run, Watched, gpus, records, wait_for
-from test_scheduling import prepare
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from suites import BUSY, DONE, LEFT, prepare
 from support import Host, Running, wait_for
-from test_interrupts import BUSY, DONE, LEFT
-from test_scheduling import prepare
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

@@ -9,77 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from suites import BUSY, DONE, LEFT, prepare
 from support import Host, Run, Running, Watched, wait_for
-from test_scheduling import prepare
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 Send = Callable[[Running], None]
-
-BUSY = """
-    import ctypes, os, signal, subprocess, sys, time
-    import pytest
-    from patience import lines, say, until
-
-    AGAIN = bool(lines("again"))
-
-    @pytest.mark.parametrize("case", range(4))
-    def test_done(case, record_metric): record_metric("case", case)
-
-    def busy():
-        say("busy")
-        until(lambda: len(lines("busy")) >= 4, "not all four are busy at once")
-        return not AGAIN
-
-    @pytest.fixture
-    def resource():
-        yield
-        say("torn down")
-
-    @pytest.mark.gpupool(stage=1)
-    def test_sleeps(resource, record_metric):
-        record_metric("before", 1)
-        if busy():
-            time.sleep(600)
-
-    @pytest.mark.gpupool(stage=1)
-    def test_holds_the_gil():
-        if busy():
-            ctypes.PyDLL(None).sleep(600)
-
-    @pytest.mark.gpupool(stage=1)
-    def test_ignores_signals():
-        if not AGAIN:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-        if busy():
-            while True: time.sleep(0.05)
-
-    @pytest.mark.gpupool(stage=1)
-    def test_has_children():
-        program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); signal.pause()"
-        command = [sys.executable, "-c", program]
-        children = []
-        for new_session in () if AGAIN else (False, True):
-            children.append(subprocess.Popen(command, start_new_session=new_session, stdout=subprocess.PIPE))
-            children[-1].stdout.readline()
-        if busy():
-            children[-1].wait()
-
-    @pytest.mark.gpupool(stage=2)
-    @pytest.mark.parametrize("case", ["plain", "with [brackets] and blanks"])
-    def test_later(case): pass
-"""
-
-DONE = [f"test_done[{case}]" for case in range(4)]
-LEFT = [
-    "test_sleeps",
-    "test_holds_the_gil",
-    "test_ignores_signals",
-    "test_has_children",
-    "test_later[plain]",
-    "test_later[with [brackets] and blanks]",
-]
 
 
 def to_the_controller(number: int) -> Send:

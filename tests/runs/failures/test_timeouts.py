@@ -6,8 +6,8 @@ import time
 
 import pytest
 from standin.devices import GIB
+from suites import prepare
 from support import Host, Watched, wait_for
-from test_scheduling import prepare
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 

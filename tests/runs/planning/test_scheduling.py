@@ -6,26 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import pytest
-from suites import PATIENCE
+from suites import prepare
 from support import Host, Run, wait_for
-
-ALL_WORKERS = """
-    import pytest
-    from patience import WORKER, lines, say, until
-
-    @pytest.fixture(scope="session", autouse=True)
-    def all_workers():
-        say("up", WORKER)
-        until(lambda: len(lines("up")) >= {count}, "not every worker got a test")
-"""
-"""Holds every worker's first test until each worker has one."""
-
-
-def prepare(host: Host, *, workers: int = 0) -> None:
-    """Write what the suites wait with, and let that many workers wait for each other."""
-    host.write("patience.py", PATIENCE)
-    if workers:
-        host.write("conftest.py", ALL_WORKERS.format(count=workers))
 
 
 def counted(run: Run) -> Counter[str]:

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Sequence
 
 import pytest
+from suites import prepare
 from support import Host, Run, wait_for
-from test_scheduling import prepare
 
 with_workers = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 

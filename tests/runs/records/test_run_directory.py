@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from suites import prepare
 from support import Host, Run, wait_for
-from test_scheduling import prepare
 
 with_workers = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from made_boards import START, collected, end, leased, start
+from suites import prepare
 from support import Host, Watched
 from terminals import Terminal
-from test_board import START, collected, end, leased, start
-from test_scheduling import prepare
 
 from pytest_gpupool.live.painter import View
 from pytest_gpupool.live.snapshot import Lookout
