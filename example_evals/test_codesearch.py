@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from pytest_gpupool.worker.fixtures import Gpu, RecordMetric
+from pytest_gpupool import Gpu, RecordMetric
 
 EPOCHS = 6
 BATCH_SIZE = 64

@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from pytest_gpupool.worker.fixtures import Gpu, RecordMetric
+from pytest_gpupool import Gpu, RecordMetric
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adadelta": partial(torch.optim.Adadelta, lr=1.0),

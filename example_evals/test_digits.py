@@ -8,7 +8,7 @@ from evals_common import Split, Stopwatch, digits_split, minibatches, seed_every
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pytest_gpupool.worker.fixtures import Gpu, RecordMetric
+from pytest_gpupool import Gpu, RecordMetric
 
 EPOCHS = 20
 

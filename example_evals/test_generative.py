@@ -18,7 +18,7 @@ from evals_common import digits_split, seed_everything
 from filelock import FileLock
 from torch import Tensor
 
-from pytest_gpupool.worker.fixtures import Gpu, RecordMetric
+from pytest_gpupool import Gpu, RecordMetric
 
 CONFIGURATIONS = [
     Configuration(prediction, schedule, width)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.worker.fixtures import RecordMetric
+from pytest_gpupool import RecordMetric
 
 SCRIPT = Path(__file__).with_name("evaluation_script.py")
 

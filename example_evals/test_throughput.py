@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attention
 from torch.utils.benchmark import Timer
 
-from pytest_gpupool.worker.fixtures import Gpu, RecordMetric
+from pytest_gpupool import Gpu, RecordMetric
 
 # Sizes go by name, because test ids must be the same on every machine: small ones for CPUs, large for GPUs.
 SIZES = {

@@ -12,8 +12,19 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["matrix"]
+    from .worker.fixtures import Gpu, RecordMetric
+
+__all__ = ["Gpu", "RecordMetric", "matrix"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Give the types of the fixtures ``gpu`` and ``record_metric``, for annotations: only then is pytest loaded."""
+    if name in ("Gpu", "RecordMetric"):
+        from .worker import fixtures
+
+        return getattr(fixtures, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def matrix(
