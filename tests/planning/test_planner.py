@@ -16,8 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
 from pytest_gpupool.planning.demands import group_of, possible
-from pytest_gpupool.planning.pace import FAMILY_SEEN
-from pytest_gpupool.planning.planner import AHEAD_SECONDS, AHEAD_TESTS, Planner
+from pytest_gpupool.planning.dispatch.ahead import AHEAD_SECONDS, AHEAD_TESTS
+from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
+from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.tests import SHORTEST, Possible, Test
 from pytest_gpupool.values.device import Device
 
@@ -44,7 +45,7 @@ class TestOrder:
         assert planner.joined("gw0") == [Assign("gw0", (0,))]
         assert planner.joined("gw1") == [Assign("gw1", (1,))]
         assert planner.asks("gw1") == [Assign("gw1", (2,))]
-        assert planner.queue("gw1") == (1, 2)
+        assert planner.assigned("gw1") == (1, 2)
 
     def test_higher_priority_goes_first(self) -> None:
         """Among equals the order of collection stands."""
@@ -92,7 +93,7 @@ class TestAhead:
         assert planner.asks("gw0") == [Assign("gw0", (1,))]
         assert planner.asks("gw0") == []
         assert planner.ended("gw0", 0, SHORT) == []
-        assert planner.queue("gw0") == (1,)
+        assert planner.assigned("gw0") == (1,)
 
     def test_long_tests_are_never_queued_behind_one_another(self) -> None:
         """However many of the function have ended."""
@@ -112,7 +113,7 @@ class TestAhead:
         planner.asks("gw0")
         (batch,) = planner.ended("gw0", FAMILY_SEEN - 1, SHORT)
         assert isinstance(batch, Assign)
-        assert len(planner.queue("gw0")) == 1 + AHEAD_TESTS
+        assert len(planner.assigned("gw0")) == 1 + AHEAD_TESTS
         assert planner.asks("gw0") == []
 
     def test_they_come_in_batches(self) -> None:
@@ -129,7 +130,7 @@ class TestAhead:
         """Its tests are not queued ahead, though they are next."""
         planner = Planner([*several(4, "seen"), *several(40, "unseen", 4)])
         run_alone(planner, range(3), SHORT)
-        assert planner.queue("gw0") == (3,)
+        assert planner.assigned("gw0") == (3,)
         assert planner.asks("gw0") == [Assign("gw0", (4,))]
         assert planner.ended("gw0", 3, SHORT) == []
 
@@ -140,7 +141,7 @@ class TestAhead:
         planner.asks("gw0")
         planner.ended("gw0", 2, LONG)
         run_alone(planner, range(3, 50), SHORT, join=False)
-        assert planner.queue("gw0") == (50,)
+        assert planner.assigned("gw0") == (50,)
 
     def test_what_is_expected_ahead_is_summed_over_functions(self) -> None:
         """A slower function's test behind the next one leaves less room for a faster one's."""
@@ -149,8 +150,8 @@ class TestAhead:
         planner = Planner(tests)
         run_alone(planner, range(3), slow)
         run_alone(planner, range(3, 6), fast, join=False)
-        assert planner.queue("gw0")[:2] == (6, 7)
-        ahead = planner.queue("gw0")[2:]
+        assert planner.assigned("gw0")[:2] == (6, 7)
+        ahead = planner.assigned("gw0")[2:]
         assert sum(slow if index < 9 else fast for index in ahead) <= AHEAD_SECONDS
 
     def test_nothing_is_queued_behind_tests_that_have_become_long(self) -> None:
@@ -163,11 +164,11 @@ class TestAhead:
         ]
         planner = Planner(tests)
         run_alone(planner, range(6), SHORT)
-        assert planner.queue("gw0") == tuple(range(6, last + 1))
+        assert planner.assigned("gw0") == tuple(range(6, last + 1))
         assert planner.ended("gw0", 6, LONG) == []
         for index in range(7, last - 2):
             assert planner.ended("gw0", index, SHORT) == []
-        assert planner.queue("gw0") == (last - 2, last - 1, last)
+        assert planner.assigned("gw0") == (last - 2, last - 1, last)
 
 
 class TestSteal:
@@ -177,7 +178,7 @@ class TestSteal:
         """Worker gw0 runs a test of a short function that takes long, with others behind it; gw1 has run dry."""
         planner = Planner(several(FAMILY_SEEN + 9))
         run_alone(planner, range(FAMILY_SEEN), SHORT)
-        assert planner.queue("gw0") == tuple(range(3, 12))
+        assert planner.assigned("gw0") == tuple(range(3, 12))
         return planner
 
     def test_the_queue_of_a_surprise_is_stolen(self) -> None:
@@ -185,7 +186,7 @@ class TestSteal:
         planner = self.stuck()
         assert planner.joined("gw1") == [Steal("gw0", (8, 9, 10, 11))]
         assert planner.stolen("gw0", (8, 9, 10, 11)) == [Assign("gw1", (8, 9, 10, 11))]
-        assert planner.queue("gw0") == (3, 4, 5, 6, 7)
+        assert planner.assigned("gw0") == (3, 4, 5, 6, 7)
 
     def test_all_of_it_is_stolen_in_the_end(self) -> None:
         """Idle workers come back until nothing waits behind the long test."""
@@ -196,20 +197,20 @@ class TestSteal:
             (decision,) = decisions
             assert isinstance(decision, Steal)
             planner.stolen("gw0", decision.tests)
-            while len(queue := planner.queue("gw1")) > 1:
+            while len(queue := planner.assigned("gw1")) > 1:
                 ran.append(queue[0])
                 planner.ended("gw1", queue[0], SHORT)
             decisions = planner.asks("gw1")
             ran.append(queue[0])
             planner.ended("gw1", queue[0], SHORT)
         assert sorted(ran) == list(range(4, 12))
-        assert planner.queue("gw0") == (3,)
+        assert planner.assigned("gw0") == (3,)
 
     def test_the_running_test_and_groups_are_never_asked_for(self) -> None:
         """A group belongs to its worker."""
         planner = Planner(several(FAMILY_SEEN + 9, group="g"))
         run_alone(planner, range(FAMILY_SEEN), SHORT)
-        assert len(planner.queue("gw0")) == 9
+        assert len(planner.assigned("gw0")) == 9
         assert planner.joined("gw1") == [Retire("gw1")]
 
     def test_tests_that_are_not_given_back_are_not_asked_for_again(self) -> None:
@@ -233,7 +234,7 @@ class TestSteal:
         for index in range(FAMILY_SEEN):
             planner.ended("gw0", index, SHORT)
             planner.asks("gw0")
-        assert planner.queue("gw0") == (3, 4)
+        assert planner.assigned("gw0") == (3, 4)
         assert planner.joined("gw1") == [Steal("gw0", (4,))]
 
     def test_a_part_is_given_back(self) -> None:
@@ -241,7 +242,7 @@ class TestSteal:
         planner = self.stuck()
         planner.joined("gw1")
         assert planner.stolen("gw0", (10, 11)) == [Assign("gw1", (10, 11))]
-        assert planner.queue("gw0") == (3, 4, 5, 6, 7, 8, 9)
+        assert planner.assigned("gw0") == (3, 4, 5, 6, 7, 8, 9)
 
     def test_one_question_at_a_time(self) -> None:
         """A third worker waits for the same answer, and is fed from it too."""
@@ -299,7 +300,7 @@ class TestSteal:
                     assert steals < 4, "endless"
                     pending.extend(planner.stolen(worker, tests))
                     pending.extend(planner.asks(worker))
-        assert sorted(planner.queue("gw0") + planner.queue("gw1")) == [0, 1, 2]
+        assert sorted(planner.assigned("gw0") + planner.assigned("gw1")) == [0, 1, 2]
 
 
 class TestLoss:
@@ -310,7 +311,7 @@ class TestLoss:
         planner = Planner(several(3))
         planner.joined("gw0")
         planner.asks("gw0")
-        assert planner.queue("gw0") == (0, 1)
+        assert planner.assigned("gw0") == (0, 1)
         planner.lost("gw0", 1, over=[0])
         assert planner.settled(1) == []
         assert planner.joined("gw1") == [Assign("gw1", (2,))]
@@ -397,7 +398,7 @@ class TestDurations:
         tests = [*several(FAMILY_SEEN, priority=2), Test(index=FAMILY_SEEN, family="f", seconds=LONG, priority=1)]
         planner = Planner([*tests, *several(2, first=FAMILY_SEEN + 1)])
         run_alone(planner, range(FAMILY_SEEN), SHORT)
-        assert planner.queue("gw0") == (FAMILY_SEEN,)
+        assert planner.assigned("gw0") == (FAMILY_SEEN,)
         assert planner.asks("gw0") == [Assign("gw0", (FAMILY_SEEN + 1, FAMILY_SEEN + 2))]
 
     def test_a_worker_goes_on_with_its_fixtures(self) -> None:
@@ -462,7 +463,7 @@ class TestGates:
         assert planner.asks("gw0") == [Assign("gw0", (1,))]
         assert planner.ended("gw0", 0, LONG) == []
         assert planner.lost("gw0", None) == [Assign("gw1", (1,))]
-        assert planner.queue("gw1") == (1,)
+        assert planner.assigned("gw1") == (1,)
 
     def test_a_serial_test_goes_last_and_alone(self) -> None:
         """Others rest until it has ended."""
@@ -666,7 +667,7 @@ class TestTrouble:
         planner = Planner([Test(index=index, family="f", seconds=SHORT) for index in range(4)])
         assert planner.joined("gw0") == [Assign("gw0", (0, 1, 2, 3))]
         assert planner.poisoned("gw0", (1, 2)) == []
-        assert planner.queue("gw0") == (0,)
+        assert planner.assigned("gw0") == (0,)
         assert planner.asks("gw0") == []
         assert planner.joined("gw1") == [Assign("gw1", (1, 2, 3))]
 
@@ -749,7 +750,7 @@ def order(planner: Planner) -> list[int]:
     """The order in which one worker runs every test, all long."""
     planner.joined("gw0")
     ran = []
-    while queue := planner.queue("gw0"):
+    while queue := planner.assigned("gw0"):
         planner.asks("gw0")
         planner.ended("gw0", queue[0], LONG)
         ran.append(queue[0])
@@ -1048,7 +1049,7 @@ class Schedule(RuleBasedStateMachine):
     @invariant()
     def no_test_is_in_two_queues(self) -> None:
         """Nor in one when it is over."""
-        held = [index for name in self.workers for index in self.planner.queue(name)]
+        held = [index for name in self.workers for index in self.planner.assigned(name)]
         assert len(held) == len(set(held))
         assert not self.over & set(held)
 
@@ -1069,7 +1070,7 @@ class Schedule(RuleBasedStateMachine):
     def who_wants_a_test_gets_one_if_there_is_one(self) -> None:
         """It waits only for the answer to a question, or was told to wait for what cannot run now."""
         wanting = self.waits - self.retired
-        idle = {name for name in wanting if not self.planner.queue(name)}
+        idle = {name for name in wanting if not self.planner.assigned(name)}
         untold = wanting - self.resting - idle  # without a test a worker waits anyhow
         assert self.robbed or not untold, f"{untold} wait for nothing"
         for worker in map(self.workers.__getitem__, idle):
@@ -1081,7 +1082,7 @@ class Schedule(RuleBasedStateMachine):
         """A test that may run has a worker of its size, or one comes, or devices are gathered for a larger one."""
         live = [worker for worker in self.workers.values() if worker.name not in self.retired]
         room = self.largest - sum(worker.gpus for worker in live)
-        if self.planner._fleet.gathers or self.lost_devices or not self.questions:
+        if self.planner._staffing.gathers or self.lost_devices or not self.questions:
             return  # before the first worker is ready, the planner is not asked
         for test in self.free():
             able = [worker for worker in live if worker.gpus == test.gpus]
@@ -1227,7 +1228,7 @@ class Schedule(RuleBasedStateMachine):
         match kind, value:
             case "asks", _:
                 self.questions += 1
-                queue = self.planner.queue(name)
+                queue = self.planner.assigned(name)
                 if len(queue) <= 1 and name not in self.retired:
                     self.waits.add(name)
                 if queue:
@@ -1252,7 +1253,7 @@ class Schedule(RuleBasedStateMachine):
                 self.retired.add(name)
                 self.carry_out(self.planner.poisoned(name, given))
             case "gone", _:
-                assert worker.poisoned or self.planner.queue(name) == ()
+                assert worker.poisoned or self.planner.assigned(name) == ()
                 self.bury(worker, None)
 
     def kill(self, worker: Worker, *, keep: bool, fate: str, hung: bool) -> None:
@@ -1289,7 +1290,7 @@ class Schedule(RuleBasedStateMachine):
         self.owners = {group: owner for group, owner in self.owners.items() if owner != name}
 
     def bury(self, worker: Worker, blamed: int | None, *, replaced: bool = False) -> None:
-        assert blamed is None or blamed in self.planner.queue(worker.name)
+        assert blamed is None or blamed in self.planner.assigned(worker.name)
         del self.workers[worker.name]
         self.leaves(worker.name)
         self.carry_out(self.planner.lost(worker.name, blamed, replaced=replaced))
@@ -1366,7 +1367,7 @@ class Schedule(RuleBasedStateMachine):
         assert tests
         self.waits.discard(name)
         self.resting.discard(name)
-        worker, queue = self.workers[name], self.planner.queue(name)
+        worker, queue = self.workers[name], self.planner.assigned(name)
         assert queue[len(queue) - len(tests) :] == tests
         for index in tests:
             kind = self.kind(self.tests[index])
@@ -1392,20 +1393,20 @@ class Schedule(RuleBasedStateMachine):
         self.robbed.append(name)
         self.asked_for[name] = set(tests)
         assert tests
-        assert set(tests) <= set(self.planner.queue(name)[1:])
+        assert set(tests) <= set(self.planner.assigned(name)[1:])
         assert not set(tests) & self.refused[name], "asked for what was refused"
         assert all(self.tests[index].group is None for index in tests)
 
     def check_kept(self) -> None:
         """No more workers wait for a test than there are tests that could come."""
-        idle = [self.workers[name].gpus for name in self.waits - self.retired if not self.planner.queue(name)]
-        held = {index for name in self.workers for index in self.planner.queue(name)}
+        idle = [self.workers[name].gpus for name in self.waits - self.retired if not self.planner.assigned(name)]
+        held = {index for name in self.workers for index in self.planner.assigned(name)}
         left = Counter(self.size(test) for test in self.tests if test.index not in self.over | held)
         assert all(count <= left[gpus] for gpus, count in Counter(idle).items()), f"{idle} wait for {left}"
 
     def check_retired(self, worker: Worker, decisions: Sequence[Decision]) -> None:
-        assert len(self.planner.queue(worker.name)) <= 1
-        makes_room = self.planner._fleet.gathers or any(isinstance(decision, Start) for decision in decisions)
+        assert len(self.planner.assigned(worker.name)) <= 1
+        makes_room = self.planner._staffing.gathers or any(isinstance(decision, Start) for decision in decisions)
         if makes_room or self.lost_devices or not worker.ready or worker.name in self.unasked:
             return
         could = {test.index for test in self.free() if self.may_run(worker, test)}
@@ -1414,7 +1415,7 @@ class Schedule(RuleBasedStateMachine):
             index
             for other in self.workers.values()
             if other.gpus == worker.gpus and not other.poisoned
-            for index in self.planner.queue(other.name)[2 if other.name in self.ending else 1 :]
+            for index in self.planner.assigned(other.name)[2 if other.name in self.ending else 1 :]
             if self.tests[index].group is None and index not in self.refused[other.name]
             if self.tests[index].memory <= worker.memory
         }
@@ -1435,7 +1436,7 @@ class Schedule(RuleBasedStateMachine):
 
     def free(self) -> list[Test]:
         """The tests without a group that no worker has."""
-        held = {index for name in self.workers for index in self.planner.queue(name)} | {at for at, _ in self.blamed}
+        held = {index for name in self.workers for index in self.planner.assigned(name)} | {at for at, _ in self.blamed}
         return [test for test in self.tests if test.index not in self.over | held and test.group is None]
 
     def may_run(self, worker: Worker | None, test: Test) -> bool:
@@ -1447,7 +1448,7 @@ class Schedule(RuleBasedStateMachine):
                 return False  # perhaps it is to avoid these
         stage = min(test.stage for test in self.tests if test.index not in self.over)
         # The rest of a group belongs to its worker.
-        others = {at for state in self.planner._fleet.workers.values() for at in (*state.queue, *state.unit)}
+        others = {at for worker in self.planner._workers for at in worker.tests}
         kinds = {self.kind(self.tests[index]) for index in others}
         held = [other for other in self.tests if self.kind(other) in kinds and other.index not in self.over]
         if test.stage > stage or any(other.locks & test.locks for other in held):
