@@ -96,7 +96,7 @@ class Planner:
         return self._dispatcher.replan()
 
     def asks(self, worker: str) -> list[Decision]:
-        """A worker is about to end its test and wants to know the next.
+        """A worker is about to end its test and wants the next one, or has ended it and has none.
 
         A question that crossed with its answer changes nothing.
         """

@@ -32,7 +32,7 @@ class Worker:
     reserved: deque[int] = field(default_factory=deque)  # the rest of its work unit, which it is given later
     locks_held: dict[int, frozenset[str]] = field(default_factory=dict)  # by the last test that needs them
     begun: set[int] = field(default_factory=set)  # assigned tests that it would not give back
-    warm: str | None = None  # what its last test's fixtures are
+    warm: str | None = None  # the fixtures that its last unit sets up
     wants_next: bool = False  # its running test nears its end
     resting: bool = False  # was told to wait for a test
     retired: bool = False  # was told to end
@@ -57,8 +57,8 @@ class Worker:
         gpus, memory = need
         return gpus == self.gpus and memory <= self.memory
 
-    def owns(self, unit: WorkUnit) -> int:
-        """A work unit is its own from now on; return the first test, the others are reserved."""
+    def take_on(self, unit: WorkUnit) -> int:
+        """Reserve a work unit for it, taken from the queue; return the first test, which is to be assigned at once."""
         if unit.locks:
             self.locks_held[unit.tests[-1]] = unit.locks
         self.warm = unit.warm

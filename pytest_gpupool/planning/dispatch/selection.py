@@ -33,7 +33,7 @@ class Selection:
         if (serial := self._queue.next_serial()) is not None:
             return self._serial.take(worker, serial)
         unit = self._queue.take(worker.gpus, worker.memory, worker.warm, worker.locks)
-        return None if unit is None else worker.owns(unit)
+        return None if unit is None else worker.take_on(unit)
 
     def take_short(self, worker: Worker, is_short: Callable[[int], bool]) -> int | None:
         """Take a test to queue ahead, None where the next is not short, or must run alone, or without others."""
@@ -42,7 +42,7 @@ class Selection:
         if worker.reserved:
             return worker.reserved.popleft() if is_short(worker.reserved[0]) else None
         unit = self._queue.take_short(worker.gpus, worker.memory, worker.warm, is_short)
-        return None if unit is None else worker.owns(unit)
+        return None if unit is None else worker.take_on(unit)
 
     def may_find(self, worker: Worker) -> bool:
         """Return whether anything waits for workers of that size at all: a quick answer before a slow search."""

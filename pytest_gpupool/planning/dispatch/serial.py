@@ -44,7 +44,7 @@ class SerialTurn:
         if any(other.is_busy for other in self._workers if other is not worker):
             return None
         self._worker = worker.name
-        return worker.owns(self._queue.take_serial())
+        return worker.take_on(self._queue.take_serial())
 
     def ends(self, worker: Worker) -> bool:
         """A worker has fewer tests than before; return whether its turn is over with that."""
