@@ -96,7 +96,7 @@ class LateScheduling:
         """Return the tests that a worker has: the running one, then what is queued behind it."""
         name = node.gateway.id
         known = self._planner is not None and self._planner.has(name)
-        return [self._ids[index] for index in self._plan.queue(name)] if known else []
+        return [self._ids[index] for index in self._plan.assigned(name)] if known else []
 
     def settled(self, item: str) -> None:
         """It is known by now whether a test that ended with its worker runs again."""
@@ -129,7 +129,7 @@ class LateScheduling:
         if self._planner is None or not self._planner.has(name):
             return None
         self._joined.pop(name, None)
-        blamed, over = self._blame(node, self._planner.queue(name))
+        blamed, over = self._blame(node, self._planner.assigned(name))
         if blamed is not None:
             self._avoid[blamed] = self._nodes.devices(node)[0]
             if self._nodes.has_failed(node):
@@ -229,7 +229,7 @@ class LateScheduling:
         """Let the clock run for the test that a worker runs now."""
         if not self._limits or name not in self._joined:
             return
-        queue = self._plan.queue(name)
+        queue = self._plan.assigned(name)
         running = queue[0] if queue else None
         if running != self._running.get(name):
             self._running[name] = running

@@ -1,4 +1,4 @@
-"""Decisions: what the planner wants done. Pure: no clock, no files."""
+"""Decisions: what the planner wants done, for xdist's side to carry out in this order. Pure: no clock, no files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Put tests at the end of a worker's queue."""
+    """Give a worker tests, behind those that it has."""
 
     worker: str
     tests: tuple[int, ...]
@@ -15,7 +15,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Steal:
-    """Ask a worker for queued tests back; what it gives comes as :meth:`Planner.stolen`."""
+    """Request tests of a worker that it has not begun; what it gives back is told by :meth:`Planner.stolen`."""
 
     worker: str
     tests: tuple[int, ...]
@@ -23,21 +23,21 @@ class Steal:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A worker that asked gets nothing now: let it end its test, and wait for what comes."""
+    """There is no next test for a worker now: let it end its test, and wait for what comes."""
 
     worker: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Let a worker finish: nothing here needs it, or others need its devices."""
+    """Let a worker end when it has run what it has: nothing here needs it, or others need its devices."""
 
     worker: str
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a worker that leases so many devices of at least so much memory; :meth:`Planner.started` names it."""
+    """Start a worker that leases so many devices of at least so many bytes; :meth:`Planner.started` tells its name."""
 
     gpus: int
     memory: int = 0

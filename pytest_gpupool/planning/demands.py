@@ -1,4 +1,4 @@
-"""What tests ask of the plan: their markers, as far as this pool can give it, and what earlier runs say of them.
+"""Demands: what tests ask of the plan by their markers, as far as this pool can give it, and what earlier runs say.
 
 Pure: standard library only, no clock, no files.
 """
@@ -26,23 +26,23 @@ def planned_tests(
     timeout: float | None = None,
     mode: str = "load",
 ) -> list[Test]:
-    """Return the tests as they are planned.
+    """Return the tests as they are planned; the scheduler calls it once, when the first worker has collected.
 
     ``known`` is what earlier runs say, ``devices`` are the pool's GPUs, none where there are CPU slots; ``timeout`` is
     the limit of tests that name none, ``mode`` xdist's ``--dist``. What this pool can never give is not planned for:
     such a test runs on any worker, where it fails and says why.
     """
-    marked = {nodeids[index]: name for index, name in told.get("groups", {}).items()}
-    asks, warm = told.get("asks", {}), told.get("warm", {})
+    groups = {nodeids[index]: name for index, name in told.get("groups", {}).items()}
+    markers, warm = told.get("asks", {}), told.get("warm", {})
     tests = []
     for index, (nodeid, seconds) in enumerate(zip(nodeids, estimates.durations(nodeids, known), strict=True)):
-        keys = asks.get(index, {})
+        keys = markers.get(index, {})
         gpus, memory = possible(keys.get("gpus", 1), keys.get("memory", 0), devices)
         tests.append(
             Test(
                 index=index,
                 family=nodeid.split("[", 1)[0],
-                group=group_of(nodeid, mode, marked),
+                group=group_of(nodeid, mode, groups),
                 priority=keys.get("priority", 0),
                 gpus=gpus,
                 memory=memory,

@@ -1,69 +1,53 @@
-"""The backlog: tests that wait, in the order in which they should start.
+"""The queue: tests that wait for a worker, in the order in which they should start.
 
-Pure: standard library only, no clock, no files. Units that ask for the same (devices, memory, locks) lie in one pile,
-so that taking the best one that may run now costs the logarithm of their number, however many others wait for a lock.
+Pure: standard library only, no clock, no files. It takes tests and gives work units: what of them stays together.
 """
 
 from __future__ import annotations
 
-import bisect
+import functools
 import heapq
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 
-from .sizes import Load
-from .subqueue import Pile
-from .tests import Possible, Rank, Test, Unit, kind_of, unit_of
+from .loads import Loads, UsableWorkers
+from .subqueue import Subqueue, Subqueues
+from .tests import Need, Possible, Rank, Test, WorkUnit, kind_of, work_unit
 
 _NONE: frozenset[str] = frozenset()
 
 
-class Backlog:
-    """Tests that wait. Units of higher stages than ``stage`` are kept apart until :meth:`advance`."""
+class Queue:
+    """Tests that wait. Those of higher stages than ``stage``, at first the lowest, are kept apart until that is theirs.
+
+    ``tests`` are all of the run by number; none waits before :meth:`add`.
+    """
 
     def __init__(
         self, tests: Mapping[int, Test], *, longest_first: bool = True, largest_group_first: bool = True
     ) -> None:
+        self.stage = min((test.stage for test in tests.values()), default=0)
         self._tests = tests
-        self._longest_first = longest_first
-        self._largest_group_first = largest_group_first
-        self._piles: dict[tuple[int, int, frozenset[str]], Pile] = {}
-        self._heads: dict[tuple[int, int], list[tuple[Rank, int, int, Pile]]] = {}
-        self._by_lock: dict[str, list[tuple[int, int, Pile]]] = {}
-        self._held: set[str] = set()
-        self._serial: list[tuple[Rank, int, Unit]] = []
-        self._floors: Counter[tuple[int, int]] = Counter()
+        self._work_unit = functools.partial(
+            work_unit, longest_first=longest_first, largest_group_first=largest_group_first
+        )
         self._possible: Possible = _as_asked
-        self._later: dict[int, list[Unit]] = {}
-        self._pushed = 0  # breaks ties of heaps, whose piles cannot be compared
-        self.stage = 0
-        self.loads: dict[int, dict[int, Load]] = {}
-        """What may run in this stage, by priority and size."""
-        self.priorities: list[int] = []
-        """Those of ``loads``, ascending."""
-        self.waiting: Counter[int] = Counter()
-        """How many workers of each size could ever be used at a time by what waits, later stages included."""
-        self._floored: Counter[tuple[int, int]] = Counter()  # what of it has a floor
+        self._subqueues = Subqueues()
+        self._serial: list[tuple[Rank, int, WorkUnit]] = []
+        self._later: dict[int, list[WorkUnit]] = {}
+        self.loads = Loads()
+        """What may run in this stage, without serial tests."""
+        self.usable = UsableWorkers()
+        """The workers that all that waits could use."""
 
     def __bool__(self) -> bool:
-        return any(self.waiting.values())
-
-    def suiting(self, gpus: int, memory: float) -> int:
-        """Return the part of ``waiting`` that workers with no more memory per device could ever do."""
-        others = (count for (size, floor), count in self._floored.items() if size == gpus and floor > memory)
-        return self.waiting[gpus] - sum(others)
-
-    def _count(self, unit: Unit, change: int) -> None:
-        self.waiting[unit.gpus] += change
-        if unit.memory:
-            self._floored[unit.gpus, unit.memory] += change
+        return any(self.usable.by_size.values())
 
     def add(self, tests: Iterable[int]) -> None:
-        """Let these tests wait, split into units."""
+        """Let these tests wait, split into work units."""
         for unit in self._units(tests):
             if unit.stage > self.stage:
                 self._later.setdefault(unit.stage, []).append(unit)
-                self._count(unit, 1)
+                self.usable.change(unit, 1)
             else:
                 self._push(unit)
 
@@ -71,172 +55,90 @@ class Backlog:
         """All lower stages have ended: what waits for this one may run."""
         self.stage = stage
         for unit in self._later.pop(stage, ()):
-            self._count(unit, -1)
+            self.usable.change(unit, -1)
             self._push(unit)
 
-    def serial_due(self) -> Unit | None:
-        """Return the serial unit that is next: when nothing else of its priority waits, to drain the run only once."""
+    def next_serial(self) -> WorkUnit | None:
+        """Return the serial unit whose turn it is: when no other unit of its priority waits, to drain the run once."""
         if not self._serial:
             return None
         unit = self._serial[0][2]
-        return unit if not self.priorities or unit.priority > self.priorities[-1] else None
+        others = self.loads.priorities
+        return unit if not others or unit.priority > others[-1] else None
 
-    def take_serial(self) -> Unit:
-        """Take it."""
+    def take_serial(self) -> WorkUnit:
+        """Take it, and hold its locks."""
         unit = heapq.heappop(self._serial)[2]
-        self._count(unit, -1)
-        self._held |= unit.locks
+        self.usable.change(unit, -1)
+        self._subqueues.hold(unit.locks)
         return unit
 
-    def take(self, gpus: int, memory: float, warm: str | None, own: frozenset[str]) -> Unit | None:
+    def take(self, gpus: int, memory: float, warm: str | None, own: frozenset[str]) -> WorkUnit | None:
         """Take the best unit for a worker of that size and memory per device, and hold its locks.
 
         ``own`` are the locks that the worker holds already; what needs no others may run after what holds them.
         """
-        pile, key = self._best(gpus, memory, own)
-        if pile is None:
-            return None
-        unit = pile.pop(warm)
-        self._forget(unit, pile)
-        self._held |= unit.locks
-        self._show(key, pile)
-        return unit
+        subqueue = self._subqueues.best(gpus, memory, own)
+        return None if subqueue is None else self._pop(subqueue, warm)
 
-    def take_short(self, gpus: int, memory: float, warm: str | None, is_short: Callable[[int], bool]) -> Unit | None:
+    def take_short(
+        self, gpus: int, memory: float, warm: str | None, is_short: Callable[[int], bool]
+    ) -> WorkUnit | None:
         """Take what :meth:`take` would for a worker without locks, if it needs none and its first test is short."""
-        pile, key = self._best(gpus, memory, _NONE)
-        if pile is None or pile.locks or not is_short(pile.peek(warm).tests[0]):
+        subqueue = self._subqueues.best(gpus, memory, _NONE)
+        if subqueue is None or subqueue.locks or not is_short(subqueue.peek(warm).tests[0]):
             return None
-        unit = pile.pop(warm)
-        self._forget(unit, pile)
-        self._show(key, pile)
-        return unit
+        return self._pop(subqueue, warm)
 
     def release(self, locks: frozenset[str]) -> None:
         """The tests that held these locks have ended."""
-        self._held -= locks
-        for lock in locks:
-            for gpus, memory, pile in self._by_lock.get(lock, ()):
-                self._show((gpus, memory), pile)
+        self._subqueues.release(locks)
 
-    def floors(self) -> set[tuple[int, int]]:
-        """Return the (size, memory) of units that may run now, memory being what each device must have at least."""
-        serial = self.serial_due()
-        return {*self._floors} if serial is None else {(serial.gpus, serial.memory)}
+    def needs(self) -> set[Need]:
+        """Return the devices that work units need which may run now."""
+        serial = self.next_serial()
+        return self.loads.needs() if serial is None else {serial.need}
 
-    def wants(self, test: Test) -> tuple[int, int]:
-        """Return how many devices the worker for a test has, and how much memory each of them at least."""
+    def need_of(self, index: int) -> Need:
+        """Return the devices that a worker must have for a test, as far as the pool can give them."""
+        test = self._tests[index]
         return self._possible(test.gpus, test.memory)
 
     def shrink(self, possible: Possible) -> None:
         """The pool has lost devices: what can no longer have its own runs on other workers, where it says so."""
-        piled = [unit for pile in self._piles.values() for unit in pile.units()]
-        later = [unit for units in self._later.values() for unit in units]
-        serial = [unit for *_, unit in self._serial]
+        later = (unit for units in self._later.values() for unit in units)
+        serial = (unit for *_, unit in self._serial)
+        waiting = sorted(index for unit in (*self._subqueues.units(), *later, *serial) for index in unit.tests)
         self._possible = possible
-        self._clear()
-        self.add(sorted(index for unit in (*piled, *later, *serial) for index in unit.tests))
-
-    def _clear(self) -> None:
-        self._piles.clear()
-        self._heads.clear()
-        self._by_lock.clear()
+        self._subqueues.clear()
         self._serial.clear()
         self._later.clear()
-        self._floors.clear()
-        self._floored.clear()
-        self.loads.clear()
-        self.priorities.clear()
-        self.waiting.clear()
+        self.loads, self.usable = Loads(), UsableWorkers()
+        self.add(waiting)
 
-    def _push(self, unit: Unit) -> None:
+    def _push(self, unit: WorkUnit) -> None:
         if unit.serial:
-            self._count(unit, 1)
+            self.usable.change(unit, 1)
             heapq.heappush(self._serial, (unit.rank, unit.tests[0], unit))
             return
-        key = (unit.gpus, unit.memory, unit.locks)
-        pile = self._piles.get(key)
-        if pile is None:
-            pile = self._piles[key] = Pile(unit.locks)
-            for lock in unit.locks:
-                self._by_lock.setdefault(lock, []).append((unit.gpus, unit.memory, pile))
+        subqueue = self._subqueues.push(unit)
         # Of tests that share a lock one worker at a time can run one.
-        self._count(unit, int(not (unit.locks and pile.size)))
-        pile.push(unit)
-        self._load(unit)
-        self._floors[key[:2]] += 1
-        if pile.head() == (unit.rank, unit.tests[0]):
-            self._show(key[:2], pile)
+        self.usable.change(unit, int(not unit.locks or subqueue.size == 1))
+        self.loads.add(unit)
 
-    def _forget(self, unit: Unit, pile: Pile) -> None:
-        self._count(unit, -int(not (unit.locks and pile.size)))
-        self._unload(unit)
-        self._unwant(unit)
+    def _pop(self, subqueue: Subqueue, warm: str | None) -> WorkUnit:
+        unit = self._subqueues.pop(subqueue, warm)
+        self.usable.change(unit, -int(not unit.locks or subqueue.size == 0))
+        self.loads.remove(unit)
+        return unit
 
-    def _unwant(self, unit: Unit) -> None:
-        key = unit.gpus, unit.memory
-        self._floors[key] -= 1
-        if not self._floors[key]:
-            del self._floors[key]
-
-    def _load(self, unit: Unit) -> None:
-        if unit.priority not in self.loads:
-            self.loads[unit.priority] = {}
-            bisect.insort(self.priorities, unit.priority)
-        self.loads[unit.priority].setdefault(unit.gpus, Load()).add(unit.seconds)
-
-    def _unload(self, unit: Unit) -> None:
-        sizes = self.loads[unit.priority]
-        sizes[unit.gpus].remove(unit.seconds)
-        if not sizes[unit.gpus].count:
-            del sizes[unit.gpus]
-        if not sizes:
-            del self.loads[unit.priority]
-            self.priorities.remove(unit.priority)
-
-    def _show(self, key: tuple[int, int], pile: Pile) -> None:
-        """Put a pile's best unit among the heads, where it may run. What is stale there is dropped when it is met."""
-        if pile.size and not pile.locks & self._held:
-            self._pushed += 1
-            heapq.heappush(self._heads.setdefault(key, []), (*pile.head(), self._pushed, pile))
-
-    def _best(self, gpus: int, memory: float, own: frozenset[str]) -> tuple[Pile | None, tuple[int, int]]:
-        best: tuple[Rank, int] | None = None
-        found: Pile | None = None
-        where = (gpus, 0)
-        for key, heads in self._heads.items():
-            if key[0] != gpus or key[1] > memory:
-                continue
-            while heads and not self._is_current(heads[0]):
-                heapq.heappop(heads)
-            if heads and (best is None or heads[0][:2] < best):
-                best, found, where = heads[0][:2], heads[0][3], key
-        for lock in own:
-            for size, floor, pile in self._by_lock.get(lock, ()):
-                fits = size == gpus and floor <= memory and pile.size and not (pile.locks - own) & self._held
-                if fits and (best is None or pile.head() < best):
-                    best, found, where = pile.head(), pile, (size, floor)
-        return found, where
-
-    def _is_current(self, entry: tuple[Rank, int, int, Pile]) -> bool:
-        pile = entry[3]
-        return bool(pile.size) and not pile.locks & self._held and pile.head() == entry[:2]
-
-    def _units(self, tests: Iterable[int]) -> list[Unit]:
+    def _units(self, tests: Iterable[int]) -> list[WorkUnit]:
         """Split tests into what must stay together: each group's tests of one kind, and each test without one."""
         kinds: dict[Hashable, list[Test]] = {}
         for test in map(self._tests.__getitem__, tests):
             kinds.setdefault(kind_of(test), []).append(test)
-        return [
-            unit_of(
-                together,
-                self._possible,
-                longest_first=self._longest_first,
-                largest_group_first=self._largest_group_first,
-            )
-            for together in kinds.values()
-        ]
+        return [self._work_unit(together, self._possible) for together in kinds.values()]
 
 
-def _as_asked(gpus: int, memory: int) -> tuple[int, int]:
+def _as_asked(gpus: int, memory: int) -> Need:
     return gpus, memory

@@ -1,4 +1,4 @@
-"""Forming: how many workers of each size a run should have for what waits.
+"""Sizes: how many workers of each size a run should have for what waits.
 
 Pure: standard library only, no clock, no files. A worker of size k holds k devices from its start to its end, so that
 a run whose tests differ in size has to re-form: end some workers and start others on their devices.
@@ -9,45 +9,11 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from .loads import Load, mean_of, work
 
 URGENT = 0.6
 """A test that takes more than this part of the time that all need at best should not wait for larger ones."""
-
-
-@dataclass(slots=True)
-class Load:
-    """What waits of one priority and size: how many units, and the seconds of those that are known."""
-
-    count: int = 0
-    total: float = 0.0
-    _times: list[float] = field(default_factory=list)
-    _sorted: bool = False
-
-    @property
-    def times(self) -> list[float]:
-        """The known durations, ascending."""
-        if not self._sorted:
-            self._times.sort()
-            self._sorted = True
-        return self._times
-
-    def add(self, seconds: float | None) -> None:
-        """One more unit waits."""
-        self.count += 1
-        if seconds is not None:
-            self.total += seconds
-            if self._sorted:
-                bisect.insort(self._times, seconds)  # one that comes back: sorting all again would cost more
-            else:
-                self._times.append(seconds)
-
-    def remove(self, seconds: float | None) -> None:
-        """One of them waits no longer."""
-        self.count -= 1
-        if seconds is not None:
-            self.total -= seconds
-            del self.times[bisect.bisect_left(self.times, seconds)]  # among the longest, so few move
 
 
 def targets(tiers: Iterable[Mapping[int, Load]], capacity: int) -> dict[int, int]:
@@ -56,49 +22,36 @@ def targets(tiers: Iterable[Mapping[int, Load]], capacity: int) -> dict[int, int
     ``tiers`` are the loads by size, highest priority first: a lower one gets what the higher leave.
     """
     wanted: dict[int, int] = {}
-    left = capacity
+    free = capacity
     for tier in tiers:
-        if left <= 0:
+        if free <= 0:
             break
-        for gpus, count in _share(tier, left, capacity).items():
+        for gpus, count in _share(tier, free, capacity).items():
             wanted[gpus] = wanted.get(gpus, 0) + count
-            left -= gpus * count
+            free -= gpus * count
     return wanted
 
 
-def mean_of(loads: Iterable[Load]) -> float:
-    """Return the mean duration of the units whose duration is known, 1 second where none is."""
-    total, known = 0.0, 0
-    for load in loads:
-        total, known = total + load.total, known + len(load.times)
-    return total / known if known and total > 0 else 1.0
-
-
-def work(load: Load, mean: float) -> float:
-    """Return the seconds that a load takes on one worker, an unknown unit taken for a mean one."""
-    return load.total + (load.count - len(load.times)) * mean
-
-
-def _share(tier: Mapping[int, Load], left: int, capacity: int) -> dict[int, int]:
+def _share(tier: Mapping[int, Load], free: int, capacity: int) -> dict[int, int]:
     sizes = {gpus: load for gpus, load in tier.items() if gpus > 0}
     if len(sizes) == 1:
         ((gpus, load),) = sizes.items()
-        return {gpus: min(load.count, left // gpus)}
+        return {gpus: min(load.count, free // gpus)}
     mean = mean_of(sizes.values())
     best = _bound(sizes, mean, capacity)
-    urgent = {gpus: min(left, _longer(load, URGENT * best)) for gpus, load in sizes.items()}
+    urgent = {gpus: min(free, _longer(load, URGENT * best)) for gpus, load in sizes.items()}
     wanted: dict[int, int] = {}
     for gpus in sorted(sizes, reverse=True):
         smaller = sum(size * count for size, count in urgent.items() if size < gpus)
         # As many as end by then, and the largest first: the small ones fill every gap that they leave.
-        room = max(left - smaller, gpus if not wanted else 0)
+        room = max(free - smaller, gpus if not wanted else 0)
         needed = math.ceil(work(sizes[gpus], mean) / best - 1e-9)
-        wanted[gpus] = max(0, min(sizes[gpus].count, needed, room // gpus, left // gpus))
-        left -= gpus * wanted[gpus]
+        wanted[gpus] = max(0, min(sizes[gpus].count, needed, room // gpus, free // gpus))
+        free -= gpus * wanted[gpus]
     for gpus in sorted(sizes):
-        more = max(0, min(sizes[gpus].count - wanted[gpus], left // gpus))
+        more = max(0, min(sizes[gpus].count - wanted[gpus], free // gpus))
         wanted[gpus] += more
-        left -= gpus * more
+        free -= gpus * more
     return wanted
 
 

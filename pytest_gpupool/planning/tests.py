@@ -1,6 +1,6 @@
-"""Units: tests that wait, and what of them must stay together on one worker.
+"""Tests as they are planned, and work units: what of them must stay together on one worker.
 
-Pure: standard library only, no clock, no files. A unit is a group's tests of one stage and size, or a test alone.
+Pure: standard library only, no clock, no files. A work unit is a group's tests of one kind, or a test alone.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 Rank = tuple[int, int, float]
+"""How soon a work unit should start: by priority, then unknown durations, then the longest; the lowest goes first."""
 
-Possible = Callable[[int, int], tuple[int, int]]
-"""What the pool can give a test that asks for so many devices of so much memory each; see :func:`asks.possible`."""
+Need = tuple[int, int]
+"""The devices that a test needs: how many, and of how many bytes each at least (0: any will do)."""
+
+Possible = Callable[[int, int], Need]
+"""What the pool can give a test that asks for so many devices of so much memory each; see :func:`demands.possible`."""
 
 SAME_LENGTH = math.log(1.05)
 """Durations within 5 % are equal choices, among which shared fixtures decide."""
@@ -50,7 +54,7 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class WorkUnit:
     """Tests that one worker runs in order, and what it needs for them. ``locks`` are held for all of them."""
 
     tests: tuple[int, ...]
@@ -64,11 +68,16 @@ class Unit:
     seconds: float | None
     warm: str | None
 
+    @property
+    def need(self) -> Need:
+        """The devices that a worker must have for it."""
+        return self.gpus, self.memory
 
-def unit_of(
+
+def work_unit(
     tests: Sequence[Test], possible: Possible, *, longest_first: bool = True, largest_group_first: bool = True
-) -> Unit:
-    """Return the unit of tests that stay together, on a pool that can give them what ``possible`` says."""
+) -> WorkUnit:
+    """Return the work unit of tests that stay together, on a pool that can give them what ``possible`` says."""
     first = tests[0]
     known = [test.seconds for test in tests if test.seconds is not None]
     seconds = sum(known) if len(known) == len(tests) else None
@@ -79,13 +88,13 @@ def unit_of(
         # As xdist orders groups: a large one that starts last decides the makespan.
         grouped = largest_group_first and first.group is not None
         length = (0, -float(len(tests)) if grouped else 0.0)
-    wants = [possible(test.gpus, test.memory) for test in tests]
-    return Unit(
+    needs = [possible(test.gpus, test.memory) for test in tests]
+    return WorkUnit(
         tests=tuple(test.index for test in tests),
         rank=(-priority, *length),
         priority=priority,
-        gpus=wants[0][0],
-        memory=max(memory for _, memory in wants),
+        gpus=needs[0][0],
+        memory=max(memory for _, memory in needs),
         locks=first.locks if len(tests) == 1 else _NONE.union(*(test.locks for test in tests)),
         stage=first.stage,
         serial=first.serial,
@@ -95,5 +104,5 @@ def unit_of(
 
 
 def kind_of(test: Test) -> Hashable:
-    """Return what tests have in common that must stay together."""
+    """Return what tests have in common that must stay together: no two tests without a group have it."""
     return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_gpupool.planning.demands import group_of
 from pytest_gpupool.planning.demands import planned_tests as planned
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.records.estimates import Known
@@ -146,3 +147,22 @@ class TestSeconds:
         nodeids = ["a.py::f[1]", "a.py::f[3]", "b.py::g", "a.py::f[2]"]
         asks = planned(nodeids, {"asks": {1: {"priority": 1}, 2: {"stage": 1}}}, self.KNOWN, devices=gpus(80))
         assert [one.seconds for one in asks] == [10.0, 15.0, None, 20.0]
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "mode", "group"),
+    [
+        ("t/test_a.py::TestA::test_b[1]", "load", None),
+        ("t/test_a.py::TestA::test_b[1]", "worksteal", None),
+        ("t/test_a.py::TestA::test_b[1]", "loadfile", "t/test_a.py"),
+        ("t/test_a.py::TestA::test_b[1]", "loadscope", "t/test_a.py::TestA"),
+        ("t/test_a.py::test_b", "loadscope", "t/test_a.py"),
+        ("t/test_a.py::test_b", "loadgroup", None),
+        ("t/test_a.py::test_m", "loadgroup", "marked"),
+        ("t/test_a.py::test_m", "load", None),
+        ("t/test_a.py::test_m", "loadfile", "t/test_a.py"),
+    ],
+)
+def test_the_group_of_a_test(nodeid: str, mode: str, group: str | None) -> None:
+    """By xdist's ``--dist``; an ``xdist_group`` mark counts for ``loadgroup`` only."""
+    assert group_of(nodeid, mode, {"t/test_a.py::test_m": "marked"}) == group

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.planning.sizes import Load, mean_of, targets, work
+from pytest_gpupool.planning.loads import Load, mean_of, work
+from pytest_gpupool.planning.sizes import targets
 
 
 def load(*seconds: float | None) -> Load:

@@ -1,0 +1,125 @@
+"""The dispatcher: gives tests to workers that want one, and decides what becomes of those for which there is none.
+
+Pure: standard library only, no clock, no files. The planner calls it at the end of each event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..decisions import Assign, Decision, Rest, Retire
+from ..queue import Queue
+from ..staffing import Staffing
+from ..workers import Worker, Workers
+from .ahead import Ahead
+from .pace import Pace
+from .reruns import Reruns
+from .selection import Selection
+from .serial import SerialTurn
+from .stealing import Stealing
+
+
+class Dispatcher:
+    """Matches what waits with who waits."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        workers: Workers,
+        staffing: Staffing,
+        *,
+        pace: Pace,
+        reruns: Reruns,
+        serial: SerialTurn,
+        stealing: Stealing,
+    ) -> None:
+        self._workers = workers
+        self._staffing = staffing
+        self._reruns = reruns
+        self._serial = serial
+        self._stealing = stealing
+        self._selection = Selection(queue, reruns, serial)
+        self._ahead = Ahead(pace, self._selection, stealing)
+
+    def replan(self) -> list[Decision]:
+        """Return who comes and goes, then what those get who wait: after what changes how many workers are of use."""
+        return [*self._reform(), *self.wake()]
+
+    def wake(self) -> list[Decision]:
+        """Give tests to who waits, as far as there are any: after what changes only what waits."""
+        decisions = self._serve(self._stealing.thieves)
+        for gpus in self._workers.idle.sizes():
+            decisions += self._serve(self._workers.idle.of_size(gpus))
+        return decisions
+
+    def feed(self, worker: Worker) -> list[Decision]:
+        """Give a worker its next test, and short ones ahead; where there is none, say what becomes of the worker."""
+        if worker.retired:
+            return []
+        # What is gathered may have become wrong with every test that was taken since.
+        changes = self._reform() if self._staffing.gathers else []
+        if worker.retired:
+            return changes
+        if self._staffing.is_surplus(worker):
+            return [*changes, self.let_go(worker), *self._reform()]
+        following = self._selection.take_next(worker)
+        if following is None:
+            return [*changes, *self._starve(worker)]
+        self._workers.works(worker)
+        self._stealing.thieves.pop(worker.name, None)
+        if not worker.assigned:
+            worker.wants_next = False  # that was about a test that had ended; this one begins now
+        worker.assigned.append(following)
+        return [*changes, Assign(worker.name, (following, *self._ahead.fill(worker)))]
+
+    def top_up(self, worker: Worker) -> list[Decision]:
+        """Queue more short tests ahead for a worker that has ended one."""
+        if worker.retired or worker.devices & self._workers.lost_devices:
+            return []
+        tests = self._ahead.top_up(worker)
+        return [Assign(worker.name, tuple(tests))] if tests else []
+
+    def let_go(self, worker: Worker) -> Retire:
+        """Let a worker end once it has run what it has."""
+        self._stealing.leaves(worker)
+        return self._workers.retire(worker)
+
+    def _starve(self, worker: Worker) -> list[Decision]:
+        """Nothing for this worker now: steal from who has tests ahead, else let it wait, else let it go."""
+        request = self._stealing.request(worker)
+        if request is not None or self._stealing.may_bring(worker):
+            if not worker.resting:
+                self._stealing.thieves[worker.name] = None
+            return [] if request is None else [request]
+        self._stealing.thieves.pop(worker.name, None)
+        if not self._staffing.is_kept(worker, self._reruns_of_size(worker.gpus)):
+            return [self.let_go(worker), *self._reform()]
+        was_told = worker.resting
+        self._workers.rests(worker)
+        if was_told:
+            return []
+        # Without a test it waits already, and its devices are there for others.
+        return [Rest(worker.name)] if worker.assigned else self._reform()
+
+    def _reruns_of_size(self, gpus: int) -> int:
+        """Return how many tests of a size wait to run again, or may come to."""
+        needs = (*self._reruns.needs(), *self._reruns.undecided_needs())
+        return sum(size == gpus for size, _ in needs)
+
+    def _reform(self) -> list[Decision]:
+        """Return which workers come and go: none beside a serial test."""
+        if self._serial.is_taken:
+            return []
+        return [*self._staffing.reform(self._reruns.needs(), self._reruns.undecided_needs())]
+
+    def _serve(self, names: Collection[str]) -> list[Decision]:
+        """Feed workers of which all wait for what is stolen, or all for a test."""
+        decisions: list[Decision] = []
+        in_vain: dict[int, float] = {}  # by size, how much memory is not enough for any test
+        for worker in map(self._workers.__getitem__, list(names)):
+            if worker.memory <= in_vain.get(worker.gpus, -1.0) and not self._reruns.waiting:
+                continue
+            decisions += self.feed(worker)
+            if worker.name in names:  # it waits as before, and so would the next one
+                in_vain[worker.gpus] = max(in_vain.get(worker.gpus, 0.0), worker.memory)
+        return decisions

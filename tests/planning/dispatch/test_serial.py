@@ -1,0 +1,56 @@
+"""Serial tests run while nothing else does."""
+
+from __future__ import annotations
+
+from made_plans import LONG, several, with_workers
+
+from pytest_gpupool.planning.decisions import Assign, Rest, Retire, Start
+from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.tests import Test
+
+
+class TestSerial:
+    """Tests that run alone."""
+
+    def test_a_serial_test_goes_last_and_alone(self) -> None:
+        """Others rest until it has ended."""
+        tests = [Test(index=0, family="s", serial=True), *several(2, first=1), Test(index=3, family="g", stage=1)]
+        planner = Planner(tests)
+        assert planner.joined("gw0") == [Assign("gw0", (1,))]
+        assert planner.joined("gw1") == [Assign("gw1", (2,))]
+        assert planner.asks("gw0") == [Rest("gw0")]
+        assert planner.ended("gw0", 1, LONG) == []
+        assert planner.asks("gw1") == [Assign("gw1", (0,))]
+        assert planner.ended("gw1", 2, LONG) == []
+        assert planner.ended("gw1", 0, LONG) == [Assign("gw0", (3,))]
+
+    def test_after_a_serial_test_all_go_on(self) -> None:
+        """Also where the worker that ran it was given another test meanwhile."""
+        planner = Planner([Test(index=0, family="s", serial=True, priority=1), *several(3, first=1)])
+        assert planner.joined("gw0") == [Assign("gw0", (0,))]
+        assert planner.joined("gw1") == []
+        assert planner.asks("gw0") == [Assign("gw0", (1,))]
+        assert planner.ended("gw0", 0, LONG) == [Assign("gw1", (2,))]
+
+    def test_a_serial_group_is_alone_to_its_end(self) -> None:
+        """Also in the moment between two of its tests."""
+        group = [Test(index=index, family="s", serial=True, group="g", priority=1) for index in range(2)]
+        planner = Planner([*group, *several(1, first=2)])
+        planner.joined("gw0")
+        planner.joined("gw1")
+        assert planner.ended("gw0", 0, LONG) == []
+        assert planner.asks("gw0") == [Assign("gw0", (1,))]
+        assert planner.ended("gw0", 1, LONG) == [Assign("gw1", (2,))]
+
+    def test_a_serial_test_waits_for_a_crashed_one_of_another_size(self) -> None:
+        """Whose worker needs the devices of the one that is there for the serial test."""
+        tests = [Test(index=0, family="f"), Test(index=1, family="s", gpus=2, serial=True)]
+        planner = with_workers(tests, 2)
+        planner.joined("gw0", ["d0"])
+        assert planner.lost("gw0", 0) == [Retire("gw1"), Start(2)]
+        planner.started("gw2", 2)
+        assert planner.joined("gw2", ["d0", "d1"]) == []
+        assert planner.again(0) == [Retire("gw2"), Start(1)]
+        planner.started("gw3", 1)
+        assert planner.joined("gw3", ["d0"]) == [Assign("gw3", (0,))]
+        assert planner.asks("gw3") == [Retire("gw3"), Start(2)]

@@ -1,0 +1,165 @@
+"""What must hold of each decision of a planner, by what workers were told and have said."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+
+from simulated_workers import Worker
+
+from pytest_gpupool.planning.decisions import Decision, Start
+from pytest_gpupool.planning.dispatch.ahead import AHEAD_SECONDS, AHEAD_TESTS
+from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
+from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.tests import SHORTEST, Test
+
+
+class State:
+    """A run under way, as its workers know it, and which tests are free."""
+
+    def begin(self, tests: Sequence[Test], seconds: Mapping[str, float], devices: Sequence[int], longest: bool) -> None:
+        """Workers have collected; ``seconds`` are what tests of each function take, unless they are stuck."""
+        self.seconds = {**seconds}
+        self.devices = {f"d{number}": memory for number, memory in enumerate(devices)}
+        self.tests = [*tests]
+        self.largest = len(devices)
+        self.longest = longest
+        self.planner = Planner(self.tests, capacity=len(devices), asked=len(devices), longest_first=longest)
+        self.workers: dict[str, Worker] = {}
+        self.numbers = 0
+        self.lost_devices: set[str] = set()
+        self.retired: set[str] = set()
+        self.waits: set[str] = set()  # workers that want a test and have got no answer
+        self.unasked: set[str] = set()  # workers that xdist started in the place of dead ones
+        self.resting: set[str] = set()  # those that were told to wait
+        self.ending: set[str] = set()  # workers that are about to end their test and begin the next
+        self.robbed: list[str] = []
+        self.asked_for: dict[str, set[int]] = {}  # what the open question to a worker is about
+        self.refused: dict[str, set[int]] = {}
+        self.late: list[tuple[str, list[int]]] = []
+        self.over: set[int] = set()
+        self.blamed: list[tuple[int, frozenset[str]]] = []  # neither settled nor wanted again
+        self.crashed: set[int] = set()
+        self.rerun: set[int] = set()  # wait to run again
+        self.begun: Counter[int] = Counter()
+        self.agains: Counter[int] = Counter()
+        self.steals = self.questions = self.losses = 0
+        self.owners: dict[Hashable, str] = {}
+        self.split: set[Hashable] = set()  # groups of which a test ran again, apart from the others
+        self.families: dict[str, list[float]] = {}
+
+    def kind(self, test: Test) -> Hashable:
+        return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)
+
+    def size(self, test: Test) -> int:
+        return test.gpus if test.gpus <= self.largest else min(1, self.largest)
+
+    def rank(self, test: Test) -> tuple[float, ...]:
+        if test.seconds is None or not self.longest:
+            return (-test.priority, 0, 0) if self.longest else (-test.priority, 0, 0, test.index)
+        return (-test.priority, 1, -round(math.log(max(test.seconds, SHORTEST)) / math.log(1.05)))
+
+    def free(self) -> list[Test]:
+        """The tests without a group that no worker has."""
+        held = {index for name in self.workers for index in self.planner.assigned(name)} | {at for at, _ in self.blamed}
+        return [test for test in self.tests if test.index not in self.over | held and test.group is None]
+
+    def may_run(self, worker: Worker | None, test: Test) -> bool:
+        """Whether nothing keeps a free test from running now, on this worker if one is given."""
+        if worker is not None:
+            if worker.gpus != test.gpus or worker.memory < test.memory or worker.devices & self.lost_devices:
+                return False
+            if self.agains[test.index] and worker.devices:
+                return False  # perhaps it is to avoid these
+        stage = min(test.stage for test in self.tests if test.index not in self.over)
+        # The rest of a group belongs to its worker.
+        others = {at for worker in self.planner._workers for at in worker.tests}
+        kinds = {self.kind(self.tests[index]) for index in others}
+        held = [other for other in self.tests if self.kind(other) in kinds and other.index not in self.over]
+        if test.stage > stage or any(other.locks & test.locks for other in held):
+            return False
+        if any(other.serial for other in held):
+            return False
+        return not any(other.serial and other.priority >= test.priority for other in self.tests)
+
+
+class Rules(State):
+    """What must hold of what happens."""
+
+    def check_begun(self, worker: Worker, test: Test) -> None:
+        self.begun[test.index] += 1
+        self.rerun.discard(test.index)
+        running = [
+            self.tests[other.running]
+            for other in self.workers.values()
+            if other is not worker and other.running is not None
+        ]
+        assert not running or not test.serial, f"{running} run beside {test}"
+        assert not any(other.serial for other in running), f"{test} runs beside a serial test"
+        assert not any(other.locks & test.locks for other in running), f"{running} hold a lock of {test}"
+        earlier = {other.index for other in self.tests if other.stage < test.stage}
+        assert earlier <= self.over, f"{test} began before {earlier - self.over} had ended"
+        if worker.gpus == test.gpus:
+            assert worker.memory >= test.memory
+        else:
+            assert test.gpus > self.largest
+            assert worker.gpus <= 1
+
+    def check_assigned(self, name: str, tests: tuple[int, ...]) -> None:
+        assert tests
+        self.waits.discard(name)
+        self.resting.discard(name)
+        worker, queue = self.workers[name], self.planner.assigned(name)
+        assert queue[len(queue) - len(tests) :] == tests
+        for index in tests:
+            kind = self.kind(self.tests[index])
+            if self.tests[index].group is not None and kind not in self.split:
+                assert self.owners.setdefault(kind, name) == name, "a group is on two workers"
+        if not any(self.tests[index].group or self.agains[index] for index in tests):
+            last = max(self.rank(self.tests[index]) for index in tests)
+            better = {test.index for test in self.free() if self.rank(test) < last and self.may_run(worker, test)}
+            assert not better, f"{better} should come before {tests}"
+        if ahead := [self.tests[index] for index in queue[2:]]:
+            assert len(queue) - 1 <= AHEAD_TESTS
+            expected = [self.expected(test) for test in ahead]
+            assert sum(expected) <= AHEAD_SECONDS * (1 + 1e-9), "too much ahead"
+            assert not any(test.locks or test.serial for test in ahead if test.group is None)
+
+    def expected(self, test: Test) -> float:
+        seen = self.families.get(test.family, [])
+        assert len(seen) >= FAMILY_SEEN or test.seconds is not None, "of a function that is not known"
+        return max(sum(seen) / len(seen) if len(seen) >= FAMILY_SEEN else 0.0, test.seconds or 0.0)
+
+    def check_steal(self, name: str, tests: tuple[int, ...]) -> None:
+        self.steals += 1
+        self.robbed.append(name)
+        self.asked_for[name] = set(tests)
+        assert tests
+        assert set(tests) <= set(self.planner.assigned(name)[1:])
+        assert not set(tests) & self.refused[name], "asked for what was refused"
+        assert all(self.tests[index].group is None for index in tests)
+
+    def check_kept(self) -> None:
+        """No more workers wait for a test than there are tests that could come."""
+        idle = [self.workers[name].gpus for name in self.waits - self.retired if not self.planner.assigned(name)]
+        held = {index for name in self.workers for index in self.planner.assigned(name)}
+        left = Counter(self.size(test) for test in self.tests if test.index not in self.over | held)
+        assert all(count <= left[gpus] for gpus, count in Counter(idle).items()), f"{idle} wait for {left}"
+
+    def check_retired(self, worker: Worker, decisions: Sequence[Decision]) -> None:
+        assert len(self.planner.assigned(worker.name)) <= 1
+        makes_room = self.planner._staffing.gathers or any(isinstance(decision, Start) for decision in decisions)
+        if makes_room or self.lost_devices or not worker.ready or worker.name in self.unasked:
+            return
+        could = {test.index for test in self.free() if self.may_run(worker, test)}
+        assert not could, f"{worker.name} is let go while {could} are free"
+        to_be_had = {
+            index
+            for other in self.workers.values()
+            if other.gpus == worker.gpus and not other.poisoned
+            for index in self.planner.assigned(other.name)[2 if other.name in self.ending else 1 :]
+            if self.tests[index].group is None and index not in self.refused[other.name]
+            if self.tests[index].memory <= worker.memory
+        }
+        assert not to_be_had, f"{worker.name} is let go while {to_be_had} wait behind a running test"

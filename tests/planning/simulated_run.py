@@ -1,0 +1,257 @@
+"""A run around a planner: what workers say is told to it, and what it decides is checked and carried out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from made_plans import LONG
+from simulated_rules import Rules
+from simulated_workers import Worker
+
+from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
+from pytest_gpupool.planning.tests import Test
+
+
+class SimulatedRun(Rules):
+    """What workers do, what is heard of it, and what the planner makes of that."""
+
+    def start(self, gpus: int, memory: int) -> str:
+        name = f"gw{self.numbers}"
+        self.numbers += 1
+        assert self.numbers <= 100 + 10 * (len(self.tests) + self.losses), "workers come and go without end"
+        self.workers[name] = Worker(name, gpus=gpus, memory=memory)
+        self.refused[name] = set()
+        self.planner.started(name, gpus, memory)
+        return name
+
+    def free_devices(self, worker: Worker) -> list[str]:
+        held = {device for other in self.workers.values() for device in other.devices}
+        return [
+            device
+            for device, memory in self.devices.items()
+            if device not in held | self.lost_devices and memory >= worker.memory
+        ]
+
+    def can_join(self, worker: Worker) -> bool:
+        return not worker.ready and not worker.told and len(self.free_devices(worker)) >= worker.gpus
+
+    def join(self, worker: Worker) -> None:
+        worker.devices = frozenset(self.free_devices(worker)[: worker.gpus])
+        worker.memory = min((self.devices[device] for device in worker.devices), default=0)
+        worker.ready = True
+        self.waits.add(worker.name)
+        self.questions += 1
+        memory = worker.memory if worker.gpus else math.inf
+        self.carry_out(self.planner.joined(worker.name, worker.devices, memory))
+
+    def can_be_poisoned(self, worker: Worker) -> bool:
+        # Two of them are always left: devices of no use to anybody else would be lost to the pool.
+        sound = [other for other in self.workers.values() if not other.poisoned]
+        return worker.ready and worker in sound and worker.name not in self.retired and self.losses < 20
+
+    def can_run(self, test: Test, devices: Iterable[int]) -> bool:
+        memories = list(devices)
+        enough = sum(memory >= test.memory for memory in memories) >= test.gpus
+        return enough or test.gpus > len(memories)
+
+    def drain(self) -> None:
+        """Let everybody go on until nothing moves."""
+        for _ in range(40 * len(self.tests) + 400):
+            moved = [self.go_on(worker) for worker in list(self.workers.values())]
+            if not any(moved):
+                return
+        left = [test for test in self.tests if test.index not in self.over]
+        raise AssertionError(f"it goes on for ever: {self.workers}, {left}")
+
+    def go_on(self, worker: Worker, *, stuck: bool = False) -> bool:
+        """Hear, read or work, whichever can be done; say whether anything could."""
+        if worker.name not in self.workers:
+            return False
+        if worker.said:
+            self.hear(worker)
+        elif not worker.ready and worker.told:
+            self.bury(worker, None)  # cancelled before it had a device
+        elif self.can_join(worker):
+            self.join(worker)
+        elif worker.ready and worker.told:
+            worker.read()
+        elif worker.can_step() and not stuck:
+            self.step(worker, None, look_first=True)
+        else:
+            return False
+        return True
+
+    def stuck(self, pick: int) -> str | None:
+        names = list(self.workers)
+        return names[pick] if pick < len(names) else None
+
+    def something_happens(self, dice: Random, deaths: bool, stuck: str | None) -> None:
+        chance = dice.random()
+        if not self.workers:
+            return
+        worker = dice.choice(list(self.workers.values()))
+        fate = dice.choice(["again", "again", "settled", "later"])
+        if not worker.ready:
+            if chance < 0.2:
+                self.go_on(worker)
+        elif chance < 0.02:
+            if self.blamed:
+                self.decide(again=dice.random() < 0.5)
+        elif chance < 0.05:
+            if self.late:
+                self.hear_late()
+        elif deaths and chance < 0.06:
+            self.kill(worker, keep=dice.random() < 0.8, fate=fate, hung=dice.random() < 0.3)
+        elif deaths and chance < 0.065 and self.can_be_poisoned(worker):
+            worker.poison()
+        elif deaths and chance < 0.1 and self.robbed and self.waits:
+            self.kill(self.workers[self.robbed[0]], keep=dice.random() < 0.8, fate=fate, hung=False)
+        elif chance < 0.15 and worker.running is not None and not worker.reported:
+            worker.report_call()
+        elif worker.said and chance < 0.4:
+            self.hear(worker)
+        elif worker.told and chance < 0.6:
+            worker.read()
+        elif worker.can_step() and worker.name != stuck:
+            self.step(worker, LONG if chance > 0.995 else None, look_first=dice.random() < 0.6)
+
+    def step(self, worker: Worker, seconds: float | None, *, look_first: bool) -> None:
+        before = worker.running
+        usual = 0.0 if before is None else self.seconds[self.tests[before].family]
+        worker.step(usual if seconds is None else seconds, look_first=look_first)
+        if worker.running is not None and worker.running != before:
+            self.check_begun(worker, self.tests[worker.running])
+
+    def hear(self, worker: Worker) -> None:
+        kind, value = worker.said.popleft()
+        name = worker.name
+        match kind, value:
+            case "asks", _:
+                self.questions += 1
+                queue = self.planner.assigned(name)
+                if len(queue) <= 1 and name not in self.retired:
+                    self.waits.add(name)
+                if queue:
+                    self.ending.add(name)
+                self.carry_out(self.planner.asks(name))
+            case "ended", (int(index), float(seconds)):
+                self.over.add(index)
+                self.ending.discard(name)
+                self.families.setdefault(self.tests[index].family, []).append(seconds)
+                decisions = self.planner.ended(name, index, seconds)
+                self.carry_out(decisions)
+                if not self.robbed and not any(isinstance(decision, Assign) for decision in decisions):
+                    self.check_kept()
+            case "stolen", list(given):
+                if name in self.robbed:
+                    self.robbed.remove(name)
+                    self.refused[name] |= self.asked_for.pop(name) - set(given)
+                self.carry_out(self.planner.stolen(name, given))
+            case "poisoned", list(given):
+                self.losses += 1
+                self.leaves(name)
+                self.retired.add(name)
+                self.carry_out(self.planner.poisoned(name, given))
+            case "gone", _:
+                assert worker.poisoned or self.planner.assigned(name) == ()
+                self.bury(worker, None)
+
+    def kill(self, worker: Worker, *, keep: bool, fate: str, hung: bool) -> None:
+        while worker.said:
+            kind, value = worker.said[0]
+            if kind == "gone":
+                self.hear(worker)
+                return
+            if kind == "stolen" and keep:
+                assert isinstance(value, list)
+                self.late.append((worker.name, value))
+                worker.said.popleft()
+            else:
+                self.hear(worker)
+        self.losses += 1
+        index, replaced = worker.running, not hung
+        if index is not None:
+            self.blamed.append((index, worker.devices))
+        self.bury(worker, index, replaced=replaced)
+        if index is not None and fate == "again":
+            self.again(index, worker.devices)
+        if index is not None and fate != "later":
+            self.settle(index)
+        if replaced:
+            self.unasked.add(self.start(worker.gpus, 0))
+
+    def leaves(self, name: str) -> None:
+        self.waits.discard(name)
+        self.resting.discard(name)
+        self.unasked.discard(name)
+        self.ending.discard(name)
+        self.asked_for.pop(name, None)
+        self.robbed = [robbed for robbed in self.robbed if robbed != name]
+        self.owners = {group: owner for group, owner in self.owners.items() if owner != name}
+
+    def bury(self, worker: Worker, blamed: int | None, *, replaced: bool = False) -> None:
+        assert blamed is None or blamed in self.planner.assigned(worker.name)
+        del self.workers[worker.name]
+        self.leaves(worker.name)
+        self.carry_out(self.planner.lost(worker.name, blamed, replaced=replaced))
+
+    def hear_late(self) -> None:
+        """An answer comes of a worker that is dead."""
+        name, tests = self.late.pop(0)
+        self.carry_out(self.planner.stolen(name, tests))
+
+    def decide(self, *, again: bool) -> None:
+        """Others say whether a crashed test runs again."""
+        index, devices = self.blamed.pop(0)
+        if again:
+            self.again(index, devices)
+        self.settle(index)
+
+    def settle(self, index: int) -> None:
+        self.blamed = [entry for entry in self.blamed if entry[0] != index]
+        if index not in self.rerun:
+            self.over.add(index)
+            self.crashed.add(index)
+        self.carry_out(self.planner.settled(index))
+
+    def again(self, index: int, avoid: frozenset[str]) -> None:
+        self.blamed = [entry for entry in self.blamed if entry[0] != index]
+        self.crashed.discard(index)
+        self.over.discard(index)
+        self.rerun.add(index)
+        self.agains[index] += 1
+        if self.tests[index].group is not None:
+            self.split.add(self.kind(self.tests[index]))
+        self.carry_out(self.planner.again(index, avoid))
+
+    def carry_out(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            if isinstance(decision, Start):
+                continue
+            assert decision.worker in self.workers, "a dead worker is told something"
+            assert decision.worker not in self.retired, "a worker that was let go is told something"
+            if not (isinstance(decision, Retire) and self.workers[decision.worker].poisoned):
+                self.workers[decision.worker].told.append(decision)
+        # In two steps: the planner's queues are those after the last decision.
+        for decision in decisions:
+            match decision:
+                case Assign(worker=name, tests=tests):
+                    self.check_assigned(name, tests)
+                case Steal(worker=name, tests=tests):
+                    self.check_steal(name, tests)
+                case Rest(worker=name):
+                    assert name in self.waits | self.ending, "nobody asked"
+                    self.waits.add(name)  # it asked when it had a next test, which was stolen since
+                    self.resting.add(name)
+                case Retire(worker=name):
+                    self.waits.discard(name)
+                    self.resting.discard(name)
+                    self.retired.add(name)
+        for decision in decisions:
+            match decision:
+                case Start(gpus=gpus, memory=memory):
+                    self.start(gpus, memory)
+                case Retire(worker=name):
+                    self.check_retired(self.workers[name], decisions)

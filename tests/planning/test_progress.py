@@ -1,0 +1,44 @@
+"""A stage begins when all tests of the lower ones are over."""
+
+from __future__ import annotations
+
+from made_plans import LONG, several
+
+from pytest_gpupool.planning.decisions import Assign, Rest
+from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.tests import Test
+
+
+class TestStages:
+    """Tests that wait for a stage."""
+
+    def test_a_stage_begins_when_all_of_the_lower_have_ended(self) -> None:
+        """Until then a worker that nothing is there for rests, and is fed by the last end."""
+        planner = Planner([*several(2), Test(index=2, family="g", stage=1), Test(index=3, family="g", stage=1)])
+        planner.joined("gw0")
+        planner.joined("gw1")
+        assert planner.asks("gw0") == [Rest("gw0")]
+        assert planner.ended("gw0", 0, LONG) == []
+        assert planner.asks("gw1") == [Rest("gw1")]
+        assert planner.ended("gw1", 1, LONG) == [Assign("gw0", (2,)), Assign("gw1", (3,))]
+
+    def test_a_stage_waits_for_what_may_run_again(self) -> None:
+        """A crashed test has not ended before that is settled."""
+        planner = Planner([*several(2), Test(index=2, family="g", stage=1)])
+        planner.joined("gw0")
+        planner.joined("gw1")
+        planner.asks("gw0")
+        planner.ended("gw0", 0, LONG)
+        assert planner.lost("gw1", 1) == []
+        assert planner.again(1) == [Assign("gw0", (1,))]
+        assert planner.settled(1) == []
+        assert planner.asks("gw0") == [Rest("gw0")]
+        assert planner.ended("gw0", 1, LONG) == [Assign("gw0", (2,))]
+
+    def test_a_stage_begins_when_a_crashed_test_is_settled(self) -> None:
+        """No other event would say so."""
+        planner = Planner([*several(1), Test(index=1, family="g", stage=1)])
+        planner.joined("gw0")
+        assert planner.joined("gw1") == []
+        assert planner.lost("gw0", 0) == []
+        assert planner.settled(0) == [Assign("gw1", (1,))]
