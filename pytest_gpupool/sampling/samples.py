@@ -13,14 +13,15 @@ from collections.abc import Callable, Collection, Sequence
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
+from ..devices.readings import Count
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
-from .figures import Count, Counters, Figures, Totals, View
+from .figures import Counters, Figures, Totals, View
 
 if TYPE_CHECKING:
+    from ..devices.nvml_meter import Meter
     from ..devices.probe import GpuProcess
     from .foreign_processes import ForeignProcesses
-    from .meter import Meter
 
 T = TypeVar("T")
 
@@ -93,8 +94,8 @@ class Samples:
         self._foreign: ForeignProcesses | None = None
         if any(device.is_gpu for device in devices):
             # The rest, NVML and its large module, is loaded by the thread.
+            from ..devices.nvml_meter import Meter
             from .foreign_processes import ForeignProcesses
-            from .meter import Meter
 
             self._meter, self._foreign = Meter(devices, clock=clock), ForeignProcesses(own)
 

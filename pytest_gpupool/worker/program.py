@@ -62,7 +62,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
     if not orders.gpus or not orders.devices[0].is_gpu:
         return Lease(orders.devices[: orders.gpus]), 0.0
     from ..devices import cuda
-    from ..devices.probe import NvmlProbe
+    from ..devices.nvml import NvmlProbe
 
     if cuda.is_initialised():
         raise UsageProblem(_too_late(cuda.importer_of_torch()))

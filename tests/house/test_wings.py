@@ -18,7 +18,7 @@ import pytest_gpupool
 PACKAGE = Path(pytest_gpupool.__file__).parent
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
-ONLY_IMPORTERS = {"pynvml": "devices.probe", "filelock": "leases.locks", "rich": "live.painter"}
+ONLY_IMPORTERS = {"pynvml": "devices.nvml", "filelock": "leases.locks", "rich": "live.painter"}
 KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "run", "distribution", "live", "plugin"}
 KNOW_XDIST = {"foreign", "worker", "distribution"}
 PURE = {"values", "planning"}
