@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from ..values.device import Device, Size
 from ..values.texts import size_text
-from .probe import DeviceFailed, NvmlProbe, Usage
+from .nvml import NvmlProbe
+from .probe import DeviceFailed, Usage
 
 LOOK_SECONDS = 2.0
 """How often every device is asked whether it is still there."""
@@ -47,7 +48,7 @@ class Health:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, from a thread, until :meth:`close`; the controller calls it once workers are wanted."""
         self._spawn(self._keep_looking)
 
     def look(self) -> list[tuple[Device, str]]:
@@ -87,13 +88,13 @@ class Health:
 
     def _wait_for_memory(self, device: Device) -> None:
         assert self._allowed is not None
-        allowed, left = self._allowed.of(device), self._return_seconds
+        allowed, remaining = self._allowed.of(device), self._return_seconds
         with suppress(DeviceFailed):  # what keeps looking will say it
-            while (held := (usage := self._probe.usage(device)).memory_used or 0) > allowed:
-                if left <= 0:
-                    self._tell(device, _kept_text(usage, held))
+            while (in_use := (usage := self._probe.usage(device)).memory_used or 0) > allowed:
+                if remaining <= 0:
+                    self._tell(device, _kept_text(usage, in_use))
                     return
-                left -= _MEMORY_LOOK_SECONDS
+                remaining -= _MEMORY_LOOK_SECONDS
                 if self._closing.wait(_MEMORY_LOOK_SECONDS):
                     return
 
@@ -105,7 +106,7 @@ class Health:
         self._failed(device, reason)
 
 
-def _kept_text(usage: Usage, held: int) -> str:
+def _kept_text(usage: Usage, in_use: int) -> str:
     pids = ", ".join(str(process.pid) for process in usage.processes)
     who = f" (NVML names pid {pids})" if pids else " (NVML names no process)"
-    return f"did not give its memory back after its worker died: {size_text(held)} are still in use{who}"
+    return f"did not give its memory back after its worker died: {size_text(in_use)} are still in use{who}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..values.device import Device, cpu_device
 from ..values.errors import RequirementNotMet, UsageProblem
 from . import visible
-from .probe import Survey, survey
+from .probe import Survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,9 @@ def discover(
     *,
     require: int = 0,
     environ: Mapping[str, str] | None = None,
-    look: Callable[[], Survey] = survey,
+    look: Callable[[], Survey] | None = None,
 ) -> Pool:
-    """Find the pool that ``--gpupool-devices=spec`` means in this environment.
+    """Find the pool that ``--gpupool-devices=spec`` means in this environment; ``look`` finds the host's devices.
 
     Raises:
         UsageProblem: the list names a device that is not to be had.
@@ -73,10 +73,10 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _find(spec: str, environ: Mapping[str, str], look: Callable[[], Survey]) -> Pool:
+def _find(spec: str, environ: Mapping[str, str], look: Callable[[], Survey] | None) -> Pool:
     if spec == "cpu":
         return Pool(no_gpu="--gpupool-devices=cpu")
-    host = look()
+    host = (look or _survey)()
     listed = environ.get("CUDA_VISIBLE_DEVICES")
     left = visible.read_environment(listed, host.devices)
     notes = host.broken + ((left.warning,) if left.warning else ())
@@ -92,6 +92,12 @@ def _find(spec: str, environ: Mapping[str, str], look: Callable[[], Survey]) -> 
         no_gpu=None if chosen else _why_none(host, listed),
         driver=host.driver,
     )
+
+
+def _survey() -> Survey:
+    from .nvml import survey  # not where only CPU slots are wanted
+
+    return survey()
 
 
 def _why_none(host: Survey, listed: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from xdist.workermanage import WorkerController
 
-from ..processes import ends
+from ..processes import termination
 
 GRACE_SECONDS = 2.0
 """What a process that is told to end may take for it; a run that is interrupted is to end within five seconds."""
@@ -48,12 +48,12 @@ def exit_words(node: WorkerController) -> str:
 def clear(node: WorkerController, run: str) -> None:
     """A worker died: end what it has left behind, which may use its device."""
     exit_code(node)  # so that its own end is what it was
-    ends.end(_process(node).pid, marks(node, run), grace=0.0)
+    termination.end_worker(_process(node).pid, marks(node, run), grace=0.0)
 
 
 def end(node: WorkerController, run: str) -> None:
     """End a worker and everything that it started."""
-    ends.end(_process(node).pid, marks(node, run), grace=GRACE_SECONDS)
+    termination.end_worker(_process(node).pid, marks(node, run), grace=GRACE_SECONDS)
 
 
 def interrupt(nodes: Iterable[WorkerController], run: str) -> None:
@@ -63,9 +63,9 @@ def interrupt(nodes: Iterable[WorkerController], run: str) -> None:
     if not workers:
         return
     try:
-        ends.end_all(workers, grace=GRACE_SECONDS, first=signal.SIGINT)
+        termination.end_workers(workers, grace=GRACE_SECONDS, first=signal.SIGINT)
     except KeyboardInterrupt:  # the user will not wait: no more teardown, but nothing is left behind either
-        ends.end_all(workers, grace=0.0, first=signal.SIGKILL)
+        termination.end_workers(workers, grace=0.0, first=signal.SIGKILL)
 
 
 def pid(node: WorkerController) -> int:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from ..processes import stacks
-from ..processes.time_limits import Watch
+from ..processes.time_limits import TimeLimits
 from . import process_ends
 from .member import Member
 
@@ -16,7 +16,7 @@ class Timekeeper:
 
     def __init__(self, run: str, overdue: Callable[[str, str], None]) -> None:
         self._run = run
-        self._watch = Watch(overdue)
+        self._watch = TimeLimits(overdue)
         self._enders: list[threading.Thread] = []
 
     def runs(self, member: Member, test: str | None, limit: float | None) -> None:
@@ -33,7 +33,7 @@ class Timekeeper:
 
     def hold(self, worker: str, test: str) -> None:
         """Its test waits for something that is not its own."""
-        self._watch.hold(worker, test)
+        self._watch.pause(worker, test)
 
     def ends(self, worker: str) -> None:
         """Its test has ended, or it has. For any thread."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..processes import table
 from ..values.device import Device, Size
 from ..values.texts import size_text
 
@@ -180,15 +181,9 @@ def _unnamed(usage: Usage, owners: dict[int, int | None]) -> int:
 
 def _owner(pid: int, workers: Collection[int]) -> int | None:
     """Return the worker that a process is or descends from, the nearest one; None for a stranger."""
-    import psutil
-
     if pid in workers:
         return pid
-    try:
-        ancestors = [process.pid for process in psutil.Process(pid).parents()]
-    except (psutil.Error, OverflowError, ValueError):  # gone, or not of this container
-        return None
-    return next((ancestor for ancestor in ancestors if ancestor in workers), None)
+    return next((ancestor for ancestor in table.lineage(pid) if ancestor in workers), None)  # none of one that is gone
 
 
 def _known(processes: Iterable[GpuProcess]) -> int:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ..devices.nvml_meter import Meter
 from ..records.estimates import durations
 from ..run.controller import Controller
-from ..sampling.meter import Meter
 from ..values.texts import duration_text
 from .board import Board, Row, told_by
 from .painter import Reading, View

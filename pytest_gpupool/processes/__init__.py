@@ -1,3 +1,3 @@
 """Processes: who a process is, whom it started, how long it may take, how it is ended; the only reader of /proc."""
 
-__all__ = ["ends", "garbage", "guardian", "stacks", "time_limits", "tree"]
+__all__ = ["garbage", "guardian", "stacks", "table", "termination", "time_limits", "tree"]

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import ends
+from . import termination
+from .table import start_of
 
 GRACE_SECONDS = 2.0
 """What workers may take to tear down; all is to be over five seconds after the controller's end."""
@@ -32,7 +33,7 @@ class Guardian:
         with contextlib.suppress(OSError):  # it was killed, which is no reason to stop
             if self._process is None:
                 self._process = _start()
-            self._say(json.dumps([pid, ends.start_of(pid), dict(marks)]))
+            self._say(json.dumps([pid, start_of(pid), dict(marks)]))
 
     def dismiss(self) -> None:
         """The run has ended by itself."""
@@ -66,8 +67,8 @@ def main() -> None:
             pid, start, marks = json.loads(line)
             workers.append((pid, start, marks))
     # A number that another process has by now is not a worker's any more; what the worker started has its marks.
-    left = [(pid if ends.start_of(pid) in (None, start) else 0, marks) for pid, start, marks in workers]
-    ends.end_all(left, grace=GRACE_SECONDS, first=signal.SIGINT)
+    known = [(pid if start_of(pid) in (None, start) else 0, marks) for pid, start, marks in workers]
+    termination.end_workers(known, grace=GRACE_SECONDS, first=signal.SIGINT)
 
 
 def _start() -> subprocess.Popen[str]:

@@ -36,11 +36,11 @@ def stacks(
     pid: int,
     fd: int,
     *,
-    patience: float = 1.0,
+    timeout: float = 1.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str:
-    """Return the stacks of all threads of a process that offers them at ``fd``, "" where it does not answer.
+    """Return the stacks of all threads of a process that offers them at ``fd``, "" where it does not answer in time.
 
     It does not where it is stopped or gone, where it never offered them, or where we have no permission.
     """
@@ -51,7 +51,7 @@ def stacks(
     try:
         before = os.fstat(memory).st_size
         os.kill(pid, STACKS_SIGNAL)
-        _await_quiet(memory, before, clock() + patience, clock, sleep)
+        _await_quiet(memory, before, clock() + timeout, clock, sleep)
         return os.pread(memory, os.fstat(memory).st_size - before, before).decode(errors="backslashreplace")
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""The watch: keeps the time of running tests in the controller, where a test that hangs cannot hold it up."""
+"""Time limits: how long each running test may still take, kept where a test that hangs cannot hold it up."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 class _Clock:
     test: str
     limit: float
-    deadline: float | None  # None while the test is held up
+    deadline: float | None  # None while it is paused
 
 
-class Watch:
-    """One clock a worker. ``overdue(worker, test)`` is called once for a test at its limit, from another thread."""
+class TimeLimits:
+    """One clock a worker. ``overdue(worker, test)`` is called once for a test at its limit, from another thread.
+
+    The controller has one for all its workers, and a process that runs its tests by itself has one for itself.
+    """
 
     def __init__(self, overdue: Callable[[str, str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._overdue = overdue
@@ -27,7 +30,7 @@ class Watch:
         self._closed = False
 
     def begin(self, worker: str, test: str, limit: float) -> None:
-        """A worker begins a test that may take ``limit`` seconds."""
+        """Start the clock of a worker that begins a test, which may take ``limit`` seconds."""
         with self._changed:
             self._clocks[worker] = _Clock(test, limit, self._clock() + limit)
             if self._thread is None:
@@ -36,27 +39,27 @@ class Watch:
             self._changed.notify()
 
     def restart(self, worker: str, test: str) -> None:
-        """An attempt at its test begins: the time before it does not count."""
+        """Start it anew, as an attempt at the test begins: the time before does not count."""
         with self._changed:
             clock = self._clocks.get(worker)
             if clock is not None and clock.test == test:
                 clock.deadline = self._clock() + clock.limit
                 self._changed.notify()
 
-    def hold(self, worker: str, test: str) -> None:
-        """The test waits for something that is not its own; :meth:`restart` lets the clock run again."""
+    def pause(self, worker: str, test: str) -> None:
+        """Stop it while the test waits for something that is not its own; :meth:`restart` lets it run again."""
         with self._changed:
             clock = self._clocks.get(worker)
             if clock is not None and clock.test == test:
                 clock.deadline = None
 
     def end(self, worker: str) -> None:
-        """A worker's test has ended, or the worker has."""
+        """Forget it: the worker's test has ended, or the worker has."""
         with self._changed:
             self._clocks.pop(worker, None)
 
     def close(self) -> None:
-        """Stop for good."""
+        """Stop all for good, and wait for the thread; nothing is overdue after this."""
         with self._changed:
             self._closed = True
             self._changed.notify()

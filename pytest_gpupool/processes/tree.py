@@ -1,136 +1,47 @@
-"""The tree: this process and what descends from it: the processor time that it has taken, and its memory.
-
-Linux, by /proc. The functions are bound at import: a test may put its own in their place (``mock.patch("os.read")``),
-and must neither be counted there nor answer here.
-"""
+"""The process tree: this process with what descends from it, and the resources that they have taken together."""
 
 from __future__ import annotations
 
-from os import O_CLOEXEC, O_RDONLY, close, getpid, read, scandir, sysconf
-from os import open as open_
+from os import getpid
 from typing import NamedTuple
 
-_TICKS = sysconf("SC_CLK_TCK")
-_PAGE = sysconf("SC_PAGE_SIZE")
-_LARGEST = 1 << 12
-_LARGEST_LIST = 1 << 16  # of children of one thread: some 8000
+from . import table
 
 
-class Stat(NamedTuple):
-    """A process as the kernel has it: ``start`` in ticks since the machine started, ``name`` cut to 15 bytes.
-
-    ``seconds`` is the processor time of all its threads and of all children that it has waited for.
-    """
-
-    parent: int
-    group: int
-    start: int
-    seconds: float
-    rss: int
-    name: bytes
-
-
-class Burden(NamedTuple):
-    """What the processes have taken together: processor time in seconds, resident memory in bytes."""
+class ResourceUsage(NamedTuple):
+    """What processes have taken together: processor time in seconds, resident memory in bytes."""
 
     seconds: float
     rss: int
 
 
-class Tree:
+class ProcessTree:
     """A process and its living descendants. To find them costs more than to read those that are known.
 
-    ``lists`` says whether the kernel lists the children of threads (CONFIG_PROC_CHILDREN); None finds out.
+    ``lists`` says whether to find them by the kernel's lists of children; None finds out whether there are any.
     """
 
     def __init__(self, root: int | None = None, *, lists: bool | None = None) -> None:
         self._root = getpid() if root is None else root
-        self._members: dict[int, int] = {}  # starts by pid: a number is used again
-        self._lists = content(f"/proc/{self._root}/task/{self._root}/children") is not None if lists is None else lists
+        self._descendants: dict[int, int] = {}  # starts by pid: a number is used again
+        self._lists = table.lists_children() if lists is None else lists
 
     def walk(self) -> None:
         """Find the descendants that live now."""
-        found = _by_lists(self._root) if self._lists else _by_parents(self._root)
-        self._members = {pid: known.start for pid in found if (known := stat(pid)) is not None}
+        if self._lists:
+            found = table.descendants_by_lists(self._root)
+        else:
+            found = table.with_descendants([self._root], table.all_processes()) - {self._root}
+        self._descendants = {pid: start for pid in found if (start := table.start_of(pid)) is not None}
 
-    def burden(self) -> Burden | None:
-        """Return what those found by the last walk, and the process itself, have taken; None without /proc.
+    def usage(self) -> ResourceUsage | None:
+        """Return what the process, and those found by the last walk, have taken; None without /proc.
 
         What a child took is not lost when it ends: its parent has it then.
         """
-        root = stat(self._root)
+        root = table.process(self._root)
         if root is None:
             return None
-        known = [now for pid, start in self._members.items() if (now := stat(pid)) is not None and now.start == start]
-        return Burden(sum(one.seconds for one in (root, *known)), sum(one.rss for one in (root, *known)))
-
-
-def stat(pid: int) -> Stat | None:
-    """Return what the kernel says of a process, None where there is none or it is hidden."""
-    text = content(f"/proc/{pid}/stat")
-    if not text:
-        return None
-    # proc(5); the name may hold blanks and brackets itself.
-    head, _, tail = text.rpartition(b")")
-    fields = tail.split()
-    return Stat(
-        parent=int(fields[1]),
-        group=int(fields[2]),
-        start=int(fields[19]),
-        seconds=sum(map(int, fields[11:15])) / _TICKS,
-        rss=int(fields[21]) * _PAGE,
-        name=head.partition(b"(")[2],
-    )
-
-
-def content(path: str, most: int = _LARGEST) -> bytes | None:
-    """Return the beginning of a file of /proc, None where it cannot be read."""
-    try:
-        descriptor = open_(path, O_RDONLY | O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return read(descriptor, most)
-    except OSError:  # the process has ended since
-        return None
-    finally:
-        close(descriptor)
-
-
-def _by_lists(root: int) -> set[int]:
-    """Ask each thread for its children: the cost does not grow with the machine's processes."""
-    found: set[int] = set()
-    todo = [root]
-    while todo:
-        pid = todo.pop()
-        new = {child for thread in _names(f"/proc/{pid}/task") for child in _children(pid, thread)} - found
-        found |= new
-        todo += new
-    return found
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        with scandir(folder) as entries:
-            return [entry.name for entry in entries]
-    except OSError:
-        return []
-
-
-def _children(pid: int, thread: str) -> list[int]:
-    return [int(child) for child in (content(f"/proc/{pid}/task/{thread}/children", _LARGEST_LIST) or b"").split()]
-
-
-def _by_parents(root: int) -> set[int]:
-    """Ask every process of the machine for its parent."""
-    children: dict[int, list[int]] = {}
-    for name in _names("/proc"):
-        if name.isdigit() and (one := stat(int(name))) is not None:
-            children.setdefault(one.parent, []).append(int(name))
-    found: set[int] = set()
-    todo = [root]
-    while todo:
-        new = set(children.get(todo.pop(), ())) - found
-        found |= new
-        todo += new
-    return found
+        looked = ((table.process(pid), start) for pid, start in self._descendants.items())
+        known = [root, *(now for now, start in looked if now is not None and now.start == start)]
+        return ResourceUsage(sum(one.seconds for one in known), sum(one.rss for one in known))

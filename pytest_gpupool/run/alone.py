@@ -15,7 +15,7 @@ import pytest
 from ..leases import lease as leases
 from ..planning.demands import possible
 from ..processes import stacks
-from ..processes.time_limits import Watch
+from ..processes.time_limits import TimeLimits
 from ..records.journal import dump
 from ..values.errors import GpupoolError, MarkerProblem, NoLease
 from ..values.texts import shortened
@@ -45,7 +45,7 @@ class Alone:
         config.add_cleanup(self._let_go)
         self.recorder = Recorder.of(ALONE, lease, self.orders)
         self._listen()
-        self._watch: Watch | None = None
+        self._watch: TimeLimits | None = None
         self._running: tuple[str, float] | None = None  # the test whose time is kept, and its limit
 
     def _take(self) -> leases.Lease:
@@ -85,7 +85,7 @@ class Alone:
             return (yield)
         before = signal.signal(_ALARM, lambda *_: self._too_long(item, limit))
         if self._watch is None:
-            self._watch = Watch(lambda *_: signal.pthread_kill(threading.main_thread().ident or 0, _ALARM))
+            self._watch = TimeLimits(lambda *_: signal.pthread_kill(threading.main_thread().ident or 0, _ALARM))
         self._running = (item.nodeid, limit)
         try:
             return (yield)

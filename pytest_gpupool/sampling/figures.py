@@ -12,18 +12,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from ..devices.readings import Count, Levels
+
 Number = TypeVar("Number", int, float)
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _LEAST_COVER = 1 / 3  # of an attempt's time; what is known of less says too little about the rest
-
-
-class Count(NamedTuple):
-    """A counter as it stood at a moment, in seconds: its ``total``, or where there is none how fast it grows."""
-
-    moment: float
-    total: float | None = None
-    rate: float | None = None
 
 
 class Share(NamedTuple):
@@ -46,15 +40,6 @@ class Share(NamedTuple):
     def rate(self, seconds: float) -> float | None:
         """Return the growth per second of an attempt of ``seconds``, None where less than a third of that is known."""
         return self.amount / self.seconds if self.seconds and self.seconds >= _LEAST_COVER * seconds else None
-
-
-class Levels(NamedTuple):
-    """What a device said at a moment: bytes, per cent, °C; None where it does not tell."""
-
-    memory: int | None = None
-    utilization: float | None = None
-    temperature: float | None = None
-    throttled: bool | None = None
 
 
 class Counters(NamedTuple):

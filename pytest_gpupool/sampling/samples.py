@@ -13,14 +13,15 @@ from collections.abc import Callable, Collection, Sequence
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
-from ..processes.tree import Burden, Tree
+from ..devices.readings import Count
+from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
-from .figures import Count, Counters, Figures, Totals, View
+from .figures import Counters, Figures, Totals, View
 
 if TYPE_CHECKING:
+    from ..devices.nvml_meter import Meter
     from ..devices.probe import GpuProcess
-    from .foreign import Strangers
-    from .meter import Meter
+    from .foreign_processes import ForeignProcesses
 
 T = TypeVar("T")
 
@@ -86,17 +87,17 @@ class Samples:
         self._shares = own is not None
         self._attempt: _Attempt | None = None
         self._before: Counters | None = None
-        self._tree = Tree()
+        self._tree = ProcessTree()
         self._walks = _Paced(clock, cost)
         self._lists = _Paced(clock, cost)
         self._meter: Meter | None = None
-        self._strangers: Strangers | None = None
+        self._foreign: ForeignProcesses | None = None
         if any(device.is_gpu for device in devices):
             # The rest, NVML and its large module, is loaded by the thread.
-            from .foreign import Strangers
-            from .meter import Meter
+            from ..devices.nvml_meter import Meter
+            from .foreign_processes import ForeignProcesses
 
-            self._meter, self._strangers = Meter(devices, clock=clock), Strangers(own)
+            self._meter, self._foreign = Meter(devices, clock=clock), ForeignProcesses(own)
 
     def open(self) -> None:
         """Start NVML where there are devices. The thread that looks does this first."""
@@ -131,19 +132,19 @@ class Samples:
         before, now, attempt = self._cost(), self._clock(), self._attempt
         left = self._interval if attempt is None else max(0.0, attempt.began + self._interval - now)
         self.due = now + (left or self._interval)
-        burden, counters = self._count()
-        view = self._view(attempt, burden) if attempt is not None and not left else None
+        used, counters = self._count()
+        view = self._view(attempt, used) if attempt is not None and not left else None
         if attempt is not None and attempt is self._attempt:
             self._add(attempt, counters, view)
         self._before = counters
         budget = max(SHARE, _LEAST_BUDGET / self._interval)
         self.due = max(self.due, now + (self._cost() - before) / budget)
 
-    def _count(self) -> tuple[Burden | None, Counters]:
+    def _count(self) -> tuple[ResourceUsage | None, Counters]:
         self._walks.ask(self._tree.walk)
-        moment, burden = self._clock(), self._tree.burden()
-        cpu = None if burden is None else Count(moment, total=burden.seconds)
-        return burden, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
+        moment, used = self._clock(), self._tree.usage()
+        cpu = None if used is None else Count(moment, total=used.seconds)
+        return used, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
 
     def _add(self, attempt: _Attempt, counters: Counters, view: View | None) -> None:
         if not attempt.on_devices:
@@ -152,14 +153,14 @@ class Samples:
             attempt.lost = True
         attempt.totals = attempt.totals.plus(self._before, counters, view, began=attempt.began)
 
-    def _view(self, attempt: _Attempt, burden: Burden | None) -> View:
-        rss = None if burden is None else burden.rss
-        if self._meter is None or self._strangers is None or not attempt.on_devices:
+    def _view(self, attempt: _Attempt, used: ResourceUsage | None) -> View:
+        rss = None if used is None else used.rss
+        if self._meter is None or self._foreign is None or not attempt.on_devices:
             return View(rss=rss)
         devices = self._meter.levels()
         processes = self._lists.ask(self._meter.processes)
         pids = {process.pid for listed in (processes or {}).values() for process in listed}
-        kinds = self._strangers.sort(pids, attempt.totals.foreign or ()) if processes else {}
+        kinds = self._foreign.sort(pids, attempt.totals.foreign or ()) if processes else {}
         if self._shares:
             mine = {pid for pid, kind in kinds.items() if kind == "mine"}
             devices = {

@@ -118,7 +118,7 @@ def describe(devices: Sequence[Device]) -> Gpu:
 
 def _visible_devices() -> Sequence[Device]:
     """Return what CUDA would see in this process: the pool is off, and nothing is leased."""
-    from ..devices.probe import survey
+    from ..devices.nvml import survey
 
     left = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), survey().devices)
     return left.devices or (cpu_device(0),)

@@ -75,7 +75,7 @@ class Gate:
         return None if peak is None else Size(min(peak, total or peak))
 
     def _wait(self, nodeid: str, need: Size, *, given: bool) -> str | None:
-        from ..devices.probe import NvmlProbe
+        from ..devices.nvml import NvmlProbe
 
         probe = NvmlProbe()
         began, told = self._clock(), False

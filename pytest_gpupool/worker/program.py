@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ..devices import visible
 from ..leases import lease as leases
 from ..leases.lease import Blocker, Lease
-from ..processes import ends, stacks
+from ..processes import stacks, termination
 from ..records.journal import dump
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.orders import Orders
@@ -62,7 +62,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
     if not orders.gpus or not orders.devices[0].is_gpu:
         return Lease(orders.devices[: orders.gpus]), 0.0
     from ..devices import cuda
-    from ..devices.probe import NvmlProbe
+    from ..devices.nvml import NvmlProbe
 
     if cuda.is_initialised():
         raise UsageProblem(_too_late(cuda.importer_of_torch()))
@@ -112,7 +112,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     os.environ["PYTEST_XDIST_WORKER"] = worker = workerinput["workerid"]
     os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
     orders = Orders.from_wire(workerinput["gpupool"])
-    ends.lead()
+    termination.become_group_leader()
     line = _Line(channel, worker, orders.wait)
     try:
         held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)

@@ -18,7 +18,7 @@ import pytest_gpupool
 PACKAGE = Path(pytest_gpupool.__file__).parent
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
-ONLY_IMPORTERS = {"pynvml": "devices.probe", "filelock": "leases.locks", "rich": "live.painter"}
+ONLY_IMPORTERS = {"pynvml": "devices.nvml", "filelock": "leases.locks", "rich": "live.painter"}
 KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "run", "distribution", "live", "plugin"}
 KNOW_XDIST = {"foreign", "worker", "distribution"}
 PURE = {"values", "planning"}
@@ -96,6 +96,14 @@ def entries() -> tuple[Entry, ...]:
 def roots(name: str) -> set[str]:
     """The top-level packages that a module imports, without our own."""
     return {target.split(".")[0] for target in imported(name, modules()[name])} - {"pytest_gpupool"}
+
+
+def texts(tree: ast.Module) -> Iterator[str]:
+    """The strings in a module's code, docstrings left out."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value
 
 
 def doors() -> dict[str, list[str]]:
@@ -180,6 +188,12 @@ def test_few_wings_know_pytest_and_none_knows_torch() -> None:
 def test_foreign_libraries_have_one_importer(library: str) -> None:
     """Each of these is known to one module."""
     assert {name for name in modules() if library in roots(name)} == {ONLY_IMPORTERS[library]}
+
+
+def test_processes_is_the_only_reader_of_proc() -> None:
+    """What the kernel says of processes is read, and understood, in one place."""
+    readers = {wing_of(name) for name, tree in modules().items() if any("/proc" in text for text in texts(tree))}
+    assert readers == {"processes"}
 
 
 def test_importing_the_package_loads_neither_pytest_nor_torch() -> None:

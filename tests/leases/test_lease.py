@@ -939,7 +939,7 @@ import os, random, sys, time
 from pathlib import Path
 from pytest_gpupool.leases import lease as leases
 from pytest_gpupool.values.device import Size
-from pytest_gpupool.devices.probe import NvmlProbe, survey
+from pytest_gpupool.devices.nvml import NvmlProbe, survey
 
 lock_dir, log, run = sys.argv[1:4]
 gpus, slots, rounds = map(int, sys.argv[4:])

@@ -1,4 +1,4 @@
-"""The watch tells of a test at its limit, once, whatever other tests do meanwhile."""
+"""A clock tells of a test at its limit, once, whatever other tests do meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pytest_gpupool.processes.time_limits import Watch
+from pytest_gpupool.processes.time_limits import TimeLimits
 
 HANGS = 60.0
 """Seconds after which something that works is surely done; never waited for then."""
@@ -49,31 +49,31 @@ class Told:
 
 
 class Machine:
-    """A watch on a clock that stands still."""
+    """Limits by a clock that stands still."""
 
     def __init__(self) -> None:
         self.told = Told()
         self.clock = Clock()
-        self.watch = Watch(self.told, clock=self.clock)
+        self.limits = TimeLimits(self.told, clock=self.clock)
         self._looks = 0
 
     def after(self, seconds: float) -> list[tuple[str, str]]:
-        """Let time pass and the watch look; return all that it has told so far."""
+        """Let time pass and the limits be checked; return all that it has told so far."""
         self.clock.now += seconds
         self._looks += 1
         look = ("the test's own", str(self._looks))
         # One look finds all that is overdue, in the order in which it began: this one is the last.
-        self.watch.begin(*look, limit=0.0)
+        self.limits.begin(*look, limit=0.0)
         self.told.wait(look)
         return [call for call in self.told.calls if call[0] != look[0]]
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """A watch that is closed after the test."""
+    """Limits that are closed after the test."""
     with ExitStack() as stack:
         machine = Machine()
-        stack.callback(machine.watch.close)
+        stack.callback(machine.limits.close)
         yield machine
 
 
@@ -82,50 +82,50 @@ class TestLimit:
 
     def test_at_its_limit_it_is_told(self, machine: Machine) -> None:
         """Not before; with the worker and the test."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         assert machine.after(9.99) == []
         assert machine.after(0.02) == [("gw0", "test_a")]
 
     def test_it_is_told_once(self, machine: Machine) -> None:
         """However long it goes on."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         assert machine.after(11) == [("gw0", "test_a")]
         assert machine.after(1000) == [("gw0", "test_a")]
 
     def test_one_that_ends_in_time_is_not(self, machine: Machine) -> None:
         """However late it gets afterwards."""
-        machine.watch.begin("gw0", "test_a", 10.0)
-        machine.watch.end("gw0")
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.limits.end("gw0")
         assert machine.after(1000) == []
 
     def test_the_next_test_has_a_limit_of_its_own(self, machine: Machine) -> None:
         """It begins without that the one before was said to have ended."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         assert machine.after(5) == []
-        machine.watch.begin("gw0", "test_b", 20.0)
+        machine.limits.begin("gw0", "test_b", 20.0)
         assert machine.after(19) == []
         assert machine.after(2) == [("gw0", "test_b")]
 
     def test_every_worker_has_a_clock(self, machine: Machine) -> None:
         """The first that is due is told first, whoever began first."""
-        machine.watch.begin("gw0", "test_slow", 30.0)
-        machine.watch.begin("gw1", "test_quick", 10.0)
-        machine.watch.begin("gw2", "test_fine", 20.0)
+        machine.limits.begin("gw0", "test_slow", 30.0)
+        machine.limits.begin("gw1", "test_quick", 10.0)
+        machine.limits.begin("gw2", "test_fine", 20.0)
         assert machine.after(15) == [("gw1", "test_quick")]
-        machine.watch.end("gw2")
+        machine.limits.end("gw2")
         assert machine.after(20) == [("gw1", "test_quick"), ("gw0", "test_slow")]
 
     def test_a_worker_that_runs_nothing_ends_nothing(self, machine: Machine) -> None:
-        """Nor has it anything to restart or to hold."""
-        machine.watch.end("gw7")
-        machine.watch.restart("gw7", "test_a")
-        machine.watch.hold("gw7", "test_a")
+        """Nor has it anything to restart or to pause."""
+        machine.limits.end("gw7")
+        machine.limits.restart("gw7", "test_a")
+        machine.limits.pause("gw7", "test_a")
         assert machine.after(1000) == []
 
     def test_it_is_told_from_another_thread(self, machine: Machine) -> None:
         """One for all workers."""
-        machine.watch.begin("gw0", "test_a", 1.0)
-        machine.watch.begin("gw1", "test_a", 1.0)
+        machine.limits.begin("gw0", "test_a", 1.0)
+        machine.limits.begin("gw1", "test_a", 1.0)
         machine.after(2)
         (thread,) = machine.told.threads
         assert thread is not threading.current_thread()
@@ -137,25 +137,25 @@ class TestRestart:
 
     def test_the_time_before_does_not_count(self, machine: Machine) -> None:
         """As where a failed test is run again."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         machine.after(9)
-        machine.watch.restart("gw0", "test_a")
+        machine.limits.restart("gw0", "test_a")
         assert machine.after(9) == []
         assert machine.after(2) == [("gw0", "test_a")]
 
     def test_of_another_test_it_does_not_count(self, machine: Machine) -> None:
         """What a worker said may be heard late."""
-        machine.watch.begin("gw0", "test_b", 10.0)
+        machine.limits.begin("gw0", "test_b", 10.0)
         machine.after(9)
-        machine.watch.restart("gw0", "test_a")
-        machine.watch.restart("gw1", "test_b")
+        machine.limits.restart("gw0", "test_a")
+        machine.limits.restart("gw1", "test_b")
         assert machine.after(2) == [("gw0", "test_b")]
 
     def test_after_the_limit_it_comes_too_late(self, machine: Machine) -> None:
         """That was told."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         assert machine.after(11) == [("gw0", "test_a")]
-        machine.watch.restart("gw0", "test_a")
+        machine.limits.restart("gw0", "test_a")
         assert machine.after(1000) == [("gw0", "test_a")]
 
 
@@ -164,36 +164,36 @@ class TestHold:
 
     def test_meanwhile_it_has_no_limit(self, machine: Machine) -> None:
         """Until it is let go on, with the whole of its time."""
-        machine.watch.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw0", "test_a", 10.0)
         machine.after(9)
-        machine.watch.hold("gw0", "test_a")
+        machine.limits.pause("gw0", "test_a")
         assert machine.after(1000) == []
-        machine.watch.restart("gw0", "test_a")
+        machine.limits.restart("gw0", "test_a")
         assert machine.after(9) == []
         assert machine.after(2) == [("gw0", "test_a")]
 
     def test_others_have_theirs(self, machine: Machine) -> None:
         """Also the worker's own next test."""
-        machine.watch.begin("gw0", "test_a", 10.0)
-        machine.watch.begin("gw1", "test_b", 10.0)
-        machine.watch.hold("gw0", "test_a")
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.limits.begin("gw1", "test_b", 10.0)
+        machine.limits.pause("gw0", "test_a")
         assert machine.after(11) == [("gw1", "test_b")]
-        machine.watch.begin("gw0", "test_c", 10.0)
+        machine.limits.begin("gw0", "test_c", 10.0)
         assert machine.after(11) == [("gw1", "test_b"), ("gw0", "test_c")]
 
     def test_of_another_test_it_does_not_count(self, machine: Machine) -> None:
         """Neither of one before, nor of another worker's."""
-        machine.watch.begin("gw0", "test_b", 10.0)
-        machine.watch.hold("gw0", "test_a")
-        machine.watch.hold("gw1", "test_b")
+        machine.limits.begin("gw0", "test_b", 10.0)
+        machine.limits.pause("gw0", "test_a")
+        machine.limits.pause("gw1", "test_b")
         assert machine.after(11) == [("gw0", "test_b")]
 
     def test_one_that_ends_meanwhile_is_forgotten(self, machine: Machine) -> None:
         """As where its worker dies while it waits."""
-        machine.watch.begin("gw0", "test_a", 10.0)
-        machine.watch.hold("gw0", "test_a")
-        machine.watch.end("gw0")
-        machine.watch.restart("gw0", "test_a")
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.limits.pause("gw0", "test_a")
+        machine.limits.end("gw0")
+        machine.limits.restart("gw0", "test_a")
         assert machine.after(1000) == []
 
 
@@ -204,42 +204,42 @@ class TestClose:
         """With tests that still run, and with none."""
         before = set(threading.enumerate())
         machine = Machine()
-        machine.watch.begin("gw0", "test_a", FAR)
+        machine.limits.begin("gw0", "test_a", FAR)
         assert len(set(threading.enumerate()) - before) == 1
-        machine.watch.close()
+        machine.limits.close()
         assert set(threading.enumerate()) <= before
         assert machine.told.calls == []
 
-    def test_a_watch_that_nobody_used_has_no_thread(self) -> None:
+    def test_limits_that_nobody_used_have_no_thread(self) -> None:
         """As in most runs: there is no limit."""
         before = set(threading.enumerate())
         machine = Machine()
-        machine.watch.end("gw0")
+        machine.limits.end("gw0")
         assert set(threading.enumerate()) <= before
-        machine.watch.close()
+        machine.limits.close()
 
     def test_afterwards_nothing_is_told(self) -> None:
         """Whatever still begins; a second close does nothing."""
         machine = Machine()
-        machine.watch.close()
-        machine.watch.begin("gw0", "test_a", 0.0)
-        machine.watch.close()
+        machine.limits.close()
+        machine.limits.begin("gw0", "test_a", 0.0)
+        machine.limits.close()
         assert machine.told.calls == []
 
-    def test_who_is_told_may_use_the_watch(self) -> None:
-        """It is called from the watch's own thread."""
+    def test_who_is_told_may_use_the_limits(self) -> None:
+        """It is called from the limits' own thread."""
         told = Told()
 
         def overdue(worker: str, test: str) -> None:
-            watch.end(worker)
+            limits.end(worker)
             if test == "test_a":
-                watch.begin(worker, "test_b", 0.0)
+                limits.begin(worker, "test_b", 0.0)
             told(worker, test)
 
-        watch = Watch(overdue)
-        watch.begin("gw0", "test_a", 0.0)
+        limits = TimeLimits(overdue)
+        limits.begin("gw0", "test_a", 0.0)
         told.wait(("gw0", "test_a"), ("gw0", "test_b"))
-        watch.close()
+        limits.close()
         assert told.calls == [("gw0", "test_a"), ("gw0", "test_b")]
 
 
@@ -249,11 +249,11 @@ class TestThreads:
     def test_on_the_real_clock_it_wakes_by_itself(self) -> None:
         """For the nearest of the limits, also where that comes after a farther one."""
         told = Told()
-        watch = Watch(told)
-        watch.begin("gw0", "test_far", FAR)
-        watch.begin("gw1", "test_near", 0.01)
+        limits = TimeLimits(told)
+        limits.begin("gw0", "test_far", FAR)
+        limits.begin("gw1", "test_near", 0.01)
         told.wait(("gw1", "test_near"))
-        watch.close()
+        limits.close()
         assert told.calls == [("gw1", "test_near")]
 
     def test_many_workers_at_once(self, machine: Machine) -> None:
@@ -261,7 +261,7 @@ class TestThreads:
         workers = [f"gw{number}" for number in range(32)]
         parties: list[threading.Thread] = []
         for worker in workers:
-            parties.append(threading.Thread(target=busy(machine.watch, worker)))
+            parties.append(threading.Thread(target=busy(machine.limits, worker)))
             parties[-1].start()
         for party in parties:
             party.join()
@@ -271,17 +271,17 @@ class TestThreads:
         assert sorted(machine.after(1000)) == sorted(late)
 
 
-def busy(watch: Watch, worker: str) -> Callable[[], None]:
+def busy(limits: TimeLimits, worker: str) -> Callable[[], None]:
     """A worker that runs many tests; every other one does not end its last."""
 
     def run() -> None:
         dice = random.Random(worker)
         for number in range(100):
-            watch.begin(worker, f"test_{number}", 10.0)
-            dice.choice([watch.hold, watch.restart])(worker, f"test_{number}")
-            watch.end(worker)
-        watch.begin(worker, "test_last", 10.0)
+            limits.begin(worker, f"test_{number}", 10.0)
+            dice.choice([limits.pause, limits.restart])(worker, f"test_{number}")
+            limits.end(worker)
+        limits.begin(worker, "test_last", 10.0)
         if int(worker[2:]) % 2:
-            watch.end(worker)
+            limits.end(worker)
 
     return run

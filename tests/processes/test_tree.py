@@ -10,8 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from pytest_gpupool.processes import tree
-from pytest_gpupool.processes.tree import Burden, Tree
+from pytest_gpupool.processes import table
+from pytest_gpupool.processes.tree import ProcessTree, ResourceUsage
 
 MEMORY = 64 * 2**20
 
@@ -88,20 +88,20 @@ def kernel(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def tree_of(pid: int, kernel: str) -> Tree:
-    grown = Tree(pid, lists=kernel == "lists")
+def tree_of(pid: int, kernel: str) -> ProcessTree:
+    grown = ProcessTree(pid, lists=kernel == "lists")
     grown.walk()
     return grown
 
 
-def burden(grown: Tree) -> Burden:
-    taken = grown.burden()
+def usage(grown: ProcessTree) -> ResourceUsage:
+    taken = grown.usage()
     assert taken is not None
     return taken
 
 
 def rss(pid: int) -> int:
-    known = tree.stat(pid)
+    known = table.process(pid)
     assert known is not None
     return known.rss
 
@@ -111,13 +111,13 @@ def test_descendants_count(start: Callable[[str], Started], kernel: str) -> None
     parent = start(PARENT)
     grandchild = int(parent.line())
     grown = tree_of(parent.process.pid, kernel)
-    living = burden(grown)
+    living = usage(grown)
     assert living.seconds >= 0.2
     assert living.rss >= MEMORY
     parent.go_on()
     assert parent.line() == "reaped"
-    assert tree.stat(grandchild) is None
-    ended = burden(grown)
+    assert table.process(grandchild) is None
+    ended = usage(grown)
     assert ended.seconds >= living.seconds
     assert ended.rss < living.rss - MEMORY / 2
 
@@ -126,49 +126,26 @@ def test_a_child_that_another_thread_started_counts(start: Callable[[str], Start
     """The kernel lists children by thread."""
     parent = start(THREADED)
     child = int(parent.line())
-    together = burden(tree_of(parent.process.pid, kernel)).rss
+    together = usage(tree_of(parent.process.pid, kernel)).rss
     assert together >= rss(parent.process.pid) + rss(child) / 2
 
 
-def test_strangers_do_not_count(start: Callable[[str], Started], kernel: str) -> None:
+def test_other_processes_do_not_count(start: Callable[[str], Started], kernel: str) -> None:
     """Nor does who started the process."""
     other = start(WAITING)
     other.line()
-    assert burden(tree_of(other.process.pid, kernel)).rss <= rss(other.process.pid) * 1.5
+    assert usage(tree_of(other.process.pid, kernel)).rss <= rss(other.process.pid) * 1.5
 
 
-def test_a_process_that_is_gone_has_no_burden(kernel: str) -> None:
+def test_a_process_that_is_gone_has_no_usage(kernel: str) -> None:
     """Nor can its children be found."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert tree_of(process.pid, kernel).burden() is None
+    assert tree_of(process.pid, kernel).usage() is None
 
 
 def test_a_tree_is_of_this_process_unless_another_is_named() -> None:
     """It finds out what the kernel can tell."""
-    grown = Tree()
+    grown = ProcessTree()
     grown.walk()
-    assert burden(grown).rss >= rss(os.getpid()) / 2
-
-
-def test_what_the_kernel_says_of_a_process() -> None:
-    """As psutil has it; a name may hold anything."""
-    import psutil
-
-    known = tree.stat(os.getpid())
-    assert known is not None
-    process = psutil.Process()
-    assert (known.parent, known.group) == (os.getppid(), os.getpgrp())
-    assert known.name.decode() == process.name()[:15]
-    assert abs(known.rss - process.memory_info().rss) < 16 * 2**20
-    assert known.seconds <= sum(process.cpu_times()[:4]) + 0.005  # both count in hundredths
-
-
-def test_a_name_with_brackets_and_blanks(start: Callable[[str], Started]) -> None:
-    """The last bracket ends it."""
-    code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a) S 1 (b', 0, 0, 0); print(flush=True); input()"
-    process = start(code)
-    process.line()
-    known = tree.stat(process.process.pid)
-    assert known is not None
-    assert (known.name, known.parent) == (b"a) S 1 (b", os.getpid())
+    assert usage(grown).rss >= rss(os.getpid()) / 2

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from pytest_gpupool.sampling.figures import Count, Counters, Figures, Levels, Share, Totals, View
+from pytest_gpupool.devices.readings import Count, Levels
+from pytest_gpupool.sampling.figures import Counters, Figures, Share, Totals, View
 
 GIB = 2**30
 

@@ -18,7 +18,7 @@ UNKNOWN = 999
 
 PRELUDE = """
 import json, os, subprocess, sys
-from pytest_gpupool.devices.probe import survey
+from pytest_gpupool.devices.nvml import survey
 from pytest_gpupool.sampling.samples import Samples
 
 now, cost = [100.0], [0.0]
@@ -461,5 +461,5 @@ def test_on_a_cpu_nothing_of_nvml_is_loaded(cpu_host: Host) -> None:
         assert found.pop("cpu_percent") >= 0
         assert found.pop("rss_peak_bytes") > 2**20
         assert found == {key: NOTHING[key] for key in found}
-        loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.sampling.meter') if name in sys.modules]"
+        loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.devices.nvml_meter') if name in sys.modules]"
         assert asker.ask(loaded) == []

@@ -16,7 +16,7 @@ from pathlib import Path
 from pytest_gpupool.leases import holders
 from pytest_gpupool.leases import lease as leases
 from pytest_gpupool.values.device import Size
-from pytest_gpupool.devices.probe import NvmlProbe, survey
+from pytest_gpupool.devices.nvml import NvmlProbe, survey
 
 held = None
 children = []

@@ -22,12 +22,7 @@ from ..words import (
     worst_first,
 )
 from . import page, rows, tables
-
-SCRIPTS = (
-    *("dom", "words", "scale", "plot", "lanes", "zoom", "timeline", "sorting", "pivot", "heatmap", "history"),
-    *("usage", "table", "start"),
-)
-"""The parts of the page's script, in the order in which they build on each other."""
+from .scripts import PARTS, joined
 
 
 def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -50,7 +45,7 @@ def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) ->
     )
     tests = worst_first(report["tests"])
     places = rows.anchors(tests)
-    style, script = _source("report.css"), _script()
+    style, script = _source("report.css"), joined(_source(f"script/{name}.js") for name in PARTS)
     return environment.from_string(_source("report.html.jinja")).render(
         **_shown(report, tests, places),
         style=Markup(style),
@@ -103,11 +98,6 @@ def _bars(told: Sequence[tuple[str, int]]) -> list[tuple[str, float, float]]:
         bars.append((outcome, round(begin, 3), round(100 * count / total, 3)))
         begin += 100 * count / total
     return bars
-
-
-def _script() -> str:
-    parts = "\n".join(_source(f"script/{name}.js") for name in SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
 
 def _source(name: str) -> str:

@@ -2,12 +2,15 @@
 
 const MOST_LINES = 100;
 const LEAST_CHANGE = 0.05; // at the ends of the scale: smaller ones stay pale
+/** @type {Record<HeatMode, string>} */
 const MODES = { value: "value", change: "change to the baseline", baseline: "baseline" };
 
+/** @type {DrawSection} */
 function heatmap(section) {
   if (!data.metrics.length) return false;
   const tools = element("div", { class: "tools" });
   const holder = element("div", {});
+  /** @type {HeatState} */
   const state = { metric: 0, mode: "value", rows: null, columns: null, fixed: new Map() };
   const redraw = () => {
     const all = settled(state, axes(data.metrics[state.metric]));
@@ -20,6 +23,7 @@ function heatmap(section) {
 }
 
 // Let what was chosen stand where it can; returns the axes of the tests that are left.
+/** @type {(state: HeatState, all: PivotAxis[]) => PivotAxis[]} */
 function settled(state, all) {
   const [test] = all;
   // The mean over different tests says little: begin with one of them.
@@ -29,12 +33,13 @@ function settled(state, all) {
   const left = narrowed(all, test, state.fixed);
   forget(state.fixed, left);
   const usable = left.filter((each) => each.used.length).map((each) => each.key);
-  if (!usable.includes(state.rows)) Object.assign(state, firstAxes(left));
-  if (!usable.includes(state.columns)) state.columns = ALL;
+  if (state.rows === null || !usable.includes(state.rows)) Object.assign(state, firstAxes(left));
+  if (state.columns === null || !usable.includes(state.columns)) state.columns = ALL;
   return state.rows === TEST && state.fixed.has(TEST) ? settled(state, all) : left;
 }
 
 // Values that no test has any more are as if they had not been chosen.
+/** @type {(fixed: Map<string, string>, left: PivotAxis[], only?: string | null) => void} */
 function forget(fixed, left, only = null) {
   for (const [key, value] of fixed) {
     if (only !== null && key !== only) continue;
@@ -42,19 +47,29 @@ function forget(fixed, left, only = null) {
   }
 }
 
+/** @type {(state: HeatState, all: PivotAxis[], redraw: Redraw) => HTMLElement[]} */
 function heatTools(state, all, redraw) {
+  /** @type {(change: (value: string) => void) => (value: string) => void} */
   const set = (change) => (value) => {
     change(value);
     redraw();
   };
-  const setMetric = (value) => Object.assign(state, { metric: Number(value), rows: null });
-  const setRows = (value) =>
+  /** @type {(value: string) => void} */
+  const setMetric = (value) => {
+    Object.assign(state, { metric: Number(value), rows: null });
+  };
+  /** @type {(value: string) => void} */
+  const setRows = (value) => {
     Object.assign(state, { rows: value, columns: value === state.columns ? state.rows : state.columns });
+  };
+  /** @type {Choice[]} */
   const metrics = data.metrics.map((metric, place) => [String(place), metricName(metric)]);
+  /** @type {Choice[]} */
   const names = all
     .filter((each) => each.used.length > 1 || each.key === state.rows)
     .map((each) => [each.key, each.name]);
-  const modes = Object.entries(MODES).filter(([mode]) => mode === "value" || hasBaseline(state));
+  const modes = /** @type {[HeatMode, string][]} */ (Object.entries(MODES));
+  const known = modes.filter(([mode]) => mode === "value" || hasBaseline(state));
   const others = all.filter((each) => each.key !== state.rows && each.key !== state.columns && each.used.length > 1);
   return [
     choice("Metric", metrics, String(state.metric), set(setMetric)),
@@ -68,14 +83,16 @@ function heatTools(state, all, redraw) {
     ...others.map((axis) => fixing(axis, state, redraw)),
     choice(
       "Show",
-      modes,
+      known,
       state.mode,
-      set((value) => (state.mode = value)),
+      set((value) => (state.mode = /** @type {HeatMode} */ (value))),
     ),
   ];
 }
 
+/** @type {(axis: PivotAxis, state: HeatState, redraw: Redraw) => HTMLElement} */
 function fixing(axis, state, redraw) {
+  /** @type {Choice[]} */
   const options = axis.used.slice(0, 500).map((value) => [String(value), axis.texts[value]]);
   return choice(axis.name, [[ALL, "all: mean"], ...options], state.fixed.get(axis.key) ?? ALL, (value) => {
     state.fixed.set(axis.key, value);
@@ -83,19 +100,23 @@ function fixing(axis, state, redraw) {
   });
 }
 
+/** @type {(metric: Metric) => string} */
 function metricName(metric) {
   return metric.unit ? `${metric.name} (${metric.unit})` : metric.name;
 }
 
+/** @type {(state: HeatState) => boolean} */
 function hasBaseline(state) {
   return data.metrics[state.metric].baseline.some((value) => value !== null);
 }
 
+/** @type {(state: HeatState, all: PivotAxis[]) => HTMLElement[]} */
 function heatBody(state, all) {
   const metric = data.metrics[state.metric];
   const mode = hasBaseline(state) ? state.mode : "value";
+  /** @type {(key: string | null) => PivotAxis | null} */
   const find = (key) => all.find((each) => each.key === key) ?? null;
-  const [rows, columns] = [find(state.rows), find(state.columns)];
+  const [rows, columns] = [present(find(state.rows)), find(state.columns)];
   const fixed = new Map([...state.fixed].filter(([key]) => key !== state.rows && key !== state.columns));
   const places = selected(metric, all, fixed);
   const cells = pivot(places, rows, columns, (place) => metric[mode][place]);
@@ -111,12 +132,14 @@ function heatBody(state, all) {
     : null;
   const label = `${metric.name}: ${MODES[mode]}`;
   const scroll = element("div", { class: "scroll heat", role: "region", "aria-label": label, tabindex: 0 }, table);
-  return [scroll, more, heatLegend(metric, mode, cells)].filter(Boolean);
+  return [scroll, more, heatLegend(metric, mode, cells)].filter((each) => each !== null);
 }
 
 // The values that have a cell, of each axis.
+/** @type {(cells: Cells, rows: PivotAxis | null, columns: PivotAxis | null) => Lines} */
 function lineNumbers(cells, rows, columns) {
   const keys = [...cells.keys()].map((key) => key.split(" ").map(Number));
+  /** @type {(axis: PivotAxis | null, at: number) => number[]} */
   const used = (axis, at) => {
     const seen = new Set(keys.map((key) => key[at]));
     return axis ? axis.used.filter((value) => seen.has(value)) : [0];
@@ -126,6 +149,7 @@ function lineNumbers(cells, rows, columns) {
   return { rows: first, columns: second, all: { rows: all[0].length, columns: all[1].length } };
 }
 
+/** @type {(parts: HeatParts) => HTMLElement} */
 function heatTable({ metric, mode, rows, columns, cells, lines }) {
   const colour = colouring(metric, mode, cells);
   const corner = columns ? `${rows.name} \\ ${columns.name}` : rows.name;
@@ -147,10 +171,12 @@ function heatTable({ metric, mode, rows, columns, cells, lines }) {
   );
 }
 
+/** @type {(metric: Metric) => string} */
 function betterWords({ better }) {
   return better === null ? "" : better ? "; higher is better" : "; lower is better";
 }
 
+/** @type {(cell: Cell | undefined, metric: Metric, mode: HeatMode, colour: Colouring) => HTMLElement} */
 function heatCell(cell, metric, mode, colour) {
   if (!cell) return element("td", { class: "empty" }, DASH);
   const made = element("td", { class: cell.mean === null ? "empty" : null });
@@ -160,11 +186,13 @@ function heatCell(cell, metric, mode, colour) {
   return made;
 }
 
+/** @type {(cell: Cell, mode: HeatMode) => string} */
 function cellText(cell, mode) {
   if (cell.mean === null) return mode === "value" ? "invalid" : DASH;
   return mode === "change" ? percent(cell.mean, true) : figure(cell.mean);
 }
 
+/** @type {(cell: Cell, metric: Metric) => string[]} */
 function cellNotes(cell, metric) {
   const notes = cell.count > 1 ? [`mean of ${cell.count}`] : [];
   if (cell.odd && cell.count) notes.push(`${cell.odd} without`);
@@ -180,6 +208,7 @@ function cellNotes(cell, metric) {
 }
 
 // The better, the stronger; where the direction is not known, the larger. Changes: one hue for better, one for worse.
+/** @type {(metric: Metric, mode: HeatMode, cells: Cells) => Colouring} */
 function colouring(metric, mode, cells) {
   const means = [...cells.values()].map((cell) => cell.mean).filter((mean) => mean !== null);
   if (mode === "change") {
@@ -195,11 +224,13 @@ function colouring(metric, mode, cells) {
   };
 }
 
+/** @type {(cell: HTMLElement, part: number, hue: string) => void} */
 function paint(cell, part, hue) {
   cell.style.setProperty("--part", part.toFixed(3));
   cell.style.setProperty("--hue", hue);
 }
 
+/** @type {(metric: Metric, mode: HeatMode, cells: Cells) => HTMLElement | null} */
 function heatLegend(metric, mode, cells) {
   const means = [...cells.values()].map((cell) => cell.mean).filter((mean) => mean !== null);
   if (!means.length) return null;

@@ -3,7 +3,8 @@
 const MOST_TESTS = 300;
 const NOW = data.runs.length - 1;
 
-function history(section) {
+/** @type {DrawSection} */
+function metricHistory(section) {
   if (!data.metrics.length) return false;
   const tools = element("div", { class: "tools" });
   const holder = element("div", { class: "chart" });
@@ -21,42 +22,52 @@ function history(section) {
     Object.assign(state, { metric, at, words: "" });
     redraw();
     section.scrollIntoView();
-    tools.querySelector("select").focus({ preventScroll: true });
+    present(tools.querySelector("select")).focus({ preventScroll: true });
   });
   return true;
 }
 
 // Beside the metrics of the summary, and of a test as soon as it is unfolded.
+/** @type {(show: (metric: number, at: number) => void) => void} */
 function addHistoryButtons(show) {
+  /** @type {(holder: Element | null, anchor: string | undefined, name: string | null) => void} */
   const add = (holder, anchor, name) => {
-    const place = data.tests.anchor.indexOf(anchor);
+    const place = data.tests.anchor.findIndex((each) => each === anchor);
     const metric = data.metrics.findIndex((each) => each.name === name && each.test.includes(place));
-    if (metric < 0 || holder.querySelector(".past")) return;
+    if (metric < 0 || !holder || holder.querySelector(".past")) return;
     const made = button("history", `History of ${name}`, () => show(metric, data.metrics[metric].test.indexOf(place)));
     made.classList.add("past");
     holder.append(made);
   };
-  for (const row of document.querySelectorAll('[aria-labelledby="wrong"] tbody tr')) {
-    add(row.lastElementChild, row.querySelector("a").hash.slice(1), row.cells[1].textContent);
+  /** @type {NodeListOf<HTMLTableRowElement>} */
+  const rows = document.querySelectorAll('[aria-labelledby="wrong"] tbody tr');
+  for (const row of rows) {
+    add(row.lastElementChild, present(row.querySelector("a")).hash.slice(1), row.cells[1].textContent);
   }
-  const unfolded = (event) => {
-    const anchor = event.target.closest("tbody")?.id;
-    for (const name of event.target.querySelectorAll("dt > code")) {
-      add(name.parentElement.nextElementSibling, anchor, name.textContent);
+  /** @type {(event: Event) => void} */
+  const unfolded = ({ target }) => {
+    if (!(target instanceof Element)) return;
+    const anchor = target.closest("tbody")?.id;
+    for (const name of target.querySelectorAll("dt > code")) {
+      add(present(name.parentElement).nextElementSibling, anchor, name.textContent);
     }
   };
   document.addEventListener("toggle", unfolded, true);
 }
 
 // One that was measured before, or has a number now; its tests stand in the order of the table, the worst first.
+/** @type {() => number} */
 function firstMetric() {
   const before = data.history.findIndex((tests) => Object.keys(tests).length);
   return Math.max(0, before < 0 ? data.metrics.findIndex((metric) => metric.value[0] !== null) : before);
 }
 
+/** @type {(state: HistoryState, redraw: Redraw) => HTMLElement[]} */
 function historyTools(state, redraw) {
   const metric = data.metrics[state.metric];
+  /** @type {Choice[]} */
   const metrics = data.metrics.map((each, place) => [String(place), metricName(each)]);
+  /** @type {Choice[]} */
   const found = metric.test.map((place, at) => [String(at), data.tests.id[place]]);
   const wanted = found.filter(([at, id]) => id.toLowerCase().includes(state.words) || Number(at) === state.at);
   const shown = wanted.slice(0, MOST_TESTS);
@@ -75,10 +86,12 @@ function historyTools(state, redraw) {
   return controls;
 }
 
+/** @type {(wanted: Choice[]) => string} */
 function testsLabel(wanted) {
   return wanted.length > MOST_TESTS ? `Test (the first ${MOST_TESTS} of ${wanted.length})` : "Test";
 }
 
+/** @type {(state: HistoryState, redraw: Redraw) => HTMLElement} */
 function narrowing(state, redraw) {
   const input = element("input", { type: "search", value: state.words, placeholder: "part of a test's name" });
   input.addEventListener("change", () => {
@@ -92,17 +105,22 @@ function narrowing(state, redraw) {
 }
 
 // Every value on record, the oldest first, this run's last: {run, value, verdict, kind}.
+/** @type {(state: HistoryState) => Point[]} */
 function pointsOf(state) {
   const metric = data.metrics[state.metric];
   const place = metric.test[state.at];
   const [values, verdicts, kinds] = data.history[state.metric][place] ?? [[], [], []];
+  /** @type {(verdict: number) => string} */
   const named = (verdict) => data.verdicts[verdict] ?? "";
-  const all = values.map((value, run) => ({ run, value, verdict: named(verdicts[run]), kind: data.kinds[kinds[run]] }));
-  const points = all.filter(({ run }) => verdicts[run] !== null);
+  const points = values.flatMap((value, run) => {
+    const [verdict, kind] = [verdicts[run], kinds[run]];
+    return verdict === null || kind === null ? [] : [{ run, value, verdict: named(verdict), kind: data.kinds[kind] }];
+  });
   const verdict = named(metric.verdict[state.at]);
   return [...points, { run: NOW, value: metric.value[state.at], verdict, kind: data.kinds[data.tests.kind[place]] }];
 }
 
+/** @type {(state: HistoryState, width: number) => Element} */
 function historyChart(state, width) {
   const metric = data.metrics[state.metric];
   const points = pointsOf(state);
@@ -118,8 +136,10 @@ function historyChart(state, width) {
   );
   const every = Math.ceil(data.runs.length / Math.max(1, Math.floor(width / 110)));
   const at = data.runs.map((_, run) => run).filter((run) => (NOW - run) % every === 0);
+  /** @type {ChartAxis} */
   const x = { from: -0.5, to: NOW + 0.5, ticks: { at }, text: (run) => runName(run), name: "" };
   const yTicks = ticks(low, high, 5);
+  /** @type {ChartAxis} */
   const y = { from: low, to: high, ticks: yTicks, text: (value) => figure(value), name: metricName(metric) };
   const name = data.tests.id[metric.test[state.at]];
   const label = `${metricName(metric)} of ${name} over ${counted(points.length, "run")}`;
@@ -129,10 +149,12 @@ function historyChart(state, width) {
   return frame.svg;
 }
 
+/** @type {(run: number) => string} */
 function runName(run) {
   return run === NOW ? "this run" : day(data.runs[run].started).slice(5);
 }
 
+/** @type {(frame: Frame, baseline: number, allowed: Figure) => void} */
 function drawBaseline(frame, baseline, allowed) {
   const { svg, up, left, right } = frame;
   if (allowed) {
@@ -147,20 +169,27 @@ function drawBaseline(frame, baseline, allowed) {
 }
 
 // A line for each kind of device: their values are not the same thing.
+/** @type {(frame: Frame, points: Point[], metric: Metric) => void} */
 function drawSeries({ svg, across, up, bottom }, points, metric) {
-  const own = points.at(-1).kind;
+  const own = points.at(-1)?.kind;
   for (const kind of [...new Set(points.map((point) => point.kind))]) {
-    const series = points.filter((point) => point.kind === kind && point.value !== null);
+    const series = points.filter((point) => point.kind === kind).filter(hasNumber);
     const other = kind === own ? "" : " other";
     const d = series.map((point, place) => `${place ? "L" : "M"}${across(point.run)} ${up(point.value)}`).join("");
     svg.append(shape("path", { class: `line${other}`, d }));
     for (const point of series) addPoint(svg, point, other, across(point.run), up(point.value), metric);
   }
-  for (const point of points.filter(({ value }) => value === null)) {
+  for (const point of points.filter((each) => !hasNumber(each))) {
     addPoint(svg, { ...point, verdict: "invalid" }, "", across(point.run), bottom, metric);
   }
 }
 
+/** @type {(point: Point) => point is MeasuredPoint} */
+function hasNumber(point) {
+  return point.value !== null;
+}
+
+/** @type {(svg: SVGElement, point: Point, other: string, x: number, y: number, metric: Metric) => void} */
 function addPoint(svg, point, other, x, y, metric) {
   const now = point.run === NOW ? " now" : "";
   svg.append(
@@ -168,6 +197,7 @@ function addPoint(svg, point, other, x, y, metric) {
   );
 }
 
+/** @type {(point: Point, metric: Metric) => string} */
 function pointText(point, metric) {
   const run = data.runs[point.run];
   const value = valueText(point, metric);
@@ -176,11 +206,14 @@ function pointText(point, metric) {
     .join(", ");
 }
 
+/** @type {(point: Point, metric: Metric) => string} */
 function valueText(point, metric) {
   return point.value === null ? "no number" : figure(point.value, metric.unit);
 }
 
+/** @type {() => HTMLElement} */
 function historyLegend() {
+  /** @type {(kind: string, text: string) => HTMLElement} */
   const item = (kind, text) => legendItem(text, marker(kind, 9.5, 7, { class: `point ${kind}` }));
   const base = legendItem(
     "baseline, and what may change",
@@ -199,6 +232,7 @@ function historyLegend() {
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
 }
 
+/** @type {(state: HistoryState) => HTMLElement} */
 function historyTable(state) {
   const metric = data.metrics[state.metric];
   const rows = pointsOf(state).map((point) => {

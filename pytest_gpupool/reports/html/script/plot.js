@@ -4,6 +4,7 @@ const MARGIN = { top: 20, right: 16, bottom: 40 };
 const CHARACTER = 7; // the width of one, at most
 
 // `x` and `y`: from, to, ticks {step, at}, text (of a tick), name.
+/** @type {(width: number, height: number, label: string, x: ChartAxis, y: ChartAxis) => Frame} */
 function plot(width, height, label, x, y) {
   const left = 18 + CHARACTER * Math.max(3, ...y.ticks.at.map((value) => y.text(value).length));
   const inner = { right: width - MARGIN.right, bottom: height - MARGIN.bottom };
@@ -23,13 +24,16 @@ function plot(width, height, label, x, y) {
   return { svg, across, up, left, right: inner.right, bottom: inner.bottom };
 }
 
+/** @type {<T extends Element>(node: T, text: string) => T} */
 function titled(node, text) {
   node.append(shape("title", {}, text));
   return node;
 }
 
 // Verdicts and outcomes are told by form as well as by colour.
+/** @type {(kind: string, x: number, y: number, attributes?: Attributes) => SVGElement} */
 function marker(kind, x, y, attributes = {}) {
+  /** @type {Record<string, string | undefined>} */
   const forms = {
     regressed: `M${x - 6} ${y - 4}h12l-6 10z`,
     improved: `M${x - 6} ${y + 4}h12l-6 -10z`,

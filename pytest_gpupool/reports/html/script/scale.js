@@ -1,20 +1,23 @@
 // From numbers to places on a drawing.
 
+/** @type {(from: number, to: number, start: number, end: number) => Scale} */
 function scale(from, to, start, end) {
   const span = to - from || 1;
   return (value) => start + ((value - from) / span) * (end - start);
 }
 
 // Round numbers from `from` to `to`, about `count` of them.
+/** @type {(from: number, to: number, count: number) => Required<Ticks>} */
 function ticks(from, to, count) {
   const rough = (to - from) / Math.max(1, count);
   if (!(rough > 0) || !Number.isFinite(rough)) return { step: 1, at: [from] };
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((each) => each * power >= rough * 0.999);
+  const step = power * ([1, 2, 5].find((each) => each * power >= rough * 0.999) ?? 10);
   return { step, at: within(from, to, step) };
 }
 
 // The same for seconds, which are counted in sixties.
+/** @type {(from: number, to: number, count: number) => Required<Ticks>} */
 function timeTicks(from, to, count) {
   const rough = (to - from) / Math.max(1, count);
   if (rough <= 10) return ticks(from, to, count);
@@ -23,6 +26,7 @@ function timeTicks(from, to, count) {
   return { step, at: within(from, to, step) };
 }
 
+/** @type {(from: number, to: number, step: number) => number[]} */
 function within(from, to, step) {
   const at = [];
   for (let number = Math.ceil(from / step - 1e-9); number * step <= to + step * 1e-9; number += 1) {
@@ -32,6 +36,7 @@ function within(from, to, step) {
 }
 
 // A range around values, with some room, not less than a sliver of their size.
+/** @type {(values: number[]) => [low: number, high: number]} */
 function roomy(values) {
   const low = Math.min(...values);
   const high = Math.max(...values);

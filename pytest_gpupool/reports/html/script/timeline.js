@@ -3,10 +3,12 @@
 const OUTCOME = data.outcomes;
 const BAD = new Set(["failed", "error", "crashed", "timeout"]);
 
+/** @type {DrawSection} */
 function timeline(section) {
   const all = lanes();
   if (!all.some((lane) => lane.bars.length || lane.waits.length)) return false;
   const whole = { from: Math.min(0, ...all.flatMap((lane) => lane.waits.map((wait) => wait.from))), to: runEnd() };
+  /** @type {TimelineState} */
   const state = { view: { ...whole }, whole, chosen: null, order: inOrder(all), under: new Map() };
   const keys = "Arrow keys move, + and - zoom, 0 shows all, n and p choose a test, Enter goes to it.";
   const readout = element("p", { class: "readout", "aria-live": "polite" }, `Each bar is a test. ${keys}`);
@@ -27,11 +29,13 @@ function timeline(section) {
   return true;
 }
 
+/** @type {(all: Lane[]) => Bar[]} */
 function inOrder(all) {
   const bars = new Map(all.flatMap((lane) => lane.bars).map((bar) => [bar.place, bar]));
   return [...bars.values()].sort((one, other) => one.from - other.from);
 }
 
+/** @type {(all: Lane[], state: TimelineState, width: number) => SVGElement} */
 function drawLanes(all, state, width) {
   const row = all.length > 16 ? 14 : 22;
   const gap = all.length > 16 ? 4 : 8;
@@ -63,6 +67,7 @@ function drawLanes(all, state, width) {
   return svg;
 }
 
+/** @type {(view: Interval, across: Scale, bottom: number, width: number) => SVGElement} */
 function timeAxis(view, across, bottom, width) {
   const { step, at } = timeTicks(view.from, view.to, width / 110);
   const group = shape("g");
@@ -74,6 +79,7 @@ function timeAxis(view, across, bottom, width) {
   return group;
 }
 
+/** @type {(lane: Lane, top: number, row: number, left: number) => SVGElement} */
 function laneLabel(lane, top, row, left) {
   const most = Math.floor((left - 32) / 7);
   const text = lane.label.length > most ? `${lane.label.slice(0, most - 1)}…` : lane.label;
@@ -83,8 +89,10 @@ function laneLabel(lane, top, row, left) {
   return titled(group, `${lane.label} ${lane.name}${note}`.trim());
 }
 
+/** @type {(lane: Lane, place: LanePlace) => void} */
 function drawLane(lane, place) {
   const { inside, across, top, row, left, right, state } = place;
+  /** @type {LaneSymbol[]} */
   const symbols = [];
   const height = row - 2;
   lane.rows.forEach((bars, number) => {
@@ -99,11 +107,13 @@ function drawLane(lane, place) {
   drawSymbols(symbols, inside);
 }
 
+/** @type {(wait: Lane["waits"][number], across: Scale, y: number, height: number) => SVGElement} */
 function drawWait(wait, across, y, height) {
   const rect = { class: "wait", x: across(wait.from), y, width: across(wait.to) - across(wait.from), height };
   return titled(shape("rect", rect), `${wait.worker} waited ${seconds(wait.to - wait.from)} for its lease`);
 }
 
+/** @type {(bar: Bar, place: BarPlace & Pick<LanePlace, "across" | "left" | "right">) => void} */
 function drawBar(bar, { inside, across, y, height, state, symbols, left, right }) {
   const x = across(bar.from);
   const width = across(bar.to) - x;
@@ -116,6 +126,7 @@ function drawBar(bar, { inside, across, y, height, state, symbols, left, right }
   if (state.chosen === bar.place) inside.append(shape("rect", { class: "chosen", x, y, width, height, rx: 2 }));
 }
 
+/** @type {(column: BarColumn, place: BarPlace) => void} */
 function drawMany(column, { inside, y, height, state, symbols }) {
   const worst = Math.min(...column.bars.map((bar) => bar.outcome));
   const name = OUTCOME[worst];
@@ -131,7 +142,9 @@ function drawMany(column, { inside, y, height, state, symbols }) {
 }
 
 // Where symbols would lie on each other, the one that says most stands for all.
+/** @type {(symbols: LaneSymbol[], inside: SVGElement) => void} */
 function drawSymbols(symbols, inside) {
+  /** @type {(name: string) => number} */
   const weight = (name) => ["failed", "error", "timeout", "crashed"].indexOf(name);
   symbols.sort((one, other) => weight(other[2]) - weight(one[2]));
   const taken = new Set();
@@ -143,7 +156,9 @@ function drawSymbols(symbols, inside) {
   }
 }
 
+/** @type {(name: string, x: number, y: number) => SVGElement} */
 function symbol(name, x, y) {
+  /** @type {Record<string, string>} */
   const forms = {
     crashed: `M${x - 4} ${y - 4}l8 8m0 -8l-8 8`,
     timeout: `M${x} ${y - 3}v3h3`,
@@ -155,6 +170,7 @@ function symbol(name, x, y) {
   return shape("g", { class: "symbol" }, disc, shape("path", { d: forms[name] }));
 }
 
+/** @type {(bar: Bar) => string} */
 function told(bar) {
   const tests = data.tests;
   const devices = tests.devices[bar.place].map((device) => data.devices[device].label).join(", ") || "no device";
@@ -163,13 +179,16 @@ function told(bar) {
   return `${tests.id[bar.place]}: ${OUTCOME[bar.outcome]}, ${seconds(bar.to - bar.from)}, ${when}, ${where}`;
 }
 
+/** @type {(bars: Bar[]) => string} */
 function toldMany(bars) {
   if (bars.length === 1) return told(bars[0]);
+  /** @type {[count: number, name: string][]} */
   const counts = OUTCOME.map((name, place) => [bars.filter((bar) => bar.outcome === place).length, name]);
   const parts = counts.filter(([count]) => count).map(([count, name]) => `${count} ${name}`);
   return `${counted(bars.length, "test")} (${parts.join(", ")}), about ${clock(bars[0].from, 0.1)}`;
 }
 
+/** @type {(all: Lane[]) => HTMLElement} */
 function timelineLegend(all) {
   const used = [...new Set(all.flatMap((lane) => lane.bars.map((bar) => bar.outcome)))].sort((a, b) => a - b);
   const items = used.map((outcome) => {
@@ -182,12 +201,14 @@ function timelineLegend(all) {
       legendItem("waits for its lease", hatch(), shape("rect", { class: "wait", x: 1, y: 1, width: 17, height: 12 })),
     );
   }
-  if (all.some((lane) => lane.ends.length))
+  if (all.some((lane) => lane.ends.length)) {
     items.push(legendItem("worker crashed or was killed", symbol("crashed", 9.5, 7)));
+  }
   if (all.some((lane) => lane.quarantined)) items.push(legendItem("quarantined device", symbol("quarantined", 9.5, 7)));
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
 }
 
+/** @type {(text: string, ...shapes: Child[]) => HTMLElement} */
 function legendItem(text, ...shapes) {
   return element(
     "li",
@@ -198,6 +219,7 @@ function legendItem(text, ...shapes) {
 }
 
 // The one pattern of the page; the chart uses it too.
+/** @type {() => SVGElement} */
 function hatch() {
   const line = shape("path", { class: "hatch", d: "M0 6L6 0M-1 1L1 -1M5 7L7 5" });
   return shape(

@@ -1,5 +1,6 @@
 // How well the devices were used: in this run over time, and over runs with other numbers of workers.
 
+/** @type {DrawSection} */
 function usage(section) {
   const all = lanes();
   const run = data.runs[NOW];
@@ -9,28 +10,39 @@ function usage(section) {
   const words = `Speedup ${run.speedup.toFixed(2)} on ${counted(used, "device")}: efficiency ${percent(run.efficiency)}.`;
   const grade = run.efficiency === null ? "" : ` That is ${gradeOf(run.efficiency)}.`;
   section.append(element("p", {}, words + grade));
-  const pair = element("div", { class: "pair" }, busyFigure(all, devices.length, run));
-  const runs = data.runs.filter((each) => each.workers !== null && each.speedup !== null);
+  const pair = element("div", { class: "pair" }, busyFigure(all, devices.length, run.speedup));
+  const runs = data.runs.filter(isScaled);
   if (new Set(runs.map((each) => each.workers)).size > 1) pair.append(...scalingFigures(runs));
   section.append(pair);
   return true;
 }
 
-function gradeOf(efficiency) {
-  return data.classes.find(([from]) => efficiency >= from)[1];
+// Whether a run can stand in a chart over numbers of workers.
+/** @type {(run: Run) => run is ScaledRun} */
+function isScaled(run) {
+  return run.workers !== null && run.speedup !== null;
 }
 
+/** @type {(efficiency: number) => string} */
+function gradeOf(efficiency) {
+  return present(data.classes.find(([from]) => efficiency >= from))[1];
+}
+
+/** @type {(caption: string, draw: (width: number) => Element, table: Child) => HTMLElement} */
 function chartFigure(caption, draw, table) {
   const holder = element("div", { class: "chart" });
   keepDrawn(holder, (width) => holder.replaceChildren(draw(width)), 350);
   return element("figure", {}, element("figcaption", {}, caption), holder, table);
 }
 
-function busyFigure(all, pool, run) {
+/** @type {(all: Lane[], pool: number, speedup: number) => HTMLElement} */
+function busyFigure(all, pool, speedup) {
   const points = busyOverTime(all);
   const end = runEnd();
+  /** @type {(width: number) => SVGElement} */
   const draw = (width) => {
     const times = timeTicks(0, end, width / 100);
+    /** @type {ChartAxis} */
     const x = {
       from: 0,
       to: end,
@@ -51,11 +63,11 @@ function busyFigure(all, pool, run) {
     frame.svg.append(
       shape("path", { class: "area", d: `M${frame.left} ${frame.bottom}${steps.join("")}V${frame.bottom}Z` }),
     );
-    const mean = frame.up(Math.min(run.speedup, most));
+    const mean = frame.up(Math.min(speedup, most));
     frame.svg.append(
       titled(
         shape("path", { class: "base", d: `M${frame.left} ${mean}H${frame.right}` }),
-        `speedup ${run.speedup.toFixed(2)}`,
+        `speedup ${speedup.toFixed(2)}`,
       ),
     );
     return frame.svg;
@@ -68,6 +80,7 @@ function busyFigure(all, pool, run) {
   );
 }
 
+/** @type {(runs: ScaledRun[]) => HTMLElement[]} */
 function scalingFigures(runs) {
   const heads = ["Run", "Workers", "Makespan", "Speedup", "Efficiency", "Class"];
   const rows = [...runs]
@@ -81,7 +94,9 @@ function scalingFigures(runs) {
       run.efficiency === null ? DASH : gradeOf(run.efficiency),
     ]);
   const most = Math.max(...runs.map((run) => run.workers));
+  /** @type {(width: number) => SVGElement} */
   const speedup = (width) => {
+    /** @type {ChartAxis} */
     const y = { from: 0, to: most * 1.08, ticks: ticks(0, most, 5), text: (value) => figure(value), name: "speedup" };
     const frame = plot(width, 240, "Speedup over workers, in the runs on record", workersAxis(most), y);
     frame.svg.append(
@@ -92,7 +107,9 @@ function scalingFigures(runs) {
     );
     return withRuns(frame, runs, (run) => run.speedup);
   };
+  /** @type {(width: number) => SVGElement} */
   const efficiency = (width) => {
+    /** @type {ChartAxis} */
     const y = {
       from: 0,
       to: 1.1,
@@ -102,15 +119,12 @@ function scalingFigures(runs) {
     };
     const frame = plot(width, 240, "Efficiency over workers, in the runs on record", workersAxis(most), y);
     for (const [from, name] of data.classes) {
-      if (from)
+      if (from) {
         frame.svg.append(shape("path", { class: "ideal", d: `M${frame.left} ${frame.up(from)}H${frame.right}` }));
+      }
       frame.svg.append(shape("text", { x: frame.left + 6, y: frame.up(from) - 5 }, name));
     }
-    return withRuns(
-      frame,
-      runs.filter((run) => run.efficiency !== null),
-      (run) => run.efficiency,
-    );
+    return withRuns(frame, runs, (run) => run.efficiency);
   };
   return [
     chartFigure("Speedup over workers; dashed: the ideal", speedup, asTable("Runs by workers", heads, rows)),
@@ -118,15 +132,19 @@ function scalingFigures(runs) {
   ];
 }
 
+/** @type {(most: number) => ChartAxis} */
 function workersAxis(most) {
   const at = ticks(0, most, 8).at.filter(Number.isInteger);
   return { from: 0, to: most * 1.05, ticks: { at }, text: String, name: "workers" };
 }
 
+/** @type {(frame: Frame, runs: ScaledRun[], valueOf: (run: ScaledRun) => Figure) => SVGElement} */
 function withRuns(frame, runs, valueOf) {
   for (const run of runs) {
+    const value = valueOf(run);
+    if (value === null) continue;
     const now = run === data.runs[NOW] ? " now" : "";
-    const mark = marker("", frame.across(run.workers), frame.up(valueOf(run)), { class: `point${now}` });
+    const mark = marker("", frame.across(run.workers), frame.up(value), { class: `point${now}` });
     const figures = `speedup ${figure(run.speedup)}, efficiency ${percent(run.efficiency)}`;
     const note = `${counted(run.workers, "worker")}: ${figures}, ${day(run.started)}, ${run.id}`;
     frame.svg.append(titled(mark, now ? `this run, ${note}` : note));

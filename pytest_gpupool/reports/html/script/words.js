@@ -3,23 +3,27 @@
 const DASH = "–";
 const natural = new Intl.Collator("en", { numeric: true }).compare;
 
+/** @type {(value: Figure, unit?: string) => string} */
 function figure(value, unit = "") {
   return value === null ? DASH : `${digits(value)}${unit ? ` ${unit}` : ""}`;
 }
 
 // Four digits that count; whole numbers whole.
+/** @type {(value: number) => string} */
 function digits(value) {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e15) return String(value);
   return size >= 1e4 && size < 1e7 ? value.toFixed(0) : String(Number(value.toPrecision(4)));
 }
 
+/** @type {(part: Figure, signed?: boolean) => string} */
 function percent(part, signed = false) {
   if (part === null) return DASH;
   const text = (100 * part).toFixed(1);
   return `${signed && part >= 0 ? "+" : ""}${text}%`;
 }
 
+/** @type {(value: Figure) => string} */
 function seconds(value) {
   if (value === null) return DASH;
   if (value < 120) return `${value.toFixed(2)} s`;
@@ -28,10 +32,12 @@ function seconds(value) {
 }
 
 // A moment of the run, as exactly as steps of so many seconds need it.
+/** @type {(moment: number, step: number) => string} */
 function clock(moment, step) {
   const size = Math.abs(moment);
   if (size < 120 && step < 60) return `${Number(moment.toFixed(step < 1 ? Math.ceil(-Math.log10(step)) : 0))} s`;
   const sign = moment < 0 ? "-" : "";
+  /** @type {(number: number) => string} */
   const two = (number) => String(number).padStart(2, "0");
   const whole = Math.floor(size);
   const tail = step < 1 ? (size - whole).toFixed(Math.ceil(-Math.log10(step))).slice(1) : "";
@@ -40,10 +46,12 @@ function clock(moment, step) {
   return `${sign}${hours ? `${hours}:${two(minutes)}` : minutes}:${two(whole % 60)}${tail}`;
 }
 
+/** @type {(number: number, what: string) => string} */
 function counted(number, what) {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
+/** @type {(moment: string) => string} */
 function day(moment) {
   return moment.slice(0, 16).replace("T", " ");
 }

@@ -1,4 +1,4 @@
-"""Who is a stranger on a device: real processes, of this one, left by it, and of others."""
+"""Which process on a device is foreign: real processes, of this one, left by it, and of others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support import LIMIT
 
-from pytest_gpupool.sampling.foreign import Strangers
+from pytest_gpupool.sampling.foreign_processes import ForeignProcesses
 
 WAIT = "import os; print(os.getpid(), flush=True); input()"
 # Starts a process that outlives it, whose parent is then nobody of ours.
@@ -64,11 +64,11 @@ class TestOurs:
     def test_this_process_and_its_children(self, start: Callable[..., int]) -> None:
         """Also in a session of its own, as a launcher of ranks makes it."""
         pids = {os.getpid(), start(), start(start_new_session=True)}
-        assert set(Strangers().sort(pids).values()) == {"mine"}
+        assert set(ForeignProcesses().sort(pids).values()) == {"mine"}
 
     def test_a_program_whose_parent_has_ended(self, start: Callable[..., int]) -> None:
         """By the environment that it was given."""
-        assert list(Strangers().sort({start(LEAVE, start_new_session=True)}).values()) == ["mine"]
+        assert list(ForeignProcesses().sort({start(LEAVE, start_new_session=True)}).values()) == ["mine"]
 
     def test_one_that_was_ours_stays_so(self, start: Callable[..., int], environ: Mapping[str, str]) -> None:
         """While it is named at each look, though nothing says any more whose it is."""
@@ -84,14 +84,14 @@ sys.stdin.readline()
         )
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        strangers = Strangers()
+        foreign = ForeignProcesses()
         try:
-            assert strangers.sort({child}) == {child: "mine"}
+            assert foreign.sort({child}) == {child: "mine"}
             parent.kill()
             parent.wait()
-            assert strangers.sort({child}) == {child: "mine"}
-            assert strangers.sort(set()) == {}
-            assert strangers.sort({child}) == {child: "foreign"}
+            assert foreign.sort({child}) == {child: "mine"}
+            assert foreign.sort(set()) == {}
+            assert foreign.sort({child}) == {child: "foreign"}
         finally:
             parent.kill()
             _kill(child)
@@ -102,7 +102,7 @@ sys.stdin.readline()
         """By our process group, where that is ours alone: another one's may be all that a script started."""
         code = """
 import os, signal
-from pytest_gpupool.sampling.foreign import Strangers
+from pytest_gpupool.sampling.foreign_processes import ForeignProcesses
 reader, writer = os.pipe()
 if os.fork() == 0:
     if os.fork() == 0:
@@ -111,7 +111,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 pid = int(os.read(reader, 20))
-print(Strangers().sort({pid})[pid])
+print(ForeignProcesses().sort({pid})[pid])
 os.kill(pid, signal.SIGKILL)
 """
         command = [sys.executable, "-c", code]
@@ -127,7 +127,7 @@ class TestForeign:
 
     def test_who_started_this_process(self) -> None:
         """It may hold a device of its own accord, as a notebook does."""
-        assert Strangers().sort({os.getppid()}) == {os.getppid(): "foreign"}
+        assert ForeignProcesses().sort({os.getppid()}) == {os.getppid(): "foreign"}
 
     @pytest.mark.parametrize(
         "given",
@@ -138,13 +138,13 @@ class TestForeign:
     def test_one_that_another_worker_left(self, start: Callable[..., int], given: dict[str, str]) -> None:
         """Of the same run as well: it has no business on our device."""
         pid = start(LEAVE, start_new_session=True, env={"PATH": os.environ["PATH"], **given})
-        assert Strangers().sort({pid}) == {pid: "foreign"}
+        assert ForeignProcesses().sort({pid}) == {pid: "foreign"}
 
     @pytest.mark.usefixtures("environ")
     def test_who_is_accused_is_not_looked_at_again(self, start: Callable[..., int]) -> None:
         """Until another attempt begins."""
         child = start()
-        assert Strangers().sort({child}, accused={child}) == {child: "foreign"}
+        assert ForeignProcesses().sort({child}, accused={child}) == {child: "foreign"}
 
     def test_without_marks_no_environment_is_ours(
         self, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
@@ -152,32 +152,32 @@ class TestForeign:
         """As where the pool did not set them."""
         monkeypatch.delenv("GPUPOOL_RUN", raising=False)
         pid = start(LEAVE, start_new_session=True)
-        assert Strangers().sort({pid}) == {pid: "foreign"}
+        assert ForeignProcesses().sort({pid}) == {pid: "foreign"}
 
 
 class TestPool:
     """Other workers that share the device."""
 
     def test_they_and_what_they_started(self, start: Callable[..., int]) -> None:
-        """They are asked for only where somebody may be a stranger."""
+        """They are asked for only where somebody may be foreign."""
         asked = []
 
         def own() -> set[int]:
             asked.append(1)
             return {os.getppid()}
 
-        strangers = Strangers(own)
-        assert strangers.sort({start()}) != {}
+        foreign = ForeignProcesses(own)
+        assert foreign.sort({start()}) != {}
         assert not asked
-        assert strangers.sort({os.getppid()}) == {os.getppid(): "pool"}
+        assert foreign.sort({os.getppid()}) == {os.getppid(): "pool"}
 
     def test_one_that_comes_late(self) -> None:
         """A note may be written after the first look."""
         others: set[int] = set()
-        strangers = Strangers(lambda: others)
-        assert strangers.sort({os.getppid()}) == {os.getppid(): "foreign"}
+        foreign = ForeignProcesses(lambda: others)
+        assert foreign.sort({os.getppid()}) == {os.getppid(): "foreign"}
         others.add(os.getppid())
-        assert strangers.sort({os.getppid()}) == {os.getppid(): "pool"}
+        assert foreign.sort({os.getppid()}) == {os.getppid(): "pool"}
 
     def test_the_server_of_mps(self, tmp_path: Path) -> None:
         """Its name is cut as the kernel does."""
@@ -193,7 +193,7 @@ class TestPool:
             deadline = time.monotonic() + LIMIT
             while b"mps" not in Path(f"/proc/{pid}/comm").read_bytes():
                 assert time.monotonic() < deadline
-            assert Strangers().sort({pid}) == {pid: "pool"}
+            assert ForeignProcesses().sort({pid}) == {pid: "pool"}
         finally:
             _kill(pid)
 
@@ -203,4 +203,4 @@ def test_nobody_is_accused_who_is_not_here() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     gone = {0, process.pid, 2**31, 2**32 - 1}
-    assert Strangers().sort(gone) == dict.fromkeys(gone, "unknown")
+    assert ForeignProcesses().sort(gone) == dict.fromkeys(gone, "unknown")

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..devices import probe
-from ..devices.probe import DeviceFailed, GpuProcess
 from ..values.device import Device
-from .figures import Count, Levels
+from . import nvml as backend
+from .probe import DeviceFailed, GpuProcess
+from .readings import Count, Levels
 
 THROTTLING = {
     0x08: "the hardware slows the clocks down, to a half or less",
@@ -54,7 +54,7 @@ class Meter:
             return
         self._is_open = True
         try:
-            self._nvml = probe.start()
+            self._nvml = backend.start()
         except DeviceFailed:
             return
         self._gauges = [_Gauge(self._nvml, device) for device in self._devices]
@@ -63,7 +63,7 @@ class Meter:
         """Stop NVML; a second call does nothing."""
         self._gauges = []
         if self._nvml is not None:
-            probe.stop(self._nvml)
+            backend.stop(self._nvml)
             self._nvml = None
 
     @property

@@ -1,4 +1,4 @@
-"""Strangers: which of the processes on our devices are not ours.
+"""Foreign processes: which of the processes on our devices are not ours.
 
 Ours are this process, its descendants, what they started that has left them (by the environment that it was given, or
 by our process group), other workers that share the device, and the server of CUDA's MPS, through which their work goes.
@@ -8,21 +8,20 @@ Nobody is accused who is no live process here: in a container NVML may give the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator
-from os import getpgrp, getpid, kill
+from collections.abc import Callable, Collection
+from os import getpgrp, getpid
 from typing import Literal
 
-from ..processes.tree import Stat, content, stat
+from ..processes import table
+from ..processes.table import Process
 
 Kind = Literal["mine", "pool", "foreign", "unknown"]
 
 _MPS = b"nvidia-cuda-mps"  # nvidia-cuda-mps-server and -control, cut to 15 characters as the kernel does
-_LARGEST_PID = 1 << 31
-_LARGEST_ENVIRONMENT = 1 << 20
 _MARKS = ("GPUPOOL_RUN", "GPUPOOL_DEVICES")  # a worker that shares the devices may have the same ones
 
 
-class Strangers:
+class ForeignProcesses:
     """Tells processes on our devices apart. ``own`` gives the pids of other workers that share them."""
 
     def __init__(self, own: Callable[[], Collection[int]] | None = None) -> None:
@@ -42,41 +41,20 @@ class Strangers:
         return dict(self._known)
 
     def _kind(self, pid: int) -> Kind:
-        lineage = dict(_lineage(pid))
+        lineage = table.lineage(pid)
         if getpid() in lineage:
             return "mine"
-        if not lineage and not _lives(pid):
+        if not lineage and not table.exists(pid):
             return "unknown"
-        if self._is_left_by_us(pid, lineage.get(pid)):
+        if self._was_started_by_us(pid, lineage.get(pid)):
             return "mine"
         if pid in lineage and lineage[pid].name.startswith(_MPS):
             return "pool"
         others = set(self._own()) if self._own is not None else set()
         return "pool" if others & {pid, *lineage} else "foreign"
 
-    def _is_left_by_us(self, pid: int, known: Stat | None) -> bool:
+    def _was_started_by_us(self, pid: int, known: Process | None) -> bool:
         # A group that we do not lead is the shell's: all that one command line or script started.
         if known is not None and known.group == getpgrp() == getpid():
             return True
-        environment = content(f"/proc/{pid}/environ", _LARGEST_ENVIRONMENT) or b""
-        return bool(self._marks) and self._marks.issubset(environment.split(b"\0"))
-
-
-def _lineage(pid: int) -> Iterator[tuple[int, Stat]]:
-    seen: set[int] = set()
-    while pid > 0 and pid not in seen and (known := stat(pid)) is not None:
-        seen.add(pid)
-        yield pid, known
-        pid = known.parent
-
-
-def _lives(pid: int) -> bool:
-    if not 0 < pid < _LARGEST_PID:
-        return False
-    try:
-        kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
+        return bool(self._marks) and self._marks <= table.environment(pid)

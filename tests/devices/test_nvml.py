@@ -28,7 +28,8 @@ CHILD = """
 import json, os, sys
 from dataclasses import asdict
 from pytest_gpupool.values.device import Device
-from pytest_gpupool.devices.probe import DeviceFailed, NvmlProbe, survey
+from pytest_gpupool.devices.nvml import NvmlProbe, survey
+from pytest_gpupool.devices.probe import DeviceFailed
 
 probe = NvmlProbe()
 

@@ -1,0 +1,254 @@
+// What the script of the HTML report is given, and the shapes that its parts hand to each other. Only for checking.
+
+/** What `reports/html/page.py` embeds. Things are named by their place in a list; null where there is no number. */
+interface PageData {
+  outcomes: string[];
+  verdicts: string[];
+  classes: [from: number, name: string][];
+  tests: TestColumns;
+  functions: string[];
+  params: { name: string; values: string[]; numeric: boolean }[];
+  metrics: Metric[];
+  history: Record<string, PastOfTest>[];
+  kinds: string[];
+  runs: Run[];
+  workers: RunWorker[];
+  devices: Device[];
+}
+
+interface TestColumns {
+  id: string[];
+  anchor: string[];
+  outcome: number[];
+  start: Figure[];
+  took: Figure[];
+  worker: string[];
+  devices: number[][];
+  memory: Figure[];
+  function: number[];
+  params: number[][];
+  kind: number[];
+}
+
+interface Metric {
+  name: string;
+  unit: string;
+  better: boolean | null;
+  test: number[];
+  value: Figure[];
+  baseline: Figure[];
+  change: Figure[];
+  allowed: Figure[];
+  verdict: number[];
+}
+
+/** An item per run before this one; all are null where it was not measured. A verdict is -1 where there is none. */
+type PastOfTest = [values: Figure[], verdicts: Figure[], kinds: Figure[]];
+
+interface Run {
+  id: string;
+  started: string;
+  commit: string;
+  workers: Figure;
+  makespan_s: Figure;
+  speedup: Figure;
+  efficiency: Figure;
+}
+
+/** A run with what a chart over numbers of workers needs. */
+interface ScaledRun extends Run {
+  workers: number;
+  speedup: number;
+}
+
+interface RunWorker {
+  id: string;
+  devices: number[];
+  wait: number;
+  start: Figure;
+  end: Figure;
+  exit: string | null;
+}
+
+interface Device {
+  label: string;
+  name: string;
+  quarantined: string;
+}
+
+type Figure = number | null;
+type Attributes = Record<string, string | number | boolean | null | undefined>;
+type Child = Node | string | null;
+type Choice = [value: string, text: string];
+type Redraw = () => void;
+type Scale = (value: number) => number;
+type Compare = (one: number, other: number) => number;
+
+/** What draws a section; it returns whether there was anything to draw. */
+type DrawSection = (section: HTMLElement) => boolean;
+
+// Charts
+
+interface Ticks {
+  at: number[];
+  step?: number;
+}
+
+interface ChartAxis {
+  from: number;
+  to: number;
+  ticks: Ticks;
+  text: (value: number) => string;
+  name: string;
+}
+
+interface Frame {
+  svg: SVGSVGElement;
+  across: Scale;
+  up: Scale;
+  left: number;
+  right: number;
+  bottom: number;
+}
+
+// The timeline
+
+interface Interval {
+  from: number;
+  to: number;
+}
+
+interface Bar extends Interval {
+  place: number;
+  outcome: number;
+}
+
+interface WorkerEnd {
+  at: number;
+  worker: string;
+  exit: string;
+}
+
+interface Lane extends Device {
+  device: boolean;
+  bars: Bar[];
+  waits: (Interval & { worker: string })[];
+  ends: WorkerEnd[];
+  rows: Bar[][];
+}
+
+/** Bars that are too thin to be told apart. */
+interface BarColumn {
+  x: number;
+  width: number;
+  busy: number;
+  bars: Bar[];
+}
+
+interface TimelineState {
+  view: Interval;
+  whole: Interval;
+  chosen: number | null;
+  order: Bar[];
+  under: Map<EventTarget | null, Bar[]>;
+}
+
+type LaneSymbol = [x: number, y: number, name: string, note: string];
+
+interface LanePlace {
+  inside: SVGElement;
+  across: Scale;
+  top: number;
+  row: number;
+  left: number;
+  right: number;
+  state: TimelineState;
+}
+
+interface BarPlace {
+  inside: SVGElement;
+  y: number;
+  height: number;
+  state: TimelineState;
+  symbols: LaneSymbol[];
+}
+
+// The heat map
+
+interface PivotAxis {
+  key: string;
+  name: string;
+  of: Figure[];
+  texts: string[];
+  used: number[];
+}
+
+interface Cell {
+  sum: number;
+  count: number;
+  odd: number;
+  places: number[];
+  mean: Figure;
+}
+
+type MaybeAxis = PivotAxis | null;
+type Cells = Map<string, Cell>;
+type HeatMode = "value" | "change" | "baseline";
+type Colouring = (cell: HTMLElement, mean: number) => void;
+
+interface HeatState {
+  metric: number;
+  mode: HeatMode;
+  rows: string | null;
+  columns: string | null;
+  fixed: Map<string, string>;
+}
+
+/** What a heat map is made of. */
+interface HeatParts {
+  metric: Metric;
+  mode: HeatMode;
+  rows: PivotAxis;
+  columns: PivotAxis | null;
+  cells: Cells;
+  lines: Lines;
+}
+
+interface Lines {
+  rows: number[];
+  columns: number[];
+  all: { rows: number; columns: number };
+}
+
+// The history
+
+interface HistoryState {
+  metric: number;
+  at: number;
+  words: string;
+}
+
+interface Point {
+  run: number;
+  value: Figure;
+  verdict: string;
+  kind: string;
+}
+
+interface MeasuredPoint extends Point {
+  value: number;
+}
+
+// The table of tests
+
+interface SortState {
+  metric: string;
+  column: number | null;
+  down: boolean;
+}
+
+interface TableState extends SortState {
+  words: string;
+  outcomes: Set<string>;
+  verdicts: Set<string>;
+}

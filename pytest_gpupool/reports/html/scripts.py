@@ -1,0 +1,26 @@
+"""The page's one script: the parts in ``script/``, joined without what is there for people and type checkers only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+PARTS = (
+    *("dom", "words", "scale", "plot", "lanes", "zoom", "timeline", "sorting", "pivot", "heatmap", "history"),
+    *("usage", "table", "start"),
+)
+"""The parts of the page's script, in the order in which they build on each other."""
+
+# Whole lines only, so that no text of the script is taken for a comment; no text spans lines.
+_COMMENT_LINES = re.compile(r"^[ \t]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
+
+
+def joined(sources: Iterable[str]) -> str:
+    """Return the script as the page embeds it: in a scope of its own, and strict."""
+    parts = "\n".join(without_comments(source) for source in sources)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+def without_comments(source: str) -> str:
+    """Return JavaScript without the lines that are nothing but comments, which are most of JSDoc's types."""
+    return _COMMENT_LINES.sub("", source)
