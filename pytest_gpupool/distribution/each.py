@@ -9,7 +9,8 @@ import pytest
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import WorkerController
 
-from .nodes import Message, Nodes, about
+from ..values.messages import Ask, Heard, Items
+from .nodes import Nodes
 
 
 class EachLeasedScheduling(EachScheduling):
@@ -18,7 +19,7 @@ class EachLeasedScheduling(EachScheduling):
     def __init__(self, config: pytest.Config, nodes: Nodes, log: Any) -> None:
         super().__init__(config, log)
         self._nodes = nodes
-        self._items: dict[str, Message] = {}
+        self._items: dict[str, Items] = {}
         self._limits: dict[str, list[float | None]] = {}
 
     def queue(self, node: WorkerController) -> list[str]:
@@ -29,7 +30,8 @@ class EachLeasedScheduling(EachScheduling):
         """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
         waiting = set(self._removed2pending)
         super().add_node_collection(node, collection)
-        asks = about(self._items.pop(node.gateway.id, None))["asks"]
+        items = self._items.pop(node.gateway.id, None)
+        asks = {} if items is None else items.told()["asks"]
         default = self._nodes.timeout
         self._limits[node.gateway.id] = [
             asks.get(index, {}).get("timeout", default) for index in range(len(collection))
@@ -52,12 +54,12 @@ class EachLeasedScheduling(EachScheduling):
         super().mark_test_complete(node, item_index, duration)
         self._time(node)
 
-    def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Any]) -> None:
+    def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Heard]) -> None:
         """Hear messages; a question needs no answer here, since every test was sent at the start."""
         for message in indices:
-            if message["kind"] == "items" and node is not None:
+            if isinstance(message, Items) and node is not None:
                 self._items[node.gateway.id] = message
-            elif message["kind"] != "ask":
+            elif not isinstance(message, Ask):
                 self._nodes.heard(node, message)
 
     def remove_node(self, node: WorkerController) -> str | None:

@@ -16,10 +16,10 @@ from ..devices.pool import cpu_count
 from ..leases.lease import free_slots
 from ..records import wire
 from ..run.controller import Controller
+from ..values import messages
+from ..values.messages import CANCELLED, PARCEL
 from ..values.texts import iso
 from ..worker import remote
-from ..worker.interactor import PARCEL
-from ..worker.program import CANCELLED
 from . import process_ends
 from .each import EachLeasedScheduling
 from .member import Member
@@ -163,7 +163,9 @@ class Distribution:
                 for inner in wire.loads(values):
                     hear(inner)
                 return
-            if name == "logstart":
+            if name == "unscheduled":
+                event = (name, {"indices": [messages.from_wire(data) for data in values["indices"]]})
+            elif name == "logstart":
                 self.crew.time.restart(node.gateway.id, values["nodeid"])
             elif name == "runtest_protocol_complete":
                 self.crew.time.ends(node.gateway.id)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
 import pytest
 
 from ..run.controller import Controller
 from ..values.errors import EXIT_NO_LEASE
+from ..values.messages import Expired
 from .member import Member
-from .nodes import Message
 
 
 class Patience:
@@ -24,7 +24,7 @@ class Patience:
         self._go_on_without = go_on_without
         self._lines_told: set[str] = set()
 
-    def tell(self, text: str, blockers: list[str]) -> None:
+    def tell(self, text: str, blockers: Sequence[str]) -> None:
         """Say that a worker waits, and for whom; of each holder once."""
         self._controller.tell(text)
         for line in blockers:
@@ -34,12 +34,12 @@ class Patience:
                 self._lines_told.add(key)
                 self._controller.tell(f"  {line}", label=False)
 
-    def ends(self, member: Member, message: Message) -> None:
+    def ends(self, member: Member, message: Expired) -> None:
         """A worker has waited for as long as the user said."""
         told, member.expired = member.expired is not None, message
         self.reconsider()
         if told:
-            self.tell(member.waits_text(), message["blockers"])
+            self.tell(member.waits_text(), message.blockers)
 
     def reconsider(self) -> None:
         """End the run where nobody works and those that wait have no patience left."""
@@ -52,10 +52,10 @@ class Patience:
             return
         # What our own workers hold is free when their processes have ended, which takes its time.
         ours = {member.pid for member in self._members if member.leased and not each}
-        if any(ours.intersection(said["pids"]) for said in expired):
+        if any(ours.intersection(said.pids) for said in expired):
             return
         larger = [member.gpus for member in present if member.expired and member.gpus > 1]
-        blockers: list[str] = expired[-1]["blockers"]
+        blockers = expired[-1].blockers
         if larger and self._has_begun:
             self._controller.warn(self._in_vain_text(min(larger), blockers))
             self._go_on_without(min(larger))
@@ -72,6 +72,6 @@ class Patience:
     def _has_begun(self) -> bool:
         return any(member.leased for member in self._members)
 
-    def _in_vain_text(self, gpus: int, blockers: list[str]) -> str:
+    def _in_vain_text(self, gpus: int, blockers: Sequence[str]) -> str:
         lines = "".join(f"\n  {line}" for line in blockers)
         return f"no {gpus} devices came free together in {self._controller.options.wait:g} s:{lines}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from xdist.workermanage import WorkerController
 
+from ..values.messages import Expired
 from ..values.texts import shortened
 from . import process_ends
-from .nodes import Message
 
 
 @dataclass(slots=True)
@@ -24,8 +24,8 @@ class Member:
     stacks: int = 0
     """The descriptor to which it writes its stacks."""
     leased: bool = False
-    expired: Message | None = None
-    """What it said when its patience was over: ``blockers``, and ``pids`` of processes among them."""
+    expired: Expired | None = None
+    """What it said when it had waited for as long as the user said."""
     collected: bool = False
     retired: bool = False
     gone: bool = False

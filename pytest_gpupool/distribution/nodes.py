@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from xdist.workermanage import WorkerController
 
 from ..planning.demands import Told
 from ..planning.tests import Test
-
-Message = dict[str, Any]
+from ..values.messages import Heard, Notice
 
 
 class Nodes(Protocol):
@@ -53,14 +51,14 @@ class Nodes(Protocol):
     def runs(self, node: WorkerController, test: str | None, limit: float | None) -> None:
         """A worker runs this test now, for so many seconds at most."""
 
-    def soon(self, message: Message) -> None:
-        """Hear this message once the present event is over."""
+    def soon(self, notice: Notice) -> None:
+        """Hear this once the present event is over."""
 
-    def heard(self, node: WorkerController | None, message: Message) -> None:
+    def heard(self, node: WorkerController | None, message: Heard) -> None:
         """A worker, or one of our threads, said something that is not about scheduling."""
 
-    def collected(self, node: WorkerController, tests: Sequence[str], left: str | None) -> None:
-        """A worker's collection is what the run will run; ``left``: what it said of an earlier run's results."""
+    def collected(self, node: WorkerController, tests: Sequence[str], finished_before: str | None) -> None:
+        """A worker's collection is what the run will run; with what it said of an earlier run's results."""
 
     def attempts(self, test: str) -> int:
         """Return how often a test was tried so far."""
@@ -82,10 +80,3 @@ class Nodes(Protocol):
 
     def replaces(self, node: WorkerController, dead: WorkerController) -> None:
         """With ``--dist each`` a worker goes on with a dead one's tests."""
-
-
-def about(message: Message | None) -> Told:
-    """Return what a worker said of its tests beside their ids, by number: what they ask for, their group, ..."""
-    told = {"asks": {}, "groups": {}, "warm": {}} | json.loads(message["text"] if message else "{}")
-    # JSON's keys are texts.
-    return {key: {int(index): value for index, value in values.items()} for key, values in told.items()}

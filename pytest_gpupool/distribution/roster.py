@@ -6,7 +6,6 @@ import contextlib
 import copy
 import functools
 import itertools
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -22,16 +21,33 @@ from ..planning.demands import Told, planned_tests, possible
 from ..planning.tests import Test
 from ..processes.guardian import Guardian
 from ..run.controller import Controller
+from ..values import messages
 from ..values.device import Device
+from ..values.messages import (
+    Broken,
+    Describe,
+    DeviceFailed,
+    Expired,
+    Failed,
+    Fewer,
+    Heard,
+    HeldUp,
+    Leased,
+    LetIn,
+    Notice,
+    Overdue,
+    Params,
+    Poisoned,
+    Records,
+    Waiting,
+)
 from ..values.texts import iso
 from ..worker import remote
 from ..worker.earlier import Left
-from ..worker.interactor import DESCRIBE
 from . import process_ends
 from .each import EachLeasedScheduling
 from .lease_waits import Patience
 from .member import Member
-from .nodes import Message
 from .scheduler import LateScheduling
 from .timekeeper import Timekeeper
 
@@ -96,7 +112,7 @@ class Crew:
         if member.leased and (error or member.overdue):
             self.health.after_death(member.devices)
         if not error:  # else xdist starts another one
-            self.soon({"kind": "fewer"})
+            self.soon(Fewer())
         return member
 
     def start(self, gpus: int, memory: int, avoid: Sequence[str]) -> None:
@@ -171,9 +187,9 @@ class Crew:
         self._needed = max((test.gpus for test in planned), default=1)
         return planned
 
-    def collected(self, node: WorkerController, tests: Sequence[str], left: str | None) -> None:
+    def collected(self, node: WorkerController, tests: Sequence[str], finished_before: str | None) -> None:
         """A worker's collection is what the run will run; its tests' parameters follow on demand."""
-        told = None if left is None else Left.from_wire(left)
+        told = None if finished_before is None else Left.from_wire(finished_before)
         self.controller.collected(node.gateway.id, [(nodeid, {}) for nodeid in tests], told)
         self._ask_for_params(node)
 
@@ -192,12 +208,12 @@ class Crew:
         """A worker runs this test now, for so many seconds at most."""
         self.time.runs(self._members[node.gateway.id], test, limit)
 
-    def soon(self, message: Message) -> None:
-        """Hear this message once the present event is over; may be called from any thread."""
-        self._session.queue.put(("unscheduled", {"node": None, "indices": [message]}))
+    def soon(self, notice: Notice) -> None:
+        """Hear this once the present event is over; may be called from any thread."""
+        self._session.queue.put(("unscheduled", {"node": None, "indices": [notice]}))
 
     def _overdue(self, worker: str, test: str) -> None:
-        self.soon({"kind": "overdue", "worker": worker, "test": test})
+        self.soon(Overdue(worker, test))
 
     def _cut_off(self, member: Member, test: str) -> None:
         """A test takes too long, or did when that was seen."""
@@ -252,7 +268,7 @@ class Crew:
         self.controller.record("replaces", worker=node.gateway.id, dead=dead.gateway.id)
 
     def _device_failed(self, device: Device, reason: str) -> None:
-        self.soon({"kind": "device-failed", "device": device.id, "reason": reason})
+        self.soon(DeviceFailed(device.id, reason))
 
     def quarantine(self, device: str, reason: str) -> None:
         """A device is no good any more: the run goes on with the others, if there are any."""
@@ -265,58 +281,57 @@ class Crew:
 
     # What workers say
 
-    def heard(self, node: WorkerController | None, message: Message) -> None:
+    def heard(self, node: WorkerController | None, message: Heard) -> None:
         """A worker, or one of our threads, has something to say that is not about scheduling."""
-        match message["kind"]:
-            case "overdue":
-                self._cut_off(self._members[message["worker"]], message["test"])
-            case "fewer":
+        match message:
+            case Overdue(worker, test):
+                self._cut_off(self._members[worker], test)
+            case Fewer():
                 if self.scheduler is not None and not self.scheduler.tests_finished:
                     self._patience.reconsider()
-            case "device-failed":
-                self.quarantine(message["device"], message["reason"])
-            case kind if node is not None and not (member := self._members[node.gateway.id]).gone:
-                self._heard(kind, member, message)
+            case DeviceFailed(device, reason):
+                self.quarantine(device, reason)
+            case _ if node is not None and not (member := self._members[node.gateway.id]).gone:
+                self._heard(member, message)
 
-    def _heard(self, kind: str, member: Member, message: Message) -> None:
+    def _heard(self, member: Member, message: Heard) -> None:
         worker = member.node.gateway.id
-        match kind:
-            case "leased":
+        match message:
+            case Leased():
                 self._has_lease(member, message)
-            case "waiting":
-                self._patience.tell(member.waits_text(), message["blockers"])
-            case "held-up":
-                self.time.hold(worker, message["test"])
-                self._patience.tell(f"{worker} waits for memory for {message['test']}", message["blockers"])
-            case "let-in":
-                self.time.restart(worker, message["test"])
-            case "poisoned":
+            case Waiting(blockers):
+                self._patience.tell(member.waits_text(), blockers)
+            case HeldUp(test, blockers):
+                self.time.hold(worker, test)
+                self._patience.tell(f"{worker} waits for memory for {test}", blockers)
+            case LetIn(test):
+                self.time.restart(worker, test)
+            case Poisoned(test, why):
                 self.controller.warn(
-                    f"{worker} ran no more tests after {message['test']}, since its process can use CUDA no more: "
-                    f"{message['why']}"
+                    f"{worker} ran no more tests after {test}, since its process can use CUDA no more: {why}"
                 )
-            case "broken":
+            case Broken(text):
                 self.controller.broken = True
-                self.controller.warn(f"{worker} did not end well: {message['text']}")
-            case "records":
-                for line in message["lines"]:
+                self.controller.warn(f"{worker} did not end well: {text}")
+            case Records(lines):
+                for line in lines:
                     self.controller.take(line)
-            case "params":
+            case Params():
                 self._described = True
-                self.controller.record("collected", worker=worker, tests=json.loads(message["text"]))
-            case "expired":
+                self.controller.record("collected", worker=worker, tests=message.tests())
+            case Expired():
                 self._patience.ends(member, message)
-            case "failed" if any(other.leased for other in self._present()):
+            case Failed(text) if any(other.leased for other in self._present()):
                 # The others' work is not to be lost for it.
-                self.controller.warn(f"{worker} is left out: {message['text']}")
+                self.controller.warn(f"{worker} is left out: {text}")
                 self.retire(member.node)
-            case "failed":
-                self.controller.stop(message["text"], message["status"])
+            case Failed(text, status):
+                self.controller.stop(text, status)
 
-    def _has_lease(self, member: Member, message: Message) -> None:
-        record = message["record"]
+    def _has_lease(self, member: Member, message: Leased) -> None:
+        record = message.record
         member.leased, member.expired = True, None
-        member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message["stacks"]
+        member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message.stacks
         self.controller.results.add(record)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
@@ -338,7 +353,8 @@ class Crew:
         self._describer = node
         if node is not None:
             with contextlib.suppress(OSError):  # it has died, which is heard next
-                node.sendcommand(DESCRIBE)
+                name, values = messages.to_command(Describe())
+                node.sendcommand(name, **values)
 
     def _present(self) -> list[Member]:
         return [member for member in self._members.values() if not member.gone]

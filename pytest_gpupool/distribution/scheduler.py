@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pytest
 from xdist.report import report_collection_diff
@@ -18,8 +17,9 @@ from ..planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
 from ..planning.planner import Planner
 from ..planning.tests import Possible
 from ..processes import garbage
-from ..worker.interactor import ATTEMPTS, REST
-from .nodes import Message, Nodes, about
+from ..values import messages
+from ..values.messages import Ask, Attempts, Command, Heard, Items, Poisoned, Settled, Stolen
+from .nodes import Nodes
 
 
 class LateScheduling:
@@ -31,7 +31,7 @@ class LateScheduling:
         self._planner: Planner | None = None
         self._ids: list[str] = []
         self._first: WorkerController | None = None
-        self._items: dict[str, Message] = {}
+        self._items: dict[str, Items] = {}
         self._ready: list[WorkerController] = []
         self._joined: dict[str, WorkerController] = {}
         self._limits: dict[int, float] = {}
@@ -117,7 +117,7 @@ class LateScheduling:
         if node.gateway.id in self._joined:
             self._carry_out(self._plan.asks(node.gateway.id))
 
-    def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Any]) -> None:
+    def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Heard]) -> None:
         """Hear messages, which travel as this event."""
         for message in indices:
             self._hear(node, message)
@@ -134,7 +134,7 @@ class LateScheduling:
             self._avoid[blamed] = self._nodes.devices(node)[0]
             if self._nodes.has_failed(node):
                 # By then xdist has asked other plugins whether it runs again.
-                self._nodes.soon({"kind": "settled", "test": blamed})
+                self._nodes.soon(Settled(blamed))
         # xdist replaces those that died by themselves.
         replaced = self._nodes.has_failed(node) and not self._nodes.was_ended(node)
         self._carry_out(self._planner.lost(name, blamed, over, replaced=replaced))
@@ -156,8 +156,8 @@ class LateScheduling:
         return self._planner
 
     def _begin(self, node: WorkerController, ids: list[str]) -> None:
-        message = self._items.get(node.gateway.id)
-        tests = self._nodes.plan(ids, about(message))
+        items = self._items.get(node.gateway.id)
+        tests = self._nodes.plan(ids, {} if items is None else items.told())
         self._first, self._ids = node, ids
         self._limits = {test.index: test.timeout for test in tests if test.timeout is not None}
         self._planner = Planner(
@@ -169,7 +169,7 @@ class LateScheduling:
         )
         for other, gpus, memory in self._nodes.sizes():
             self._planner.started(other.gateway.id, gpus, memory)
-        self._nodes.collected(node, ids, message.get("left") if message else None)
+        self._nodes.collected(node, ids, None if items is None else items.finished_before)
 
     def _difference(self, node: WorkerController, collection: Sequence[str]) -> str | None:
         assert self._first is not None
@@ -178,20 +178,20 @@ class LateScheduling:
         difference: str | None = report_collection_diff(self._ids, collection, self._first.gateway.id, node.gateway.id)
         return difference
 
-    def _hear(self, node: WorkerController | None, message: Message) -> None:
+    def _hear(self, node: WorkerController | None, message: Heard) -> None:
         name = "" if node is None else node.gateway.id
-        match message["kind"]:
-            case "items":
+        match message:
+            case Items():
                 self._items[name] = message
-            case "ask" if name in self._joined:
+            case Ask() if name in self._joined:
                 self._carry_out(self._plan.asks(name))
-            case "stolen":
-                self._carry_out(self._plan.stolen(name, message["tests"]))
-            case "poisoned" if name in self._joined:
+            case Stolen(tests):
+                self._carry_out(self._plan.stolen(name, tests))
+            case Poisoned(tests=tests) if name in self._joined:
                 self._nodes.heard(node, message)
-                self._carry_out(self._plan.poisoned(name, message["tests"]))
-            case "settled":
-                self._carry_out(self._plan.settled(message["test"]))
+                self._carry_out(self._plan.poisoned(name, tests))
+            case Settled(test):
+                self._carry_out(self._plan.settled(test))
             case _:
                 self._nodes.heard(node, message)
 
@@ -217,10 +217,10 @@ class LateScheduling:
             case Retire():
                 self._nodes.retire(node)
             case Rest():
-                node.sendcommand(REST)
+                _command(node, messages.Rest())
             case Assign(tests=tests):
                 if tried := {index: self._attempts[index] for index in tests if index in self._attempts}:
-                    node.sendcommand(ATTEMPTS, attempts=tried)
+                    _command(node, Attempts(tried))
                 node.send_runtest_some(list(tests))
             case Steal(tests=tests):
                 node.send_steal(list(tests))
@@ -235,3 +235,8 @@ class LateScheduling:
             self._running[name] = running
             limit = None if running is None else self._limits.get(running)
             self._nodes.runs(self._joined[name], None if running is None else self._ids[running], limit)
+
+
+def _command(node: WorkerController, command: Command) -> None:
+    name, values = messages.to_command(command)
+    node.sendcommand(name, **values)

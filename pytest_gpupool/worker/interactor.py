@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import threading
 import time
@@ -20,7 +19,9 @@ import xdist.remote
 from xdist.remote import Marker, WorkerInteractor
 
 from ..records import wire
+from ..values import messages
 from ..values.errors import MarkerProblem
+from ..values.messages import Ask, Attempts, Broken, Describe, Items, Message, Params, Poisoned, Records, Rest, Stolen
 from ..values.requirement import Requirement
 from ..values.texts import safe_repr
 from .earlier import left_key
@@ -28,25 +29,12 @@ from .items import params_of, requirement_of
 from .recorder import Recorder, recorder_key
 
 Next = Any
-"""What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
-
-PARCEL = "gpupool_parcel"
-"""The event that holds other events, as :mod:`pytest_gpupool.wire` has them."""
+"""What comes out of xdist's queue: a test's number, ``Rest``, or ``Marker.SHUTDOWN``."""
 
 QUICK_SECONDS = 0.1
 """After a test that took less, the next one's events travel together: one message costs more than such a test."""
 
 _MAY_WAIT = ("logstart", "testreport", "logfinish")
-
-REST = "gpupool_rest"
-"""The command that answers a question: there is no next test now, one may come."""
-
-DESCRIBE = "gpupool_describe"
-"""The command for which a worker tells its tests' parameters. One worker's are enough: others would take time."""
-
-
-ATTEMPTS = "gpupool_attempts"
-"""The command that says how often tests were tried elsewhere which are given to this worker next."""
 
 
 class LateItem:
@@ -90,12 +78,12 @@ class Interactor(WorkerInteractor):
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
-            self._recorder.tell = lambda lines: self.say("records", lines=lines)
+            self._recorder.tell = lambda lines: self.say(Records(lines))
         super().__init__(config, channel)
 
-    def say(self, kind: str, **values: Any) -> None:
+    def say(self, message: Message) -> None:
         """Send a message of ours; it travels as xdist's ``unscheduled`` event, which only our scheduler hears."""
-        self.sendevent("unscheduled", indices=[{"kind": kind, **values}])
+        self.sendevent("unscheduled", indices=[messages.to_wire(message)])
 
     def sendevent(self, name: str, **kwargs: object) -> None:
         """Send an event, in a parcel with those that waited for it.
@@ -107,7 +95,7 @@ class Interactor(WorkerInteractor):
             self._waiting.append((name, kwargs))
             if not (self._quick and name in _MAY_WAIT):
                 events, self._waiting = self._waiting, []
-                self.channel.send((PARCEL, wire.dumps(events)))
+                self.channel.send((messages.PARCEL, wire.dumps(events)))
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
@@ -120,13 +108,14 @@ class Interactor(WorkerInteractor):
         """Tell the controller what it needs for planning and no id says, then the ids."""
         items = list(enumerate(session.items))
         grouped = items if self.config.getvalue("loadgroup") else []
-        about = {
-            "asks": {index: asks for index, item in items if (asks := _asks(item))},
-            "groups": {index: group for index, item in grouped if (group := _group(item))},
-            "warm": {index: warm for index, warm in enumerate(_warmth(session.items)) if warm},
-        }
         left = self.config.stash.get(left_key, None)
-        self.say("items", text=json.dumps(about), left=None if left is None else left.to_wire())
+        message = Items.of(
+            None if left is None else left.to_wire(),
+            asks={index: asks for index, item in items if (asks := _asks(item))},
+            groups={index: group for index, item in grouped if (group := _group(item))},
+            warm={index: warm for index, warm in enumerate(_warmth(session.items)) if warm},
+        )
+        self.say(message)
         super().pytest_collection_finish(session)
 
     @pytest.hookimpl(hookwrapper=True)
@@ -138,7 +127,8 @@ class Interactor(WorkerInteractor):
         with contextlib.suppress(OSError, StopIteration):  # the controller may be gone
             if outcome.excinfo is not None:  # of which xdist says nothing
                 error = outcome.excinfo[1]
-                self.say("broken", text=f"pytest_sessionfinish raised {type(error).__name__}: {safe_repr(str(error))}")
+                text = f"pytest_sessionfinish raised {type(error).__name__}: {safe_repr(str(error))}"
+                self.say(Broken(text))
             goodbye.send(outcome)
         # pytest looks for garbage five times as it ends, each time through all that was collected. Once is enough where
         # nobody hears of it any more.
@@ -146,30 +136,29 @@ class Interactor(WorkerInteractor):
         gc.freeze()
 
     def handle_command(self, command: Any) -> None:
-        """Hear the controller; three commands are ours."""
-        if command is not Marker.SHUTDOWN and command[0] == DESCRIBE:
-            self._describe = True  # by the main thread: a parameter's repr may use the device
-        elif command is not Marker.SHUTDOWN and command[0] == REST:
-            self.torun.put(REST)
-        elif command is not Marker.SHUTDOWN and command[0] == ATTEMPTS:
-            for index, attempts in command[1]["attempts"].items():
-                self._recorder.begins_anew(self.session.items[index].nodeid, attempts)
-        else:
-            super().handle_command(command)
+        """Hear the controller; some commands are ours."""
+        match None if command is Marker.SHUTDOWN else messages.from_command(*command):
+            case Describe():
+                self._describe = True  # by the main thread: a parameter's repr may use the device
+            case Rest() as rest:
+                self.torun.put(rest)
+            case Attempts(attempts):
+                for index, tried in attempts.items():
+                    self._recorder.begins_anew(self.session.items[index].nodeid, tried)
+            case None:
+                super().handle_command(command)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run one test after the other, each given by the controller when the one before nears its end."""
         self.channel.setcallback(self.handle_command, endmarker=Marker.SHUTDOWN)
         self.index = self.torun.get()
         while self.index is not Marker.SHUTDOWN:
-            if self.index is REST:
+            if isinstance(self.index, Rest):
                 self.index = self.torun.get()
                 continue
             if self._describe:
                 self._describe = False
-                params = [[item.nodeid, values] for item in session.items if (values := params_of(item))]
-                # As one text: execnet is slow with many small values.
-                self.say("params", text=json.dumps(params))
+                self.say(Params.of((item.nodeid, values) for item in session.items if (values := params_of(item))))
             self.index = self._run(session, self.index)
         return True
 
@@ -181,7 +170,7 @@ class Interactor(WorkerInteractor):
             kept = [index for index in queued if index not in wanted]
             queued.clear()
             queued.extend(kept)
-        self.say("stolen", tests=given)
+        self.say(Stolen(given))
 
     def _run(self, session: pytest.Session, index: int) -> Next:
         following: list[Next] = []
@@ -219,15 +208,16 @@ class Interactor(WorkerInteractor):
         with self.torun.lock() as queued:
             given = [index for index in (*following, *queued) if isinstance(index, int)]
             queued.clear()
-        self.say("poisoned", test=self.session.items[self.item_index].nodeid, why=self._recorder.poison, tests=given)
+        assert self._recorder.poison is not None
+        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.poison, given))
 
     def _next(self) -> Next:
         if self._recorder.poison and self._is_replaceable:
-            return REST  # all fixtures are torn down, as before an end
+            return Rest()  # all fixtures are torn down, as before an end
         with self.torun.lock() as queued:
             if queued:
                 return queued.popleft()
-        self.say("ask")
+        self.say(Ask())
         return self.torun.get()
 
 

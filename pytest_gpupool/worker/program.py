@@ -18,13 +18,12 @@ from ..leases import lease as leases
 from ..leases.lease import Blocker, Lease
 from ..processes import ends, stacks
 from ..records.journal import dump
+from ..values import messages
 from ..values.errors import GpupoolError, UsageProblem
+from ..values.messages import CANCELLED, Expired, Failed, Leased, Message, Waiting
 from ..values.orders import Orders
 from ..values.texts import iso
 from .equipment import journal_of
-
-CANCELLED = "gpupool_cancelled"
-"""What is true in the output of a worker that has not run pytest."""
 
 # How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
 _SILENT_SECONDS = 1.0
@@ -117,7 +116,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     try:
         held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
     except GpupoolError as error:
-        line.say("failed", text=str(error), status=error.exit_status)
+        line.say(Failed(str(error), error.exit_status))
         held = None
         while line.pause(1.0):  # until the controller has ended the run
             pass
@@ -128,7 +127,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     journal = journal_of(orders, worker)
     journal.append(dump(record))
     journal.close()
-    line.say("leased", record=record, stacks=stacks.offer_stacks())
+    line.say(Leased(record, stacks.offer_stacks()))
     os.environ.update(environ(held, orders, os.environ))
     _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, orders))
 
@@ -166,9 +165,9 @@ class _Line:
         self._told: frozenset[tuple[str, int | None]] | None = None
         self._expired = False
 
-    def say(self, kind: str, **values: Any) -> None:
+    def say(self, message: Message) -> None:
         """Send one message."""
-        self.channel.send(("unscheduled", {"indices": [{"kind": kind, **values}]}))
+        self.channel.send(("unscheduled", {"indices": [messages.to_wire(message)]}))
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
@@ -180,7 +179,7 @@ class _Line:
         if expired or (waited >= _SILENT_SECONDS and changed):
             self._told, self._expired = now, self._expired or expired
             lines, pids = [str(blocker) for blocker in blockers], [blocker.pid for blocker in blockers if blocker.pid]
-            self.say("expired" if expired else "waiting", blockers=lines, pids=pids)
+            self.say(Expired(lines, pids) if expired else Waiting(lines, pids))
 
     def pause(self, seconds: float) -> bool:
         """Wait for the controller that long; anything that it says now means that this worker is not needed."""
