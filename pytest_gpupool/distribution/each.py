@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import WorkerController
 
+from ..foreign.xdist_session import dead_with_tests
 from ..values.messages import Ask, Heard, Items
 from .nodes import Nodes
 
@@ -28,7 +29,7 @@ class EachLeasedScheduling(EachScheduling):
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
-        waiting = set(self._removed2pending)
+        waiting = dead_with_tests(self)
         super().add_node_collection(node, collection)
         items = self._items.pop(node.gateway.id, None)
         asks = {} if items is None else items.told()["asks"]
@@ -36,7 +37,7 @@ class EachLeasedScheduling(EachScheduling):
         self._limits[node.gateway.id] = [
             asks.get(index, {}).get("timeout", default) for index in range(len(collection))
         ]
-        for dead in waiting - set(self._removed2pending):
+        for dead in waiting - dead_with_tests(self):
             # xdist leaves that out, and fails where this one dies as well.
             self.node2collection[node] = list(collection)
             self._nodes.replaces(node, dead)

@@ -9,10 +9,10 @@ from typing import Any
 
 import execnet
 import pytest
-import xdist.workermanage
-from xdist.workermanage import Marker, WorkerController
+from xdist.workermanage import WorkerController
 
 from ..devices.pool import cpu_count
+from ..foreign import xdist_protocol, xdist_session
 from ..leases.lease import free_slots
 from ..records import wire
 from ..run.controller import Controller
@@ -51,7 +51,7 @@ class Distribution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Start no more workers than there are slots. xdist reads these options in its own pytest_configure."""
-        specs = xdist.workermanage.parse_tx_spec_config(config)
+        specs = xdist_session.wished_workers(config)
         for spec in specs:
             if not execnet.XSpec(spec).popen:
                 raise pytest.UsageError(
@@ -66,7 +66,7 @@ class Distribution:
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Give a worker its orders before it starts."""
         self.crew.enlist(node)
-        node.process_from_remote = self._hearing(node, node.process_from_remote)
+        xdist_session.intercept(node, lambda process: self._hearing(node, process))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:
@@ -144,14 +144,13 @@ class Distribution:
             keywords={},
             outcome="failed",
             longrepr=self.controller.results.message_of(test),
-            when="???",  # type: ignore[arg-type] # as xdist has it: it is not known in which phase
+            when=xdist_protocol.UNKNOWN_PHASE,  # type: ignore[arg-type]
         )
         report.node = member.node  # type: ignore[attr-defined]
         config.hook.pytest_handlecrashitem(crashitem=test, report=report, sched=scheduler)
         config.hook.pytest_runtest_logreport(report=report)
-        session = config.pluginmanager.getplugin("dsession")
-        session._handlefailures(report)
-        if not session.shouldstop:  # with -x nothing more is to start
+        self.crew.session.count_failure(report)
+        if not self.crew.session.stops:  # with -x nothing more is to start
             scheduler.settled(test)
 
     def _hearing(self, node: WorkerController, process: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -163,24 +162,21 @@ class Distribution:
                 for inner in wire.loads(values):
                     hear(inner)
                 return
-            if name == "unscheduled":
-                event = (name, {"indices": [messages.from_wire(data) for data in values["indices"]]})
-            elif name == "logstart":
+            if name == xdist_protocol.UNSCHEDULED:
+                event = xdist_protocol.unscheduled(*map(messages.from_wire, values["indices"]))
+            elif name == xdist_protocol.LOGSTART:
                 self.crew.time.restart(node.gateway.id, values["nodeid"])
-            elif name == "runtest_protocol_complete":
+            elif name == xdist_protocol.TEST_COMPLETE:
                 self.crew.time.ends(node.gateway.id)
             if self.crew.was_ended(node):
-                if event is not Marker.END:
+                if event is not xdist_session.END:
                     return  # it comes too late: the signals may have waked the test
-                if not node._down and isinstance(self.crew.scheduler, LateScheduling):
+                if not xdist_session.is_down(node) and isinstance(self.crew.scheduler, LateScheduling):
                     # To xdist it has finished: that it died is no crash, and does not count as one.
-                    event = ("workerfinished", {"workeroutput": _NOTHING_TO_SAY})
+                    event = xdist_protocol.worker_finished()
             process(event)
 
         return hear
-
-
-_NOTHING_TO_SAY = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
 
 
 def _how_it_ended(member: Member, error: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import itertools
 import math
@@ -11,12 +10,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from xdist.workermanage import WorkerController
 
 from ..devices.health import Health
+from ..foreign.xdist_session import XdistSession
 from ..planning.demands import Told, planned_tests, possible
 from ..planning.tests import Test
 from ..processes.guardian import Guardian
@@ -64,6 +63,7 @@ class Crew:
 
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
+        self.session = XdistSession(controller.config)
         self.asked = 1
         self.scheduler: LateScheduling | EachLeasedScheduling | None = None
         self.guardian = Guardian()
@@ -117,16 +117,10 @@ class Crew:
 
     def start(self, gpus: int, memory: int, avoid: Sequence[str]) -> None:
         """Start a worker that leases so many devices of at least so much memory, others than these if possible."""
-        session = self._session
-        if session.shuttingdown:
+        if self.session.is_shutting_down:
             return
         self._wanted = _Shape(gpus, memory, tuple(avoid))
-        # As xdist does it for a worker that crashed.
-        manager = session.nodemanager
-        spec = copy.copy(manager.specs[0])
-        spec.id = None
-        manager.group.allocate_id(spec)
-        session._active_nodes.add(manager.setup_node(spec, session.queue.put))
+        self.session.start(self.session.spec_of_one_more())
         self._wanted = None
 
     def retire(self, node: WorkerController) -> None:
@@ -210,7 +204,7 @@ class Crew:
 
     def soon(self, notice: Notice) -> None:
         """Hear this once the present event is over; may be called from any thread."""
-        self._session.queue.put(("unscheduled", {"node": None, "indices": [notice]}))
+        self.session.hear_later(notice)
 
     def _overdue(self, worker: str, test: str) -> None:
         self.soon(Overdue(worker, test))
@@ -363,7 +357,3 @@ class Crew:
         taken = {place for member in self._present() if not member.retired for place in member.places}
         free = (number for number in itertools.count() if number not in taken)
         return tuple(itertools.islice(free, max(1, gpus)))
-
-    @property
-    def _session(self) -> Any:
-        return self.controller.config.pluginmanager.getplugin("dsession")

@@ -15,9 +15,10 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
-import xdist.remote
-from xdist.remote import Marker, WorkerInteractor
+from xdist.remote import WorkerInteractor
 
+from ..foreign import xdist_protocol
+from ..foreign.xdist_worker import SHUTDOWN, prepare, queue_of
 from ..records import wire
 from ..values import messages
 from ..values.errors import MarkerProblem
@@ -29,12 +30,12 @@ from .items import params_of, requirement_of
 from .recorder import Recorder, recorder_key
 
 Next = Any
-"""What comes out of xdist's queue: a test's number, ``Rest``, or ``Marker.SHUTDOWN``."""
+"""What comes out of xdist's queue: a test's number, ``Rest``, or ``SHUTDOWN``."""
 
 QUICK_SECONDS = 0.1
 """After a test that took less, the next one's events travel together: one message costs more than such a test."""
 
-_MAY_WAIT = ("logstart", "testreport", "logfinish")
+_MAY_WAIT = (xdist_protocol.LOGSTART, xdist_protocol.TESTREPORT, xdist_protocol.LOGFINISH)
 
 
 class LateItem:
@@ -80,10 +81,12 @@ class Interactor(WorkerInteractor):
             self._recorder.gate.tell = self.say
             self._recorder.tell = lambda lines: self.say(Records(lines))
         super().__init__(config, channel)
+        self._given = queue_of(self)
 
     def say(self, message: Message) -> None:
-        """Send a message of ours; it travels as xdist's ``unscheduled`` event, which only our scheduler hears."""
-        self.sendevent("unscheduled", indices=[messages.to_wire(message)])
+        """Send a message of ours."""
+        name, values = xdist_protocol.unscheduled(messages.to_wire(message))
+        self.sendevent(name, **values)
 
     def sendevent(self, name: str, **kwargs: object) -> None:
         """Send an event, in a parcel with those that waited for it.
@@ -99,7 +102,7 @@ class Interactor(WorkerInteractor):
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
-        self.sendevent("internal_error", formatted_error=str(excrepr))
+        self.sendevent(xdist_protocol.INTERNAL_ERROR, formatted_error=str(excrepr))
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave ids alone: xdist writes the group into them, which pytest 9 no longer reads. Groups go separately."""
@@ -137,11 +140,11 @@ class Interactor(WorkerInteractor):
 
     def handle_command(self, command: Any) -> None:
         """Hear the controller; some commands are ours."""
-        match None if command is Marker.SHUTDOWN else messages.from_command(*command):
+        match None if command is SHUTDOWN else messages.from_command(*command):
             case Describe():
                 self._describe = True  # by the main thread: a parameter's repr may use the device
             case Rest() as rest:
-                self.torun.put(rest)
+                self._given.put(rest)
             case Attempts(attempts):
                 for index, tried in attempts.items():
                     self._recorder.begins_anew(self.session.items[index].nodeid, tried)
@@ -150,11 +153,11 @@ class Interactor(WorkerInteractor):
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run one test after the other, each given by the controller when the one before nears its end."""
-        self.channel.setcallback(self.handle_command, endmarker=Marker.SHUTDOWN)
-        self.index = self.torun.get()
-        while self.index is not Marker.SHUTDOWN:
+        self.channel.setcallback(self.handle_command, endmarker=SHUTDOWN)
+        self.index = self._given.get()
+        while self.index is not SHUTDOWN:
             if isinstance(self.index, Rest):
-                self.index = self.torun.get()
+                self.index = self._given.get()
                 continue
             if self._describe:
                 self._describe = False
@@ -165,7 +168,7 @@ class Interactor(WorkerInteractor):
     def steal(self, indices: Any) -> None:
         """Give queued tests back: those of ``indices`` that have not been taken out of the queue."""
         wanted = set(indices)
-        with self.torun.lock() as queued:
+        with self._given.lock() as queued:
             given = [index for index in queued if index in wanted]
             kept = [index for index in queued if index not in wanted]
             queued.clear()
@@ -189,10 +192,10 @@ class Interactor(WorkerInteractor):
         if leaves:
             # Before the word that the test has ended, for which the controller might send another one.
             self._leave(following)
-        self.sendevent("runtest_protocol_complete", item_index=index, duration=seconds)
+        self.sendevent(xdist_protocol.TEST_COMPLETE, item_index=index, duration=seconds)
         self._quick = seconds < QUICK_SECONDS
         if stops or leaves:
-            return Marker.SHUTDOWN
+            return SHUTDOWN
         late.resolve()
         return following[0]
 
@@ -203,9 +206,9 @@ class Interactor(WorkerInteractor):
 
     def _leave(self, following: list[Next]) -> None:
         """Say that this process does not survive its test, as far as CUDA goes; give the others back."""
-        if Marker.SHUTDOWN in following:
+        if SHUTDOWN in following:
             return
-        with self.torun.lock() as queued:
+        with self._given.lock() as queued:
             given = [index for index in (*following, *queued) if isinstance(index, int)]
             queued.clear()
         assert self._recorder.poison is not None
@@ -214,19 +217,17 @@ class Interactor(WorkerInteractor):
     def _next(self) -> Next:
         if self._recorder.poison and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
-        with self.torun.lock() as queued:
+        with self._given.lock() as queued:
             if queued:
                 return queued.popleft()
         self.say(Ask())
-        return self.torun.get()
+        return self._given.get()
 
 
 def run(channel: Any, workerinput: dict[str, Any], config: pytest.Config, basetemp: str | None) -> None:
     """Run pytest in this worker, as xdist's own program does, with our interactor in place of xdist's."""
-    xdist.remote.setup_config(config, basetemp)
+    prepare(config, workerinput, basetemp)
     config._parser.prog = os.path.basename(workerinput["mainargv"][0])  # noqa: PTH119 - as xdist does
-    config.workerinput = workerinput  # type: ignore[attr-defined]
-    config.workeroutput = {}  # type: ignore[attr-defined]
     Interactor(config, channel)
     config.hook.pytest_cmdline_main(config=config)
 

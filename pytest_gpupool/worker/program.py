@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..devices import visible
+from ..foreign import xdist_protocol
 from ..leases import lease as leases
 from ..leases.lease import Blocker, Lease
 from ..processes import ends, stacks
@@ -107,9 +108,8 @@ def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
 
 def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any]) -> None:
     """Be a worker of xdist: lease, then run pytest. ``channel`` is execnet's, to the controller."""
-    os.environ["PYTEST_XDIST_TESTRUNUID"] = workerinput["testrunuid"]
-    os.environ["PYTEST_XDIST_WORKER"] = worker = workerinput["workerid"]
-    os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
+    os.environ.update(xdist_protocol.worker_environment(workerinput))
+    worker = workerinput["workerid"]
     orders = Orders.from_wire(workerinput["gpupool"])
     ends.lead()
     line = _Line(channel, worker, orders.wait)
@@ -153,10 +153,7 @@ def _run_pytest(
 
 
 class _Line:
-    """What a worker says to the controller before pytest runs in it.
-
-    Its messages travel as xdist's ``unscheduled`` event, which reaches our scheduler and nothing else.
-    """
+    """What a worker says to the controller before pytest runs in it."""
 
     def __init__(self, channel: Any, worker: str, wait: float) -> None:
         self.channel = channel
@@ -167,7 +164,7 @@ class _Line:
 
     def say(self, message: Message) -> None:
         """Send one message."""
-        self.channel.send(("unscheduled", {"indices": [messages.to_wire(message)]}))
+        self.channel.send(xdist_protocol.unscheduled(messages.to_wire(message)))
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
@@ -193,16 +190,10 @@ class _Line:
 
     def finish(self) -> None:
         """End as xdist expects it, without having run pytest."""
-        output = {
-            "exitstatus": 0,
-            "shouldfail": False,
-            "shouldstop": False,
-            CANCELLED: True,
-            # Else pytest-cov reports a worker that never ran anything as one that lost its data.
-            "cov_worker_node_id": self._worker,
-        }
+        # The second, because pytest-cov reports a worker that never ran anything as one that lost its data.
+        output = {CANCELLED: True, "cov_worker_node_id": self._worker}
         with contextlib.suppress(OSError):  # the controller may be gone
-            self.channel.send(("workerfinished", {"workeroutput": output}))
+            self.channel.send(xdist_protocol.worker_finished(**output))
 
 
 def _too_late(module: str | None) -> str:
