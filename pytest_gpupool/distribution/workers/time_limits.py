@@ -1,18 +1,18 @@
-"""The timekeeper: how long the workers' tests may take, and the end of a worker whose test takes longer."""
+"""Time limits: how long the workers' tests may take, and the end of a worker whose test takes longer."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from ..processes import stacks
-from ..processes.time_limits import Watch
+from ...processes import stacks
+from ...processes.time_limits import Watch
 from . import process_ends
 from .member import Member
 
 
-class Timekeeper:
-    """Keeps the time of running tests. ``overdue(worker, test)`` is called from another thread."""
+class TimeLimits:
+    """One clock a worker. ``overdue(worker, test)`` is called from another thread; it is to bring :meth:`cut_off`."""
 
     def __init__(self, run: str, overdue: Callable[[str, str], None]) -> None:
         self._run = run
@@ -20,7 +20,7 @@ class Timekeeper:
         self._enders: list[threading.Thread] = []
 
     def runs(self, member: Member, test: str | None, limit: float | None) -> None:
-        """A worker runs this test now, for so many seconds at most."""
+        """A scheduler says that a worker runs this test now, for so many seconds at most."""
         if test is None or limit is None:
             self._watch.end(member.name)
         else:
@@ -31,8 +31,8 @@ class Timekeeper:
         """An attempt at its test begins, or its test goes on: the time before does not count. For any thread."""
         self._watch.restart(worker, test)
 
-    def hold(self, worker: str, test: str) -> None:
-        """Its test waits for something that is not its own."""
+    def pause(self, worker: str, test: str) -> None:
+        """Its test waits for something that is not its own; :meth:`restart` ends that."""
         self._watch.hold(worker, test)
 
     def ends(self, worker: str) -> None:
@@ -40,7 +40,9 @@ class Timekeeper:
         self._watch.end(worker)
 
     def cut_off(self, member: Member, test: str) -> None:
-        """A test takes too long: see where it is, then end its worker."""
+        """A worker's running test takes too long: see where it is, then end the worker, unless it ends already."""
+        if member.gone or member.overdue:
+            return
         member.overdue = test
 
         def end() -> None:  # in a thread: the other workers go on meanwhile

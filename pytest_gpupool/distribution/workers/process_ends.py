@@ -1,4 +1,4 @@
-"""Endings: how worker processes end, and how they are made to."""
+"""Process ends: how worker processes end, and how they are made to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from xdist.workermanage import WorkerController
 
-from ..foreign.execnet_names import process_of
-from ..processes import ends
+from ...foreign.execnet_names import process_of
+from ...processes import ends
 
 GRACE_SECONDS = 2.0
 """What a process that is told to end may take for it; a run that is interrupted is to end within five seconds."""

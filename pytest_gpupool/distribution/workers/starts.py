@@ -1,0 +1,55 @@
+"""Starts: which worker is started with what orders."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from xdist.workermanage import WorkerController
+
+from ...foreign.xdist_session import XdistSession
+from ...processes.guardian import Guardian
+from ...run.controller import Controller
+from ...worker import remote
+from . import process_ends
+from .member import Member, Shape
+from .roster import Roster
+
+
+class WorkerStarts:
+    """Starts workers, and gives each its orders, also those that xdist starts: at first, and in a dead one's place."""
+
+    def __init__(self, controller: Controller, session: XdistSession, roster: Roster) -> None:
+        self._controller = controller
+        self._session = session
+        self._roster = roster
+        self._guardian = Guardian()
+        controller.config.add_cleanup(self._guardian.dismiss)
+        self._started: dict[str, Shape] = {}  # by us, by the names that they will have
+        self._replacements: deque[Shape] = deque()  # that xdist is about to start
+
+    def start(self, shape: Shape) -> None:
+        """Start a worker for the planner; xdist calls ``pytest_configure_node`` for it, and that :meth:`enlist`."""
+        if self._session.is_shutting_down:
+            return
+        spec = self._session.spec_of_one_more()
+        self._started[spec.id] = shape
+        self._session.start(spec)
+
+    def will_replace(self, dead: Member) -> None:
+        """A worker has died, and xdist is about to start another: one of the same shape, on other devices if it can."""
+        shape = dead.shape
+        self._replacements.append(Shape(gpus=shape.gpus, memory=shape.memory, avoid=dead.devices))
+
+    def enlist(self, node: WorkerController) -> Member:
+        """A worker is about to be started: decide what it shall hold, and give it its orders."""
+        shape = self._started.pop(node.gateway.id, None)
+        if shape is None:
+            shape = self._replacements.popleft() if self._replacements else Shape()
+        member = Member(node, self._roster.free_places(shape.gpus), shape)
+        self._roster.add(member)
+        orders = self._controller.orders(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
+        node.workerinput["gpupool"] = orders.to_wire()
+        node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
+        self._guardian.watch(process_ends.pid(node), process_ends.marks(node, self._controller.run_id))
+        return member
