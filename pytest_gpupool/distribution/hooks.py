@@ -149,7 +149,7 @@ class Distribution:
         member.gone, member.died = True, died
         parts.limits.ends(member.name)
         if died:
-            parts.starts.will_replace(member)
+            parts.starts.will_be_replaced(member)
         parts.collected.has_ended(member)
         if member.leased and (died or member.overdue):
             self._health.after_death(member.devices)

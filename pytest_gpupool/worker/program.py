@@ -147,7 +147,7 @@ def _run_pytest(
         line.finish()
         return
     # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
-    from . import interactor
+    from .protocol import interactor
 
     interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
 

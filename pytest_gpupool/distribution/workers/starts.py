@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 
 from xdist.workermanage import WorkerController
@@ -12,6 +11,7 @@ from ...processes.guardian import Guardian
 from ...run.controller import Controller
 from ...worker import remote
 from . import process_ends
+from .expected import ExpectedWorkers
 from .member import Member, Shape
 from .roster import Roster
 
@@ -23,29 +23,25 @@ class WorkerStarts:
         self._controller = controller
         self._session = session
         self._roster = roster
+        self._expected = ExpectedWorkers()
         self._guardian = Guardian()
         controller.config.add_cleanup(self._guardian.dismiss)
-        self._started: dict[str, Shape] = {}  # by us, by the names that they will have
-        self._replacements: deque[Shape] = deque()  # that xdist is about to start
 
     def start(self, shape: Shape) -> None:
         """Start a worker for the planner; xdist calls ``pytest_configure_node`` for it, and that :meth:`enlist`."""
         if self._session.is_shutting_down:
             return
         spec = self._session.spec_of_one_more()
-        self._started[spec.id] = shape
+        self._expected.expect(spec.id, shape)
         self._session.start(spec)
 
-    def will_replace(self, dead: Member) -> None:
-        """A worker has died, and xdist is about to start another: one of the same shape, on other devices if it can."""
-        shape = dead.shape
-        self._replacements.append(Shape(gpus=shape.gpus, memory=shape.memory, avoid=dead.devices))
+    def will_be_replaced(self, dead: Member) -> None:
+        """A worker has died, and xdist is about to start another in its place."""
+        self._expected.expect_replacement(dead)
 
     def enlist(self, node: WorkerController) -> Member:
         """A worker is about to be started: decide what it shall hold, and give it its orders."""
-        shape = self._started.pop(node.gateway.id, None)
-        if shape is None:
-            shape = self._replacements.popleft() if self._replacements else Shape()
+        shape = self._expected.shape_of(node.gateway.id)
         member = Member(node, self._roster.free_places(shape.gpus), shape)
         self._roster.add(member)
         orders = self._controller.orders(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
