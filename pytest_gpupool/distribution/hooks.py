@@ -1,30 +1,32 @@
-"""Distribution: xdist's hooks in the controller, kept thin; what they are about is the crew's and the scheduler's."""
+"""Hooks: xdist's hooks in the controller, kept thin: what they are about lies in the other rooms."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import execnet
 import pytest
-import xdist.workermanage
-from xdist.workermanage import Marker, WorkerController
+from xdist.workermanage import WorkerController
 
+from ..devices.health import Health
 from ..devices.pool import cpu_count
+from ..foreign import xdist_session
 from ..leases.lease import free_slots
-from ..records import wire
 from ..run.controller import Controller
+from ..values.device import Device
+from ..values.messages import DeviceFailed, Fewer
 from ..values.texts import iso
 from ..worker import remote
-from ..worker.interactor import PARCEL
-from ..worker.program import CANCELLED
-from . import process_ends
+from . import blame
 from .each import EachLeasedScheduling
-from .member import Member
-from .roster import Crew
+from .events import passed_on
+from .parts import Parts
 from .scheduler import LateScheduling
+from .workers import process_ends
+from .workers.member import Member
 
 _ENDING_SECONDS = 10.0  # what xdist gives its workers to end, too
 
@@ -32,9 +34,13 @@ _ENDING_SECONDS = 10.0  # what xdist gives its workers to end, too
 class Distribution:
     """xdist's hooks in the controller."""
 
+    parts: Parts
+    """Made when it is known how many workers the user asks for, before the first starts."""
+
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
-        self.crew = Crew(controller)
+        self._scheduler: LateScheduling | EachLeasedScheduling | None = None
+        self._health = Health(controller.pool.devices, controller.returns(), self._device_failed)
         self._ending: list[WorkerController] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -51,7 +57,7 @@ class Distribution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Start no more workers than there are slots. xdist reads these options in its own pytest_configure."""
-        specs = xdist.workermanage.parse_tx_spec_config(config)
+        specs = xdist_session.wished_workers(config)
         for spec in specs:
             if not execnet.XSpec(spec).popen:
                 raise pytest.UsageError(
@@ -59,14 +65,18 @@ class Distribution:
                     "use -n, or switch the pool off with -p no:gpupool"
                 )
         config.option.tx = specs[: self.controller.places() or len(specs)]
-        self.crew.asked = len(specs)
+        self.parts = Parts.of(self.controller, workers_asked=len(specs))
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
     @pytest.hookimpl
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Give a worker its orders before it starts."""
-        self.crew.enlist(node)
-        node.process_from_remote = self._hearing(node, node.process_from_remote)
+        """Give a worker its orders before it starts, and hear before xdist what it says."""
+        parts = self.parts
+        member = parts.starts.enlist(node)
+        if isinstance(self._scheduler, LateScheduling):
+            self._scheduler.started(member)
+        each = self.controller.results.each
+        xdist_session.intercept(node, lambda hear: passed_on(hear, member, parts.limits, each=each))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:
@@ -77,44 +87,42 @@ class Distribution:
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> LateScheduling | EachLeasedScheduling:
         """Our workers speak our scheduler's language only."""
         each = config.getvalue("dist") == "each"
-        self.crew.scheduler = (
-            EachLeasedScheduling(config, self.crew, log) if each else LateScheduling(config, self.crew)
-        )
+        self._scheduler = EachLeasedScheduling(config, self.parts, log) if each else LateScheduling(config, self.parts)
         if not self.controller.pool.is_cpu:
-            self.crew.health.start()
-        return self.crew.scheduler
+            self._health.start()
+        return self._scheduler
 
     @pytest.hookimpl
     def pytest_xdist_node_collection_finished(self, node: WorkerController) -> None:
-        """A worker has collected."""
-        self.crew.has_collected(node)
+        """A worker has collected: from now on it hears commands."""
+        self.parts.roster.of(node).collected = True
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The end of a test's call is the moment to choose the next test."""
         # Neither a subtest's report nor that of an attempt which will be repeated is the end of the call.
         ended = type(report) is pytest.TestReport and report.outcome in ("passed", "failed", "skipped")
-        node, scheduler = getattr(report, "node", None), self.crew.scheduler
-        if ended and report.when == "call" and node is not None and isinstance(scheduler, LateScheduling):
-            scheduler.call_has_ended(node)
+        node = getattr(report, "node", None)
+        if ended and report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
+            self._scheduler.call_has_ended(node)
 
     @pytest.hookimpl(trylast=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
         """A worker has ended: end its process too, since its device is only free then."""
-        member = self.crew.dismiss(node, error)
-        if member is None:
-            return
+        member = self.parts.roster.find(node)
+        if member is None or member.gone:
+            return  # that was said before
+        self._is_gone(member, died=bool(error))
         node.gateway.exit()
         self._ending.append(node)
         if error:
             process_ends.clear(node, self.controller.run_id)
-        scheduler = self.crew.scheduler
-        if not error and isinstance(scheduler, LateScheduling):  # xdist does it for those only that died
-            test = scheduler.remove_node(node)
+        if not error and isinstance(self._scheduler, LateScheduling):  # xdist does it for those only that died
+            test = self._scheduler.remove_node(node)
             if test is not None:
-                self._report_timeout(member, test, scheduler)
+                self._report_timeout(member, test, self._scheduler)
         self.controller.record(
-            "worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=_how_it_ended(member, error)
+            "worker-end", worker=member.name, ended=iso(time.time()), exit=blame.how_it_ended(member)
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -123,10 +131,12 @@ class Distribution:
 
         xdist waits ten seconds for the first, and not at all for the others.
         """
-        self.crew.close()
+        parts = self.parts
+        parts.limits.close()
+        self._look_once_more()
         hurried = self._ending if exitstatus == pytest.ExitCode.INTERRUPTED else []
-        process_ends.interrupt([*self.crew.live(), *hurried], self.controller.run_id)
-        self.crew.time.wait_for_ends()
+        process_ends.interrupt([*parts.roster.nodes(), *hurried], self.controller.run_id)
+        parts.limits.wait_for_ends()
         result = yield
         deadline = time.monotonic() + _ENDING_SECONDS
         for node in self._ending:
@@ -134,56 +144,32 @@ class Distribution:
                 process_ends.end(node, self.controller.run_id)
         return result
 
+    def _is_gone(self, member: Member, *, died: bool) -> None:
+        parts = self.parts
+        member.gone, member.died = True, died
+        parts.limits.ends(member.name)
+        if died:
+            parts.starts.will_be_replaced(member)
+        parts.collected.has_ended(member)
+        if member.leased and (died or member.overdue):
+            self._health.after_death(member.devices)
+        if not died:  # else xdist starts another one
+            parts.session.hear_later(Fewer())
+
     def _report_timeout(self, member: Member, test: str, scheduler: LateScheduling) -> None:
         """Tell pytest and its plugins of a test that took too long, as xdist tells them of a crash."""
-        config = self.controller.config
-        path, _, name = test.partition("::")
-        report = pytest.TestReport(
-            nodeid=test,
-            location=(path, None, name.replace("::", ".")),
-            keywords={},
-            outcome="failed",
-            longrepr=self.controller.results.message_of(test),
-            when="???",  # type: ignore[arg-type] # as xdist has it: it is not known in which phase
-        )
-        report.node = member.node  # type: ignore[attr-defined]
-        config.hook.pytest_handlecrashitem(crashitem=test, report=report, sched=scheduler)
-        config.hook.pytest_runtest_logreport(report=report)
-        session = config.pluginmanager.getplugin("dsession")
-        session._handlefailures(report)
-        if not session.shouldstop:  # with -x nothing more is to start
+        report, hook = blame.timeout_report(self.controller, member, test), self.controller.config.hook
+        hook.pytest_handlecrashitem(crashitem=test, report=report, sched=scheduler)
+        hook.pytest_runtest_logreport(report=report)
+        self.parts.session.count_failure(report)
+        if not self.parts.session.stops:  # with -x nothing more is to start
             scheduler.settled(test)
 
-    def _hearing(self, node: WorkerController, process: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return what xdist calls with each event of a worker, from the thread that hears it, for parcels of them."""
+    def _device_failed(self, device: Device, reason: str) -> None:
+        self.parts.session.hear_later(DeviceFailed(device.id, reason))
 
-        def hear(event: Any) -> None:
-            name, values = event if isinstance(event, tuple) else (None, {})
-            if name == PARCEL:
-                for inner in wire.loads(values):
-                    hear(inner)
-                return
-            if name == "logstart":
-                self.crew.time.restart(node.gateway.id, values["nodeid"])
-            elif name == "runtest_protocol_complete":
-                self.crew.time.ends(node.gateway.id)
-            if self.crew.was_ended(node):
-                if event is not Marker.END:
-                    return  # it comes too late: the signals may have waked the test
-                if not node._down and isinstance(self.crew.scheduler, LateScheduling):
-                    # To xdist it has finished: that it died is no crash, and does not count as one.
-                    event = ("workerfinished", {"workeroutput": _NOTHING_TO_SAY})
-            process(event)
-
-        return hear
-
-
-_NOTHING_TO_SAY = {"exitstatus": 0, "shouldfail": False, "shouldstop": False}
-
-
-def _how_it_ended(member: Member, error: object) -> str:
-    if error:
-        return process_ends.how_it_ended(member.node)
-    if member.overdue is not None:
-        return "killed"
-    return "cancelled" if CANCELLED in getattr(member.node, "workeroutput", {}) else "finished"
+    def _look_once_more(self) -> None:
+        """No more tests are given out: see how the devices are, if NVML answers."""
+        if self._health.close() and self._scheduler is not None:
+            for device, reason in self._health.look():
+                self.controller.quarantine(device.id, reason)

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from ..processes import stacks
 from ..processes.time_limits import TimeLimits
 from ..records.journal import dump
 from ..values.errors import GpupoolError, MarkerProblem, NoLease
+from ..values.messages import HeldUp, Message
 from ..values.texts import shortened
 from ..worker import program
 from ..worker.equipment import journal_of
@@ -120,10 +121,10 @@ class Alone:
         assert self.recorder.gate is not None
         self.recorder.gate.tell = self._tell
 
-    def _tell(self, kind: str, *, test: str, blockers: Sequence[str] = ()) -> None:
-        if kind == "held-up":
-            self._controller.tell(f"waiting for memory for {test}")
-            for line in blockers:
+    def _tell(self, message: Message) -> None:
+        if isinstance(message, HeldUp):
+            self._controller.tell(f"waiting for memory for {message.test}")
+            for line in message.blockers:
                 self._controller.tell(f"  {line}", label=False)
 
     def _wanted(self, session: pytest.Session) -> tuple[int, int]:

@@ -207,7 +207,7 @@ class Controller:
         # A rerun may have begun since, of which only the journal knows.
         return begun is None or nodeid not in begun or begun[nodeid][0]["started"] == result.started
 
-    def no_lease_text(self, blockers: list[str]) -> str:
+    def no_lease_text(self, blockers: Sequence[str]) -> str:
         """Return what to say when nothing came free."""
         lines = "".join(f"\n  {line}" for line in blockers)
         return (

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from _pytest.junitxml import LogXML
 
+from ..foreign import xdist_protocol
 from ..records.result import TestResult
 from ..worker.recorder import PROPERTY
 
-UNKNOWN_PHASE = "???"
-"""What xdist calls the phase in which a worker died."""
+UNKNOWN_PHASE = xdist_protocol.UNKNOWN_PHASE
 
 _ERRORS = ("error", "crashed", "timeout", "not-run")
 

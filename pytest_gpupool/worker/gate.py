@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..devices import cuda
 from ..values.device import Size
+from ..values.messages import HeldUp, LetIn, Message
 from ..values.requirement import Requirement
 from ..values.texts import size_text
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.2  # how late a test may see that memory is free
 
-Tell = Callable[..., None]
-
 
 class Gate:
-    """Lets one test in at a time. ``tell(kind, **values)`` speaks to the controller, where there is one."""
+    """Lets one test in at a time. ``tell(message)`` speaks to the controller, where there is one."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class Gate:
         self._sleep = sleep
         self._estimates: dict[str, int] | None = None
         self._fraction = 1.0
-        self.tell: Tell | None = None
+        self.tell: Callable[[Message], None] | None = None
 
     def enter(self, nodeid: str, requirement: Requirement) -> str | None:
         """Wait until the test can run; return why it never can, else None."""
@@ -87,10 +86,10 @@ class Gate:
                 break  # an estimate is no promise that the test needs as much
             if not told:
                 told = True
-                self._say("held-up", test=nodeid, blockers=[str(blocker) for blocker in blockers])
+                self._say(HeldUp(nodeid, [str(blocker) for blocker in blockers]))
             self._sleep(_PAUSE)
         if told:
-            self._say("let-in", test=nodeid)
+            self._say(LetIn(nodeid))
         return None
 
     def _cap(self, need: Size | None) -> None:
@@ -103,9 +102,9 @@ class Gate:
             # Where torch is not loaded yet it is to be told before the next test.
             self._fraction = share if cuda.has_torch() else self._fraction
 
-    def _say(self, kind: str, **values: Any) -> None:
+    def _say(self, message: Message) -> None:
         if self.tell is not None:
-            self.tell(kind, **values)
+            self.tell(message)
 
 
 def _too_few(gpus: int, orders: Orders, held: int) -> str:

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..devices import visible
+from ..foreign import xdist_protocol
 from ..leases import lease as leases
 from ..leases.lease import Blocker, Lease
 from ..processes import stacks, termination
 from ..records.journal import dump
+from ..values import messages
 from ..values.errors import GpupoolError, UsageProblem
+from ..values.messages import CANCELLED, Expired, Failed, Leased, Message, Waiting
 from ..values.orders import Orders
 from ..values.texts import iso
 from .equipment import journal_of
-
-CANCELLED = "gpupool_cancelled"
-"""What is true in the output of a worker that has not run pytest."""
 
 # How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
 _SILENT_SECONDS = 1.0
@@ -108,16 +108,15 @@ def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
 
 def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any]) -> None:
     """Be a worker of xdist: lease, then run pytest. ``channel`` is execnet's, to the controller."""
-    os.environ["PYTEST_XDIST_TESTRUNUID"] = workerinput["testrunuid"]
-    os.environ["PYTEST_XDIST_WORKER"] = worker = workerinput["workerid"]
-    os.environ["PYTEST_XDIST_WORKER_COUNT"] = str(workerinput["workercount"])
+    os.environ.update(xdist_protocol.worker_environment(workerinput))
+    worker = workerinput["workerid"]
     orders = Orders.from_wire(workerinput["gpupool"])
     termination.become_group_leader()
     line = _Line(channel, worker, orders.wait)
     try:
         held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
     except GpupoolError as error:
-        line.say("failed", text=str(error), status=error.exit_status)
+        line.say(Failed(str(error), error.exit_status))
         held = None
         while line.pause(1.0):  # until the controller has ended the run
             pass
@@ -128,7 +127,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     journal = journal_of(orders, worker)
     journal.append(dump(record))
     journal.close()
-    line.say("leased", record=record, stacks=stacks.offer_stacks())
+    line.say(Leased(record, stacks.offer_stacks()))
     os.environ.update(environ(held, orders, os.environ))
     _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, orders))
 
@@ -148,16 +147,13 @@ def _run_pytest(
         line.finish()
         return
     # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
-    from . import interactor
+    from .protocol import interactor
 
     interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
 
 
 class _Line:
-    """What a worker says to the controller before pytest runs in it.
-
-    Its messages travel as xdist's ``unscheduled`` event, which reaches our scheduler and nothing else.
-    """
+    """What a worker says to the controller before pytest runs in it."""
 
     def __init__(self, channel: Any, worker: str, wait: float) -> None:
         self.channel = channel
@@ -166,9 +162,9 @@ class _Line:
         self._told: frozenset[tuple[str, int | None]] | None = None
         self._expired = False
 
-    def say(self, kind: str, **values: Any) -> None:
+    def say(self, message: Message) -> None:
         """Send one message."""
-        self.channel.send(("unscheduled", {"indices": [{"kind": kind, **values}]}))
+        self.channel.send(xdist_protocol.unscheduled(messages.to_wire(message)))
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the run's patience is over."""
@@ -180,7 +176,7 @@ class _Line:
         if expired or (waited >= _SILENT_SECONDS and changed):
             self._told, self._expired = now, self._expired or expired
             lines, pids = [str(blocker) for blocker in blockers], [blocker.pid for blocker in blockers if blocker.pid]
-            self.say("expired" if expired else "waiting", blockers=lines, pids=pids)
+            self.say(Expired(lines, pids) if expired else Waiting(lines, pids))
 
     def pause(self, seconds: float) -> bool:
         """Wait for the controller that long; anything that it says now means that this worker is not needed."""
@@ -194,16 +190,10 @@ class _Line:
 
     def finish(self) -> None:
         """End as xdist expects it, without having run pytest."""
-        output = {
-            "exitstatus": 0,
-            "shouldfail": False,
-            "shouldstop": False,
-            CANCELLED: True,
-            # Else pytest-cov reports a worker that never ran anything as one that lost its data.
-            "cov_worker_node_id": self._worker,
-        }
+        # The second, because pytest-cov reports a worker that never ran anything as one that lost its data.
+        output = {CANCELLED: True, "cov_worker_node_id": self._worker}
         with contextlib.suppress(OSError):  # the controller may be gone
-            self.channel.send(("workerfinished", {"workeroutput": output}))
+            self.channel.send(xdist_protocol.worker_finished(**output))
 
 
 def _too_late(module: str | None) -> str:

@@ -1,8 +1,11 @@
-"""Names of pytest, xdist, execnet and torch that are not theirs to keep: this fails when one of them goes."""
+"""Names of pytest, xdist, execnet and torch that are not theirs to keep: this fails when one of them goes.
+
+The package has them in the wing ``foreign``.
+"""
 
 from __future__ import annotations
 
-import copy
+import ast
 import importlib.util
 import inspect
 import re
@@ -22,7 +25,20 @@ from xdist.report import report_collection_diff
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import NodeManager, WorkerController
 
-from pytest_gpupool.distribution.hooks import _NOTHING_TO_SAY
+import pytest_gpupool
+from pytest_gpupool.foreign import xdist_protocol
+from pytest_gpupool.foreign.execnet_names import another_like, process_of
+from pytest_gpupool.foreign.xdist_worker import SHUTDOWN, prepare
+
+PACKAGE = Path(pytest_gpupool.__file__).parent
+
+AT_HOME_ONLY = (
+    *("_io", "allocate_id"),
+    "torun",
+    *("_down", "process_from_remote", "_removed2pending"),
+    *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown"),
+)
+"""Names of xdist's and execnet's that no wing but foreign knows."""
 
 
 def parameters(function: object) -> list[str]:
@@ -35,8 +51,23 @@ def has(holder: Any, *lines: str) -> bool:
     return all(line in source for line in lines)
 
 
+def attributes(path: Path) -> set[str]:
+    """The names that a module looks up in others' objects."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def test_they_have_one_home() -> None:
+    """Each of these names occurs in one module, of the wing foreign."""
+    paths = list(PACKAGE.rglob("*.py"))
+    knows = {name: [path for path in paths if name in attributes(path)] for name in AT_HOME_ONLY}
+    assert {name: [path.parent.name for path in found] for name, found in knows.items()} == {
+        name: ["foreign"] for name in AT_HOME_ONLY
+    }
+
+
 class TestXdistsWorker:
-    """What interactor builds on."""
+    """What the interactor builds on."""
 
     INTERACTOR = xdist.remote.WorkerInteractor
 
@@ -47,6 +78,40 @@ class TestXdistsWorker:
         assert parameters(self.INTERACTOR) == ["config", "channel"]
         assert parameters(xdist.remote.setup_config) == ["config", "basetemp"]
         assert has(xdist.remote.setup_config, "config.option.looponfail = False", "config.option.usepdb = False")
+        source = inspect.getsource(xdist.remote)
+        steps = ("setup_config(config, ", "config.workerinput = workerinput", "config.workeroutput = {}")
+        assert all(step in source for step in steps)
+        assert all(step in inspect.getsource(prepare) for step in steps)
+
+    def test_its_environment(self) -> None:
+        """Is set before pytest starts, by each of these names."""
+        given = xdist_protocol.worker_environment({"testrunuid": "1a", "workerid": "gw0", "workercount": 2})
+        assert given == {
+            "PYTEST_XDIST_TESTRUNUID": "1a",
+            "PYTEST_XDIST_WORKER": "gw0",
+            "PYTEST_XDIST_WORKER_COUNT": "2",
+        }
+        assert re.findall(r'^    os.environ\["(PYTEST_XDIST_\w+)"\] = ', inspect.getsource(xdist.remote), re.M) == [
+            *given
+        ]
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            xdist_protocol.LOGSTART,
+            xdist_protocol.TESTREPORT,
+            xdist_protocol.LOGFINISH,
+            xdist_protocol.TEST_COMPLETE,
+            xdist_protocol.INTERNAL_ERROR,
+            xdist_protocol.UNSCHEDULED,
+            xdist_protocol.WORKER_FINISHED,
+        ],
+    )
+    def test_its_events(self, event: str) -> None:
+        """Are sent under these names, and heard under them."""
+        assert f'"{event}"' in inspect.getsource(self.INTERACTOR)
+        assert f'"{event}"' in inspect.getsource(WorkerController.process_from_remote)
+        assert hasattr(DSession, f"worker_{event}")
 
     def test_its_state(self) -> None:
         """The queue of tests, the one that runs, the session."""
@@ -56,7 +121,7 @@ class TestXdistsWorker:
 
     def test_its_commands(self) -> None:
         """A name and what belongs to it, or the mark that the channel has ended."""
-        assert xdist.remote.Marker.SHUTDOWN is not None
+        assert SHUTDOWN is xdist.remote.Marker.SHUTDOWN
         assert has(self.INTERACTOR.handle_command, "command is Marker.SHUTDOWN", "name, kwargs = command")
         assert parameters(WorkerController.sendcommand) == ["self", "name", "kwargs"]
         assert has(WorkerController.sendcommand, "self.channel.send((name, kwargs))")
@@ -71,7 +136,7 @@ class TestXdistsWorker:
 
 
 class TestXdistsController:
-    """What distribution, crew and scheduler build on."""
+    """What the wing distribution builds on."""
 
     def test_a_workers_orders(self) -> None:
         """They are asked for before the worker starts, which gets them with its program."""
@@ -99,8 +164,9 @@ class TestXdistsController:
     def test_a_worker_that_is_said_to_have_finished(self) -> None:
         """All that xdist reads of its last words is among those that we put into its mouth."""
         read = re.findall(r'workeroutput\["(\w+)"\]', inspect.getsource(DSession.worker_workerfinished))
+        _, said = xdist_protocol.worker_finished(more=1)
         assert read
-        assert set(read) <= set(_NOTHING_TO_SAY)
+        assert {*read, "more"} <= set(said["workeroutput"])
 
     def test_its_session(self) -> None:
         """A plugin with a name."""
@@ -110,7 +176,7 @@ class TestXdistsController:
         assert has(DSession._handlefailures, "self.shouldstop", "self.maxfail")
 
     def test_how_it_starts_one_more_worker(self) -> None:
-        """As crew does it, and distribution after a crash."""
+        """As we do it, and xdist after a crash."""
         steps = (
             "spec.id = None",
             "self.nodemanager.group.allocate_id(spec)",
@@ -122,9 +188,15 @@ class TestXdistsController:
         assert parameters(NodeManager.setup_node) == ["self", "spec", "putevent"]
 
     def test_how_it_reports_a_crash(self) -> None:
-        """As distribution reports a test that took too long."""
+        """As we report a test that took too long."""
         hooks = ("pytest_handlecrashitem(", "pytest_runtest_logreport(report=rep)")
-        assert has(DSession.handle_crashitem, 'when="???"', "rep.node = worker", "location=(", *hooks)
+        assert has(
+            DSession.handle_crashitem,
+            f'when="{xdist_protocol.UNKNOWN_PHASE}"',
+            "rep.node = worker",
+            "location=(",
+            *hooks,
+        )
 
     def test_its_schedulers(self) -> None:
         """Whose differences of collections are told, and whose ``--dist each`` is used."""
@@ -134,30 +206,38 @@ class TestXdistsController:
 
 
 class TestExecnet:
-    """What endings and crew build on."""
+    """What the ends and the starts of workers build on."""
 
     def test_a_gateways_process(self) -> None:
         """Is its io's popen."""
         group = Group()
         gateway: Any = group.makegateway("popen")
         try:
-            assert gateway._io.popen.poll() is None
-            assert gateway._io.popen.pid > 0
+            assert process_of(gateway).poll() is None
+            assert process_of(gateway).pid > 0
             assert isinstance(gateway.id, str)
         finally:
             group.terminate(timeout=10)
-        assert gateway._io.popen.wait(timeout=10) is not None
+        assert process_of(gateway).wait(timeout=10) is not None
 
     def test_a_copy_of_a_spec_gets_an_id_of_its_own(self) -> None:
         """And leaves the first one's alone."""
         group: Any = Group()
         spec: Any = execnet.XSpec("popen")
         group.allocate_id(spec)
-        other = copy.copy(spec)
-        other.id = None
-        group.allocate_id(other)
+        other = another_like(spec, group)
         assert other.popen
         assert None is not spec.id != other.id is not None
+
+    def test_the_id_of_a_spec_is_its_gateways(self) -> None:
+        """By which a worker that is expected is known when it comes."""
+        group: Any = Group()
+        spec: Any = execnet.XSpec("popen")
+        group.allocate_id(spec)
+        try:
+            assert group.makegateway(spec).id == spec.id
+        finally:
+            group.terminate(timeout=10)
 
 
 @pytest.fixture(scope="module", params=["first", "second"])

@@ -14,6 +14,7 @@ import pytest
 from pytest_gpupool.leases.lease import Blocker
 from pytest_gpupool.records import durations
 from pytest_gpupool.values.device import Device, Size, cpu_device
+from pytest_gpupool.values.messages import HeldUp, LetIn, Message
 from pytest_gpupool.values.orders import Orders
 from pytest_gpupool.values.requirement import Requirement
 from pytest_gpupool.worker.gate import Gate
@@ -72,10 +73,10 @@ class Controller:
     """What a worker says to the controller."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, Mapping[str, Any]]] = []
+        self.heard: list[Message] = []
 
-    def __call__(self, kind: str, **values: Any) -> None:
-        self.heard.append((kind, values))
+    def __call__(self, message: Message) -> None:
+        self.heard.append(message)
 
 
 class Torch(ModuleType):
@@ -153,9 +154,9 @@ class Door:
         return self.gate.enter(test, Requirement.from_markers([((), keys)]))
 
     @property
-    def kinds(self) -> list[str]:
+    def kinds(self) -> list[type[Message]]:
         """What the controller has heard of."""
-        return [kind for kind, _ in self.controller.heard]
+        return [type(message) for message in self.controller.heard]
 
 
 def remember(directory: Path, peaks: Mapping[str, int | None], kind: str = "NVIDIA H200") -> None:
@@ -234,8 +235,8 @@ class TestMemory:
         assert door.enter(memory="40GiB") is None
         assert door.lease.calls == [TEST, *[Size(40 * GIB)] * 4]
         assert door.controller.heard == [
-            ("held-up", {"test": TEST, "blockers": ["GPU 0  NVIDIA H200  29.5 GiB free, 40.0 GiB needed"]}),
-            ("let-in", {"test": TEST}),
+            HeldUp(TEST, ["GPU 0  NVIDIA H200  29.5 GiB free, 40.0 GiB needed"]),
+            LetIn(TEST),
         ]
 
     def test_what_never_comes_free_is_its_error(self) -> None:
@@ -247,7 +248,7 @@ class TestMemory:
             "  GPU 0  NVIDIA H200  29.5 GiB free, 40.0 GiB needed"
         )
         assert door.time.now - began == pytest.approx(60, abs=1)
-        assert door.kinds == ["held-up"]
+        assert door.kinds == [HeldUp]
 
     def test_without_waiting(self) -> None:
         """--gpupool-wait=0 tries once."""
@@ -277,7 +278,7 @@ class TestMemory:
         text = door.enter(memory="40GiB")
         assert text is not None
         assert text.endswith("too small")
-        assert door.kinds == ["held-up"]
+        assert door.kinds == [HeldUp]
 
     def test_without_a_controller_nobody_is_told(self) -> None:
         """As where the one process is both."""
@@ -308,7 +309,7 @@ class TestShared:
         door = Door(Lease(GPUS[:1], [BUSY, FREE]), orders(tmp_path, slots=2))
         assert door.enter() is None
         assert door.lease.calls == [TEST, Size(30 * GIB), Size(30 * GIB)]
-        assert door.kinds == ["held-up", "let-in"]
+        assert door.kinds == [HeldUp, LetIn]
 
     @pytest.mark.parametrize("test", ["test_a.py::test_b", "test_a.py::test_new"])
     def test_one_of_which_nothing_is_known_is_let_in(self, tmp_path: Path, test: str) -> None:
@@ -340,7 +341,7 @@ class TestShared:
         remember(tmp_path, {TEST: 30 * GIB})
         door = Door(Lease(GPUS[:1], [BUSY, blockers]), orders(tmp_path, slots=2))
         assert door.enter() is None
-        assert door.kinds == ["held-up", "let-in"]
+        assert door.kinds == [HeldUp, LetIn]
 
     def test_on_a_device_of_ones_own_no_estimate_counts(self, tmp_path: Path) -> None:
         """Nobody else of the pool takes it."""

@@ -1,46 +1,48 @@
-"""The timekeeper: how long the workers' tests may take, and the end of a worker whose test takes longer."""
+"""Time limits: how long the workers' tests may take, and the end of a worker whose test takes longer."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-from ..processes import stacks
-from ..processes.time_limits import TimeLimits
+from ...processes import stacks
+from ...processes.time_limits import TimeLimits
 from . import process_ends
 from .member import Member
 
 
-class Timekeeper:
-    """Keeps the time of running tests. ``overdue(worker, test)`` is called from another thread."""
+class WorkerTimeLimits:
+    """One clock a worker. ``overdue(worker, test)`` is called from another thread; it is to bring :meth:`cut_off`."""
 
     def __init__(self, run: str, overdue: Callable[[str, str], None]) -> None:
         self._run = run
-        self._watch = TimeLimits(overdue)
+        self._clocks = TimeLimits(overdue)
         self._enders: list[threading.Thread] = []
 
     def runs(self, member: Member, test: str | None, limit: float | None) -> None:
-        """A worker runs this test now, for so many seconds at most."""
+        """A scheduler says that a worker runs this test now, for so many seconds at most."""
         if test is None or limit is None:
-            self._watch.end(member.name)
+            self._clocks.end(member.name)
         else:
             member.limit = limit
-            self._watch.begin(member.name, test, limit)
+            self._clocks.begin(member.name, test, limit)
 
     def restart(self, worker: str, test: str) -> None:
         """An attempt at its test begins, or its test goes on: the time before does not count. For any thread."""
-        self._watch.restart(worker, test)
+        self._clocks.restart(worker, test)
 
-    def hold(self, worker: str, test: str) -> None:
-        """Its test waits for something that is not its own."""
-        self._watch.pause(worker, test)
+    def pause(self, worker: str, test: str) -> None:
+        """Its test waits for something that is not its own; :meth:`restart` ends that."""
+        self._clocks.pause(worker, test)
 
     def ends(self, worker: str) -> None:
         """Its test has ended, or it has. For any thread."""
-        self._watch.end(worker)
+        self._clocks.end(worker)
 
     def cut_off(self, member: Member, test: str) -> None:
-        """A test takes too long: see where it is, then end its worker."""
+        """A worker's running test takes too long: see where it is, then end the worker, unless it ends already."""
+        if member.gone or member.overdue:
+            return
         member.overdue = test
 
         def end() -> None:  # in a thread: the other workers go on meanwhile
@@ -53,7 +55,7 @@ class Timekeeper:
 
     def close(self) -> None:
         """No more tests are given out."""
-        self._watch.close()
+        self._clocks.close()
 
     def wait_for_ends(self) -> None:
         """Wait until workers whose tests took too long have ended, with all that they started."""

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 from xdist.workermanage import WorkerController
 
-from ..values.texts import shortened
+from ...values.messages import Expired
+from ...values.texts import shortened
 from . import process_ends
-from .nodes import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a worker leases: so many devices of at least so many bytes each, if possible none of those in ``avoid``."""
+
+    gpus: int = 1
+    memory: int = 0
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -17,21 +26,24 @@ class Member:
 
     node: WorkerController
     places: tuple[int, ...]
-    gpus: int = 1
-    memory: int = 0
+    shape: Shape
     devices: tuple[str, ...] = ()
     pid: int = 0
     stacks: int = 0
     """The descriptor to which it writes its stacks."""
     leased: bool = False
-    expired: Message | None = None
-    """What it said when its patience was over: ``blockers``, and ``pids`` of processes among them."""
+    expired: Expired | None = None
+    """What it said when it had waited for a lease for as long as the user said."""
     collected: bool = False
+    excluded: bool = False
+    """Whether it collected other tests than the run's, and so gets none."""
     retired: bool = False
     gone: bool = False
+    died: bool = False
+    """Whether it is gone without having said goodbye."""
     limit: float = 0.0
     overdue: str | None = None
-    """The test for which it was ended, and in ``dump`` the stacks that it had then."""
+    """The test for which we ended it, and in ``dump`` the stacks that it had then."""
     dump: str = ""
 
     @property
@@ -40,9 +52,15 @@ class Member:
         name: str = self.node.gateway.id
         return name
 
+    def retire(self) -> None:
+        """Let it finish."""
+        self.retired = True
+        self.node.shutdown()
+
     def waits_text(self) -> str:
         """Return that it waits, and for what."""
-        return f"{self.name} waits for {'a device' if self.gpus == 1 else f'{self.gpus} devices'}"
+        gpus = self.shape.gpus
+        return f"{self.name} waits for {'a device' if gpus == 1 else f'{gpus} devices'}"
 
     def crash_text(self) -> str:
         """Return what to say of the test that it took with it."""

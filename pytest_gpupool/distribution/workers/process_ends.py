@@ -1,15 +1,15 @@
-"""Endings: how worker processes end, and how they are made to."""
+"""Process ends: how worker processes end, and how they are made to."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from xdist.workermanage import WorkerController
 
-from ..processes import termination
+from ...foreign.execnet_names import process_of
+from ...processes import termination
 
 GRACE_SECONDS = 2.0
 """What a process that is told to end may take for it; a run that is interrupted is to end within five seconds."""
@@ -19,12 +19,10 @@ _KILLING = {-signal.SIGHUP, -signal.SIGINT, -signal.SIGKILL, -signal.SIGTERM}  #
 
 def exit_code(node: WorkerController, seconds: float = 2.0) -> int | None:
     """Wait that long for the worker's process to end; return its exit status, None where it goes on."""
-    process = _process(node)
     try:
-        code: int | None = process.wait(timeout=seconds)
+        return _process(node).wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return None
-    return code
 
 
 def how_it_ended(node: WorkerController) -> str:
@@ -70,8 +68,7 @@ def interrupt(nodes: Iterable[WorkerController], run: str) -> None:
 
 def pid(node: WorkerController) -> int:
     """Return the number of a worker's process."""
-    number: int = _process(node).pid
-    return number
+    return _process(node).pid
 
 
 def marks(node: WorkerController, run: str) -> Mapping[str, str]:
@@ -79,5 +76,5 @@ def marks(node: WorkerController, run: str) -> Mapping[str, str]:
     return {"GPUPOOL_RUN": run, "PYTEST_XDIST_WORKER": node.gateway.id}
 
 
-def _process(node: WorkerController) -> Any:
-    return node.gateway._io.popen
+def _process(node: WorkerController) -> subprocess.Popen[bytes]:
+    return process_of(node.gateway)

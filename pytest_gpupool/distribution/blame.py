@@ -1,0 +1,74 @@
+"""Blame: which test a worker took with it when it ended, and what is said of that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from ..foreign import xdist_protocol
+from ..run.controller import Controller
+from ..values.messages import CANCELLED
+from ..values.texts import iso
+from .workers import process_ends
+from .workers.member import Member
+
+
+def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tuple[str | None, list[str]]:
+    """A worker died, or we ended it. Record the end of the test of its queue that it was running.
+
+    Return that test, None where there was none, and those that had ended though no report of it came.
+    """
+    begun = controller.begun(member.name)
+    over = [nodeid for nodeid in queue if controller.has_result(member.name, nodeid, begun)]
+    unfinished = [nodeid for nodeid in queue if nodeid not in over and (begun is None or nodeid in begun)]
+    running = unfinished[0] if unfinished else None
+    if running is None or member.overdue not in (None, running):
+        return None, over  # that it was ended was meant for another test
+    # Metrics of a test that died with its worker are in the journal alone.
+    controller.results.add_all([] if begun is None else begun[running])
+    controller.record(
+        "crash" if member.overdue is None else "timeout",
+        worker=member.name,
+        test=running,
+        started=begun[running][0]["started"] if begun else None,
+        ended=iso(time.time()),
+        message=member.crash_text() if member.overdue is None else member.limit_text(),
+    )
+    return running, over
+
+
+def has_quit(controller: Controller, member: Member, queue: Sequence[str]) -> None:
+    """A worker ended its session before its tests had ended, as pytest.exit makes it: that ends the run."""
+    output = member.node.workeroutput
+    if output["shouldfail"] or output["shouldstop"]:
+        return  # -x, for instance, of which xdist knows
+    if output["exitstatus"] == pytest.ExitCode.INTERRUPTED:
+        return
+    status = output["exitstatus"] or pytest.ExitCode.TESTS_FAILED
+    controller.stop(f"{member.name} ended the session in {queue[0]}", status)
+
+
+def timeout_report(controller: Controller, member: Member, test: str) -> pytest.TestReport:
+    """Return the report of a test that took too long, as xdist makes that of a crash."""
+    path, _, name = test.partition("::")
+    report = pytest.TestReport(
+        nodeid=test,
+        location=(path, None, name.replace("::", ".")),
+        keywords={},
+        outcome="failed",
+        longrepr=controller.results.message_of(test),
+        when=xdist_protocol.UNKNOWN_PHASE,  # type: ignore[arg-type]
+    )
+    report.node = member.node  # type: ignore[attr-defined]
+    return report
+
+
+def how_it_ended(member: Member) -> str:
+    """Return what a record calls the end of a worker."""
+    if member.died:
+        return process_ends.how_it_ended(member.node)
+    if member.overdue is not None:
+        return "killed"
+    return "cancelled" if CANCELLED in getattr(member.node, "workeroutput", {}) else "finished"

@@ -1,0 +1,103 @@
+"""The inbox: what is done about messages and notices that are not about scheduling."""
+
+from __future__ import annotations
+
+from xdist.workermanage import WorkerController
+
+from ..values.messages import (
+    Broken,
+    DeviceFailed,
+    Expired,
+    Failed,
+    Fewer,
+    Heard,
+    HeldUp,
+    Leased,
+    LetIn,
+    Params,
+    Poisoned,
+    Records,
+    Waiting,
+)
+from .parts import Parts
+from .workers.member import Member
+
+
+class Inbox:
+    """Hears what the schedulers pass on. Says ``True`` where the run has fewer devices since."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._controller = parts.controller
+
+    def heard(self, node: WorkerController | None, heard: Heard) -> bool:
+        """A worker, or one of the controller's threads, has something to say."""
+        match heard:
+            case Fewer():
+                return self._goes_without(self._parts.waits.reconsider())
+            case DeviceFailed(device, reason):
+                return self._is_quarantined(device, reason)
+            case Expired() if (member := self._present(node)) is not None:
+                return self._goes_without(self._parts.waits.has_expired(member, heard))
+        if (member := self._present(node)) is not None:
+            self._is_told(member, heard)
+        return False
+
+    def _is_told(self, member: Member, heard: Heard) -> None:
+        controller, limits, waits = self._controller, self._parts.limits, self._parts.waits
+        match heard:
+            case Leased():
+                self._has_lease(member, heard)
+            case Waiting(blockers):
+                waits.tell(member.waits_text(), blockers)
+            case HeldUp(test, blockers):
+                limits.pause(member.name, test)
+                waits.tell(f"{member.name} waits for memory for {test}", blockers)
+            case LetIn(test):
+                limits.restart(member.name, test)
+            case Poisoned(test, why):
+                controller.warn(
+                    f"{member.name} ran no more tests after {test}, since its process can use CUDA no more: {why}"
+                )
+            case Broken(text):
+                controller.broken = True
+                controller.warn(f"{member.name} did not end well: {text}")
+            case Records(lines):
+                for line in lines:
+                    controller.take(line)
+            case Params():
+                self._parts.collected.describe(member, heard)
+            case Failed(text) if any(other.leased for other in self._parts.roster.present()):
+                # The others' work is not to be lost for it.
+                controller.warn(f"{member.name} is left out: {text}")
+                member.retire()
+            case Failed(text, status):
+                controller.stop(text, status)
+
+    def _present(self, node: WorkerController | None) -> Member | None:
+        """Return the worker that says it, None where that is nobody or has ended."""
+        member = None if node is None else self._parts.roster.of(node)
+        return None if member is None or member.gone else member
+
+    def _has_lease(self, member: Member, message: Leased) -> None:
+        record = message.record
+        member.leased, member.expired = True, None
+        member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message.stacks
+        self._controller.results.add(record)
+        if record["lease_wait_s"] >= 1.0:
+            waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
+            self._controller.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
+
+    def _goes_without(self, gpus: int | None) -> bool:
+        """Where so many devices together are not to be had: the run goes on with tests that need fewer."""
+        if gpus is not None:
+            self._parts.capacity.go_without(gpus)
+        return gpus is not None
+
+    def _is_quarantined(self, device: str, reason: str) -> bool:
+        """A device is no good any more: the run goes on with the others, if there are any."""
+        if not self._controller.quarantine(device, reason):
+            return False
+        if not self._controller.usable():
+            self._parts.waits.stop("no device is left")
+        return True

@@ -1,0 +1,51 @@
+"""Starts: which worker is started with what orders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xdist.workermanage import WorkerController
+
+from ...foreign.xdist_session import XdistSession
+from ...processes.guardian import Guardian
+from ...run.controller import Controller
+from ...worker import remote
+from . import process_ends
+from .expected import ExpectedWorkers
+from .member import Member, Shape
+from .roster import Roster
+
+
+class WorkerStarts:
+    """Starts workers, and gives each its orders, also those that xdist starts: at first, and in a dead one's place."""
+
+    def __init__(self, controller: Controller, session: XdistSession, roster: Roster) -> None:
+        self._controller = controller
+        self._session = session
+        self._roster = roster
+        self._expected = ExpectedWorkers()
+        self._guardian = Guardian()
+        controller.config.add_cleanup(self._guardian.dismiss)
+
+    def start(self, shape: Shape) -> None:
+        """Start a worker for the planner; xdist calls ``pytest_configure_node`` for it, and that :meth:`enlist`."""
+        if self._session.is_shutting_down:
+            return
+        spec = self._session.spec_of_one_more()
+        self._expected.expect(spec.id, shape)
+        self._session.start(spec)
+
+    def will_be_replaced(self, dead: Member) -> None:
+        """A worker has died, and xdist is about to start another in its place."""
+        self._expected.expect_replacement(dead)
+
+    def enlist(self, node: WorkerController) -> Member:
+        """A worker is about to be started: decide what it shall hold, and give it its orders."""
+        shape = self._expected.shape_of(node.gateway.id)
+        member = Member(node, self._roster.free_places(shape.gpus), shape)
+        self._roster.add(member)
+        orders = self._controller.orders(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
+        node.workerinput["gpupool"] = orders.to_wire()
+        node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
+        self._guardian.watch(process_ends.pid(node), process_ends.marks(node, self._controller.run_id))
+        return member

@@ -1,0 +1,226 @@
+"""Messages: what a worker and the controller say to each other, beside what xdist's own two sides say.
+
+Three kinds, told apart by who says them to whom:
+
+- ``Message``: a worker to the controller, as :func:`to_wire` has it. It is heard by the scheduler, in xdist's loop.
+- ``Command``: the controller to a worker, as :func:`to_command` has it, on the way of xdist's commands.
+- ``Notice``: a thread of the controller, or an event there, to the loop. It never travels.
+
+They are named tuples: twenty frozen dataclasses would take every worker several milliseconds to import.
+
+The life of a question, which keeps a worker's next test open until the present one is nearly over::
+
+    worker: runs A                               controller: scheduler, planning
+    A's call ends      report of the call -----> a hint: the next test can be chosen now (asks)
+    tear-down looks at the next test
+      |- it has come:  goes on
+      '- it has not:   Ask --------------------> what the hint has not answered yet (asks)
+         waits         <------- runtests [B]     Assign: tear down what B does not need, then run it
+                       <------- Rest             none now, one may come: tear everything down, then wait
+                       <------- shutdown         Retire: tear everything down, then end
+    A is over          runtest_protocol_complete -> ended; it may bring tests for those that wait
+
+Where a plugin hides the report of the call (pytest-rerunfailures does), the question alone is heard. A worker that has
+tests queued ahead takes the next one from there, and asks when they are used up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+PARCEL = "gpupool_parcel"
+"""The event that holds other events of a worker, as :mod:`pytest_gpupool.records.wire` has them."""
+
+CANCELLED = "gpupool_cancelled"
+"""What is true in the output of a worker that has not run pytest."""
+
+
+class Leased(NamedTuple):
+    """The worker has its lease: the ``record`` of it, and the descriptor to which it writes its stacks when asked."""
+
+    record: dict[str, Any]
+    stacks: int
+
+
+class Waiting(NamedTuple):
+    """It waits for a device: a line for each holder, and the pids of those that have one."""
+
+    blockers: Sequence[str]
+    pids: Sequence[int]
+
+
+class Expired(NamedTuple):
+    """It has waited for as long as the user said, or waits in vain; the fields are those of :class:`Waiting`."""
+
+    blockers: Sequence[str]
+    pids: Sequence[int]
+
+
+class Failed(NamedTuple):
+    """It cannot lease at all: the text of the error, and the exit status that goes with it."""
+
+    text: str
+    status: int
+
+
+class Items(NamedTuple):
+    """It has collected: what planning needs to know of its tests and no id says. xdist's event brings the ids."""
+
+    about: str
+    """As :meth:`of` has it: one text, since execnet is slow with many small values."""
+    finished_before: str | None
+    """Of a run that resumes another: which tests were left out, as ``worker.earlier`` has it."""
+
+    @classmethod
+    def of(cls, finished_before: str | None, **about: Mapping[int, Any]) -> Items:
+        """Make it of what each test ``asks`` for, the ``groups``, and what keeps set-up ``warm``, by number."""
+        return cls(json.dumps(about), finished_before)
+
+    def told(self) -> dict[str, dict[int, Any]]:
+        """Return what :meth:`of` was given."""
+        # JSON's keys are texts.
+        return {
+            key: {int(index): value for index, value in values.items()}
+            for key, values in json.loads(self.about).items()
+        }
+
+
+class Params(NamedTuple):
+    """The answer to :class:`Describe`: the parameters of those tests that have any, as one text for execnet's sake."""
+
+    text: str
+
+    @classmethod
+    def of(cls, params: Iterable[tuple[str, Mapping[str, Any]]]) -> Params:
+        """Make it of nodeids and what each has for its parameters."""
+        return cls(json.dumps(list(params)))
+
+    def tests(self) -> list[list[Any]]:
+        """Return what :meth:`of` was given, as JSON gives it back."""
+        tests: list[list[Any]] = json.loads(self.text)
+        return tests
+
+
+class Ask(NamedTuple):
+    """It wants to know its next test."""
+
+
+class Stolen(NamedTuple):
+    """The answer to xdist's ``steal``: the tests that it gives back, by number."""
+
+    tests: Sequence[int]
+
+
+class Poisoned(NamedTuple):
+    """Its process can use CUDA no more: the test that did it, why, and the tests that it gives back, by number."""
+
+    test: str
+    why: str
+    tests: Sequence[int]
+
+
+class HeldUp(NamedTuple):
+    """Its test waits for memory: a line for each device that is in the way."""
+
+    test: str
+    blockers: Sequence[str]
+
+
+class LetIn(NamedTuple):
+    """The test that was held up goes on."""
+
+    test: str
+
+
+class Records(NamedTuple):
+    """Records, as lines of JSON, that no disk keeps and that no report brings in time."""
+
+    lines: Sequence[str]
+
+
+class Broken(NamedTuple):
+    """Its session did not end well, of which xdist says nothing."""
+
+    text: str
+
+
+Message = (
+    Leased | Waiting | Expired | Failed | Items | Params | Ask | Stolen | Poisoned | HeldUp | LetIn | Records | Broken
+)
+"""What a worker says to the controller."""
+
+
+class Overdue(NamedTuple):
+    """A worker's test takes longer than it may, said by the thread that keeps the time."""
+
+    worker: str
+    test: str
+
+
+class DeviceFailed(NamedTuple):
+    """A device is no good any more, said by the threads that look after them."""
+
+    device: str
+    reason: str
+
+
+class Fewer(NamedTuple):
+    """A worker has ended that nobody replaces: those that wait may now wait in vain."""
+
+
+class Settled(NamedTuple):
+    """By now other plugins have said whether a test that ended with its worker, by number, runs again."""
+
+    test: int
+
+
+Notice = Overdue | DeviceFailed | Fewer | Settled
+"""What the controller says to itself, to be heard once the present event is over."""
+
+Heard = Message | Notice
+"""What a scheduler hears."""
+
+
+class Rest(NamedTuple):
+    """The answer to a question: there is no next test now, one may come."""
+
+
+class Describe(NamedTuple):
+    """Tell your tests' parameters. One worker's are enough: others would take time."""
+
+
+class Attempts(NamedTuple):
+    """How often tests that are given next were tried elsewhere, by number."""
+
+    attempts: Mapping[int, int]
+
+
+Command = Rest | Describe | Attempts
+"""What the controller says to a worker."""
+
+_MESSAGES: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
+_COMMANDS: dict[str, type[Command]] = {f"gpupool_{kind.__name__.lower()}": kind for kind in get_args(Command)}
+_COMMAND_NAMES = {kind: name for name, kind in _COMMANDS.items()}
+
+
+def to_wire(message: Message) -> list[Any]:
+    """Return a message as plain values, which execnet and JSON carry: its kind, then its fields."""
+    return [type(message).__name__, *message]
+
+
+def from_wire(data: Sequence[Any]) -> Message:
+    """Make it again from :func:`to_wire`."""
+    return _MESSAGES[data[0]](*data[1:])
+
+
+def to_command(command: Command) -> tuple[str, dict[str, Any]]:
+    """Return a command as xdist's are sent: a name of its own and plain values."""
+    return _COMMAND_NAMES[type(command)], command._asdict()
+
+
+def from_command(name: str, values: Mapping[str, Any]) -> Command | None:
+    """Make it again from :func:`to_command`; None where it is one of xdist's."""
+    kind = _COMMANDS.get(name)
+    return None if kind is None else kind(**values)

@@ -1,0 +1,80 @@
+"""Item facts: what a worker tells of its tests, because the controller needs it for planning and no id says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from ...values.errors import MarkerProblem
+from ...values.messages import Items
+from ...values.requirement import Requirement
+from ..items import requirement_of
+
+_NOTHING = Requirement()
+_PLANNED = ("gpus", "timeout", "priority", "serial", "lock", "stage")  # and memory, where it is a number of bytes
+
+
+def facts_of(items: Sequence[pytest.Item], *, grouped: bool, finished_before: str | None) -> Items:
+    """Return the message about the tests that were collected. ``grouped``: with ``--dist loadgroup``."""
+    groups = enumerate(map(group_of, items)) if grouped else ()
+    return Items.of(
+        finished_before,
+        asks={index: asks for index, item in enumerate(items) if (asks := asks_of(item))},
+        groups={index: group for index, group in groups if group},
+        warm={index: warm for index, warm in enumerate(warmth(items)) if warm},
+    )
+
+
+def asks_of(item: pytest.Item) -> dict[str, Any]:
+    """Return what the test asks for, as far as the controller needs it and it is not the usual."""
+    try:
+        requirement = requirement_of(item)
+    except MarkerProblem:
+        return {}  # said when the test is set up
+    if requirement == _NOTHING:
+        return {}
+    asks = {
+        name: getattr(requirement, name) for name in _PLANNED if getattr(requirement, name) != getattr(_NOTHING, name)
+    }
+    memory = requirement.memory
+    return asks if memory is None or memory.relative else {**asks, "memory": int(memory.amount)}
+
+
+def group_of(item: pytest.Item) -> str | None:
+    """Return the name of the test's ``xdist_group``, by xdist's rules."""
+    names = {
+        str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
+        for mark in item.iter_markers("xdist_group")
+    }
+    return "_".join(sorted(names)) or None
+
+
+def warmth(items: Sequence[pytest.Item]) -> Iterator[str | None]:
+    """Yield for each test what it shares with those that use the same set-up fixtures, None where that is nothing.
+
+    These are the fixtures of its module, class or session that some code of the tests has, with their parameters.
+    """
+    known: dict[int, tuple[str, ...]] = {}
+    for item in items:
+        info = getattr(item, "_fixtureinfo", None)
+        if info is None:
+            yield None
+            continue
+        wide = known.get(id(info))
+        if wide is None:
+            wide = known[id(info)] = tuple(_wide_fixtures(info))
+        indices = item.callspec.indices if wide and hasattr(item, "callspec") else {}
+        chosen = [f"{name}{indices.get(name, '')}" for name in wide]
+        yield f"{item.nodeid.split('::', 1)[0]}|{'|'.join(chosen)}" if chosen else None
+
+
+def _wide_fixtures(info: Any) -> Iterator[str]:
+    for name, definitions in info.name2fixturedefs.items():
+        # pytest's own cost nothing; a parametrized function's arguments, which are no fixtures, are among them.
+        wide = bool(definitions) and definitions[-1].scope != "function"
+        if wide and not str(getattr(definitions[-1].func, "__module__", "")).startswith(
+            ("_pytest.", "pytest_gpupool.")
+        ):
+            yield name

@@ -1,0 +1,88 @@
+"""Item facts: what the controller hears of a test beside its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pytest_gpupool.worker.protocol.item_facts import asks_of, facts_of, group_of
+
+
+class Item:
+    """A test with these marks, and with fixtures by name: the scope, and the module of the code."""
+
+    def __init__(self, *marks: pytest.Mark, fixtures: dict[str, tuple[str, str]] | None = None) -> None:
+        self.nodeid = "test_a.py::test_b"
+        self.marks = marks
+        self.keywords = {mark.name for mark in marks}
+        self._fixtureinfo = SimpleNamespace(
+            name2fixturedefs={
+                name: [SimpleNamespace(scope=scope, func=SimpleNamespace(__module__=module))]
+                for name, (scope, module) in (fixtures or {}).items()
+            }
+        )
+
+    def iter_markers(self, name: str) -> Iterator[pytest.Mark]:
+        """As pytest's."""
+        return (mark for mark in self.marks if mark.name == name)
+
+
+def marked(**keys: Any) -> Any:
+    return Item(pytest.mark.gpupool(**keys).mark)
+
+
+@pytest.mark.parametrize(
+    ("item", "asks"),
+    [
+        (Item(), {}),
+        (marked(gpus=1, priority=0), {}),
+        (marked(gpus=2, lock="port"), {"gpus": 2, "lock": ("port",)}),
+        (marked(timeout=1.5, serial=True, stage=1), {"timeout": 1.5, "serial": True, "stage": 1}),
+        (marked(memory="1GiB"), {"memory": 1024**3}),
+        (marked(memory=0.5), {}),
+        (marked(gpus="many"), {}),
+    ],
+    ids=["no-mark", "the-usual", "gpus-lock", "others", "bytes", "a-part-of-any-device", "no-sense"],
+)
+def test_only_what_is_unusual_is_told(item: Any, asks: dict[str, Any]) -> None:
+    """A part of a device's memory is the same on every device; a mark without sense is said when the test is set up."""
+    assert asks_of(item) == asks
+
+
+@pytest.mark.parametrize(
+    ("marks", "group"),
+    [
+        ([], None),
+        ([pytest.mark.xdist_group("b").mark], "b"),
+        ([pytest.mark.xdist_group(name="a").mark, pytest.mark.xdist_group("b").mark], "a_b"),
+        ([pytest.mark.xdist_group().mark], "default"),
+    ],
+)
+def test_groups_have_xdists_names(marks: list[pytest.Mark], group: str | None) -> None:
+    """Several become one."""
+    item: Any = Item(*marks)
+    assert group_of(item) == group
+
+
+def test_what_is_set_up_for_several_tests_keeps_warm() -> None:
+    """Not pytest's own fixtures, nor those of one test."""
+    wide: Any = Item(
+        fixtures={
+            "model": ("module", "conftest"),
+            "tmp_path_factory": ("session", "_pytest.tmpdir"),
+            "number": ("function", "test_a"),
+        }
+    )
+    items = [wide, Item(fixtures={"number": ("function", "test_a")})]
+    told = facts_of(items, grouped=True, finished_before=None).told()
+    assert told == {"asks": {}, "groups": {}, "warm": {0: "test_a.py|model"}}
+
+
+def test_groups_are_told_where_they_count() -> None:
+    """Which is with --dist loadgroup."""
+    items: Any = [Item(), Item(pytest.mark.xdist_group("g").mark)]
+    assert facts_of(items, grouped=False, finished_before=None).told()["groups"] == {}
+    assert facts_of(items, grouped=True, finished_before=None).told()["groups"] == {1: "g"}
