@@ -43,10 +43,12 @@ class Distribution:
         if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
             return None  # the user has said how many; xdist reads it
         controller = self.controller
-        if controller.pool.is_cpu:
+        if controller.devices.pool.is_cpu:
             return cpu_count()
-        assert controller.lock_dir is not None
-        return max(1, free_slots(controller.pool.devices, controller.lock_dir, controller.options.slots))
+        assert controller.devices.lock_dir is not None
+        return max(
+            1, free_slots(controller.devices.pool.devices, controller.devices.lock_dir, controller.options.slots)
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -58,7 +60,7 @@ class Distribution:
                     f"gpupool: --tx {spec}: a worker on another host cannot lease this host's devices; "
                     "use -n, or switch the pool off with -p no:gpupool"
                 )
-        config.option.tx = specs[: self.controller.places() or len(specs)]
+        config.option.tx = specs[: self.controller.devices.places() or len(specs)]
         self.crew.asked = len(specs)
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
@@ -80,7 +82,7 @@ class Distribution:
         self.crew.scheduler = (
             EachLeasedScheduling(config, self.crew, log) if each else LateScheduling(config, self.crew)
         )
-        if not self.controller.pool.is_cpu:
+        if not self.controller.devices.pool.is_cpu:
             self.crew.health.start()
         return self.crew.scheduler
 
@@ -107,13 +109,13 @@ class Distribution:
         node.gateway.exit()
         self._ending.append(node)
         if error:
-            process_ends.clear(node, self.controller.run_id)
+            process_ends.clear(node, self.controller.records.run_id)
         scheduler = self.crew.scheduler
         if not error and isinstance(scheduler, LateScheduling):  # xdist does it for those only that died
             test = scheduler.remove_node(node)
             if test is not None:
                 self._report_timeout(member, test, scheduler)
-        self.controller.record(
+        self.controller.records.write(
             "worker-end", worker=node.gateway.id, ended=iso(time.time()), exit=_how_it_ended(member, error)
         )
 
@@ -125,13 +127,13 @@ class Distribution:
         """
         self.crew.close()
         hurried = self._ending if exitstatus == pytest.ExitCode.INTERRUPTED else []
-        process_ends.interrupt([*self.crew.live(), *hurried], self.controller.run_id)
+        process_ends.interrupt([*self.crew.live(), *hurried], self.controller.records.run_id)
         self.crew.time.wait_for_ends()
         result = yield
         deadline = time.monotonic() + _ENDING_SECONDS
         for node in self._ending:
             if process_ends.exit_code(node, max(0.0, deadline - time.monotonic())) is None:
-                process_ends.end(node, self.controller.run_id)
+                process_ends.end(node, self.controller.records.run_id)
         return result
 
     def _report_timeout(self, member: Member, test: str, scheduler: LateScheduling) -> None:
@@ -143,7 +145,7 @@ class Distribution:
             location=(path, None, name.replace("::", ".")),
             keywords={},
             outcome="failed",
-            longrepr=self.controller.results.message_of(test),
+            longrepr=self.controller.records.results.message_of(test),
             when="???",  # type: ignore[arg-type] # as xdist has it: it is not known in which phase
         )
         report.node = member.node  # type: ignore[attr-defined]

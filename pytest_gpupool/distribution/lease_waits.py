@@ -26,13 +26,13 @@ class Patience:
 
     def tell(self, text: str, blockers: list[str]) -> None:
         """Say that a worker waits, and for whom; of each holder once."""
-        self._controller.tell(text)
+        self._controller.console.tell(text)
         for line in blockers:
             # Every waiting worker meets the same holders; their times differ by moments.
             key = line.rpartition(" for ")[0] or line
             if key not in self._lines_told:
                 self._lines_told.add(key)
-                self._controller.tell(f"  {line}", label=False)
+                self._controller.console.tell(f"  {line}", label=False)
 
     def ends(self, member: Member, message: Message) -> None:
         """A worker has waited for as long as the user said."""
@@ -47,7 +47,7 @@ class Patience:
         hopes = [member.expired for member in present if member.leased or not member.retired]
         expired = [said for said in hopes if said is not None]
         # With --dist each every worker has tests of its own; else one that has a lease runs them all.
-        each = self._controller.results.each
+        each = self._controller.records.results.each
         if not expired or (len(expired) < len(hopes) and not each):
             return
         # What our own workers hold is free when their processes have ended, which takes its time.
@@ -57,16 +57,16 @@ class Patience:
         larger = [member.gpus for member in present if member.expired and member.gpus > 1]
         blockers: list[str] = expired[-1]["blockers"]
         if larger and self._has_begun:
-            self._controller.warn(self._in_vain_text(min(larger), blockers))
+            self._controller.console.warn(self._in_vain_text(min(larger), blockers))
             self._go_on_without(min(larger))
         else:
-            self.stop(self._controller.no_lease_text(blockers))
+            self.stop(self._controller.devices.no_lease_text(blockers))
 
     def stop(self, text: str) -> NoReturn:
         """End the run for want of a device; once it has begun the rest of it is merely not run."""
         # With --dist each, a worker without its first lease has run nothing of what is its own.
-        failed = self._has_begun and not self._controller.results.each
-        self._controller.stop(text, pytest.ExitCode.TESTS_FAILED if failed else EXIT_NO_LEASE)
+        failed = self._has_begun and not self._controller.records.results.each
+        self._controller.console.stop(text, pytest.ExitCode.TESTS_FAILED if failed else EXIT_NO_LEASE)
 
     @property
     def _has_begun(self) -> bool:

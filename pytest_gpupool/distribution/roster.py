@@ -25,8 +25,8 @@ from ..run.controller import Controller
 from ..values.device import Device
 from ..values.texts import iso
 from ..worker import remote
-from ..worker.earlier import Left
 from ..worker.interactor import DESCRIBE
+from ..worker.resume import WholeCollection
 from . import process_ends
 from .each import EachLeasedScheduling
 from .lease_waits import Patience
@@ -52,8 +52,10 @@ class Crew:
         self.scheduler: LateScheduling | EachLeasedScheduling | None = None
         self.guardian = Guardian()
         controller.config.add_cleanup(self.guardian.dismiss)
-        self.time = Timekeeper(controller.run_id, self._overdue)
-        self.health = Health(controller.pool.devices, controller.returns(), self._device_failed)
+        self.time = Timekeeper(controller.records.run_id, self._overdue)
+        self.health = Health(
+            controller.devices.pool.devices, controller.devices.memory_after_death(), self._device_failed
+        )
         self._members: dict[str, Member] = {}
         self._patience = Patience(controller, self._members.values(), self._go_on_without)
         self._died: set[str] = set()
@@ -63,7 +65,7 @@ class Crew:
         self._describer: WorkerController | None = None
         self._described = False
         self._needed = 1  # how many devices the largest test asks for
-        self._largest = len(controller.pool.devices)  # how many are to be had together
+        self._largest = len(controller.devices.pool.devices)  # how many are to be had together
 
     # Coming and going
 
@@ -74,10 +76,10 @@ class Crew:
             self._replacing = _Shape()
         places = self._free_places(shape.gpus)
         self._members[node.gateway.id] = Member(node, places, gpus=shape.gpus, memory=shape.memory)
-        orders = self.controller.orders(places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
+        orders = self.controller.orders.at(places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
         node.workerinput["gpupool"] = orders.to_wire()
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
-        self.guardian.watch(process_ends.pid(node), process_ends.marks(node, self.controller.run_id))
+        self.guardian.watch(process_ends.pid(node), process_ends.marks(node, self.controller.records.run_id))
         if isinstance(self.scheduler, LateScheduling):
             self.scheduler.started(node, shape.gpus, shape.memory)
 
@@ -129,7 +131,7 @@ class Crew:
     def devices(self, node: WorkerController) -> tuple[tuple[str, ...], float]:
         """Return the ids of a worker's devices and the bytes of the smallest, infinity where that is not known."""
         ids = self._members[node.gateway.id].devices
-        totals = [device.memory_total for device in self.controller.pool.devices if device.id in ids]
+        totals = [device.memory_total for device in self.controller.devices.pool.devices if device.id in ids]
         return ids, min((total for total in totals if total is not None), default=math.inf)
 
     def has_failed(self, node: WorkerController) -> bool:
@@ -145,7 +147,7 @@ class Crew:
         self.time.close()
         if self.health.close() and self.scheduler is not None:
             for device, reason in self.health.look():
-                self.controller.quarantine(device.id, reason)
+                self.controller.devices.quarantine(device.id, reason)
 
     # What is planned
 
@@ -156,7 +158,7 @@ class Crew:
 
     def room(self, largest: int) -> int:
         """Return how many devices, or slots, the run may hold where its largest test asks for so many."""
-        return max(min(self.asked, self.controller.places() or self.asked), largest)
+        return max(min(self.asked, self.controller.devices.places() or self.asked), largest)
 
     @property
     def timeout(self) -> float | None:
@@ -166,20 +168,22 @@ class Crew:
     def plan(self, tests: Sequence[str], told: Told) -> list[Test]:
         """Return the tests as the pool can run them, with the seconds that each will take."""
         controller = self.controller
-        mode, devices = controller.config.getvalue("dist"), controller.pool.devices
-        planned = planned_tests(tests, told, controller.known(), devices=devices, timeout=self.timeout, mode=mode)
+        mode, devices = controller.config.getvalue("dist"), controller.devices.pool.devices
+        planned = planned_tests(
+            tests, told, controller.history.known(), devices=devices, timeout=self.timeout, mode=mode
+        )
         self._needed = max((test.gpus for test in planned), default=1)
         return planned
 
     def collected(self, node: WorkerController, tests: Sequence[str], left: str | None) -> None:
         """A worker's collection is what the run will run; its tests' parameters follow on demand."""
-        told = None if left is None else Left.from_wire(left)
+        told = None if left is None else WholeCollection.from_wire(left)
         self.controller.collected(node.gateway.id, [(nodeid, {}) for nodeid in tests], told)
         self._ask_for_params(node)
 
     def attempts(self, test: str) -> int:
         """Return how often a test was tried so far."""
-        result = self.controller.results.get(test, "")
+        result = self.controller.records.results.get(test, "")
         return 0 if result is None else result.attempt
 
     def has_collected(self, node: WorkerController) -> None:
@@ -211,18 +215,18 @@ class Crew:
         """A worker died; say which test of its queue it was running, and blame that one, and which had ended."""
         worker = node.gateway.id
         member = self._members[worker]
-        begun = self.controller.begun(worker)
-        over = [nodeid for nodeid in queue if self.controller.has_result(worker, nodeid, begun)]
+        begun = self.controller.records.last_attempts(worker)
+        over = [nodeid for nodeid in queue if self.controller.records.has_result(worker, nodeid, begun)]
         left = [nodeid for nodeid in queue if nodeid not in over and (begun is None or nodeid in begun)]
         running = left[0] if left else None
         if running is not None and member.overdue in (None, running):
             # Metrics of a test that died with its worker are in the journal alone.
-            self.controller.results.add_all([] if begun is None else begun[running])
+            self.controller.records.results.add_all([] if begun is None else begun[running])
             kind, message = (
                 ("crash", member.crash_text()) if member.overdue is None else ("timeout", member.limit_text())
             )
             started = begun[running][0]["started"] if begun else None
-            self.controller.record(
+            self.controller.records.write(
                 kind, worker=worker, test=running, started=started, ended=iso(time.time()), message=message
             )
             return running, over
@@ -235,8 +239,8 @@ class Crew:
         others = [member for member in self._present() if member.name not in self._left_out]
         # Those that are started in the place of others will hardly do better than all before them.
         if not others or (len(self._left_out) >= self.asked and not any(other.collected for other in others)):
-            self.controller.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
-        self.controller.warn(text)
+            self.controller.console.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
+        self.controller.console.warn(text)
 
     def quit(self, node: WorkerController, queue: Sequence[str]) -> None:
         """A worker ended its session before its tests had ended, as pytest.exit makes it: that ends the run."""
@@ -245,11 +249,11 @@ class Crew:
         if node.workeroutput["exitstatus"] == pytest.ExitCode.INTERRUPTED:
             return
         status = node.workeroutput["exitstatus"] or pytest.ExitCode.TESTS_FAILED
-        self.controller.stop(f"{node.gateway.id} ended the session in {queue[0]}", status)
+        self.controller.console.stop(f"{node.gateway.id} ended the session in {queue[0]}", status)
 
     def replaces(self, node: WorkerController, dead: WorkerController) -> None:
         """With ``--dist each`` a worker goes on with a dead one's tests."""
-        self.controller.record("replaces", worker=node.gateway.id, dead=dead.gateway.id)
+        self.controller.records.write("replaces", worker=node.gateway.id, dead=dead.gateway.id)
 
     def _device_failed(self, device: Device, reason: str) -> None:
         self.soon({"kind": "device-failed", "device": device.id, "reason": reason})
@@ -257,9 +261,9 @@ class Crew:
     def quarantine(self, device: str, reason: str) -> None:
         """A device is no good any more: the run goes on with the others, if there are any."""
         controller = self.controller
-        if not controller.quarantine(device, reason):
+        if not controller.devices.quarantine(device, reason):
             return
-        if not controller.usable():
+        if not controller.devices.usable():
             self._patience.stop("no device is left")
         self._shrink()
 
@@ -291,36 +295,36 @@ class Crew:
             case "let-in":
                 self.time.restart(worker, message["test"])
             case "poisoned":
-                self.controller.warn(
+                self.controller.console.warn(
                     f"{worker} ran no more tests after {message['test']}, since its process can use CUDA no more: "
                     f"{message['why']}"
                 )
             case "broken":
                 self.controller.broken = True
-                self.controller.warn(f"{worker} did not end well: {message['text']}")
+                self.controller.console.warn(f"{worker} did not end well: {message['text']}")
             case "records":
                 for line in message["lines"]:
-                    self.controller.take(line)
+                    self.controller.records.take(line)
             case "params":
                 self._described = True
-                self.controller.record("collected", worker=worker, tests=json.loads(message["text"]))
+                self.controller.records.write("collected", worker=worker, tests=json.loads(message["text"]))
             case "expired":
                 self._patience.ends(member, message)
             case "failed" if any(other.leased for other in self._present()):
                 # The others' work is not to be lost for it.
-                self.controller.warn(f"{worker} is left out: {message['text']}")
+                self.controller.console.warn(f"{worker} is left out: {message['text']}")
                 self.retire(member.node)
             case "failed":
-                self.controller.stop(message["text"], message["status"])
+                self.controller.console.stop(message["text"], message["status"])
 
     def _has_lease(self, member: Member, message: Message) -> None:
         record = message["record"]
         member.leased, member.expired = True, None
         member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message["stacks"]
-        self.controller.results.add(record)
+        self.controller.records.results.add(record)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
-            self.controller.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
+            self.controller.console.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
 
     def _go_on_without(self, gpus: int) -> None:
         """So many devices together are not to be had: the tests that need them fail, the others run."""
@@ -328,11 +332,11 @@ class Crew:
         self._shrink()
 
     def _shrink(self) -> None:
-        left = self.controller.usable()
+        left = self.controller.devices.usable()
         fits = functools.partial(possible, devices=left, largest=self._largest)
         if isinstance(self.scheduler, LateScheduling):
             needed = min(self._needed, self._largest, len(left))
-            self.scheduler.shrunk(self.room(needed), fits, self.controller.results.quarantined)
+            self.scheduler.shrunk(self.room(needed), fits, self.controller.records.results.quarantined)
 
     def _ask_for_params(self, node: WorkerController | None) -> None:
         self._describer = node

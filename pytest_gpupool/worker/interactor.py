@@ -23,9 +23,9 @@ from ..records import wire
 from ..values.errors import MarkerProblem
 from ..values.requirement import Requirement
 from ..values.texts import safe_repr
-from .earlier import left_key
 from .items import params_of, requirement_of
-from .recorder import Recorder, recorder_key
+from .recording.recorder import Recorder, recorder_key
+from .resume import whole_collection_key
 
 Next = Any
 """What comes out of xdist's queue: a test's number, or ``Marker.SHUTDOWN``."""
@@ -90,7 +90,8 @@ class Interactor(WorkerInteractor):
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
-            self._recorder.tell = lambda lines: self.say("records", lines=lines)
+        if self._recorder.writer is not None:
+            self._recorder.writer.send_at_once = lambda lines: self.say("records", lines=lines)
         super().__init__(config, channel)
 
     def say(self, kind: str, **values: Any) -> None:
@@ -125,8 +126,8 @@ class Interactor(WorkerInteractor):
             "groups": {index: group for index, item in grouped if (group := _group(item))},
             "warm": {index: warm for index, warm in enumerate(_warmth(session.items)) if warm},
         }
-        left = self.config.stash.get(left_key, None)
-        self.say("items", text=json.dumps(about), left=None if left is None else left.to_wire())
+        whole = self.config.stash.get(whole_collection_key, None)
+        self.say("items", text=json.dumps(about), left=None if whole is None else whole.to_wire())
         super().pytest_collection_finish(session)
 
     @pytest.hookimpl(hookwrapper=True)
