@@ -21,10 +21,16 @@ class Poison:
         if report.outcome != "passed" and self.why is None:
             self.why = sticky_error(report.longreprtext)
 
-    def words(self, worker: str) -> str:
-        """Return what the message of the test that met it says of that, once; empty where there is nothing to say."""
+    def last_words(self, session: pytest.Session, worker: str) -> str:
+        """Return what the message of the test that met it says of that; empty for other tests.
+
+        Where there is no worker to be replaced, pytest is told to end.
+        """
         if self.why is None or self._told:
             return ""
         self._told = True
         text = f"gpupool: after a CUDA error of this kind ({self.why}) a process can use its GPU no more"
-        return text if worker == SINGLE_PROCESS else f"{text}; {worker} ran no more tests"
+        if worker != SINGLE_PROCESS:
+            return f"{text}; {worker} ran no more tests"
+        session.shouldfail = f"{text}; with -n the worker is replaced and the run goes on"
+        return text

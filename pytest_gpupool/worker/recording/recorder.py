@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ...devices import cuda
 from ...values.outcomes import PHASES
 from ...values.texts import iso
 from ...verdicts.judge import Judge
@@ -20,12 +18,12 @@ from . import junit_properties, verdict_failure
 from .attempt import Attempt
 from .poison import Poison
 from .recipes import Recipes
-from .writer import SINGLE_PROCESS, RecordWriter
+from .running_test import RunningTest
+from .writer import RecordWriter
 
 if TYPE_CHECKING:
     from ...leases.lease import Lease
     from ...metrics.metric import Metric
-    from ...values.device import Device
     from ...values.orders import Orders
     from ..gate import Gate
 
@@ -49,9 +47,7 @@ class Recorder:
         self._clock = clock
         self._poison = Poison()
         self._recipes: Recipes | None = None
-        self._item: pytest.Item | None = None
-        self._refused: str | None = None
-        """Why the present test can never run here."""
+        self._test: RunningTest | None = None
         self._attempt = Attempt()
         self._attempts: Counter[str] = Counter()  # by test, those elsewhere included
 
@@ -89,13 +85,13 @@ class Recorder:
             MetricProblem: the test has recorded one of that name.
             UsageProblem: the baseline cannot be read.
         """
-        assert self._item is not None
-        judged = self._judge.judge(metric, self._item.nodeid, self._kind())
+        assert self._test is not None
+        judged = self._judge.judge(metric, self._test.nodeid, self._test.kind())
         self._attempt.metrics.add(judged)
         if self.writer is not None:
-            self.writer.write("metric", test=self._item.nodeid, metric=judged)
+            self.writer.write("metric", test=self._test.nodeid, metric=judged)
         value: Any = metric.value if metric.is_finite else str(metric.value)
-        self._item.user_properties.append(junit_properties.metric(metric.name, value))
+        self._test.item.user_properties.append(junit_properties.metric(metric.name, value))
 
     def begins_anew(self, nodeid: str, attempts: int) -> None:
         """A test that ran elsewhere before runs here: so many attempts at it there have been."""
@@ -113,36 +109,36 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know the item: pytest's later hooks name only its id. Wait until it can start."""
-        self._item = item
-        self._refused = marker_problem(item)
-        if self.gate is None:
-            return (yield)
-        if self._refused is None:
-            self._refused = self.gate.enter(item.nodeid, requirement_of(item))
+        """Wait until the test can start, and know what it may use."""
+        gate, refused = self.gate, marker_problem(item)
+        if gate is not None and refused is None:
+            refused = gate.enter(item.nodeid, requirement_of(item))
+        held = () if self._equipment is None else self._equipment.lease.devices
+        self._test = RunningTest(item=item, refused=refused, held=held)
         try:
             return (yield)
         finally:
-            self.gate.leave()
+            if gate is not None:
+                gate.leave()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """An attempt begins; pytest-rerunfailures calls this once per attempt."""
-        item = self._item
-        if item is None or item.nodeid != nodeid:
+        test = self._test
+        if test is None or test.nodeid != nodeid:
             return
-        item.user_properties[:] = junit_properties.others(item.user_properties)
-        self._attempt = Attempt(devices=self._devices_of(item))
+        test.item.user_properties[:] = junit_properties.others(test.item.user_properties)
+        self._attempt = Attempt(devices=test.devices())
         if self.writer is not None:
-            self._begin(item, self.writer)
+            self._begin(test, self.writer)
         if self._equipment is not None:
             self._equipment.sampler.begin(on_devices=bool(self._attempt.devices))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         """A marker that makes no sense, or asks for what is not to be had, is this test's error."""
-        if self._refused:
-            pytest.fail(f"gpupool: {self._refused}", pytrace=False)
+        if self._test is not None and self._test.refused:
+            pytest.fail(f"gpupool: {self._test.refused}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
@@ -155,7 +151,7 @@ class Recorder:
         except BaseException:
             self._attempt.verdict_lines = "\n".join(self._bad_verdicts())
             raise
-        if getattr(self._item, "_excinfo", None):  # where pytest keeps the failure of a unittest.TestCase
+        if self._test is not None and self._test.has_failed_as_unittest:
             self._attempt.verdict_lines = "\n".join(self._bad_verdicts())
         else:
             verdict_failure.fail_by(self._bad_verdicts())
@@ -175,14 +171,13 @@ class Recorder:
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
         """A verdict fails a test also by what a fixture recorded as it was torn down."""
         # JUnit takes properties from this phase's report; pytest keeps all reports, each with a copy of them.
-        if self._item is not None and self.writer is not None:
-            self._item.user_properties.extend(junit_properties.place(self._attempt.devices, self.writer.worker))
+        if self.writer is not None:
+            self._add(junit_properties.place(self._attempt.devices, self.writer.worker))
         try:
             result = yield
         finally:
             self._reconsider()
-            if self._item is not None:
-                self._item.user_properties.extend(self._attempt.metrics.properties())
+            self._add(self._attempt.metrics.properties())
         verdict_failure.fail_by(self._bad_verdicts())
         return result
 
@@ -197,49 +192,31 @@ class Recorder:
             self._end(report.nodeid, self.writer)
         self.writer.attach_to(report)
 
-    def _begin(self, item: pytest.Item, writer: RecordWriter) -> None:
-        self._attempts[item.nodeid] += 1
+    def _add(self, properties: list[junit_properties.Property]) -> None:
+        if self._test is not None:
+            self._test.item.user_properties.extend(properties)
+
+    def _begin(self, test: RunningTest, writer: RecordWriter) -> None:
+        self._attempts[test.nodeid] += 1
         writer.write(
             "start",
-            test=item.nodeid,
+            test=test.nodeid,
             devices=self._attempt.devices,
-            device_kind=None if self._refused else self._kind(),
+            device_kind=None if test.refused else test.kind(),
             started=iso(self._clock()),
-            attempt=self._attempts[item.nodeid],
-            recipe=None if self._recipes is None else self._recipes.of(item),
+            attempt=self._attempts[test.nodeid],
+            recipe=None if self._recipes is None else self._recipes.of(test.item),
         )
 
     def _end(self, nodeid: str, writer: RecordWriter) -> None:
         if self._equipment is not None:
             self._attempt.metrics.reconsider(self._equipment.sampler.end())
         record = self._attempt.to_record(
-            ended=iso(self._clock()), last_words=self._words_on_poison(writer.worker), torch_peak=self._torch_peak()
+            ended=iso(self._clock()),
+            last_words="" if self._test is None else self._poison.last_words(self._test.item.session, writer.worker),
+            torch_peak=None if self._test is None else self._test.torch_peak(),
         )
         writer.write("end", test=nodeid, **record)
-
-    def _words_on_poison(self, worker: str) -> str:
-        words = self._poison.words(worker)
-        if words and worker == SINGLE_PROCESS:
-            assert self._item is not None
-            self._item.session.shouldfail = f"{words}; with -n the worker is replaced and the run goes on"
-        return words
-
-    def _torch_peak(self) -> int | None:
-        return cuda.torch_peak() if any(device.is_gpu for device in self._devices) else None
-
-    @property
-    def _devices(self) -> tuple[Device, ...]:
-        return () if self._equipment is None else self._equipment.lease.devices
-
-    def _devices_of(self, item: pytest.Item) -> list[str]:
-        """Return the ids of the devices that a test may use: all or none."""
-        return [device.id for device in self._devices if self._refused or requirement_of(item).gpus]
-
-    def _kind(self) -> str:
-        """Return the kind of device that the running test asks for, as baselines tell them apart."""
-        # Without workers the process may hold more for the sake of other tests.
-        asked = () if self._item is None else self._devices[: requirement_of(self._item).gpus]
-        return _kind_of(asked)
 
     def _reconsider(self) -> None:
         """Let the verdicts know what went on around the test so far."""
@@ -247,19 +224,8 @@ class Recorder:
             self._attempt.metrics.reconsider(self._equipment.sampler.figures())
 
     def _bad_verdicts(self) -> list[str]:
-        """Return a line for each metric whose verdict fails a test, once."""
-        if not self._attempt.metrics:
+        """Return a line for each metric whose verdict fails the test, once."""
+        if self._test is None or not self._attempt.metrics:
             return []
         self._reconsider()
-        bad = self._attempt.metrics.failing(self._judge.fail_on)
-        if not bad or self._item is None:
-            return []
-        nodeid, kind = self._item.nodeid, self._kind()
-        return [self._judge.sentence(metric, nodeid, kind) for metric in bad]
-
-
-@cache
-def _kind_of(devices: tuple[Device, ...]) -> str:
-    from ...verdicts.baseline import kind_of
-
-    return kind_of([device.name for device in devices])
+        return verdict_failure.sentences(self._test, self._attempt.metrics, self._judge)

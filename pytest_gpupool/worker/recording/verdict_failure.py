@@ -7,6 +7,10 @@ from collections.abc import Sequence
 import pytest
 from _pytest.outcomes import Failed
 
+from ...verdicts.judge import Judge
+from .judged_metrics import JudgedMetrics
+from .running_test import RunningTest
+
 BY_VERDICT = "gpupool_by_verdict"
 """What marks a report of a failure that is none but for a verdict."""
 
@@ -17,10 +21,15 @@ class Verdict(Failed):
     __module__ = "builtins"  # as pytest's own: its summary shows the bare name before the message
 
 
-def fail_by(sentences: Sequence[str]) -> None:
-    """Fail the running test where there is a bad verdict; each has its sentence."""
-    if sentences:
-        raise Verdict("\n".join(sentences), pytrace=False)
+def sentences(test: RunningTest, metrics: JudgedMetrics, judge: Judge) -> list[str]:
+    """Return a sentence for each metric whose verdict fails the test, once for each."""
+    return [judge.sentence(metric, test.nodeid, test.kind()) for metric in metrics.failing(judge.fail_on)]
+
+
+def fail_by(bad: Sequence[str]) -> None:
+    """Fail the running test where there is a bad verdict; ``bad`` are their :func:`sentences`."""
+    if bad:
+        raise Verdict("\n".join(bad), pytrace=False)
 
 
 def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
