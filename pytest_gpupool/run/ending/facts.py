@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ..devices.pool import Pool
-from ..records.archive import Plan, write_plan
-from ..values.texts import iso
+from ...devices.pool import Pool
+from ...records.archive import Plan, write_plan
+from ...values.texts import iso
 from . import host
 
 
