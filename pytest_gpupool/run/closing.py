@@ -16,7 +16,7 @@ from ..records.journal import read
 from ..reports import json as json_report
 from ..reports import terminal
 from ..values.errors import EXIT_USAGE, UsageProblem
-from ..values.texts import iso, safe_repr
+from ..values.texts import iso, one_line, safe_repr, visible
 from ..worker.recorder import ALONE
 from . import testcases
 from .controller import Controller
@@ -170,7 +170,6 @@ class Closing:
 
     def _backdrop(self, session: pytest.Session) -> Backdrop:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
-        from ..reports.words import visible
         from ..trends import additions, placement
 
         controller = self._controller
@@ -189,7 +188,6 @@ class Closing:
         return found
 
     def _update_baseline(self, session: pytest.Session) -> None:
-        from ..reports.words import visible
         from ..verdicts import acceptance, baseline_file
 
         path = self._controller.options.baseline
@@ -208,7 +206,7 @@ class Closing:
         shown = min(str(path), os.path.relpath(path, self._controller.config.invocation_params.dir), key=len)
         self._notes.append(f"baseline {shown}: {accepted.text()}")
         for line in accepted.told_left_out():
-            self._controller.warn(visible(line).replace("\n", "\\n"))
+            self._controller.warn(one_line(line))
 
     def _fit_junit(self) -> None:
         """See that the file which pytest has just written is one that CI systems take."""

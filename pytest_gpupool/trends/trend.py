@@ -17,15 +17,13 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.device import Device
 from ..values.errors import UsageProblem
+from ..values.verdicts import DISTURBED, rank
 from ..verdicts.baseline import UNKNOWN, kind_by_id
 from .placement import Observation
 from .speedup import at_once
 
 MOST_BYTES = 32 << 20
 """So much is read where a run waits for it to end: about a second and a half."""
-
-_NO_MEASURE = frozenset({"invalid", "contended"})  # verdicts: such a value says nothing of the device
-_BY_NEED = ("invalid", "regressed", "contended", "no-baseline", "improved", "ok", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +180,7 @@ def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
 
 
 def _is_of_a_device(value: Value) -> bool:
-    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in _NO_MEASURE
+    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in DISTURBED
 
 
 def _float(value: Number | None) -> float | None:
@@ -197,6 +195,6 @@ def _merged(values: Sequence[Value]) -> dict[str, Any]:
     return {
         "value": values[0].value if len(values) == 1 else fmean(numbers) if numbers else None,
         "unit": " + ".join(sorted({value.unit for value in values})),
-        "verdict": min((value.verdict for value in values), key=_BY_NEED.index),
+        "verdict": min((value.verdict for value in values), key=rank),
         "device": " + ".join(sorted({value.device for value in values})),
     }

@@ -1,3 +1,3 @@
 """Values: frozen data that every wing shares; nothing here acts: no clock, no files, no pytest."""
 
-__all__ = ["device", "errors", "orders", "outcomes", "requirement", "texts", "verdicts"]
+__all__ = ["device", "errors", "nodeids", "orders", "outcomes", "requirement", "texts", "verdicts"]

@@ -13,12 +13,12 @@ from typing import Any
 from ..metrics.metric import Number
 from ..metrics.units import is_timed
 from ..metrics.wording import number_text
+from ..values.outcomes import GOOD
+from ..values.verdicts import RTOL
 from .baseline import Baseline, Entry, Key, kind_in
 from .statistics import deviation, mean, spread_of
 
 _MOST_TOLD = 5
-_GOOD = frozenset({"passed", "xpassed"})
-_RTOL = 0.01  # how far results of one test may differ where nobody says it
 _ORIGIN = ("commit", "dirty", "date", "run", "reason")
 
 # What makes pytest, or a plugin that many use, collect a part of a file alone.
@@ -106,7 +106,7 @@ def stale(entries: Iterable[Entry], report: Mapping[str, Any]) -> Iterator[tuple
     passed: set[tuple[str, str]] = set()
     for test, kind in _with_kinds(report):
         metrics[test["nodeid"]].update(metric["name"] for metric in test["metrics"])
-        if test["outcome"] in _GOOD:
+        if test["outcome"] in GOOD:
             passed.add((test["nodeid"], kind))
     for entry in entries:
         if entry.test not in metrics:
@@ -134,7 +134,7 @@ def _with_kinds(report: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
 
 
 def _problem(test: Mapping[str, Any], metric: Mapping[str, Any], kind: str) -> str | None:
-    if test["outcome"] not in _GOOD and not test.get("judged"):
+    if test["outcome"] not in GOOD and not test.get("judged"):
         return f"the test is {test['outcome']}"
     if not kind:
         return "its device is not known"
@@ -191,7 +191,7 @@ def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:
         return f"its {len(values)} results are in different units: {', '.join(map(repr, units))}"
     rules = [(metric["atol"], metric["rtol"]) for _, metric in results]
     rules += [(old.atol, old.rtol)] if old is not None else []
-    atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, _RTOL))
+    atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, RTOL))
     least, most = min(values), max(values)
     allowed = max(_exact(atol or 0), _exact(rtol or 0) * max(abs(_exact(least)), abs(_exact(most))))
     if _exact(most) - _exact(least) <= allowed:

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from ..metrics.metric import from_record
+from ..values.outcomes import GOOD
 from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
 from .baseline_entries import NON_FINITE
@@ -163,7 +164,7 @@ def _judged(
 
 
 def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:
-    note = "" if test.outcome in ("passed", "xpassed") else f"the test is {test.outcome}"
+    note = "" if test.outcome in GOOD else f"the test is {test.outcome}"
     return Pair(test=name, metric=metric, unit=unit, old=value, new=None, verdict=GONE, note=note)
 
 

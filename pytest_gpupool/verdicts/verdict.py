@@ -10,15 +10,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from ..metrics.metric import Metric, Number
 from ..metrics.units import is_timed
 from ..metrics.wording import allowed_text, baseline_text, change_text, number_text, others_text, shows_text, value_text
+from ..values.verdicts import COMPARED, Verdict
 from . import statistics
 from .baseline import Entry
-
-Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
 
 _NOISE = Fraction(1, 1 << 50)
 """The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
@@ -100,7 +99,7 @@ def settled(verdict: Verdict | None, unit: str, *, contended: bool, lost: bool) 
     """
     if lost:
         return "invalid"
-    if contended and verdict in ("ok", "improved", "regressed") and is_timed(unit):
+    if contended and verdict in COMPARED and is_timed(unit):
         return "contended"
     return verdict
 

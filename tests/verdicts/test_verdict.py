@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import Metric, make
 from pytest_gpupool.metrics.units import is_timed
+from pytest_gpupool.values.verdicts import Verdict
 from pytest_gpupool.verdicts.baseline import Entry
-from pytest_gpupool.verdicts.verdict import Judgement, Verdict, judge, sentence, settled
+from pytest_gpupool.verdicts.verdict import Judgement, judge, sentence, settled
 
 RTOL = 0.01
 NAN, INF = math.nan, math.inf
