@@ -205,7 +205,7 @@ class Closing:
             return
         shown = min(str(path), os.path.relpath(path, self._controller.config.invocation_params.dir), key=len)
         self._notes.append(f"baseline {shown}: {accepted.text()}")
-        for line in accepted.told_left_out():
+        for line in accepted.left_out_lines():
             self._controller.warn(one_line(line))
 
     def _fit_junit(self) -> None:

@@ -20,7 +20,7 @@ from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, rank
 from ..verdicts.baseline import UNKNOWN, kind_by_id
 from .placement import Observation
-from .speedup import at_once
+from .speedup import most_at_once
 
 MOST_BYTES = 32 << 20
 """So much is read where a run waits for it to end: about a second and a half."""
@@ -91,16 +91,15 @@ def gather(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST
 def of_results(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> PastRun:
     """Return what a run measured. ``facts`` are those of its report: ``id``, ``started`` and ``git`` count."""
     names = {device.id: device.name for device in devices}
-    makespan, busy = results.makespan(), results.busy()
-    speedup = sum(busy.values()) / makespan if makespan else None
+    use = results.use()
     return PastRun(
         id=facts["id"],
         started=facts["started"],
         commit=facts["git"]["commit"] if facts.get("git") else None,
         workers=_workers(results),
-        makespan_s=makespan,
-        speedup=speedup,
-        efficiency=speedup / len(busy) if speedup is not None and busy else None,
+        makespan_s=use.makespan,
+        speedup=use.speedup,
+        efficiency=use.efficiency,
         values=_values(results, names),
     )
 
@@ -152,8 +151,7 @@ def _read(run: Path) -> list[PastRun]:
 def _workers(results: Results) -> int:
     """Return how many workers ran tests, at most at a time: one that crashed may have a successor."""
     ran = {test.worker for test in results.ran if test.started}
-    told = [worker for worker in results.workers.values() if worker.id in ran]
-    return at_once((worker.started, worker.ended) for worker in told if worker.started) or len(ran)
+    return most_at_once(ran, ((worker.id, worker.started, worker.ended) for worker in results.workers.values()))
 
 
 def _values(results: Results, names: Mapping[str, str]) -> Values:

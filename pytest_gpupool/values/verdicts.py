@@ -5,7 +5,8 @@ Pure: standard library only, no clock, no files.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
 
@@ -58,6 +59,19 @@ FAILING: tuple[Verdict, ...] = tuple(one for one in VERDICTS if one not in GOOD)
 
 RTOL = 0.01
 """The allowed relative change where neither the call, nor the baseline, nor an option gives a tolerance."""
+
+
+def is_disturbed(used: Mapping[str, Any]) -> bool:
+    """Say whether something else changed what a test measured of time: its device was throttled, or used by others.
+
+    ``used`` is what was measured of the test, as records and reports have it under ``resources``.
+    """
+    return bool(used.get("throttled") or used.get("foreign_pids"))
+
+
+def is_lost(metric: Mapping[str, Any]) -> bool:
+    """Say whether a metric, as records have it, is invalid since its device failed, and not by its value."""
+    return metric["verdict"] == "invalid" and metric["value"] is not None
 
 
 def rank(verdict: str | None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..values.outcomes import GOOD
-from ..values.verdicts import BAD, RTOL
+from ..values.verdicts import BAD, RTOL, is_disturbed, is_lost
 
 if TYPE_CHECKING:
     from ..metrics.metric import Metric
@@ -61,8 +61,7 @@ class Judge:
         kind = result.get("device_kind")
         if self._path is None or kind is None:
             return dict(result)
-        used = result.get("resources", {})
-        disturbed = bool(used.get("throttled") or used.get("foreign_pids"))
+        disturbed = is_disturbed(result.get("resources", {}))
         metrics = [self._again(metric, test, kind, disturbed) for metric in result["metrics"]]
         bad = [self.sentence(metric, test, kind) for metric in metrics if metric["verdict"] in self.fail_on]
         by_verdict = result.get("is_judged", False)
@@ -76,8 +75,7 @@ class Judge:
         from . import verdict as verdicts
 
         found = self.judge(from_record(record), test, kind)
-        lost = record["verdict"] == INVALID and record["value"] is not None
-        verdict = verdicts.settled(found["verdict"], found["unit"], contended=disturbed, lost=lost)
+        verdict = verdicts.adjusted(found["verdict"], found["unit"], disturbed=disturbed, lost=is_lost(record))
         return found | {"verdict": verdict}
 
     def missing(self, test: str, kind: str, recorded: Container[str]) -> list[str]:

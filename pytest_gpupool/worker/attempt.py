@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ..values.errors import MetricProblem
+from ..values.verdicts import is_disturbed
 
 if TYPE_CHECKING:
     from ..sampling.figures import Figures
@@ -38,15 +39,15 @@ class Attempt:
     def settle(self, figures: Figures) -> None:
         """Change the verdicts on metrics that cannot be trusted, by what was seen of the devices meanwhile."""
         self._figures = figures
-        contended = bool(figures.throttled or figures.foreign_pids)
-        if not (self._metrics and (contended or figures.lost)):
+        disturbed = is_disturbed(figures.to_record()) if self._metrics else False
+        if not (self._metrics and (disturbed or figures.lost)):
             return
-        from ..verdicts.verdict import settled
+        from ..verdicts.verdict import adjusted
 
         for name, metric in self._metrics.items():
             if name in self._told and not figures.lost:
                 continue  # the test has failed by that verdict
-            verdict = settled(metric["verdict"], metric["unit"], contended=contended, lost=figures.lost)
+            verdict = adjusted(metric["verdict"], metric["unit"], disturbed=disturbed, lost=figures.lost)
             if verdict is not None and verdict != metric["verdict"]:
                 metric["verdict"] = self._changed[name] = verdict
 

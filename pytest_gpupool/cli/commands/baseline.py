@@ -74,7 +74,7 @@ def _update(args: argparse.Namespace) -> int:
         return 1
     accepted = baseline_file.update(args.file, partial(acceptance.accept, report, reason=args.reason))
     print(f"gpupool: baseline {args.file}: {accepted.text()}, from run {run}")
-    for line in accepted.told_left_out():
+    for line in accepted.left_out_lines():
         warn(one_line(line))
     return 0
 
@@ -165,7 +165,7 @@ def _diff(args: argparse.Namespace) -> int:
     print(f"gpupool: {len(rows)} to write, {accepted.unchanged} unchanged, from run {run}")
     for line in _notes(args.file, report, is_new=is_new):
         warn(line)
-    for line in accepted.told_left_out():
+    for line in accepted.left_out_lines():
         warn(one_line(line))
     return 0
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...trends.speedup import CLASSES, at_once
+from ...trends.speedup import CLASSES, most_at_once
 from ...values import outcomes, verdicts
 from ...values.nodeids import function_of
 from ...values.texts import epoch, visible
@@ -236,5 +236,4 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
 def _workers(report: Mapping[str, Any]) -> int:
     """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
     ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
-    told = [worker for worker in report["workers"] if worker["id"] in ran]
-    return at_once((worker["started"], worker["ended"]) for worker in told if worker["started"]) or len(ran)
+    return most_at_once(ran, ((worker["id"], worker["started"], worker["ended"]) for worker in report["workers"]))
