@@ -15,9 +15,8 @@ from ..records.archive import Recorded
 from ..records.checks import fits
 from ..records.shapes import REPORT, TEST, clash
 from ..reports.json import REPORT_FORMAT, SPEC_VERSION, build
-from ..reports.words import visible
 from ..values.errors import UsageProblem
-from ..values.texts import safe_repr
+from ..values.texts import safe_repr, visible
 
 Report = Mapping[str, Any]
 

@@ -39,14 +39,6 @@ def columns(wanted: Sequence[int], width: int) -> list[int]:
     return widths
 
 
-def cut(text: str, width: int) -> str:
-    """Return a text of so many characters at most, cut in its middle: what tells tests apart is often at the end."""
-    if len(text) <= width:
-        return text
-    end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}" if width > 1 else "…"[:width]
-
-
 def lines(parts: Iterable[str], width: int) -> list[str]:
     """Return the parts with commas between them, in lines of so many characters, where none is longer by itself."""
     found: list[str] = []

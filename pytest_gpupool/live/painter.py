@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..metrics.wording import value_text
-from ..reports.words import cut, headline, visible
+from ..reports.words import headline
 from ..values.errors import UsageProblem
-from ..values.texts import duration_text, size_text
+from ..values.nodeids import name_of
+from ..values.texts import cut, cut_middle, duration_text, size_text, visible
 from . import layout
 from .board import Counts, Row, longest
 
@@ -106,7 +107,7 @@ class Painter:
             )
         for row, texts in zip(shown, cells, strict=True):
             style = "dim" if row.test is None else ""
-            table.add_row(*(Text(layout.cut(texts[number], widths[number])) for number in kept), style=style)
+            table.add_row(*(Text(cut_middle(texts[number], widths[number])) for number in kept), style=style)
         more = [] if hidden <= 0 else [Text(f"… and {len(view.rows) - len(shown)} more", style="dim")]
         return [table, *more]
 
@@ -129,16 +130,17 @@ def totals(view: View) -> list[str]:
 
 def short(nodeid: str) -> str:
     """Return a test's id without its file, as a terminal can show it."""
-    return _in_one_line(nodeid.split("::", 1)[-1])
+    return _in_one_line(name_of(nodeid))
 
 
 def _in_one_line(text: str) -> str:
+    # A space takes less of the little room than an escape does.
     return visible(text).translate({ord("\n"): " ", ord("\t"): " "})
 
 
 def _failure_text(failure: tuple[str, str], width: int) -> str:
     test, message = failure
-    text = f"failed last: {layout.cut(short(test), width // 2)}: {_in_one_line(headline(message))}"
+    text = f"failed last: {cut_middle(short(test), width // 2)}: {_in_one_line(headline(message))}"
     return cut(text, width)
 
 

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from ..values.errors import UsageProblem
+from ..values.nodeids import function_of, name_of
 from .labels import Label, distinct, key_of, labels_of
 
 Number = int | float
@@ -121,7 +122,7 @@ def _results(tests: Sequence[Test], metric: str) -> list[_Result]:
     """Return the results of the functions that recorded the metric, also of those that came to nothing."""
     # A test may be there more than once, as with --dist each: what tells it from another is its place.
     own = [next((one for one in test["metrics"] if one["name"] == metric), None) for test in tests]
-    functions = {_function(test["nodeid"]) for test, one in zip(tests, own, strict=True) if one is not None}
+    functions = {function_of(test["nodeid"]) for test, one in zip(tests, own, strict=True) if one is not None}
     if not functions:
         names = dict.fromkeys(one["name"] for test in tests for one in test["metrics"])
         raise UsageProblem(f"no test recorded a metric {metric!r}; {_there_are('metrics', names)}")
@@ -135,7 +136,7 @@ def _results(tests: Sequence[Test], metric: str) -> list[_Result]:
             unit=None if one is None else one["unit"],
         )
         for test, one in zip(tests, own, strict=True)
-        if (function := _function(test["nodeid"])) in functions
+        if (function := function_of(test["nodeid"])) in functions
     ]
 
 
@@ -226,25 +227,19 @@ def _values(name: str | None, results: Iterable[_Result]) -> list[Any]:
     return list(distinct(result.params[name] for result in results if name in result.params).values())
 
 
-def _function(test: str) -> str:
-    """Return a test's id without its parameters; a file's name may have brackets too."""
-    file, colons, name = test.partition("::")
-    return f"{file}{colons}{name.partition('[')[0]}"
-
-
 def _row_tests(results: Sequence[_Result], *, by_function: bool) -> dict[str, str]:
     """Return what rows call a test, or its function, by the test's id: without the file where that is clear."""
     names = {result.test: result.function if by_function else result.test for result in results}
-    tails = {name: name.partition("::")[2] for name in names.values()}
+    tails = {name: name_of(name) for name in names.values()}
     count = Counter(tails.values())
-    return {test: tails[name] if tails[name] and count[tails[name]] == 1 else name for test, name in names.items()}
+    return {test: tails[name] if count[tails[name]] == 1 else name for test, name in names.items()}
 
 
 def _left_out(results: Sequence[_Result], kept: Sequence[_Result]) -> list[str]:
     there = set(map(id, kept))
     every = [result for result in results if result.unit is not None]
     lost = [result for result in every if id(result) not in there]
-    names = dict.fromkeys(result.function.partition("::")[2] for result in lost)
+    names = dict.fromkeys(name_of(result.function) for result in lost)
     whole = f"{len(lost)} of {len(every)} results, without these parameters ({_few(names)})"
     return [f"left out: {whole}"] if lost else []
 

@@ -11,13 +11,13 @@ import pytest
 from ..records.archive import LATEST, is_run_id
 from ..values.device import Export, Size
 from ..values.errors import UsageProblem
+from ..values.verdicts import BAD, FAILING, RTOL
 from ..verdicts.judge import INVALID
 from . import parsing
 from .role import only_informs
 
 _KEPT = 20
-_RTOL = 0.01
-_FAIL_ON = "regressed,invalid"
+_FAIL_ON = ",".join(reversed(BAD))
 
 # name, metavar, help; each has an ini twin with "_" for "-".
 _VALUED = (
@@ -151,10 +151,10 @@ def add_options(parser: pytest.Parser) -> None:
     for name, help_text in _FLAGS:
         group.addoption(f"--{name}", action="store_true", default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="bool", default=False)
-    fail_on = "Verdicts that fail a test: " + ", ".join(parsing.FAILING) + " or none (default regressed,invalid)."
+    fail_on = "Verdicts that fail a test: " + ", ".join(FAILING) + f" or none (default {_FAIL_ON})."
     group.addoption("--gpupool-fail-on", metavar="KIND[,KIND…]", action="append", default=None, help=fail_on)
     parser.addini("gpupool_fail_on", fail_on, type="string", default=None)
-    parser.addini("gpupool_rtol", f"The allowed relative change of a metric (default {_RTOL}).", default=str(_RTOL))
+    parser.addini("gpupool_rtol", f"The allowed relative change of a metric (default {RTOL}).", default=str(RTOL))
     parser.addini("gpupool", "Whether pytest-gpupool is on.", type="bool", default=True)
     parser.addini(
         "gpupool_paths",
@@ -207,7 +207,7 @@ def fail_on(config: pytest.Config) -> frozenset[str]:
         try:
             kinds |= parsing.fail_on(text)
         except ValueError:
-            known = ", ".join((*parsing.FAILING, parsing.NONE))
+            known = ", ".join((*FAILING, parsing.NONE))
             option = "--gpupool-fail-on=" if given else "gpupool_fail_on = "
             raise UsageProblem(f"{option}{text}: give some of {known}") from None
     return kinds
@@ -218,4 +218,4 @@ def _rtol(config: pytest.Config) -> float:
     try:
         return parsing.seconds(text)
     except ValueError:
-        raise UsageProblem(f"gpupool_rtol = {text}: give a number from 0, such as 0.01") from None
+        raise UsageProblem(f"gpupool_rtol = {text}: give a number from 0, such as {RTOL}") from None

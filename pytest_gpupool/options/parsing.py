@@ -15,11 +15,9 @@ import pytest
 
 from ..values.device import Export
 from ..values.errors import UsageProblem
+from ..values.verdicts import FAILING
 
 T = TypeVar("T")
-
-FAILING = ("regressed", "no-baseline", "contended", "invalid")
-"""The verdicts that may fail a test."""
 
 NONE = "none"
 

@@ -11,6 +11,7 @@ from typing import Any
 from ..records import estimates
 from ..records.estimates import Known
 from ..values.device import Device
+from ..values.nodeids import file_of, function_of
 from .tests import Test
 
 Told = Mapping[str, Mapping[int, Any]]
@@ -41,7 +42,7 @@ def planned_tests(
         tests.append(
             Test(
                 index=index,
-                family=nodeid.split("[", 1)[0],
+                family=function_of(nodeid),
                 group=group_of(nodeid, mode, groups),
                 priority=keys.get("priority", 0),
                 gpus=gpus,
@@ -80,7 +81,7 @@ def group_of(nodeid: str, mode: str, marked: Mapping[str, str]) -> str | None:
     ``marked`` has the names of ``xdist_group`` marks by nodeid.
     """
     if mode == "loadfile":
-        return nodeid.split("::", 1)[0]
+        return file_of(nodeid)
     if mode == "loadscope":
         return nodeid.rsplit("::", 1)[0]
     return marked.get(nodeid) if mode == "loadgroup" else None

@@ -1,6 +1,6 @@
 """Estimates: what earlier runs say of the tests of this one.
 
-Pure: standard library only, no clock, no files. ``history`` keeps what earlier runs measured.
+Pure: standard library only, no clock, no files. ``durations`` keeps what earlier runs measured.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from ..values.nodeids import file_of, function_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,15 @@ def durations(nodeids: Sequence[str], known: Mapping[str, Known]) -> list[float 
     Its own median; else the mean of its function with other parameters, else that of its module's tests. These
     count also where this run does not collect them.
     """
-    by_function = _means(known, _function)
-    by_module = _means(known, _module)
-    return [
-        known[nodeid].seconds if nodeid in known else by_function.get(_function(nodeid), by_module.get(_module(nodeid)))
-        for nodeid in nodeids
-    ]
+    by_function = _means(known, function_of)
+    by_file = _means(known, file_of)
+
+    def expected(nodeid: str) -> float | None:
+        if nodeid in known:
+            return known[nodeid].seconds
+        return by_function.get(function_of(nodeid), by_file.get(file_of(nodeid)))
+
+    return list(map(expected, nodeids))
 
 
 def median(values: Sequence[float]) -> float:
@@ -48,11 +53,3 @@ def _means(known: Mapping[str, Known], part_of: Callable[[str], str]) -> dict[st
         seconds, count = totals.get(part, (0.0, 0))
         totals[part] = (seconds + test.seconds, count + 1)
     return {part: seconds / count for part, (seconds, count) in totals.items()}
-
-
-def _function(nodeid: str) -> str:
-    return nodeid.partition("[")[0]
-
-
-def _module(nodeid: str) -> str:
-    return nodeid.partition("::")[0]

@@ -86,6 +86,33 @@ class TestResult:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUse:
+    """How well a run used its devices; times are seconds, None is what nothing tells.
+
+    ``makespan`` is from the start of the first test to the end of the last one, ``busy`` the sum of the durations of
+    its tests by device.
+    """
+
+    makespan: float | None
+    busy: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """The sum over the devices."""
+        return sum(self.busy.values())
+
+    @property
+    def speedup(self) -> float | None:
+        """How much longer one device alone would have been busy."""
+        return self.total / self.makespan if self.makespan else None
+
+    @property
+    def efficiency(self) -> float | None:
+        """The share of the makespan in which the devices that had a test were busy."""
+        return self.speedup / len(self.busy) if self.speedup is not None and self.busy else None
+
+
 @dataclass(slots=True, kw_only=True)
 class WorkerResult:
     """What is known of one worker."""

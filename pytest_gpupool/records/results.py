@@ -35,7 +35,7 @@ from typing import TypeVar
 
 from ..values.texts import epoch
 from .record import Record
-from .result import NOTHING, TestResult, WorkerResult
+from .result import NOTHING, DeviceUse, TestResult, WorkerResult
 
 T = TypeVar("T")
 
@@ -126,6 +126,10 @@ class Results:
             for device in test.devices:
                 seconds[device] += test.duration or 0.0
         return dict(seconds)
+
+    def use(self) -> DeviceUse:
+        """Return how well the devices were used."""
+        return DeviceUse(makespan=self.makespan(), busy=self.busy())
 
     def _is_replayed(self, record: Record) -> bool:
         return self.key(record["test"], record["worker"]) in self._replayed

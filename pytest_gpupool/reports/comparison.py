@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..metrics.wording import percent_text, value_text
+from ..values import verdicts
+from ..values.texts import cut
 from ..verdicts.comparison import GONE, Changed, Comparison, Duration, Pair, Value
 from . import columns
 from .markdown import escaped
 from .terminal import MOST_ROWS, name_text
-from .words import counted, cut, seconds_text
+from .words import counted, seconds_text
 
 FORMAT = "gpupool-comparison"
 VERSION = 1
@@ -26,8 +28,7 @@ _DURATIONS = ("DURATION", "TEST", "A", "B", "CHANGE")
 _RIGHT = frozenset({"A", "B", "CHANGE", "ALLOWED"})
 _NAMES = frozenset({"TEST", "METRIC"})
 
-_BAD = frozenset({GONE, "invalid", "regressed"})  # all are shown, in a comment on a change the first of each
-_GOOD = frozenset({"improved", "ok"})
+_BAD = frozenset({GONE, *verdicts.BAD})  # all are shown, in a comment on a change the first of each
 _MOST_BAD = 100
 _LEAST_CHANGE, _LEAST_SECONDS = 0.1, 0.1  # of durations that are shown: below that it is the machine's noise
 _MOST_NAMES = 3
@@ -130,7 +131,7 @@ def _sections(comparison: Comparison, *, verbose: bool, most_bad: int | None = N
     for verdict in comparison.counts:
         pairs = [pair for pair in comparison.metrics if pair.verdict == verdict]
         most = most_bad if verdict in _BAD and not verbose else limit
-        rank = 0 if verdict in _BAD else 4 if verdict in _GOOD else 2
+        rank = 0 if verdict in _BAD else 4 if verdict in verdicts.GOOD else 2
         metrics.append(_group(_METRICS, rank, pairs, _metric, most, f" that are {verdict}"))
     durations = [one for one in comparison.durations if verbose or _is_noticeable(one)]
     if metrics:
@@ -189,7 +190,7 @@ def _metric(pair: Pair) -> Row:
     detectable = "" if pair.detectable is None else f"n={pair.n} shows {pair.detectable:.2g}"
     chance = "" if pair.p_value is None else f"p={pair.p_value:.2g}"
     return (
-        pair.verdict if pair.verdict in ("ok", "improved") else pair.verdict.upper(),
+        pair.verdict if pair.verdict in verdicts.GOOD else pair.verdict.upper(),
         pair.test,
         pair.metric,
         _value(pair.old, pair.unit),

@@ -84,17 +84,14 @@ def summary(results: Results) -> dict[str, Any]:
     verdicts = Counter(
         metric["verdict"] for test in results.tests for metric in test.metrics.values() if metric["verdict"]
     )
-    busy = results.busy()
-    makespan = results.makespan()
-    total = sum(busy.values())
-    speedup = total / makespan if makespan else None
+    use = results.use()
     return {
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "metrics": {verdict: verdicts[verdict] for verdict in VERDICTS},
-        "makespan_s": makespan,
-        "busy_s": total,
-        "speedup": speedup,
-        "efficiency": speedup / len(busy) if speedup is not None and busy else None,
+        "makespan_s": use.makespan,
+        "busy_s": use.total,
+        "speedup": use.speedup,
+        "efficiency": use.efficiency,
     }
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..metrics.wording import baseline_text, change_text, value_text
+from ..values import outcomes, verdicts
+from ..values.texts import cut, one_line, visible
 from .words import (
-    ALL_ELSE,
-    UNFINE,
-    WRONG,
+    NEEDS_NO_LOOK,
     completeness,
     counted,
     counts,
-    cut,
     earlier_run,
     exit_text,
     headline,
@@ -25,8 +24,6 @@ from .words import (
     rank,
     seconds_text,
     use_text,
-    verdict_rank,
-    visible,
     worst_first,
 )
 
@@ -100,7 +97,7 @@ def _head(report: Mapping[str, Any]) -> str:
 
 def _tests(report: Mapping[str, Any]) -> _Section:
     names = labels(report)
-    ranked = ((3 if rank(test) == ALL_ELSE else 0, test) for test in worst_first(report["tests"]))
+    ranked = ((3 if rank(test) == NEEDS_NO_LOOK else 0, test) for test in worst_first(report["tests"]))
     return _Section(_TESTS, [_Row(rank, _test_row(test, report, names)) for rank, test in ranked], "test")
 
 
@@ -123,7 +120,7 @@ def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping
 
 
 def _messages(report: Mapping[str, Any]) -> _Section:
-    told = [test for test in worst_first(report["tests"]) if test["outcome"] in UNFINE and test["message"]]
+    told = [test for test in worst_first(report["tests"]) if test["outcome"] in outcomes.BAD and test["message"]]
     return _Section("### Messages", [_Row(2, _details(test)) for test in told], "message")
 
 
@@ -140,14 +137,14 @@ def _details(test: Mapping[str, Any]) -> str:
 def _metrics(report: Mapping[str, Any]) -> _Section:
     pairs = [(test, metric) for test in report["tests"] for metric in test["metrics"]]
     ranked = sorted(((_metric_rank(*pair), *pair) for pair in pairs), key=lambda three: three[0])
-    rows = [_Row(1 if metric["verdict"] in WRONG else 4, _metric_row(test, metric)) for _, test, metric in ranked]
+    rows = [_Row(1 if _is_bad(metric) else 4, _metric_row(test, metric)) for _, test, metric in ranked]
     return _Section(_METRICS, rows, "metric")
 
 
 def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
     verdict = metric["verdict"] or ""
     return _line(
-        f"**{verdict}**" if verdict in WRONG else verdict,
+        f"**{verdict}**" if _is_bad(metric) else verdict,
         _code(test["nodeid"]),
         _code(metric["name"]),
         _plain(value_text(metric)),
@@ -183,7 +180,11 @@ def _fitting(sections: Sequence[_Section], free: int) -> list[int]:
 
 
 def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[int, bool]:
-    return verdict_rank(metric), test["outcome"] not in UNFINE
+    return verdicts.rank(metric["verdict"]), test["outcome"] not in outcomes.BAD
+
+
+def _is_bad(metric: Mapping[str, Any]) -> bool:
+    return metric["verdict"] in verdicts.BAD
 
 
 def _line(*cells: str) -> str:
@@ -201,7 +202,5 @@ def _code(text: str) -> str:
 
 def escaped(text: str, *, lines: bool = False) -> str:
     """Text that is nothing but text, as Markdown and as HTML: a character reference is never syntax."""
-    text = visible(text)
-    if not lines:
-        text = text.replace("\n", "\\n").replace("\t", "\\t")
+    text = visible(text) if lines else one_line(text)
     return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text)

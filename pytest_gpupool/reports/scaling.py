@@ -7,9 +7,11 @@ from typing import Any
 
 from ..trends import speedup
 from ..trends.speedup import Difference, Point, Sameness
+from ..values.outcomes import BAD
+from ..values.texts import cut
 from . import columns
 from .terminal import name_text
-from .words import UNFINE, counted, cut, seconds_text
+from .words import counted, seconds_text
 
 FORMAT = "gpupool-scaling"
 VERSION = 1
@@ -92,7 +94,7 @@ def _failures(reports: Reports) -> Iterator[str]:
     failed: dict[str, list[int]] = {}
     for asked, report in reports.items():
         for test in report["tests"]:
-            if test["outcome"] in UNFINE:
+            if test["outcome"] in BAD:
                 failed.setdefault(test["nodeid"], []).append(asked)
     by_runs: dict[tuple[int, ...], list[str]] = {}
     for name, runs in failed.items():

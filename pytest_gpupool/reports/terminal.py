@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 from ..metrics.wording import baseline_text, change_text, limits, others_text, value_text
 from ..records.result import TestResult
 from ..records.results import Results
-from ..values.texts import duration_text
+from ..values import verdicts
+from ..values.nodeids import name_of
+from ..values.outcomes import GOOD
+from ..values.texts import cut, cut_middle, one_line
 from .json import summary
-from .words import counted, cut, visible
+from .words import counted, seconds_text
 
 MOST_ROWS = 20
 """Rows of metrics that are shown without ``-v``."""
@@ -24,20 +27,11 @@ WIDEST = 80
 
 _WIDEST_CELL = 200  # of numbers with what is said of them, whose units and notes may be of any length
 
-_FINE = ("passed", "xpassed")
-
-_TOLD = {
-    "invalid": "invalid",
-    "regressed": "regressed",
-    "contended": "contended",
-    "no-baseline": "without baseline",
-    "improved": "improved",
+_WORDS = {"no-baseline": "without baseline"}
+_MARKS: Mapping[str | None, str] = {
+    verdict: _WORDS.get(verdict, verdict) for verdict in verdicts.WORST_FIRST if verdict != "ok"
 }
-"""The verdicts that are told, in what words, the worst first."""
-
-_BAD = frozenset({"invalid", "regressed"})
-_ORDER = (*_TOLD, "ok", None)
-
+"""The verdicts that are marked, in what words, the worst first."""
 
 _Pair = tuple[TestResult, Mapping[str, Any]]
 """A test, and a metric of it."""
@@ -95,9 +89,7 @@ def show(
 
 def name_text(name: str) -> str:
     """Return a name of which, where it is long, the middle is left out: both ends differ from other names."""
-    name = visible(name).replace("\n", "\\n")
-    half = WIDEST // 2
-    return name if len(name) <= WIDEST else f"{name[: half - 1]}…{name[-half:]}"
+    return cut_middle(one_line(name), WIDEST)
 
 
 def use_line(results: Results) -> str | None:
@@ -107,7 +99,7 @@ def use_line(results: Results) -> str | None:
         return None
     devices = len(results.busy())
     return (
-        f"gpupool: makespan {_seconds(figures['makespan_s'])}, busy {_seconds(figures['busy_s'])} on {devices} "
+        f"gpupool: makespan {seconds_text(figures['makespan_s'])}, busy {seconds_text(figures['busy_s'])} on {devices} "
         f"device{'' if devices == 1 else 's'}: speedup {figures['speedup']:.2f}, "
         f"efficiency {figures['efficiency']:.0%}"
     )
@@ -116,11 +108,11 @@ def use_line(results: Results) -> str | None:
 def _ranked(results: Results) -> list[_Pair]:
     """Return all metrics, each with its test: by verdict, the worst first, then those of tests that failed."""
     pairs = [(test, metric) for test in results.tests for metric in test.metrics.values()]
-    return sorted(pairs, key=lambda pair: (_ORDER.index(pair[1]["verdict"]), pair[0].outcome in _FINE))
+    return sorted(pairs, key=lambda pair: (verdicts.rank(pair[1]["verdict"]), pair[0].outcome in GOOD))
 
 
 def _is_bad(pair: _Pair) -> bool:
-    return pair[1]["verdict"] in _BAD
+    return pair[1]["verdict"] in verdicts.BAD
 
 
 def _show_rows(reporter: Any, metrics: Sequence[_Pair], names: Mapping[str, str], most: int | None) -> None:
@@ -138,9 +130,9 @@ def _metrics(results: Results) -> Iterator[Mapping[str, Any]]:
 
 def _title(results: Results) -> list[str]:
     """Return ``3 metrics``, and what is to be told of them, ``1 without baseline``."""
-    verdicts = Counter(metric["verdict"] for metric in _metrics(results))
-    told = [f"{verdicts[verdict]} {words}" for verdict, words in _TOLD.items() if verdicts[verdict]]
-    return [counted(verdicts.total(), "metric"), *told]
+    counts = Counter(metric["verdict"] for metric in _metrics(results))
+    marked = [f"{counts[verdict]} {words}" for verdict, words in _MARKS.items() if counts[verdict]]
+    return [counted(counts.total(), "metric"), *marked]
 
 
 def _lacking(results: Results) -> Iterator[str]:
@@ -152,14 +144,10 @@ def _lacking(results: Results) -> Iterator[str]:
 
 def _shortened(rows: Sequence[Row]) -> list[Row]:
     """Return rows with the tests' names after the file, where no other test has the same."""
-    numbers = Counter(map(_short, {row.test for row in rows}))
+    numbers = Counter(map(name_of, {row.test for row in rows}))
     return [
-        row._replace(test=name_text(row.test if numbers[_short(row.test)] > 1 else _short(row.test))) for row in rows
+        row._replace(test=name_text(row.test if numbers[name_of(row.test)] > 1 else name_of(row.test))) for row in rows
     ]
-
-
-def _short(nodeid: str) -> str:
-    return nodeid.split("::", 1)[-1]
 
 
 def _aligned(rows: Sequence[Row]) -> Iterator[tuple[str, bool]]:
@@ -185,7 +173,7 @@ def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) 
         metric=name_text(metric["name"]),
         value=_cell(value_text(metric), WIDEST),
         baseline=_cell(_why(metric, test.kind) if verdict == "no-baseline" else _comparison(metric), _WIDEST_CELL),
-        mark=_TOLD[verdict].upper() if verdict in _TOLD else "",
+        mark=_MARKS.get(verdict, "").upper(),
         place=_cell(" ".join([*devices, test.worker or ""]), WIDEST),
         bad=_is_bad((test, metric)),
     )
@@ -209,14 +197,10 @@ def _comparison(metric: Mapping[str, Any]) -> str:
 
 
 def _cell(text: str, most: int) -> str:
-    return cut(visible(text).replace("\n", "\\n"), most)
+    return cut(one_line(text), most)
 
 
 def _not_run_text(results: Results) -> str:
     names = [test.nodeid for test in results.not_run]
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return f"gpupool: {len(names)} of {results.collected} collected tests have no result (not-run): {shown}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds < 120 else duration_text(seconds)

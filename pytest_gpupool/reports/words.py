@@ -7,23 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..values import outcomes, verdicts
 from ..values.device import Device
-from ..values.outcomes import OUTCOMES
-from ..values.texts import duration_text
+from ..values.texts import cut, duration_text
 
-UNFINE = ("failed", "error", "crashed", "timeout", "not-run")
-"""Outcomes that need a look, the worst first."""
-
-WRONG = ("invalid", "regressed")
-"""Verdicts that need a look, the worst first."""
-
-VERDICTS_BY_CONCERN = (*WRONG, "contended", "no-baseline", "improved", "ok")
-
-ALL_ELSE = len(UNFINE) + 1
+NEEDS_NO_LOOK = len(outcomes.BAD) + 1
 """The rank of a test that needs no look."""
-
-# What no text file can carry, and what would change how the text around it is shown (the order of writing).
-_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
 def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -33,8 +22,8 @@ def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def counts(report: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return how many tests had each outcome, the worst first, without those that none had."""
-    order = [*UNFINE, *(outcome for outcome in OUTCOMES if outcome not in UNFINE)]
-    return [(outcome, report["summary"][outcome]) for outcome in order if report["summary"][outcome]]
+    numbers = report["summary"]
+    return [(outcome, numbers[outcome]) for outcome in outcomes.WORST_FIRST if numbers[outcome]]
 
 
 def completeness(report: Mapping[str, Any]) -> str:
@@ -90,11 +79,6 @@ def headline(message: str, most: int = 120) -> str:
     return cut(told.strip(), most)
 
 
-def visible(text: str) -> str:
-    """Return a text with the characters that cannot be seen, or written, as Python's escapes; lines stay."""
-    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
-
-
 def seconds_text(seconds: float | None) -> str:
     """Return ``1.50 s``, ``12 min``, or a dash where it is not known."""
     if seconds is None:
@@ -114,20 +98,9 @@ def use_text(summary: Mapping[str, Any]) -> str:
 
 def rank(test: Mapping[str, Any]) -> int:
     """Return how much a test needs a look, 0 the most."""
-    if test["outcome"] in UNFINE:
-        return UNFINE.index(test["outcome"])
-    return ALL_ELSE - any(metric["verdict"] in WRONG for metric in test["metrics"])
-
-
-def verdict_rank(metric: Mapping[str, Any]) -> int:
-    """Return how much a metric needs a look by its verdict, 0 the most; one without a verdict the least."""
-    verdict = metric["verdict"]
-    return len(VERDICTS_BY_CONCERN) if verdict is None else VERDICTS_BY_CONCERN.index(verdict)
-
-
-def cut(text: str, most: int) -> str:
-    """Return a text of so many characters at most."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    if test["outcome"] in outcomes.BAD:
+        return outcomes.BAD.index(test["outcome"])
+    return NEEDS_NO_LOOK - any(metric["verdict"] in verdicts.BAD for metric in test["metrics"])
 
 
 def counted(number: int, what: str) -> str:

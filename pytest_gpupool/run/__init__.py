@@ -10,4 +10,4 @@
 Without workers, ``single_process`` also does what a worker does.
 """
 
-__all__ = ["controller", "environment", "single_process", "start"]
+__all__ = ["controller", "environment", "start"]

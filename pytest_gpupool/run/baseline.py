@@ -14,6 +14,7 @@ import pytest
 from ..options.options import Options
 from ..records.result import TestResult
 from ..values.errors import EXIT_USAGE, UsageProblem
+from ..values.texts import one_line
 from ..verdicts import baseline_file
 from ..verdicts.judge import Judge
 
@@ -68,7 +69,6 @@ class RunBaseline:
 
     def update(self, report: Mapping[str, Any], *, folder: Path) -> Update:
         """Accept the metrics of a run's report into the user's file; ``folder`` is where pytest was started."""
-        from ..reports.words import visible
         from ..verdicts import acceptance
 
         path = self._options.baseline
@@ -84,5 +84,5 @@ class RunBaseline:
         shown = min(str(path), os.path.relpath(path, folder), key=len)
         return Update(
             notes=(f"baseline {shown}: {accepted.text()}",),
-            warnings=tuple(visible(line).replace("\n", "\\n") for line in accepted.told_left_out()),
+            warnings=tuple(one_line(line) for line in accepted.left_out_lines()),
         )

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from ..values.nodeids import name_of
 from .outliers import Outlier, Pairs, Sample, Whole, outliers, whole
 
 LEAST_METRICS = 5
@@ -129,9 +130,8 @@ def sentence(finding: Finding, labels: Mapping[str, str]) -> str:
         return f"{device} is {_factor_text(finding)} than {others} in {_share_text(finding)}: {doubt}"
     value, on_others = _number_texts(finding)
     spread = f"{finding.spread:.2g} {finding.unit}".rstrip()
-    test = finding.test.partition("::")[2] or finding.test
     told = f"{value}, on {others} {on_others} (spread {spread} over {finding.runs} runs)"
-    return f"{test} {finding.metric} on {device}: {told}: {doubt}"
+    return f"{name_of(finding.test)} {finding.metric} on {device}: {told}: {doubt}"
 
 
 def sentences(found: Iterable[Finding], labels: Mapping[str, str], most: int = 5) -> list[str]:

@@ -6,7 +6,7 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -94,15 +94,17 @@ def workers_of(report: Mapping[str, Any], asked: int) -> int:
     return max(1, min(asked, len(started)))
 
 
-def at_once(spans: Iterable[tuple[str, str | None]]) -> int:
-    """Return how many of these there were at a time, at most: each from one moment to another, None where it goes on.
+def most_at_once(ran: Set[str | None], workers: Iterable[tuple[str, str | None, str | None]]) -> int:
+    """Return how many of the workers that ran tests did so at a time, at most; all where nothing tells of times.
 
-    Moments are as :func:`model.iso` writes them. What ends as another begins makes room for it.
+    Workers come with the moments at which they began and ended, as :func:`texts.iso` writes them: the first is None
+    for one that never began, the second for one that goes on. What ends as another begins makes room for it.
     """
     moments: list[tuple[float, int]] = []
-    for start, end in spans:
-        moments += [(epoch(start), 1), *([] if end is None else [(epoch(end), -1)])]
-    return max(accumulate(step for _, step in sorted(moments)), default=0)
+    for worker, start, end in workers:
+        if worker in ran and start is not None:
+            moments += [(epoch(start), 1), *([] if end is None else [(epoch(end), -1)])]
+    return max(accumulate(step for _, step in sorted(moments)), default=0) or len(ran)
 
 
 def idle_of(report: Mapping[str, Any], asked: int) -> int:

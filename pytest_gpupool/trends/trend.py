@@ -17,15 +17,13 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.device import Device
 from ..values.errors import UsageProblem
+from ..values.verdicts import DISTURBED, rank
 from ..verdicts.baseline import UNKNOWN, kind_by_id
 from .placement import Observation
-from .speedup import at_once
+from .speedup import most_at_once
 
 MOST_BYTES = 32 << 20
 """So much is read where a run waits for it to end: about a second and a half."""
-
-_NO_MEASURE = frozenset({"invalid", "contended"})  # verdicts: such a value says nothing of the device
-_BY_NEED = ("invalid", "regressed", "contended", "no-baseline", "improved", "ok", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +91,15 @@ def gather(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST
 def of_results(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> PastRun:
     """Return what a run measured. ``facts`` are those of its report: ``id``, ``started`` and ``git`` count."""
     names = {device.id: device.name for device in devices}
-    makespan, busy = results.makespan(), results.busy()
-    speedup = sum(busy.values()) / makespan if makespan else None
+    use = results.use()
     return PastRun(
         id=facts["id"],
         started=facts["started"],
         commit=facts["git"]["commit"] if facts.get("git") else None,
         workers=_workers(results),
-        makespan_s=makespan,
-        speedup=speedup,
-        efficiency=speedup / len(busy) if speedup is not None and busy else None,
+        makespan_s=use.makespan,
+        speedup=use.speedup,
+        efficiency=use.efficiency,
         values=_values(results, names),
     )
 
@@ -154,8 +151,7 @@ def _read(run: Path) -> list[PastRun]:
 def _workers(results: Results) -> int:
     """Return how many workers ran tests, at most at a time: one that crashed may have a successor."""
     ran = {test.worker for test in results.ran if test.started}
-    told = [worker for worker in results.workers.values() if worker.id in ran]
-    return at_once((worker.started, worker.ended) for worker in told if worker.started) or len(ran)
+    return most_at_once(ran, ((worker.id, worker.started, worker.ended) for worker in results.workers.values()))
 
 
 def _values(results: Results, names: Mapping[str, str]) -> Values:
@@ -182,7 +178,7 @@ def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
 
 
 def _is_of_a_device(value: Value) -> bool:
-    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in _NO_MEASURE
+    return len(value.device_ids) == 1 and value.device != UNKNOWN and value.verdict not in DISTURBED
 
 
 def _float(value: Number | None) -> float | None:
@@ -197,6 +193,6 @@ def _merged(values: Sequence[Value]) -> dict[str, Any]:
     return {
         "value": values[0].value if len(values) == 1 else fmean(numbers) if numbers else None,
         "unit": " + ".join(sorted({value.unit for value in values})),
-        "verdict": min((value.verdict for value in values), key=_BY_NEED.index),
+        "verdict": min((value.verdict for value in values), key=rank),
         "device": " + ".join(sorted({value.device for value in values})),
     }

@@ -1,3 +1,3 @@
 """Values: frozen data that every wing shares; nothing here acts: no clock, no files, no pytest."""
 
-__all__ = ["device", "errors", "messages", "orders", "outcomes", "requirement", "texts", "verdicts"]
+__all__ = ["device", "errors", "messages", "nodeids", "orders", "outcomes", "requirement", "texts", "verdicts"]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .device import Device, Export, Size
+from .verdicts import RTOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Orders:
     pool: int = 1
     earlier: str | None = None
     baseline: str | None = None
-    rtol: float = 0.01
+    rtol: float = RTOL
     fail_on: tuple[str, ...] = ()
     sample: float = 0.0
 

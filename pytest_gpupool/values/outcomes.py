@@ -17,6 +17,15 @@ OUTCOMES = (
 )
 """Every outcome that a test may have in a report."""
 
+GOOD = frozenset({"passed", "xpassed"})
+"""Outcomes of tests that ran to their end and found nothing wrong."""
+
+BAD = ("failed", "error", "crashed", "timeout", "not-run")
+"""Outcomes that need a look, the worst first."""
+
+WORST_FIRST = (*BAD, *(outcome for outcome in OUTCOMES if outcome not in BAD))
+"""Every outcome, in the order in which they need a look."""
+
 PHASES = ("setup", "call", "teardown")
 """pytest's phases of a test, in order."""
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 MESSAGE_LIMIT = 10_000
 """Characters of a failure that are kept in records and reports."""
+
+
+# What no text file can carry, and what would change how the text around it is shown (the order of writing).
+_HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
 
 def safe_repr(value: object, limit: int = 1000) -> str:
@@ -23,6 +28,29 @@ def shortened(text: str) -> str:
         text = f"{text[:MESSAGE_LIMIT]}\n… ({len(text) - MESSAGE_LIMIT} characters left out)"
     # A lone surrogate, as in a damaged file name, can be written to no report.
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def visible(text: str) -> str:
+    """Return a text with the characters that cannot be seen, or written, as Python's escapes; lines and tabs stay."""
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of a terminal or a table: what would end the line, or move within it, as escapes."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of so many characters at most, without its end."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def cut_middle(text: str, most: int) -> str:
+    """Return a text of so many characters at most, without its middle: what tells names apart is often at the end."""
+    if len(text) <= most:
+        return text
+    end = most // 2
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}" if most > 1 else "…"[:most]
 
 
 def iso(epoch: float) -> str:

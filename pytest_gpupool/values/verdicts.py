@@ -1,6 +1,79 @@
-"""Verdicts: what may become of a metric beside its baseline."""
+"""Verdicts: what may become of a metric beside its baseline, and what follows from each.
+
+Pure: standard library only, no clock, no files.
+"""
 
 from __future__ import annotations
 
-VERDICTS = ("ok", "improved", "regressed", "no-baseline", "contended", "invalid")
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
+
+
+class Meaning(NamedTuple):
+    """What follows from a verdict."""
+
+    severity: int
+    """How much it needs a look: 0 the least."""
+    is_bad: bool = False
+    """Whether it needs a look at all, and fails a test where nobody says otherwise."""
+    is_good: bool = False
+    """Whether it can never fail a test."""
+    is_compared: bool = False
+    """Whether it rests on the difference from the baseline."""
+    is_disturbed: bool = False
+    """Whether the value says nothing of the model or the device: something else decided it."""
+
+
+MEANINGS: dict[Verdict, Meaning] = {
+    "ok": Meaning(0, is_good=True, is_compared=True),
+    "improved": Meaning(1, is_good=True, is_compared=True),
+    "regressed": Meaning(4, is_bad=True, is_compared=True),
+    "no-baseline": Meaning(2),
+    "contended": Meaning(3, is_disturbed=True),
+    "invalid": Meaning(5, is_bad=True, is_disturbed=True),
+}
+"""The rules on verdicts, in the order in which reports count them."""
+
+VERDICTS: tuple[Verdict, ...] = tuple(MEANINGS)
 """Every verdict that a metric may have in a report."""
+
+WORST_FIRST: tuple[Verdict, ...] = tuple(sorted(VERDICTS, key=lambda one: -MEANINGS[one].severity))
+"""Every verdict, in the order in which they need a look."""
+
+BAD: tuple[Verdict, ...] = tuple(one for one in WORST_FIRST if MEANINGS[one].is_bad)
+"""Verdicts that need a look, the worst first; they fail a test where nobody says otherwise."""
+
+GOOD = frozenset(one for one in VERDICTS if MEANINGS[one].is_good)
+"""Verdicts that need no look, and never fail a test."""
+
+COMPARED = frozenset(one for one in VERDICTS if MEANINGS[one].is_compared)
+"""Verdicts that rest on the difference from the baseline."""
+
+DISTURBED = frozenset(one for one in VERDICTS if MEANINGS[one].is_disturbed)
+"""Verdicts on values that say nothing of the model or the device."""
+
+FAILING: tuple[Verdict, ...] = tuple(one for one in VERDICTS if one not in GOOD)
+"""The verdicts that may fail a test."""
+
+RTOL = 0.01
+"""The allowed relative change where neither the call, nor the baseline, nor an option gives a tolerance."""
+
+
+def is_disturbed(used: Mapping[str, Any]) -> bool:
+    """Say whether something else changed what a test measured of time: its device was throttled, or used by others.
+
+    ``used`` is what was measured of the test, as records and reports have it under ``resources``.
+    """
+    return bool(used.get("throttled") or used.get("foreign_pids"))
+
+
+def is_lost(metric: Mapping[str, Any]) -> bool:
+    """Say whether a metric, as records have it, is invalid since its device failed, and not by its value."""
+    return metric["verdict"] == "invalid" and metric["value"] is not None
+
+
+def rank(verdict: str | None) -> int:
+    """Return the place of a verdict among :data:`WORST_FIRST`, 0 for the worst; a metric without one is the last."""
+    return len(WORST_FIRST) if verdict is None else [*WORST_FIRST].index(verdict)  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ from typing import Any
 from ..metrics.metric import Number
 from ..metrics.units import is_timed
 from ..metrics.wording import number_text
+from ..values.outcomes import GOOD
+from ..values.verdicts import RTOL, is_disturbed
 from .baseline import Baseline, Entry, Key, kind_in
-from .statistics import deviation, mean, spread_of
+from .statistics import deviation, exact, mean, spread_of
 
 _MOST_TOLD = 5
-_GOOD = frozenset({"passed", "xpassed"})
-_RTOL = 0.01  # how far results of one test may differ where nobody says it
 _ORIGIN = ("commit", "dirty", "date", "run", "reason")
 
 # What makes pytest, or a plugin that many use, collect a part of a file alone.
@@ -46,7 +46,7 @@ class Accepted:
         left_out = f", {len(self.left_out)} left out" if self.left_out else ""
         return f"{entries}, {self.unchanged} unchanged{left_out}"
 
-    def told_left_out(self) -> list[str]:
+    def left_out_lines(self) -> list[str]:
         """Return a line for each of the first that are left out, and their number."""
         lines = [f"not in the baseline: {line}" for line in self.left_out[:_MOST_TOLD]]
         more = len(self.left_out) - _MOST_TOLD
@@ -106,7 +106,7 @@ def stale(entries: Iterable[Entry], report: Mapping[str, Any]) -> Iterator[tuple
     passed: set[tuple[str, str]] = set()
     for test, kind in _with_kinds(report):
         metrics[test["nodeid"]].update(metric["name"] for metric in test["metrics"])
-        if test["outcome"] in _GOOD:
+        if test["outcome"] in GOOD:
             passed.add((test["nodeid"], kind))
     for entry in entries:
         if entry.test not in metrics:
@@ -134,14 +134,13 @@ def _with_kinds(report: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
 
 
 def _problem(test: Mapping[str, Any], metric: Mapping[str, Any], kind: str) -> str | None:
-    if test["outcome"] not in _GOOD and not test.get("judged"):
+    if test["outcome"] not in GOOD and not test.get("judged"):
         return f"the test is {test['outcome']}"
     if not kind:
         return "its device is not known"
     if metric["value"] is None:
         return f"it is {metric['non_finite']}"
-    used = test.get("resources") or {}
-    disturbed = bool(used.get("throttled") or used.get("foreign_pids"))
+    disturbed = is_disturbed(test.get("resources") or {})
     if metric["verdict"] == "contended" or (disturbed and is_timed(metric["unit"])):
         return "the device was throttled, or used by others, meanwhile"
     return "its device was lost" if metric["verdict"] == "invalid" else None
@@ -191,18 +190,13 @@ def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:
         return f"its {len(values)} results are in different units: {', '.join(map(repr, units))}"
     rules = [(metric["atol"], metric["rtol"]) for _, metric in results]
     rules += [(old.atol, old.rtol)] if old is not None else []
-    atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, _RTOL))
+    atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, RTOL))
     least, most = min(values), max(values)
-    allowed = max(_exact(atol or 0), _exact(rtol or 0) * max(abs(_exact(least)), abs(_exact(most))))
-    if _exact(most) - _exact(least) <= allowed:
+    allowed = max(exact(atol or 0), exact(rtol or 0) * max(abs(exact(least)), abs(exact(most))))
+    if exact(most) - exact(least) <= allowed:
         return None
     ends = " to ".join(number_text(value, 6) for value in (least, most))
     return f"its {len(values)} results differ by more than the tolerance: {ends}"
-
-
-def _exact(number: Number) -> Fraction:
-    # The decimal number that people read.
-    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
 
 
 def _with_rules_of(entry: Entry, old: Entry | None) -> Entry:

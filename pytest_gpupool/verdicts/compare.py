@@ -12,6 +12,8 @@ from itertools import chain
 from typing import Any
 
 from ..metrics.metric import from_record
+from ..values.outcomes import GOOD
+from ..values.verdicts import is_disturbed, is_lost
 from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
 from .baseline_entries import NON_FINITE
@@ -32,7 +34,7 @@ class _Test:
     kind: str | None
     duration: float | None
     metrics: Mapping[str, Mapping[str, Any]]
-    contended: bool
+    disturbed: bool
 
     @property
     def took(self) -> float | None:
@@ -80,14 +82,13 @@ def _tests(report: Report) -> dict[str, _Test]:
     for test in report["tests"]:
         seen[test["nodeid"]] += 1
         number = seen[test["nodeid"]]
-        used = test.get("resources") or {}
         tests[test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})"] = _Test(
             nodeid=test["nodeid"],
             outcome=test["outcome"],
             kind=kind_in(test, names),
             duration=test["duration_s"],
             metrics={metric["name"]: metric for metric in test["metrics"]},
-            contended=bool(used.get("throttled") or used.get("foreign_pids")),
+            disturbed=is_disturbed(test.get("resources") or {}),
         )
     return tests
 
@@ -106,13 +107,13 @@ def _pairs(name: str, old: _Test | None, new: _Test, rtol: float) -> Iterator[Pa
 
 
 def _beside(name: str, old: _Test, was: Mapping[str, Any], new: _Test, metric: Mapping[str, Any], rtol: float) -> Pair:
-    if was["value"] is None or was["verdict"] == "invalid":
-        lost = "" if was["value"] is None else "the device was lost in A"
+    if was["value"] is None or is_lost(was):
+        lost = "the device was lost in A" if is_lost(was) else ""
         return replace(_judged(name, new, metric, None, rtol), old=_value(was), note=lost)
     if was["unit"] and metric["unit"] and was["unit"] != metric["unit"]:
         return replace(_judged(name, new, metric, None, rtol), old=was["value"], note=f"A has it in {was['unit']}")
-    contended = old.contended or was["verdict"] == "contended"
-    pair = _judged(name, new, metric, _entry(name, was, old.kind or ""), rtol, contended=contended)
+    disturbed = old.disturbed or was["verdict"] == "contended"
+    pair = _judged(name, new, metric, _entry(name, was, old.kind or ""), rtol, disturbed=disturbed)
     if None not in (old.kind, new.kind) and old.kind != new.kind:
         return replace(pair, note=f"other device: {old.kind} → {new.kind}")
     return pair
@@ -140,12 +141,12 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
 
 
 def _judged(
-    name: str, test: _Test, metric: Mapping[str, Any], entry: Entry | None, rtol: float, *, contended: bool = False
+    name: str, test: _Test, metric: Mapping[str, Any], entry: Entry | None, rtol: float, *, disturbed: bool = False
 ) -> Pair:
     judgement = verdicts.judge(from_record(metric), entry, rtol=rtol, seed=f"{name} {metric['name']}")
-    lost = metric["value"] is not None and metric["verdict"] == "invalid"
-    disturbed = contended or test.contended or metric["verdict"] == "contended"
-    verdict = verdicts.settled(judgement.verdict, metric["unit"], contended=disturbed, lost=lost)
+    lost = is_lost(metric)
+    disturbed = disturbed or test.disturbed or metric["verdict"] == "contended"
+    verdict = verdicts.adjusted(judgement.verdict, metric["unit"], disturbed=disturbed, lost=lost)
     return Pair(
         test=name,
         metric=metric["name"],
@@ -163,7 +164,7 @@ def _judged(
 
 
 def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:
-    note = "" if test.outcome in ("passed", "xpassed") else f"the test is {test.outcome}"
+    note = "" if test.outcome in GOOD else f"the test is {test.outcome}"
     return Pair(test=name, metric=metric, unit=unit, old=value, new=None, verdict=GONE, note=note)
 
 

@@ -10,15 +10,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ..metrics.metric import Number
+from ..values.outcomes import BAD
+from ..values.verdicts import WORST_FIRST
 
 GONE = "gone"
 """What stands for a verdict where the newer run has a test, but not the metric that the test had."""
 
-CONCERNS = (GONE, "invalid", "regressed", "contended", "no-baseline", "improved", "ok")
+CONCERNS = (GONE, *WORST_FIRST)
 """What may become of a metric, the worst first."""
-
-BAD = frozenset({"failed", "error", "crashed", "timeout", "not-run"})
-"""Outcomes that are worse than others."""
 
 Value = Number | str | None
 """A metric's value; ``nan``, ``inf`` or ``-inf`` as text, None where there is none."""

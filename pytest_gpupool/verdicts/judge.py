@@ -6,6 +6,9 @@ from collections.abc import Collection, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..values.outcomes import GOOD
+from ..values.verdicts import BAD, RTOL, is_disturbed, is_lost
+
 if TYPE_CHECKING:
     from ..metrics.metric import Metric
     from .baseline import Baseline
@@ -19,9 +22,7 @@ class Judge:
     ``fail_on`` are the verdicts that fail a test; ``rtol`` is the allowed relative change where nobody gives one.
     """
 
-    def __init__(
-        self, path: str | None = None, *, rtol: float = 0.01, fail_on: Collection[str] = (INVALID, "regressed")
-    ) -> None:
+    def __init__(self, path: str | None = None, *, rtol: float = RTOL, fail_on: Collection[str] = BAD) -> None:
         self.fail_on = frozenset(fail_on)
         self._path = path
         self._rtol = rtol
@@ -60,13 +61,12 @@ class Judge:
         kind = result.get("device_kind")
         if self._path is None or kind is None:
             return dict(result)
-        used = result.get("resources", {})
-        disturbed = bool(used.get("throttled") or used.get("foreign_pids"))
+        disturbed = is_disturbed(result.get("resources", {}))
         metrics = [self._again(metric, test, kind, disturbed) for metric in result["metrics"]]
         bad = [self.sentence(metric, test, kind) for metric in metrics if metric["verdict"] in self.fail_on]
         by_verdict = result.get("is_judged", False)
         found = {**result, "metrics": metrics}
-        if bad and (by_verdict or result["outcome"] in ("passed", "xpassed")):
+        if bad and (by_verdict or result["outcome"] in GOOD):
             return found | {"outcome": "failed", "is_judged": True, "message": "\n".join(bad)}
         return found | {"outcome": "passed", "is_judged": False, "message": None} if by_verdict else found
 
@@ -75,8 +75,7 @@ class Judge:
         from . import verdict as verdicts
 
         found = self.judge(from_record(record), test, kind)
-        lost = record["verdict"] == INVALID and record["value"] is not None
-        verdict = verdicts.settled(found["verdict"], found["unit"], contended=disturbed, lost=lost)
+        verdict = verdicts.adjusted(found["verdict"], found["unit"], disturbed=disturbed, lost=is_lost(record))
         return found | {"verdict": verdict}
 
     def missing(self, test: str, kind: str, recorded: Container[str]) -> list[str]:

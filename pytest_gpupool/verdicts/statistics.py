@@ -98,16 +98,21 @@ def paired_bootstrap_p_value(
     return (others + 1) / (resamples + 1)
 
 
+def exact(number: Number) -> Fraction:
+    """Return a finite number as the decimal one that people read: 0.1 is a tenth."""
+    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
+
+
 def mean(values: Sequence[Number]) -> Number:
     """Return the mean, NaN where there is no value or one is not finite, an int where it is beyond floats."""
     if not values or not all(isinstance(one, int) or math.isfinite(one) for one in values):
         return math.nan
     with suppress(OverflowError):
         return math.fsum(map(float, values)) / len(values)
-    exact = sum(map(Fraction, values), Fraction()) / len(values)
+    whole = sum(map(Fraction, values), Fraction()) / len(values)
     with suppress(OverflowError):
-        return float(exact)
-    return round(exact)
+        return float(whole)
+    return round(whole)
 
 
 def deviation(values: Sequence[Number]) -> float | None:

@@ -10,15 +10,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from ..metrics.metric import Metric, Number
 from ..metrics.units import is_timed
 from ..metrics.wording import allowed_text, baseline_text, change_text, number_text, others_text, shows_text, value_text
+from ..values.verdicts import COMPARED, Verdict
 from . import statistics
 from .baseline import Entry
-
-Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
+from .statistics import exact
 
 _NOISE = Fraction(1, 1 << 50)
 """The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
@@ -75,7 +75,7 @@ def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Jud
         return Judgement(verdict="no-baseline", higher_is_better=direction)
     if entry.unit and metric.unit and entry.unit != metric.unit:
         return Judgement(verdict="no-baseline", higher_is_better=direction, note=f"its entry's unit is {entry.unit}")
-    value, baseline = _exact(metric.value), _exact(entry.value)
+    value, baseline = exact(metric.value), exact(entry.value)
     allowed = _allowed(metric, entry, rtol)
     verdict: Verdict = _by_direction(value - baseline, direction) if _is_beyond(value, baseline, allowed) else "ok"
     p_value = None if verdict == "ok" else _p_value(metric, entry, seed)
@@ -91,16 +91,16 @@ def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Jud
     )
 
 
-def settled(verdict: Verdict | None, unit: str, *, contended: bool, lost: bool) -> Verdict | None:
-    """Return a verdict after what happened around the test, None where it stays without one.
+def adjusted(verdict: Verdict | None, unit: str, *, disturbed: bool, lost: bool) -> Verdict | None:
+    """Return a verdict, adjusted for what happened around the test; None where it stays without one.
 
-    ``lost``: the device failed, so that nothing it gave counts, with or without a baseline. ``contended``: it was used
+    ``lost``: the device failed, so that nothing it gave counts, with or without a baseline. ``disturbed``: it was used
     by others or throttled, so that a time or a rate tells nothing; other units do not mind. ``invalid`` and
     ``no-baseline`` stay.
     """
     if lost:
         return "invalid"
-    if contended and verdict in ("ok", "improved", "regressed") and is_timed(unit):
+    if disturbed and verdict in COMPARED and is_timed(unit):
         return "contended"
     return verdict
 
@@ -133,13 +133,9 @@ def _is_finite(number: Number) -> bool:
     return isinstance(number, int) or math.isfinite(number)
 
 
-def _exact(number: Number) -> Fraction:
-    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
-
-
-def _float(exact: Fraction) -> float | None:
+def _float(number: Fraction) -> float | None:
     try:
-        return float(exact)
+        return float(number)
     except OverflowError:
         return None
 
@@ -148,8 +144,8 @@ def _allowed(metric: Metric, entry: Entry, rtol: float) -> Fraction:
     given = ((metric.atol, metric.rtol), (entry.atol, entry.rtol), (None, rtol))
     pair = next(pair for pair in given if pair != (None, None))
     # What is no finite number allows nothing.
-    absolute, relative = (Fraction() if one is None or not _is_finite(one) else _exact(one) for one in pair)
-    return max(absolute, relative * abs(_exact(entry.value)))
+    absolute, relative = (Fraction() if one is None or not _is_finite(one) else exact(one) for one in pair)
+    return max(absolute, relative * abs(exact(entry.value)))
 
 
 def _is_beyond(value: Fraction, baseline: Fraction, allowed: Fraction) -> bool:
@@ -227,7 +223,7 @@ def _reasons(metric: Mapping[str, Any]) -> Iterator[str]:
     allowed = metric.get("allowed")
     if allowed is not None:
         yield f"allowed {allowed_text(metric)}"
-        yield from _twists(metric, _exact(metric["value"]), _exact(metric["baseline"]), _exact(allowed))
+        yield from _twists(metric, exact(metric["value"]), exact(metric["baseline"]), exact(allowed))
     if note := metric.get("note"):
         yield note
 

@@ -18,7 +18,8 @@ from sample_report import INJECTED, MESSAGE, a_past, a_run
 from selenium.webdriver.common.keys import Keys
 
 from pytest_gpupool.reports.html.document import render
-from pytest_gpupool.reports.words import visible, worst_first
+from pytest_gpupool.reports.words import worst_first
+from pytest_gpupool.values.texts import visible
 
 SHOWN = "table.tests > tbody:not([hidden]) > tr:first-child > th > code"
 CHART = "section[aria-labelledby=timeline] .chart"

@@ -25,7 +25,8 @@ class Controller:
     """Remembers what the user is told."""
 
     def __init__(self, *, each: bool) -> None:
-        self.results = SimpleNamespace(each=each)
+        self.records = SimpleNamespace(results=SimpleNamespace(each=each))
+        self.console = self.devices = self
         self.options = SimpleNamespace(wait=60.0)
         self.lines: list[str] = []
         self.warnings: list[str] = []

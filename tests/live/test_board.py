@@ -261,14 +261,3 @@ def test_what_a_test_is_called_cannot_change_the_terminal() -> None:
 def test_colours_are_used_where_the_terminal_has_them() -> None:
     assert "\x1b[" in "".join(painted(view(row(0)), colour=True))
     assert "\x1b[" not in "".join(painted(view(row(0)), colour=False))
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "expected"),
-    [("short", 5, "short"), ("test_a[llama-8b-5]", 11, "test_…8b-5]"), ("ab", 1, "…"), ("ab", 0, "")],
-)
-def test_a_long_name_is_cut_in_its_middle(text: str, width: int, expected: str) -> None:
-    """Parameters, which tell tests apart, are at its end."""
-    cut = layout.cut(text, width)
-    assert len(cut) <= width
-    assert cut == expected

@@ -18,8 +18,8 @@ from made_pages import data, page, parsed
 from made_reports import UUIDS, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.reports.html.document import render
-from pytest_gpupool.reports.words import visible
 from pytest_gpupool.values.outcomes import OUTCOMES
+from pytest_gpupool.values.texts import visible
 
 
 def said(element: Element | None) -> str:

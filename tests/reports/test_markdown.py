@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from made_reports import UUIDS, a_metric, a_report, a_test, any_text
 
 from pytest_gpupool.reports.markdown import append, render, room
-from pytest_gpupool.reports.words import headline, visible
+from pytest_gpupool.reports.words import headline
 from pytest_gpupool.values.outcomes import OUTCOMES
+from pytest_gpupool.values.texts import visible
 
 COLUMNS = 6
 """Of both tables."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import Metric, make
 from pytest_gpupool.metrics.units import is_timed
+from pytest_gpupool.values.verdicts import Verdict
 from pytest_gpupool.verdicts.baseline import Entry
-from pytest_gpupool.verdicts.verdict import Judgement, Verdict, judge, sentence, settled
+from pytest_gpupool.verdicts.verdict import Judgement, adjusted, judge, sentence
 
 RTOL = 0.01
 NAN, INF = math.nan, math.inf
@@ -544,14 +545,14 @@ class TestSettled:
     @pytest.mark.parametrize("verdict", ["ok", "improved", "regressed"])
     def test_a_contended_time_tells_nothing(self, verdict: Verdict) -> None:
         """Other units do not mind."""
-        assert settled(verdict, "ms", contended=True, lost=False) == "contended"
-        assert settled(verdict, "%", contended=True, lost=False) == verdict
-        assert settled(verdict, "ms", contended=False, lost=False) == verdict
+        assert adjusted(verdict, "ms", disturbed=True, lost=False) == "contended"
+        assert adjusted(verdict, "%", disturbed=True, lost=False) == verdict
+        assert adjusted(verdict, "ms", disturbed=False, lost=False) == verdict
 
     @pytest.mark.parametrize("verdict", ["invalid", "no-baseline", "contended", None])
     def test_what_stays(self, verdict: Verdict | None) -> None:
         """Where there was nothing to compare, nothing was spoilt."""
-        assert settled(verdict, "ms", contended=True, lost=False) == verdict
+        assert adjusted(verdict, "ms", disturbed=True, lost=False) == verdict
 
     @pytest.mark.parametrize(
         ("verdict", "contended"),
@@ -563,7 +564,7 @@ class TestSettled:
     )
     def test_a_lost_device_makes_everything_invalid(self, verdict: Verdict | None, contended: bool) -> None:
         """Whatever the unit, and without a baseline too."""
-        assert settled(verdict, "", contended=contended, lost=True) == "invalid"
+        assert adjusted(verdict, "", disturbed=contended, lost=True) == "invalid"
 
 
 TIMED = """

@@ -13,8 +13,10 @@ from ...metrics.wording import change_text, number_text, value_text
 from ...records import archive
 from ...records.archive import Recorded
 from ...reports.columns import show
-from ...reports.words import counted, cut, visible
+from ...reports.words import counted
 from ...values.errors import UsageProblem
+from ...values.nodeids import file_of
+from ...values.texts import cut, one_line
 from ...verdicts import acceptance, baseline_file
 from ...verdicts.baseline import Baseline, Entry
 from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn
@@ -72,8 +74,8 @@ def _update(args: argparse.Namespace) -> int:
         return 1
     accepted = baseline_file.update(args.file, partial(acceptance.accept, report, reason=args.reason))
     print(f"gpupool: baseline {args.file}: {accepted.text()}, from run {run}")
-    for line in accepted.told_left_out():
-        warn(_line(line))
+    for line in accepted.left_out_lines():
+        warn(one_line(line))
     return 0
 
 
@@ -139,7 +141,7 @@ def _whole_runs(base: Path) -> Iterator[Recorded]:
 
 
 def _file_of(test: str) -> str:
-    return test.partition("::")[0]
+    return file_of(test)
 
 
 def _is_gone(file: str, facts: Mapping[str, Any]) -> bool:
@@ -163,8 +165,8 @@ def _diff(args: argparse.Namespace) -> int:
     print(f"gpupool: {len(rows)} to write, {accepted.unchanged} unchanged, from run {run}")
     for line in _notes(args.file, report, is_new=is_new):
         warn(line)
-    for line in accepted.told_left_out():
-        warn(_line(line))
+    for line in accepted.left_out_lines():
+        warn(one_line(line))
     return 0
 
 
@@ -243,8 +245,4 @@ def _value(entry: Entry) -> str:
 
 
 def _safe(text: str) -> str:
-    return cut(_line(text), _WIDEST)
-
-
-def _line(text: str) -> str:
-    return visible(text).replace("\n", "\\n")
+    return cut(one_line(text), _WIDEST)

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ...reports import comparison as told
-from ...reports.words import visible
 from ...values.errors import UsageProblem
+from ...values.texts import visible
+from ...values.verdicts import BAD, FAILING, RTOL
 from ...verdicts import baseline_file
 from ...verdicts.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
 from ..sources import Report, add_dir, report_of, warn
-
-_FAIL_ON = frozenset({"regressed", "invalid"})
-_RTOL = 0.01
 
 _ABOUT = """\
 Compares the metrics of two runs, and how long their tests took; A is the older one. Each is a JSON report, or a run on
@@ -65,8 +63,8 @@ def add(commands: Any) -> None:
     command.add_argument("b", metavar="B", help="the newer one")
     text = "what makes the exit status 1: regressed, no-baseline, contended, invalid, none (default: regressed,invalid)"
     command.add_argument("--fail-on", metavar="KIND[,KIND…]", action="append", help=text)
-    text = "the allowed relative change of a metric that says nothing itself (default: 0.01)"
-    command.add_argument("--rtol", metavar="X", default=str(_RTOL), help=text)
+    text = f"the allowed relative change of a metric that says nothing itself (default: {RTOL})"
+    command.add_argument("--rtol", metavar="X", default=str(RTOL), help=text)
     command.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
     text = "show every metric, outcome and duration; in markdown as many as a comment on GitHub may hold"
     command.add_argument("-v", "--verbose", action="store_true", help=text)
@@ -136,8 +134,8 @@ def _tell_of_gaps(side: _Side[Report]) -> None:
 
 def _kinds(given: list[str] | None) -> frozenset[str]:
     if given is None:
-        return _FAIL_ON
-    from ...options.parsing import FAILING, NONE, fail_on  # which imports pytest
+        return frozenset(BAD)
+    from ...options.parsing import NONE, fail_on  # which imports pytest
 
     try:
         return frozenset[str]().union(*map(fail_on, given))
@@ -151,5 +149,5 @@ def _rtol(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        raise UsageProblem(f"--rtol={text}: give a number from 0, such as 0.01")
+        raise UsageProblem(f"--rtol={text}: give a number from 0, such as {RTOL}")
     return number

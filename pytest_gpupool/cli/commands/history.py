@@ -15,9 +15,11 @@ from typing import Any
 from ...metrics.metric import Number
 from ...metrics.wording import value_text
 from ...reports.columns import show
-from ...reports.words import counted, cut, visible
+from ...reports.words import counted
 from ...trends.trend import Past, PastRun, Value, gather
 from ...values.errors import UsageProblem
+from ...values.nodeids import file_of, function_of, name_of
+from ...values.texts import cut, one_line
 from ..sources import add_dir, base_of
 
 _ABOUT = """\
@@ -109,18 +111,17 @@ def _nearest(wanted: str, tests: Iterable[str]) -> str | None:
 
 
 def _parts(test: str) -> tuple[str, ...]:
-    file, _, name = test.partition("::")
-    return file, name.partition("[")[0], name, test
+    return file_of(test), name_of(function_of(test)), name_of(test), test
 
 
 def _named(tests: Sequence[str]) -> str:
-    return _line(tests[0]) if len(tests) == 1 else f"{len(tests)} tests"
+    return one_line(tests[0]) if len(tests) == 1 else f"{len(tests)} tests"
 
 
 def _listed(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = [f"… and {len(ordered) - _MOST_NAMES} more"] if len(ordered) > _MOST_NAMES else []
-    return "".join(f"\n  {name}" for name in [*map(_line, ordered[:_MOST_NAMES]), *more])
+    return "".join(f"\n  {name}" for name in [*map(one_line, ordered[:_MOST_NAMES]), *more])
 
 
 def _points(past: Past, test: str, metric: str) -> Iterator[_Point]:
@@ -146,7 +147,7 @@ def _change(old: Number | None, new: Number | None) -> float | None:
 
 
 def _text(history: _History) -> None:
-    print(f"{_line(history.test)}  {_line(history.metric)}{_better(history)}\n")
+    print(f"{one_line(history.test)}  {one_line(history.metric)}{_better(history)}\n")
     show([_HEAD, *map(_row, history.points)], right=_RIGHT)
     print()
     show([*_summaries(history)], right=(False, False, False))
@@ -164,7 +165,7 @@ def _row(point: _Point) -> tuple[str, ...]:
     ids = (device[:12] for device in value.device_ids if point.is_one_of)
     device = " ".join([value.device, *ids])
     cells = (run.id, when, (run.commit or "–")[:10], device, number, _change_text(point.change))
-    return (*(cut(_line(cell), _WIDEST) for cell in cells), value.verdict or "")
+    return (*(cut(one_line(cell), _WIDEST) for cell in cells), value.verdict or "")
 
 
 def _change_text(change: float | None) -> str:
@@ -184,7 +185,7 @@ def _summaries(history: _History) -> Iterator[tuple[str, str, str]]:
         chart = _chart([value.value for value in values[-_WIDEST:]]) if len(values) > _NO_CHART else ""
         figures = (("min", min), ("median", median), ("max", max))
         told = [f"{name} {value_text({'value': of(numbers), 'unit': unit})}" for name, of in figures if numbers]
-        yield cut(_line(device), _WIDEST), chart, "  ".join([*told, f"({counted(len(values), 'value')})"])
+        yield cut(one_line(device), _WIDEST), chart, "  ".join([*told, f"({counted(len(values), 'value')})"])
 
 
 def _chart(values: Sequence[Number | None]) -> str:
@@ -241,11 +242,6 @@ def _data(point: _Point) -> dict[str, Any]:
         "verdict": value.verdict,
         "outcome": value.outcome,
     }
-
-
-def _line(text: str) -> str:
-    """Return a text as one line of a terminal."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 _FORMATS: dict[str, Callable[[_History], None]] = {"text": _text, "csv": _csv, "json": _json}

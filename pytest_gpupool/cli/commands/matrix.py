@@ -14,7 +14,7 @@ from ...matrices.pivot import Cell, Table, pivot
 from ...metrics.wording import value_text
 from ...reports.columns import lines
 from ...reports.markdown import escaped
-from ...reports.words import cut, visible
+from ...values.texts import cut, one_line
 from ..sources import add_dir, report_of, warn
 
 _LONGEST_NAME = 80
@@ -136,7 +136,7 @@ def _writable(text: str) -> str:
 
 def _line(text: str, most: int | None = _LONGEST_NAME) -> str:
     """Return a text as one line of a terminal."""
-    shown = visible(text).replace("\n", "\\n").replace("\t", "\\t")
+    shown = one_line(text)
     return shown if most is None else cut(shown, most)
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from ...records.store import write_whole
 from ...reports import scaling
-from ...reports.words import seconds_text, visible
+from ...reports.words import seconds_text
 from ...trends import scaling_chart, speedup
 from ...trends.speedup import Timed
 from ...values.errors import EXIT_USAGE, UsageProblem
+from ...values.texts import visible
 from ..sources import add_dir, warn
 from ..trials import CHART, FOLDER, Folder, Signals, Trial, command, tail
 

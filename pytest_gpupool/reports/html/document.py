@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from ...values import outcomes, verdicts
+from ...values.texts import visible
 from ..words import (
-    UNFINE,
-    VERDICTS_BY_CONCERN,
-    WRONG,
     completeness,
     counts,
     exit_text,
     kept_text,
     labels,
     placement_texts,
-    visible,
     worst_first,
 )
 from . import page, rows, tables
@@ -70,14 +68,14 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "started": f"{run['started'][:19].replace('T', ' ')} UTC",
         "counts": told,
         "bars": _bars(told),
-        "unfine": UNFINE,
-        "fine": run["complete"] and run["exit_status"] == 0 and not any(outcome in UNFINE for outcome, _ in told),
+        "unfine": outcomes.BAD,
+        "fine": run["complete"] and run["exit_status"] == 0 and not any(outcome in outcomes.BAD for outcome, _ in told),
         "exit": exit_text(run),
         "completeness": completeness(report),
         "kept": kept_text(report),
         "figures": list(tables.figures(report)),
-        "verdicts": [(name, count) for name in VERDICTS_BY_CONCERN if (count := report["summary"]["metrics"][name])],
-        "wrong_verdicts": WRONG,
+        "verdicts": [(name, count) for name in verdicts.WORST_FIRST if (count := report["summary"]["metrics"][name])],
+        "wrong_verdicts": verdicts.BAD,
         "wrong": wrong[: tables.MOST_WRONG],
         "left": max(0, len(wrong) - tables.MOST_WRONG),
         "placement": placement_texts(report),

@@ -10,13 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...trends.speedup import CLASSES, at_once
-from ...values.outcomes import OUTCOMES
-from ...values.texts import epoch
+from ...trends.speedup import CLASSES, most_at_once
+from ...values import outcomes, verdicts
+from ...values.nodeids import function_of
+from ...values.texts import epoch, visible
 from ...verdicts.baseline import UNKNOWN, kind_in
-from ..words import UNFINE, VERDICTS_BY_CONCERN, earlier_run, labels, visible
+from ..words import earlier_run, labels
 
-OUTCOME_ORDER = (*UNFINE, *(outcome for outcome in OUTCOMES if outcome not in UNFINE))
 """Outcomes, the worst first."""
 
 # Nothing in the block may end it or begin a comment.
@@ -54,13 +54,13 @@ def embedded(
     names = {device["id"]: device["name"] for device in report["devices"]}
     metrics = _metrics(tests)
     return {
-        "outcomes": OUTCOME_ORDER,
-        "verdicts": VERDICTS_BY_CONCERN,
+        "outcomes": outcomes.WORST_FIRST,
+        "verdicts": verdicts.WORST_FIRST,
         "classes": CLASSES,
         "tests": {
             "id": [visible(test["nodeid"]) for test in tests],
             "anchor": anchors,
-            "outcome": [OUTCOME_ORDER.index(test["outcome"]) for test in tests],
+            "outcome": [outcomes.WORST_FIRST.index(test["outcome"]) for test in tests],
             "start": [_start(test, report, begun) for test in tests],
             "took": [number(test["duration_s"]) for test in tests],
             "worker": [visible(test["worker"] or "") for test in tests],
@@ -79,12 +79,6 @@ def embedded(
         "workers": [_worker(worker, devices, begun) for worker in report["workers"]],
         "devices": _described(devices, report),
     }
-
-
-def function_of(nodeid: str) -> str:
-    """Return a test's id without the brackets of its parameters."""
-    bracket = nodeid.find("[", nodeid.find("::") + 1)
-    return nodeid[:bracket] if bracket > 0 and nodeid.endswith("]") else nodeid
 
 
 def parameter_text(value: Any) -> str:
@@ -192,7 +186,7 @@ def _metrics(tests: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[s
 
 
 def _verdict(verdict: str | None) -> int:
-    return -1 if verdict is None else VERDICTS_BY_CONCERN.index(verdict)
+    return -1 if verdict is None else verdicts.WORST_FIRST.index(verdict)
 
 
 def _history(
@@ -242,5 +236,4 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
 def _workers(report: Mapping[str, Any]) -> int:
     """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
     ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
-    told = [worker for worker in report["workers"] if worker["id"] in ran]
-    return at_once((worker["started"], worker["ended"]) for worker in told if worker["started"]) or len(ran)
+    return most_at_once(ran, ((worker["id"], worker["started"], worker["ended"]) for worker in report["workers"]))

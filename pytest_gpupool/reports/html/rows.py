@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...metrics.wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
+from ...values import outcomes, verdicts
 from ...values.texts import size_text
-from ..words import UNFINE, WRONG, earlier_run, headline, seconds_text, verdict_rank
+from ..words import earlier_run, headline, seconds_text
 from .page import parameter_text
 from .tables import UNKNOWN, allowed_text, energy_text, joined
 
@@ -31,9 +32,9 @@ def anchors(tests: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a test; ``names`` are what people call the devices, by id."""
-    metrics = sorted(test["metrics"], key=verdict_rank)
+    metrics = sorted(test["metrics"], key=lambda metric: verdicts.rank(metric["verdict"]))
     memory = test["resources"].get("peak_memory_bytes")
-    bad = test["outcome"] in UNFINE
+    bad = test["outcome"] in outcomes.BAD
     return {
         "nodeid": test["nodeid"],
         "outcome": test["outcome"],
@@ -61,7 +62,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "value": value_text(metric),
         "change": change_text(metric),
         "verdict": verdict,
-        "kind": "bad" if verdict in WRONG else {"ok": "ok", "improved": "good"}.get(verdict, "odd"),
+        "kind": "bad" if verdict in verdicts.BAD else {"ok": "ok", "improved": "good"}.get(verdict, "odd"),
     }
 
 

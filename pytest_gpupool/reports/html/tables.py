@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...metrics.wording import amount_text, baseline_text, change_text, value_text
+from ...values import verdicts
 from ...values.texts import size_text
-from ..words import WRONG, counted, labels, seconds_text, verdict_rank
+from ..words import counted, labels, seconds_text
 
 UNKNOWN = "–"
 """Stands for what is not known."""
@@ -50,7 +51,12 @@ def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[s
 
     Each test comes with its place on the page.
     """
-    wrong = [(metric, test, place) for place, test in tests for metric in test["metrics"] if metric["verdict"] in WRONG]
+    wrong = [
+        (metric, test, place)
+        for place, test in tests
+        for metric in test["metrics"]
+        if metric["verdict"] in verdicts.BAD
+    ]
     return [_wrong(*each) for each in sorted(wrong, key=lambda each: _order(each[0]))]
 
 
@@ -88,14 +94,14 @@ def allowed_text(metric: Mapping[str, Any]) -> str:
 
 
 def _verdicts(numbers: Mapping[str, int]) -> str:
-    told = [f"{numbers[verdict]} {verdict}" for verdict in (*WRONG, "improved") if numbers[verdict]]
+    told = [f"{numbers[verdict]} {verdict}" for verdict in (*verdicts.BAD, "improved") if numbers[verdict]]
     return joined(*told) or (f"{numbers['ok']} ok" if numbers["ok"] else "")
 
 
 def _order(metric: Mapping[str, Any]) -> tuple[int, float]:
     # Without a relative change the baseline was 0: more than any.
     far = float("inf") if metric["change"] is None else abs(metric["change"])
-    return verdict_rank(metric), -far
+    return verdicts.rank(metric["verdict"]), -far
 
 
 def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> dict[str, Any]:

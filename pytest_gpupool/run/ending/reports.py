@@ -8,7 +8,7 @@ import pytest
 
 from ...reports import json
 from ...values.errors import EXIT_USAGE
-from ...values.texts import safe_repr
+from ...values.texts import safe_repr, visible
 from ..controller import Controller
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ class RunReports:
 
     def _of_earlier_runs(self, status: int) -> Backdrop:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
-        from ...reports.words import visible
         from ...trends import additions, placement
 
         run, devices = self._run, self._run.devices.seen()

@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ...values.errors import MetricProblem
+from ...values.verdicts import is_disturbed
 from . import junit_properties
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ class JudgedMetrics:
     def reconsider(self, figures: Figures) -> None:
         """Take what was seen of the devices so far: verdicts on metrics that cannot be trusted for it change."""
         self._figures = figures
-        contended = bool(figures.throttled or figures.foreign_pids)
-        if not (self._metrics and (contended or figures.lost)):
+        disturbed = is_disturbed(figures.to_record()) if self._metrics else False
+        if not (self._metrics and (disturbed or figures.lost)):
             return
-        from ...verdicts.verdict import settled
+        from ...verdicts.verdict import adjusted
 
         for name, metric in self._metrics.items():
             if name in self._told and not figures.lost:
                 continue  # the test has failed by that verdict
-            verdict = settled(metric["verdict"], metric["unit"], contended=contended, lost=figures.lost)
+            verdict = adjusted(metric["verdict"], metric["unit"], disturbed=disturbed, lost=figures.lost)
             if verdict is not None and verdict != metric["verdict"]:
                 metric["verdict"] = self._changed[name] = verdict
 

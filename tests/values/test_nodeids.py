@@ -1,0 +1,22 @@
+"""The parts of a test's id."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_gpupool.values.nodeids import file_of, function_of, name_of
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "file", "name", "function"),
+    [
+        ("a/test_b.py::test_c", "a/test_b.py", "test_c", "a/test_b.py::test_c"),
+        ("test_b.py::TestD::test_c[x-1]", "test_b.py", "TestD::test_c[x-1]", "test_b.py::TestD::test_c"),
+        ("test_b.py::test_c[a[0]::b]", "test_b.py", "test_c[a[0]::b]", "test_b.py::test_c"),
+        ("v[2]/test_b.py::test_c[1]", "v[2]/test_b.py", "test_c[1]", "v[2]/test_b.py::test_c"),
+        ("notes[1].txt", "notes[1].txt", "notes[1].txt", "notes[1].txt"),
+    ],
+)
+def test_an_id_has_a_file_a_name_and_a_function(nodeid: str, file: str, name: str, function: str) -> None:
+    """Brackets belong to a file's name before the first ``::``, and to the parameters from the first one after it."""
+    assert (file_of(nodeid), name_of(nodeid), function_of(nodeid)) == (file, name, function)
