@@ -27,8 +27,8 @@ class CollectedTests:
 
     def add(self, member: Member, tests: Sequence[str], finished_before: str | None) -> None:
         """A worker's collection is what the run will run; the parameters follow, since they may take time."""
-        kept = None if finished_before is None else WholeCollection.from_wire(finished_before)
-        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], kept)
+        whole = None if finished_before is None else WholeCollection.from_wire(finished_before)
+        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole)
         self._ask_for_params(member)
 
     def describe(self, member: Member, params: Params) -> None:

@@ -128,7 +128,7 @@ class Interactor(WorkerInteractor):
         self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
         seconds = time.perf_counter() - began - late.waited
         stops = session.shouldfail or session.shouldstop
-        leaves = not stops and self._recorder.poison is not None and self._is_replaceable
+        leaves = not stops and self._recorder.sticky_error is not None and self._is_replaceable
         if leaves:
             # Before the word that the test has ended, for which the controller might send another one.
             self._leave(following)
@@ -149,12 +149,12 @@ class Interactor(WorkerInteractor):
         if SHUTDOWN in following:
             return
         given = [index for index in following if isinstance(index, int)] + self._given.give_back_all()
-        assert self._recorder.poison is not None
-        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.poison, given))
+        assert self._recorder.sticky_error is not None
+        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.sticky_error, given))
 
     def _next(self) -> Next:
         """Return what comes next: ask, if the controller has not said it already."""
-        if self._recorder.poison and self._is_replaceable:
+        if self._recorder.sticky_error and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
         following = self._given.next_at_once()
         if following is None:

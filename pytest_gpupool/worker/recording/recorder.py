@@ -16,9 +16,9 @@ from ..equipment import Equipment, journal_of, judge_of
 from ..items import marker_problem, requirement_of
 from . import junit_properties, verdict_failure
 from .attempt import Attempt
-from .poison import Poison
 from .recipes import Recipes
 from .running_test import RunningTest
+from .sticky_error import StickyError
 from .writer import RecordWriter
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Recorder:
         self._judge = judge
         self._equipment = equipment
         self._clock = clock
-        self._poison = Poison()
+        self._sticky_error = StickyError()
         self._recipes: Recipes | None = None
         self._test: RunningTest | None = None
         self._attempt = Attempt()
@@ -63,9 +63,9 @@ class Recorder:
         return None if self._equipment is None else self._equipment.gate
 
     @property
-    def poison(self) -> str | None:
+    def sticky_error(self) -> str | None:
         """Why this process can run no more tests, None while it can."""
-        return self._poison.why
+        return self._sticky_error.why
 
     def equip(self, equipment: Equipment) -> None:
         """Go on with another lease, before the first test."""
@@ -187,7 +187,7 @@ class Recorder:
         if self.writer is None or report.when not in PHASES:
             return
         self._attempt.phases.add(report)
-        self._poison.look_at(report)
+        self._sticky_error.look_at(report)
         if report.when == "teardown":
             self._end(report.nodeid, self.writer)
         self.writer.attach_to(report)
@@ -211,11 +211,12 @@ class Recorder:
     def _end(self, nodeid: str, writer: RecordWriter) -> None:
         if self._equipment is not None:
             self._attempt.metrics.reconsider(self._equipment.sampler.end())
-        record = self._attempt.to_record(
-            ended=iso(self._clock()),
-            last_words="" if self._test is None else self._poison.last_words(self._test.item.session, writer.worker),
-            torch_peak=None if self._test is None else self._test.torch_peak(),
-        )
+        last_words, torch_peak = "", None
+        if self._test is not None:
+            last_words = self._sticky_error.last_words(self._test.item.session, writer.worker)
+            torch_peak = self._test.torch_peak()
+        ended = iso(self._clock())
+        record = self._attempt.to_record(ended=ended, last_words=last_words, torch_peak=torch_peak)
         writer.write("end", test=nodeid, **record)
 
     def _reconsider(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.worker.recording.poison import Poison
+from pytest_gpupool.worker.recording.sticky_error import StickyError
 
 ASSERT = "RuntimeError: CUDA error: device-side assert triggered"
 
@@ -23,29 +23,29 @@ def session() -> Any:
 
 
 def test_the_first_such_error_is_the_reason() -> None:
-    poison = Poison()
-    poison.look_at(report("AssertionError: assert 1 == 2"))
-    poison.look_at(report(ASSERT, "passed"))
-    assert poison.why is None
-    poison.look_at(report(ASSERT))
-    first = poison.why
+    error = StickyError()
+    error.look_at(report("AssertionError: assert 1 == 2"))
+    error.look_at(report(ASSERT, "passed"))
+    assert error.why is None
+    error.look_at(report(ASSERT))
+    first = error.why
     assert first is not None
-    poison.look_at(report("RuntimeError: CUDA error: an illegal memory access was encountered"))
-    assert poison.why == first
+    error.look_at(report("RuntimeError: CUDA error: an illegal memory access was encountered"))
+    assert error.why == first
 
 
 def test_a_healthy_process_has_nothing_to_say() -> None:
     here = session()
-    assert Poison().last_words(here, "main") == ""
+    assert StickyError().last_words(here, "main") == ""
     assert not here.shouldfail
 
 
 @pytest.mark.parametrize("worker", ["gw0", "main"])
 def test_it_is_told_once_and_ends_the_run_where_no_worker_is_replaced(worker: str) -> None:
-    poison, here = Poison(), session()
-    poison.look_at(report(ASSERT))
-    words = poison.last_words(here, worker)
+    error, here = StickyError(), session()
+    error.look_at(report(ASSERT))
+    words = error.last_words(here, worker)
     assert words.startswith("gpupool: after a CUDA error of this kind (")
     assert words.endswith("; gw0 ran no more tests") is (worker == "gw0")
     assert bool(here.shouldfail) is (worker == "main")
-    assert poison.last_words(session(), worker) == ""
+    assert error.last_words(session(), worker) == ""

@@ -1,4 +1,4 @@
-"""Poison: a CUDA error after which a process can use its GPU no more, so that it can run no more tests."""
+"""Sticky error: a CUDA error after which a process can use its GPU no more, so that it can run no more tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...devices.faults import sticky_error
 from .writer import SINGLE_PROCESS
 
 
-class Poison:
+class StickyError:
     """Whether this process has met such an error."""
 
     def __init__(self) -> None:
