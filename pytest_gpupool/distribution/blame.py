@@ -20,15 +20,15 @@ def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tup
 
     Return that test, None where there was none, and those that had ended though no report of it came.
     """
-    begun = controller.begun(member.name)
-    over = [nodeid for nodeid in queue if controller.has_result(member.name, nodeid, begun)]
+    begun = controller.records.last_attempts(member.name)
+    over = [nodeid for nodeid in queue if controller.records.has_result(member.name, nodeid, begun)]
     unfinished = [nodeid for nodeid in queue if nodeid not in over and (begun is None or nodeid in begun)]
     running = unfinished[0] if unfinished else None
     if running is None or member.overdue not in (None, running):
         return None, over  # that it was ended was meant for another test
     # Metrics of a test that died with its worker are in the journal alone.
-    controller.results.add_all([] if begun is None else begun[running])
-    controller.record(
+    controller.records.results.add_all([] if begun is None else begun[running])
+    controller.records.write(
         "crash" if member.overdue is None else "timeout",
         worker=member.name,
         test=running,
@@ -47,7 +47,7 @@ def has_quit(controller: Controller, member: Member, queue: Sequence[str]) -> No
     if output["exitstatus"] == pytest.ExitCode.INTERRUPTED:
         return
     status = output["exitstatus"] or pytest.ExitCode.TESTS_FAILED
-    controller.stop(f"{member.name} ended the session in {queue[0]}", status)
+    controller.console.stop(f"{member.name} ended the session in {queue[0]}", status)
 
 
 def timeout_report(controller: Controller, member: Member, test: str) -> pytest.TestReport:
@@ -58,7 +58,7 @@ def timeout_report(controller: Controller, member: Member, test: str) -> pytest.
         location=(path, None, name.replace("::", ".")),
         keywords={},
         outcome="failed",
-        longrepr=controller.results.message_of(test),
+        longrepr=controller.records.results.message_of(test),
         when=xdist_protocol.UNKNOWN_PHASE,  # type: ignore[arg-type]
     )
     report.node = member.node  # type: ignore[attr-defined]

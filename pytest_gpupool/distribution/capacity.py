@@ -17,7 +17,7 @@ class Capacity:
     def __init__(self, controller: Controller, workers_asked: int) -> None:
         self.workers_asked = workers_asked
         self._controller = controller
-        self._together = len(controller.pool.devices)  # how many are to be had at once
+        self._together = len(controller.devices.pool.devices)  # how many are to be had at once
 
     def planned(self, nodeids: Sequence[str], told: Told) -> list[Test]:
         """Return the tests as the pool can run them, with the seconds that each will take."""
@@ -25,8 +25,8 @@ class Capacity:
         return planned_tests(
             nodeids,
             told,
-            controller.known(),
-            devices=controller.pool.devices,
+            controller.history.known(),
+            devices=controller.devices.pool.devices,
             timeout=controller.options.timeout,
             mode=controller.config.getvalue("dist"),
         )
@@ -34,11 +34,11 @@ class Capacity:
     def room(self, largest: int) -> int:
         """Return how many devices, or slots, the run may hold where its largest test asks for so many."""
         asked = self.workers_asked
-        return max(min(asked, self._controller.places() or asked), largest)
+        return max(min(asked, self._controller.devices.places() or asked), largest)
 
     def memory_of(self, devices: Sequence[str]) -> float:
         """Return the bytes of the smallest of these devices, infinity where that is not known."""
-        totals = [device.memory_total for device in self._controller.pool.devices if device.id in devices]
+        totals = [device.memory_total for device in self._controller.devices.pool.devices if device.id in devices]
         return min((total for total in totals if total is not None), default=math.inf)
 
     def go_without(self, gpus: int) -> None:
@@ -47,6 +47,6 @@ class Capacity:
 
     def left(self, largest: int) -> tuple[int, Possible]:
         """Return the room that is left where the largest test asked for so many, and what a test can have of it."""
-        usable = self._controller.usable()
+        usable = self._controller.devices.usable()
         fits = functools.partial(possible, devices=usable, largest=self._together)
         return self.room(min(largest, self._together, len(usable))), fits

@@ -10,7 +10,7 @@ import pytest
 from ..run.controller import Controller
 from ..values import messages
 from ..values.messages import Describe, Params
-from ..worker.earlier import Left
+from ..worker.resume import WholeCollection
 from .workers.member import Member
 from .workers.roster import Roster
 
@@ -27,14 +27,14 @@ class CollectedTests:
 
     def add(self, member: Member, tests: Sequence[str], finished_before: str | None) -> None:
         """A worker's collection is what the run will run; the parameters follow, since they may take time."""
-        kept = None if finished_before is None else Left.from_wire(finished_before)
-        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], kept)
+        whole = None if finished_before is None else WholeCollection.from_wire(finished_before)
+        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole)
         self._ask_for_params(member)
 
     def describe(self, member: Member, params: Params) -> None:
         """A worker tells its tests' parameters."""
         self._described = True
-        self._controller.record("collected", worker=member.name, tests=params.tests())
+        self._controller.records.write("collected", worker=member.name, tests=params.tests())
 
     def has_ended(self, member: Member) -> None:
         """A worker has ended: where it still owed the parameters, another is asked."""
@@ -49,8 +49,8 @@ class CollectedTests:
         others = [other for other in self._roster.present() if not other.excluded]
         # Those that are started in the place of others will hardly do better than all before them.
         if not others or (len(excluded) >= self._workers_asked and not any(other.collected for other in others)):
-            self._controller.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
-        self._controller.warn(text)
+            self._controller.console.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
+        self._controller.console.warn(text)
 
     def _ask_for_params(self, member: Member | None) -> None:
         self._describer = member

@@ -28,7 +28,7 @@ class Dispatch:
 
     def runs_again(self, index: int, nodeid: str) -> tuple[str, ...]:
         """A test that crashed runs once more; return the devices to avoid."""
-        result = self._parts.controller.results.get(nodeid, "")
+        result = self._parts.controller.records.results.get(nodeid, "")
         self._attempts[index] = 0 if result is None else result.attempt
         return self._crashed_on.get(index, ())
 

@@ -39,7 +39,7 @@ class EachLeasedScheduling(EachScheduling):
         for dead in waiting - dead_with_tests(self):
             # xdist leaves that out, and fails where this one dies as well.
             self.node2collection[node] = list(collection)
-            self._parts.controller.record("replaces", worker=node.gateway.id, dead=dead.gateway.id)
+            self._parts.controller.records.write("replaces", worker=node.gateway.id, dead=dead.gateway.id)
             return
         self._parts.collected.add(self._parts.roster.of(node), list(collection), None)
 

@@ -40,7 +40,9 @@ class Distribution:
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
         self._scheduler: LateScheduling | EachLeasedScheduling | None = None
-        self._health = Health(controller.pool.devices, controller.returns(), self._device_failed)
+        self._health = Health(
+            controller.devices.pool.devices, controller.devices.memory_after_death(), self._device_failed
+        )
         self._ending: list[WorkerController] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -49,10 +51,12 @@ class Distribution:
         if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
             return None  # the user has said how many; xdist reads it
         controller = self.controller
-        if controller.pool.is_cpu:
+        if controller.devices.pool.is_cpu:
             return cpu_count()
-        assert controller.lock_dir is not None
-        return max(1, free_slots(controller.pool.devices, controller.lock_dir, controller.options.slots))
+        assert controller.devices.lock_dir is not None
+        return max(
+            1, free_slots(controller.devices.pool.devices, controller.devices.lock_dir, controller.options.slots)
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -64,7 +68,7 @@ class Distribution:
                     f"gpupool: --tx {spec}: a worker on another host cannot lease this host's devices; "
                     "use -n, or switch the pool off with -p no:gpupool"
                 )
-        config.option.tx = specs[: self.controller.places() or len(specs)]
+        config.option.tx = specs[: self.controller.devices.places() or len(specs)]
         self.parts = Parts.of(self.controller, workers_asked=len(specs))
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
@@ -75,7 +79,7 @@ class Distribution:
         member = parts.starts.enlist(node)
         if isinstance(self._scheduler, LateScheduling):
             self._scheduler.started(member)
-        each = self.controller.results.each
+        each = self.controller.records.results.each
         xdist_session.intercept(node, lambda hear: passed_on(hear, member, parts.limits, each=each))
 
     @pytest.hookimpl
@@ -88,7 +92,7 @@ class Distribution:
         """Our workers speak our scheduler's language only."""
         each = config.getvalue("dist") == "each"
         self._scheduler = EachLeasedScheduling(config, self.parts, log) if each else LateScheduling(config, self.parts)
-        if not self.controller.pool.is_cpu:
+        if not self.controller.devices.pool.is_cpu:
             self._health.start()
         return self._scheduler
 
@@ -116,12 +120,12 @@ class Distribution:
         node.gateway.exit()
         self._ending.append(node)
         if error:
-            process_ends.clear(node, self.controller.run_id)
+            process_ends.clear(node, self.controller.records.run_id)
         if not error and isinstance(self._scheduler, LateScheduling):  # xdist does it for those only that died
             test = self._scheduler.remove_node(node)
             if test is not None:
                 self._report_timeout(member, test, self._scheduler)
-        self.controller.record(
+        self.controller.records.write(
             "worker-end", worker=member.name, ended=iso(time.time()), exit=blame.how_it_ended(member)
         )
 
@@ -135,13 +139,13 @@ class Distribution:
         parts.limits.close()
         self._look_once_more()
         hurried = self._ending if exitstatus == pytest.ExitCode.INTERRUPTED else []
-        process_ends.interrupt([*parts.roster.nodes(), *hurried], self.controller.run_id)
+        process_ends.interrupt([*parts.roster.nodes(), *hurried], self.controller.records.run_id)
         parts.limits.wait_for_ends()
         result = yield
         deadline = time.monotonic() + _ENDING_SECONDS
         for node in self._ending:
             if process_ends.exit_code(node, max(0.0, deadline - time.monotonic())) is None:
-                process_ends.end(node, self.controller.run_id)
+                process_ends.end(node, self.controller.records.run_id)
         return result
 
     def _is_gone(self, member: Member, *, died: bool) -> None:
@@ -172,4 +176,4 @@ class Distribution:
         """No more tests are given out: see how the devices are, if NVML answers."""
         if self._health.close() and self._scheduler is not None:
             for device, reason in self._health.look():
-                self.controller.quarantine(device.id, reason)
+                self.controller.devices.quarantine(device.id, reason)

@@ -56,23 +56,23 @@ class Inbox:
             case LetIn(test):
                 limits.restart(member.name, test)
             case Poisoned(test, why):
-                controller.warn(
+                controller.console.warn(
                     f"{member.name} ran no more tests after {test}, since its process can use CUDA no more: {why}"
                 )
             case Broken(text):
                 controller.broken = True
-                controller.warn(f"{member.name} did not end well: {text}")
+                controller.console.warn(f"{member.name} did not end well: {text}")
             case Records(lines):
                 for line in lines:
-                    controller.take(line)
+                    controller.records.take(line)
             case Params():
                 self._parts.collected.describe(member, heard)
             case Failed(text) if any(other.leased for other in self._parts.roster.present()):
                 # The others' work is not to be lost for it.
-                controller.warn(f"{member.name} is left out: {text}")
+                controller.console.warn(f"{member.name} is left out: {text}")
                 member.retire()
             case Failed(text, status):
-                controller.stop(text, status)
+                controller.console.stop(text, status)
 
     def _present(self, node: WorkerController | None) -> Member | None:
         """Return the worker that says it, None where that is nobody or has ended."""
@@ -83,10 +83,10 @@ class Inbox:
         record = message.record
         member.leased, member.expired = True, None
         member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message.stacks
-        self._controller.results.add(record)
+        self._controller.records.results.add(record)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
-            self._controller.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
+            self._controller.console.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
 
     def _goes_without(self, gpus: int | None) -> bool:
         """Where so many devices together are not to be had: the run goes on with tests that need fewer."""
@@ -96,8 +96,8 @@ class Inbox:
 
     def _is_quarantined(self, device: str, reason: str) -> bool:
         """A device is no good any more: the run goes on with the others, if there are any."""
-        if not self._controller.quarantine(device, reason):
+        if not self._controller.devices.quarantine(device, reason):
             return False
-        if not self._controller.usable():
+        if not self._controller.devices.usable():
             self._parts.waits.stop("no device is left")
         return True

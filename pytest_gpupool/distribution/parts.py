@@ -41,7 +41,7 @@ class Parts:
             session=session,
             roster=roster,
             starts=WorkerStarts(controller, session, roster),
-            limits=WorkerTimeLimits(controller.run_id, overdue),
+            limits=WorkerTimeLimits(controller.records.run_id, overdue),
             waits=LeaseWaits(controller, roster),
             collected=CollectedTests(controller, roster, workers_asked),
             capacity=Capacity(controller, workers_asked),

@@ -187,7 +187,7 @@ class LateScheduling:
         """The run has fewer devices."""
         if self._planner is not None:
             room, fits = self._parts.capacity.left(self._largest)
-            self._carry_out(self._planner.shrunk(room, fits, self._parts.controller.results.quarantined))
+            self._carry_out(self._planner.shrunk(room, fits, self._parts.controller.records.results.quarantined))
 
     def _blame(self, member: Member, queue: Sequence[int]) -> tuple[int | None, list[int]]:
         """Return the test that a worker took with it, and those that had ended though we have not heard it."""

@@ -104,7 +104,7 @@ class Live:
                 display.step()
         except Exception as error:  # whatever it is, it is no reason for the run to fail
             display.leave()
-            self._controller.warn(f"the live display ended early: {type(error).__name__}: {error}")
+            self._controller.console.warn(f"the live display ended early: {type(error).__name__}: {error}")
         finally:
             self._lookout.close()
 

@@ -28,12 +28,12 @@ class Lookout:
     def __init__(self, controller: Controller, *, clock: Callable[[], float] = time.time) -> None:
         self._controller = controller
         self._clock = clock
-        self._tail = None if controller.run_dir is None else Tail(controller.run_dir)
-        self._board = Board(each=controller.results.each)
+        self._tail = None if controller.records.directory is None else Tail(controller.records.directory)
+        self._board = Board(each=controller.records.results.each)
         self._expected: Mapping[str, float | None] = {}
-        self._meter = Meter(controller.pool.devices)
-        self._labels = {device.id: device.label for device in controller.pool.devices}
-        self._order = {device.id: number for number, device in enumerate(controller.pool.devices)}
+        self._meter = Meter(controller.devices.pool.devices)
+        self._labels = {device.id: device.label for device in controller.devices.pool.devices}
+        self._order = {device.id: number for number, device in enumerate(controller.devices.pool.devices)}
         self._processes: dict[int, psutil.Process] = {}
 
     def open(self) -> None:
@@ -49,7 +49,7 @@ class Lookout:
         now = self._clock()
         board = self._board_of_now()
         counts = board.counts()
-        if len(self._expected) < counts.total and not self._controller.results.each:
+        if len(self._expected) < counts.total and not self._controller.records.results.each:
             self._expected = self._expectations(board.tests)
         board.expect(self._expected)
         rows = sorted(board.rows(now), key=self._place)
@@ -65,15 +65,15 @@ class Lookout:
         )
 
     def _board_of_now(self) -> Board:
-        if self._tail is not None and not self._controller.unjournaled:
+        if self._tail is not None and not self._controller.records.unjournaled:
             self._board.fold_all(self._tail.read())
         else:  # what is on no disk comes with pytest's reports
-            self._board = Board(each=self._controller.results.each)
-            self._board.fold_all(told_by(self._controller.results))
+            self._board = Board(each=self._controller.records.results.each)
+            self._board.fold_all(told_by(self._controller.records.results))
         return self._board
 
     def _expectations(self, tests: list[str]) -> dict[str, float | None]:
-        return dict(zip(tests, durations(tests, self._controller.known()), strict=True))
+        return dict(zip(tests, durations(tests, self._controller.history.known()), strict=True))
 
     def _place(self, row: Row) -> tuple[int, int, str]:
         first = row.devices[0] if row.devices else ""

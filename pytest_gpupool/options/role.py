@@ -18,7 +18,7 @@ class Role(Enum):
     OFF = auto()  # leases nothing, writes nothing
     CONTROLLER = auto()  # gives tests to workers
     WORKER = auto()  # holds a lease and runs tests
-    ALONE = auto()  # both, without xdist
+    SINGLE_PROCESS = auto()  # both, without xdist
 
 
 def role_of(config: pytest.Config, *, is_worker: bool) -> Role:
@@ -27,7 +27,7 @@ def role_of(config: pytest.Config, *, is_worker: bool) -> Role:
         return Role.WORKER
     if only_informs(config) or not _is_on(config) or _is_inside_a_lease() or _is_foreign_worker():
         return Role.OFF
-    return Role.CONTROLLER if _is_distributed(config) else Role.ALONE
+    return Role.CONTROLLER if _is_distributed(config) else Role.SINGLE_PROCESS
 
 
 def only_informs(config: pytest.Config) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 from ..records import archive
 from ..records.store import write_whole
 from ..values.errors import UsageProblem
-from ..worker.earlier import Left
+from ..worker.resume import WholeCollection
 
-EARLIER = "earlier.json"
-"""The file in the new run's directory that tells its workers of the earlier one."""
+FINISHED = "earlier.json"
+"""The file in the new run's directory that tells its workers what the earlier one has finished."""
 
 
-class Resumption:
-    """In the controller: the earlier run, and what is taken over from it."""
+class EarlierRun:
+    """In the controller: the run that is resumed, and what is taken over from it."""
 
     def __init__(self, base: Path, wanted: str) -> None:
         """Read the earlier run, and keep others from resuming it until :meth:`close`.
@@ -41,22 +41,31 @@ class Resumption:
         """Let others resume the earlier run."""
         self._open.close()
 
-    def write(self, directory: Path) -> Path:
-        """Write what the collecting processes need to know. Raises OSError."""
-        path = directory / EARLIER
-        write_whole(path, json.dumps({nodeid: test.recipe for nodeid, test in self._final.items()}))
+    def tell_workers(self, directory: Path | None) -> Path:
+        """Write into the new run's directory what the processes that collect need to know; return that file.
+
+        Raises:
+            UsageProblem: it cannot be written, or there is no directory.
+        """
+        try:
+            if directory is None:
+                raise OSError(None, "this run keeps no records")
+            path = directory / FINISHED
+            write_whole(path, json.dumps({nodeid: test.recipe for nodeid, test in self._final.items()}))
+        except OSError as error:
+            raise UsageProblem(f"run {self.run} cannot be resumed here: {error.strerror}") from None
         return path
 
-    def kept(self, left: Left, tests: Container[str]) -> Iterator[dict[str, Any]]:
-        """Yield, as records without their kind, the results of what was collected and is not among ``tests``."""
-        for nodeid in left.tests:
+    def kept(self, whole: WholeCollection, selected: Container[str]) -> Iterator[dict[str, Any]]:
+        """Yield, as records without their kind, the results of what was collected and does not run again."""
+        for nodeid in whole.tests:
             test = self._final.get(nodeid)
-            if test is not None and nodeid not in tests:
+            if test is not None and nodeid not in selected:
                 yield {"test": nodeid, "run": test.run or self.run, "result": test.to_record()}
 
-    def text(self, left: Left, selected: int) -> str:
+    def text(self, whole: WholeCollection, selected: int) -> str:
         """Return what the user is told where so many tests run: how many do not, and why some run again."""
-        total, count = len(left.tests), len(left.tests) - selected
+        total, count = len(whole.tests), len(whole.tests) - selected
         text = f"resuming {self.run}: {count} of {total} results kept"
-        reasons = [f"{number} because of {change}" for change, number in sorted(left.changed.items())]
+        reasons = [f"{number} because of {change}" for change, number in sorted(whole.changed.items())]
         return f"{text}; run again although finished: {', '.join(reasons)}" if reasons else text

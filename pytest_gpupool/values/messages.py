@@ -71,7 +71,7 @@ class Items(NamedTuple):
     about: str
     """As :meth:`of` has it: one text, since execnet is slow with many small values."""
     finished_before: str | None
-    """Of a run that resumes another: which tests were left out, as ``worker.earlier`` has it."""
+    """Of a run that resumes another: which tests were left out, as ``worker.resume`` has it."""
 
     @classmethod
     def of(cls, finished_before: str | None, **about: Mapping[int, Any]) -> Items:

@@ -13,7 +13,7 @@ from ..devices import visible
 from ..leases.lease import Lease
 from ..values.device import Device, cpu_device
 from ..values.errors import GpupoolError
-from .recorder import recorder_key
+from .recording.recorder import recorder_key
 
 lease_key = pytest.StashKey[Lease]()
 
@@ -120,5 +120,5 @@ def _visible_devices() -> Sequence[Device]:
     """Return what CUDA would see in this process: the pool is off, and nothing is leased."""
     from ..devices.nvml import survey
 
-    left = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), survey().devices)
-    return left.devices or (cpu_device(0),)
+    found = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), survey().devices)
+    return found.devices or (cpu_device(0),)

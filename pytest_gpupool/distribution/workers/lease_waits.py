@@ -24,13 +24,13 @@ class LeaseWaits:
 
     def tell(self, text: str, blockers: Sequence[str]) -> None:
         """Say that a worker waits, and for whom; of each holder once."""
-        self._controller.tell(text)
+        self._controller.console.tell(text)
         for line in blockers:
             # Every waiting worker meets the same holders; their times differ by moments.
             key = line.rpartition(" for ")[0] or line
             if key not in self._lines_told:
                 self._lines_told.add(key)
-                self._controller.tell(f"  {line}", label=False)
+                self._controller.console.tell(f"  {line}", label=False)
 
     def has_expired(self, member: Member, message: Expired) -> int | None:
         """A worker has waited for as long as the user said; return what :meth:`reconsider` does."""
@@ -52,22 +52,22 @@ class LeaseWaits:
         blockers = waits[-1].blockers
         larger = [member.shape.gpus for member in self._roster.present() if member.expired and member.shape.gpus > 1]
         if not larger or not self._has_begun:
-            self.stop(self._controller.no_lease_text(blockers))
-        self._controller.warn(self._in_vain_text(min(larger), blockers))
+            self.stop(self._controller.devices.no_lease_text(blockers))
+        self._controller.console.warn(self._in_vain_text(min(larger), blockers))
         return min(larger)
 
     def stop(self, text: str) -> NoReturn:
         """End the run for want of a device; once it has begun the rest of it is merely not run."""
         # With --dist each, a worker without its first lease has run nothing of what is its own.
-        failed = self._has_begun and not self._controller.results.each
-        self._controller.stop(text, pytest.ExitCode.TESTS_FAILED if failed else EXIT_NO_LEASE)
+        failed = self._has_begun and not self._controller.records.results.each
+        self._controller.console.stop(text, pytest.ExitCode.TESTS_FAILED if failed else EXIT_NO_LEASE)
 
     def _hopeless_waits(self) -> list[Expired]:
         """Return what workers said that have waited long enough, nothing while somebody may yet run tests."""
         may_run = [member for member in self._roster.present() if member.leased or not member.retired]
         expired = [member.expired for member in may_run if member.expired is not None]
         # With --dist each every worker has tests of its own; else one that has a lease runs them all.
-        each = self._controller.results.each
+        each = self._controller.records.results.each
         if len(expired) < len(may_run) and not each:
             return []
         # What our own workers hold is free when their processes have ended, which takes its time.

@@ -44,8 +44,8 @@ class WorkerStarts:
         shape = self._expected.shape_of(node.gateway.id)
         member = Member(node, self._roster.free_places(shape.gpus), shape)
         self._roster.add(member)
-        orders = self._controller.orders(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
+        orders = self._controller.orders.at(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
         node.workerinput["gpupool"] = orders.to_wire()
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
-        self._guardian.watch(process_ends.pid(node), process_ends.marks(node, self._controller.run_id))
+        self._guardian.watch(process_ends.pid(node), process_ends.marks(node, self._controller.records.run_id))
         return member

@@ -20,9 +20,9 @@ from ...foreign.xdist_worker import SHUTDOWN, prepare, queue_of
 from ...values import messages
 from ...values.messages import Ask, Attempts, Broken, Describe, Message, Params, Poisoned, Records, Rest, Stolen
 from ...values.texts import safe_repr
-from ..earlier import left_key
 from ..items import params_of
-from ..recorder import Recorder, recorder_key
+from ..recording.recorder import Recorder, recorder_key
+from ..resume import whole_collection_key
 from .given_tests import GivenTests, Next
 from .item_facts import facts_of
 from .late_item import LateItem
@@ -38,7 +38,8 @@ class Interactor(WorkerInteractor):
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
-            self._recorder.tell = lambda lines: self.say(Records(lines))
+        if self._recorder.writer is not None:
+            self._recorder.writer.send_at_once = lambda lines: self.say(Records(lines))
         super().__init__(config, channel)
         self._given = GivenTests(queue_of(self))
 
@@ -60,8 +61,8 @@ class Interactor(WorkerInteractor):
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the controller what it needs for planning and no id says, then the ids."""
-        left, grouped = self.config.stash.get(left_key, None), self.config.getvalue("loadgroup")
-        finished_before = None if left is None else left.to_wire()
+        whole, grouped = self.config.stash.get(whole_collection_key, None), self.config.getvalue("loadgroup")
+        finished_before = None if whole is None else whole.to_wire()
         self.say(facts_of(session.items, grouped=grouped, finished_before=finished_before))
         super().pytest_collection_finish(session)
 
@@ -127,7 +128,7 @@ class Interactor(WorkerInteractor):
         self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
         seconds = time.perf_counter() - began - late.waited
         stops = session.shouldfail or session.shouldstop
-        leaves = not stops and self._recorder.poison is not None and self._is_replaceable
+        leaves = not stops and self._recorder.sticky_error is not None and self._is_replaceable
         if leaves:
             # Before the word that the test has ended, for which the controller might send another one.
             self._leave(following)
@@ -148,12 +149,12 @@ class Interactor(WorkerInteractor):
         if SHUTDOWN in following:
             return
         given = [index for index in following if isinstance(index, int)] + self._given.give_back_all()
-        assert self._recorder.poison is not None
-        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.poison, given))
+        assert self._recorder.sticky_error is not None
+        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.sticky_error, given))
 
     def _next(self) -> Next:
         """Return what comes next: ask, if the controller has not said it already."""
-        if self._recorder.poison and self._is_replaceable:
+        if self._recorder.sticky_error and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
         following = self._given.next_at_once()
         if following is None:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from ... import __version__
 
 _PACKAGES = ("pytest", "pytest-xdist", "torch", "numpy", "execnet", "filelock", "nvidia-ml-py", "psutil")
 _GIT_SECONDS = 10.0  # a repository on a slow disk is not worth waiting for

@@ -1,4 +1,4 @@
-"""Testcases: pytest's own JUnit file hears of tests whose worker sent no report, or not the last one.
+"""The JUnit file that pytest writes: it hears of tests whose worker sent no report, or not the last one, too.
 
 Reports are made from what is on record: of tests that never ran, of those that an earlier run had finished, and of
 those that died with their worker.
@@ -13,43 +13,29 @@ from typing import Any
 import pytest
 from _pytest.junitxml import LogXML
 
-from ..foreign import xdist_protocol
-from ..records.result import TestResult
-from ..worker.recorder import PROPERTY
+from ...foreign import xdist_protocol
+from ...records.result import TestResult
+from ...worker.recording import junit_properties
 
 UNKNOWN_PHASE = xdist_protocol.UNKNOWN_PHASE
 
 _ERRORS = ("error", "crashed", "timeout", "not-run")
 
 
-def properties(test: TestResult) -> list[tuple[str, object]]:
+def properties(test: TestResult) -> list[junit_properties.Property]:
     """Return the properties of a test that did not get them from its worker."""
-    pairs: list[tuple[str, object]] = []
-    if test.devices:
-        pairs.append((f"{PROPERTY}device", ",".join(test.devices)))
-    if test.worker is not None:
-        pairs.append((f"{PROPERTY}worker", test.worker))
-    if test.run is not None:
-        pairs.append((f"{PROPERTY}run", test.run))
+    pairs = junit_properties.place(test.devices, test.worker, test.run)
     for name, metric in test.metrics.items():
         value = metric["value"]
-        pairs.append((f"{PROPERTY}metric.{name}", metric.get("non_finite") if value is None else value))
+        pairs.append(junit_properties.metric(name, metric.get("non_finite") if value is None else value))
         if metric.get("baseline") is not None:
-            pairs.append((f"{PROPERTY}verdict.{name}", metric["verdict"]))
-    if (peak := test.resources.get("peak_memory_bytes")) is not None:
-        pairs.append((f"{PROPERTY}peak_memory_bytes", peak))
-    return pairs
+            pairs.append(junit_properties.verdict(name, metric["verdict"]))
+    return [*pairs, *junit_properties.peak_memory(test.resources.get("peak_memory_bytes"))]
 
 
 def last_report(report: pytest.TestReport, test: TestResult) -> pytest.TestReport:
     """Return the tear-down's report of a test that died with its worker: pytest takes properties from that alone."""
     return _report(test, "teardown", "passed", None, node=getattr(report, "node", None))
-
-
-def path(config: pytest.Config) -> Path | None:
-    """Return the JUnit file that pytest writes, None where it writes none."""
-    log = _log(config)
-    return None if log is None else Path(log.logfile)
 
 
 def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
@@ -62,6 +48,23 @@ def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
     for test in tests:
         for report in _reports(test, nodes.get(test.nodeid)):
             log.pytest_runtest_logreport(report)
+
+
+def fit(config: pytest.Config, whole: str) -> str | None:
+    """See that the file which pytest has just written is one that CI systems take; return what the user is told.
+
+    ``whole`` says where all is of which the file has only a part then.
+    """
+    log = _log(config)
+    if log is None:
+        return None
+    from ...reports import junit
+
+    path = Path(log.logfile)
+    try:
+        return junit.fit(path, whole)
+    except OSError as error:
+        return f"{path} is too large for CI systems, and could not be written anew: {error.strerror}"
 
 
 def _log(config: pytest.Config) -> LogXML | None:

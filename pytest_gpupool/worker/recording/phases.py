@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ..values.outcomes import PHASES, outcome_of
-from ..values.texts import MESSAGE_LIMIT, shortened
+from ...values.outcomes import PHASES, outcome_of
+from ...values.texts import MESSAGE_LIMIT, shortened
 
 _SOME = 500  # characters of its output that are kept of a test that passed
 

@@ -1,4 +1,4 @@
-"""Earlier: in the process that collects, what an earlier run has final results for is left out."""
+"""Resume: where the tests of a resumed run are collected, those that the earlier run has finished are deselected."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ..records import recipe
-from .recipes import Recipes
+from .recording.recipes import Recipes
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What the process that collected the tests says of those that an earlier run had finished.
+class WholeCollection:
+    """What was collected in a resumed run, the tests that do not run again included.
 
     ``tests`` are the ids of all tests in the order of collection, ``changed`` counts, by what has changed, those that
     run again because of it.
@@ -26,23 +26,24 @@ class Left:
     changed: Mapping[str, int]
 
     def to_wire(self) -> str:
-        """Return it as a text."""
+        """Return it as a text, for the controller."""
         return json.dumps([list(self.tests), dict(self.changed)])
 
     @classmethod
-    def from_wire(cls, text: str) -> Left:
+    def from_wire(cls, text: str) -> WholeCollection:
         """Make it again from :meth:`to_wire`."""
         tests, changed = json.loads(text)
         return cls(tests, changed)
 
 
-left_key = pytest.StashKey[Left]()
+whole_collection_key = pytest.StashKey[WholeCollection]()
 
 
-class Leaver:
-    """In the process that collects: leaves out the tests that need not run again."""
+class Deselector:
+    """The plugin that deselects the tests whose results of the earlier run are kept."""
 
     def __init__(self, path: str) -> None:
+        """Read the file that the controller has written at the run's start: the tests with a final result."""
         self._recipes: dict[str, str | None] = json.loads(Path(path).read_text(encoding="utf-8"))
 
     @pytest.hookimpl(trylast=True)
@@ -51,17 +52,17 @@ class Leaver:
     ) -> None:
         """Deselect them, once other plugins have chosen and sorted."""
         recipes, changed = Recipes(session), Counter[str]()
-        again: list[pytest.Item] = []
+        to_run: list[pytest.Item] = []
         kept: list[pytest.Item] = []
         for item in items:
             if item.nodeid not in self._recipes:
-                again.append(item)
+                to_run.append(item)
             elif (change := recipe.change(self._recipes[item.nodeid], recipes.of(item))) is None:
                 kept.append(item)
             else:
                 changed[change] += 1
-                again.append(item)
-        config.stash[left_key] = Left([item.nodeid for item in items], changed)
+                to_run.append(item)
+        config.stash[whole_collection_key] = WholeCollection([item.nodeid for item in items], changed)
         if kept:
             config.hook.pytest_deselected(items=kept)
-            items[:] = again
+            items[:] = to_run

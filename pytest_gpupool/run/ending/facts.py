@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ..devices.pool import Pool
-from ..records.archive import Plan, write_plan
-from ..values.texts import iso
+from ...devices.pool import Pool
+from ...records.archive import Plan, write_plan
+from ...values.texts import iso
 from . import host
 
 
@@ -41,15 +41,15 @@ class Facts:
             "resumed_from": resumed_from,
         }
         self._thread: threading.Thread | None = None
-        self._asked = False
+        self._is_begun = False
         self.problem: str | None = None
         """Why they could not be kept, None where they were."""
 
     def keep(self, run_dir: Path | None, *, each: bool, aside: bool) -> None:
         """Gather them and keep them, once; with ``aside`` in a thread, while this one goes on."""
-        if self._asked:
+        if self._is_begun:
             return
-        self._asked = True
+        self._is_begun = True
 
         def gather() -> None:
             root = self._config.rootpath

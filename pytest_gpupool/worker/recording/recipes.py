@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ..records.recipe import digest, recipe, steady
-from ..values.texts import safe_repr
+from ...records.recipe import digest, recipe, steady
+from ...values.texts import safe_repr
 
 _NONE = digest([])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.run import host
+from pytest_gpupool.run.ending import host
 
 
 def git(folder: Path, *args: str) -> None:

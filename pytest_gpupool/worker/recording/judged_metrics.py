@@ -1,21 +1,22 @@
-"""Attempt: the metrics of one attempt at a test, with the verdicts on them, and what the attempt used."""
+"""Judged metrics: what one attempt at a test has measured, with the verdicts on it, and what the attempt used."""
 
 from __future__ import annotations
 
 from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
-from ..values.errors import MetricProblem
+from ...values.errors import MetricProblem
+from . import junit_properties
 
 if TYPE_CHECKING:
-    from ..sampling.figures import Figures
+    from ...sampling.figures import Figures
 
 Judged = dict[str, Any]
 """A metric as records have it, with its verdict."""
 
 
-class Attempt:
-    """One attempt at a test, until the next one begins."""
+class JudgedMetrics:
+    """The metrics of one attempt. A verdict may change until the attempt ends, or has failed by it."""
 
     def __init__(self) -> None:
         self._metrics: dict[str, Judged] = {}
@@ -23,8 +24,7 @@ class Attempt:
         self._changed: dict[str, str] = {}
         self._figures: Figures | None = None
 
-    @property
-    def has_metrics(self) -> bool:
+    def __bool__(self) -> bool:
         """Whether the test has recorded any."""
         return bool(self._metrics)
 
@@ -35,13 +35,13 @@ class Attempt:
             raise MetricProblem(f"metric {name!r} was recorded before in this test: give each its own name")
         self._metrics[name] = metric
 
-    def settle(self, figures: Figures) -> None:
-        """Change the verdicts on metrics that cannot be trusted, by what was seen of the devices meanwhile."""
+    def reconsider(self, figures: Figures) -> None:
+        """Take what was seen of the devices so far: verdicts on metrics that cannot be trusted for it change."""
         self._figures = figures
         contended = bool(figures.throttled or figures.foreign_pids)
         if not (self._metrics and (contended or figures.lost)):
             return
-        from ..verdicts.verdict import settled
+        from ...verdicts.verdict import settled
 
         for name, metric in self._metrics.items():
             if name in self._told and not figures.lost:
@@ -57,16 +57,14 @@ class Attempt:
         self._told.update(metric["name"] for metric in new)
         return new
 
-    def properties(self, prefix: str) -> list[tuple[str, object]]:
+    def properties(self) -> list[junit_properties.Property]:
         """Return what JUnit files have of it beside the metrics: verdicts, where there is a baseline, and the peak."""
-        pairs: list[tuple[str, object]] = [
-            (f"{prefix}verdict.{name}", metric["verdict"])
-            for name, metric in self._metrics.items()
-            if metric.get("baseline") is not None
+        judged = [metric for metric in self._metrics.values() if metric.get("baseline") is not None]
+        peak = None if self._figures is None else self._figures.peak_memory_bytes
+        return [
+            *(junit_properties.verdict(metric["name"], metric["verdict"]) for metric in judged),
+            *junit_properties.peak_memory(peak),
         ]
-        if self._figures is not None and self._figures.peak_memory_bytes is not None:
-            pairs.append((f"{prefix}peak_memory_bytes", self._figures.peak_memory_bytes))
-        return pairs
 
     def to_record(self) -> dict[str, Any]:
         """Return what the record of the attempt's end has of it; what is not worth a word is left out."""

@@ -1,0 +1,51 @@
+"""The console: what the user is told while a run goes on, and the warnings that are shown at its end."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import pytest
+
+
+class Console:
+    """The terminal of the controller's process, by pytest's own reporter, which may be switched off."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.warnings: list[str] = []
+        """What :meth:`warn` was told, for pytest's summary."""
+
+    def tell(self, text: str, *, label: bool = True) -> None:
+        """Show a line now, unless the user asked for quiet."""
+        reporter = self._reporter
+        if reporter is not None and self._config.get_verbosity() >= 0:
+            self._begin_line(reporter)
+            reporter.write_line(f"gpupool: {text}" if label else text)
+
+    def warn(self, text: str) -> None:
+        """Show a warning at the end of the run, in any case."""
+        self.warnings.append(text)
+
+    def stop(self, text: str, status: int) -> NoReturn:
+        """End the run now, for a reason that is shown even where the user asked for quiet."""
+        reporter = self._reporter
+        if reporter is None:
+            pytest.exit(f"gpupool: {text}", status)
+        self._begin_line(reporter)
+        reporter.write_line(f"gpupool: {text}", red=True)
+        pytest.exit("gpupool cannot go on, see above", status)
+
+    @property
+    def _reporter(self) -> Any:
+        return self._config.pluginmanager.getplugin("terminalreporter")
+
+    def _begin_line(self, reporter: Any) -> None:
+        reporter.ensure_newline()
+        writer = self._config.get_terminal_writer()
+        if writer.width_of_current_line:  # under xdist ensure_newline knows nothing of the dots
+            writer.line()
+
+
+def first_few(names: list[str]) -> str:
+    """Return some names as a warning has them: ``a, b, c and 4 more``."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

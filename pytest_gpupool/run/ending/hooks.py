@@ -1,0 +1,113 @@
+"""The ending's hooks: once every worker has ended, the exit status is judged and everything is written, in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from ...processes import garbage
+from ...reports import terminal
+from ...values.errors import UsageProblem
+from ...values.texts import iso
+from ...worker.recording.writer import SINGLE_PROCESS
+from ..console import first_few
+from ..controller import Controller
+from . import exit_status, junit_file
+from .reports import RunReports
+
+
+class Ending:
+    """The plugin that ends a run."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._run = controller
+        self._reports = RunReports(controller)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """No incomplete run is a success, and the reports are written."""
+        self._run.records.catch_up()
+        unreported = [test for test in self._run.records.results.tests if not test.reported]
+        junit_file.add(self._run.config, unreported)
+        try:
+            return (yield)
+        except BaseException:  # another plugin's: it goes on, and pytest ends with 1
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            raise
+        finally:
+            with garbage.ignored():
+                self._finish(session)
+
+    @pytest.hookimpl
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show the metrics, the makespan, and what went wrong with the run itself."""
+        records = self._run.records
+        terminal.show(
+            terminalreporter,
+            records.results,
+            names={device.id: device.name for device in self._run.devices.pool.devices},
+            notes=self._reports.notes,
+            updates=self._run.options.update_baseline,
+            warnings=self._run.console.warnings,
+            resumable=records.run_id if records.are_kept else None,
+        )
+
+    def _finish(self, session: pytest.Session) -> None:
+        records, facts = self._run.records, self._run.facts
+        # Where nothing was collected here, they were not asked for yet.
+        facts.keep(records.directory, each=records.results.each, aside=False)
+        facts.wait()
+        records.catch_up()
+        self._judge(session)
+        self._end_workers()
+        self._warn_of_lost_records()
+        self._warn_of_unrecorded_metrics()
+        ended = iso(time.time())
+        try:
+            session.exitstatus = self._reports.write(session.exitstatus)
+            self._fit_junit_file()
+        finally:  # last, since a report that cannot be written changes the exit status
+            records.write("run-end", ended=ended, exit_status=int(session.exitstatus))
+            records.close()
+            self._warn_of_lost_records()
+            self._run.history.add_this_run()
+
+    def _judge(self, session: pytest.Session) -> None:
+        tests = self._run.records.results.tests
+        if failed := exit_status.kept_failures(tests):
+            self._run.console.warn(
+                f"{len(failed)} of the results kept from the earlier run failed: {first_few(failed)}"
+            )
+        session.exitstatus = exit_status.judged(session.exitstatus, tests, broken=self._run.broken)
+
+    def _end_workers(self) -> None:
+        """Have a last record of each worker."""
+        records = self._run.records
+        for worker in list(records.results.workers.values()):
+            if worker.exit is None:
+                # xdist ends at once what Ctrl-C finds running.
+                how = "finished" if worker.id == SINGLE_PROCESS else "killed"
+                records.write("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
+
+    def _warn_of_lost_records(self) -> None:
+        if problem := self._run.records.problem or self._run.facts.problem:
+            self._run.records.are_lost("controller", problem)
+
+    def _warn_of_unrecorded_metrics(self) -> None:
+        try:
+            missing = self._run.baseline.unrecorded(self._run.records.results.tests)
+        except UsageProblem as problem:  # the copy of the start is gone
+            self._run.console.warn(str(problem))
+            return
+        if missing:
+            self._run.console.warn(f"the baseline has metrics that were not recorded: {first_few(missing)}")
+
+    def _fit_junit_file(self) -> None:
+        report = self._run.options.json
+        told = junit_file.fit(self._run.config, "the run's record" if report is None else f"the JSON report {report}")
+        if told is not None:
+            self._run.console.warn(told)

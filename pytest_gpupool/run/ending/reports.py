@@ -1,0 +1,76 @@
+"""Reports: those that the user asked for are written when the run is over, and the baseline is updated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ...reports import json
+from ...values.errors import EXIT_USAGE
+from ...values.texts import safe_repr
+from ..controller import Controller
+
+if TYPE_CHECKING:
+    from ...trends.additions import Backdrop
+
+
+class RunReports:
+    """The reports of one run."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._run = controller
+        self.notes: list[str] = []
+        """What pytest's summary says of what was done here."""
+
+    def write(self, status: int) -> int:
+        """Write them, for a run that ends with this exit status; return the one with which it ends after that.
+
+        What goes wrong is a warning.
+        """
+        from ...reports.publish import Wanted, publish  # not while workers wait for the controller
+
+        options = self._run.options
+        if options.update_baseline:
+            status = self._update_baseline(status)
+        wanted = Wanted(json=options.json, html=options.html, markdown=options.markdown)
+        if not wanted.any():
+            return status
+        found = self._of_earlier_runs(status)
+        problems = publish(self._report(status) | found.to_report(), wanted, found.past)
+        records = self._run.records
+        kept = f"; 'gpupool report {records.run_id}' makes it from the run's records" if records.are_kept else ""
+        for problem in problems:
+            self._run.console.warn(problem + kept)
+        return EXIT_USAGE if problems and status == pytest.ExitCode.OK else status
+
+    def _report(self, status: int) -> dict[str, Any]:
+        facts = self._run.facts.of_report(int(status))
+        return json.build(facts, self._run.devices.pool, self._run.records.results)
+
+    def _update_baseline(self, status: int) -> int:
+        folder = self._run.config.invocation_params.dir
+        update = self._run.baseline.update(self._report(status), folder=folder)
+        self.notes.extend(update.notes)
+        for warning in update.warnings:
+            self._run.console.warn(warning)
+        return status or update.status
+
+    def _of_earlier_runs(self, status: int) -> Backdrop:
+        """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
+        from ...reports.words import visible
+        from ...trends import additions, placement
+
+        run, devices = self._run, self._run.devices.seen()
+        if run.options.html is None and len(run.devices.pool.devices) < 2:
+            return additions.Backdrop()
+        facts = run.facts.of_report(int(status))
+        try:
+            found = additions.of(run.options.directory, facts, run.records.results, devices)
+        except Exception as error:  # it is made of other runs' files, and must not cost this run's report
+            run.console.warn(f"earlier runs are not in the reports: {safe_repr(error)}")
+            return additions.Backdrop()
+        labels = {device.id: device.label for device in devices}
+        for text in placement.sentences(found.findings, labels):
+            run.console.warn(visible(text))
+        return found

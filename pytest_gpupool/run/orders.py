@@ -1,0 +1,67 @@
+"""Orders: what each worker of this run is told before it starts, see :class:`values.orders.Orders`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..devices.pool import cpu_count
+from ..options.options import Options
+from ..values.device import cpu_device
+from ..values.orders import Orders
+from .baseline import RunBaseline
+from .devices import RunDevices
+from .records import RunRecords
+
+
+class WorkerOrders:
+    """Makes orders of what the run's parts are at that moment.
+
+    ``finished`` is the file that names what an earlier run has finished, where this one resumes it.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        devices: RunDevices,
+        records: RunRecords,
+        baseline: RunBaseline,
+        *,
+        finished: Path | None,
+    ) -> None:
+        self.workers = 1
+        """How many workers the run starts with, which share the cores."""
+        self._options = options
+        self._devices = devices
+        self._records = records
+        self._baseline = baseline
+        self._finished = finished
+
+    def at(self, places: Sequence[int], *, gpus: int = 1, memory: int = 0, avoid: Sequence[str] = ()) -> Orders:
+        """Return the orders of a worker at these places among the pool's devices, or CPU slots.
+
+        It is to lease ``gpus`` devices of at least ``memory`` bytes each, those in ``avoid`` only where it must.
+        """
+        options, devices, directory = self._options, self._devices, self._records.directory
+        return Orders(
+            run=self._records.run_id,
+            run_dir=None if directory is None else str(directory),
+            directory=str(options.directory),
+            lock_dir=None if devices.lock_dir is None else str(devices.lock_dir),
+            devices=tuple(devices.usable()) if devices.pool.devices else tuple(map(cpu_device, places)),
+            number=places[0],
+            wait=options.wait,
+            export=options.export,
+            busy_memory=options.busy_memory,
+            threads=max(1, cpu_count() // self.workers),
+            gpus=gpus,
+            slots=options.slots,
+            memory=memory,
+            avoid=tuple(avoid),
+            pool=len(devices.pool.devices),
+            earlier=None if self._finished is None else str(self._finished),
+            baseline=self._baseline.file,
+            rtol=options.rtol,
+            fail_on=tuple(sorted(options.fail_on)),
+            sample=options.sample,
+        )

@@ -1,0 +1,98 @@
+"""Records: those of one run as the controller has them: its directory, its own journal, and the results so far."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..records import archive
+from ..records.journal import Journal, dump, read
+from ..records.results import Results
+from .console import Console
+
+Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Records of the last attempt at each test, by its id."""
+
+
+class RunRecords:
+    """What is on record of one run, and who could not write it down."""
+
+    def __init__(self, run_id: str, directory: Path | None, console: Console, *, each: bool) -> None:
+        """Nothing is opened yet. ``directory`` is None where the run keeps no records on disk."""
+        self.run_id = run_id
+        self.directory = directory
+        self.results = Results(each=each)
+        self.unjournaled: set[str] = set()
+        """The workers whose records are not all on disk, ``controller`` for its own."""
+        self._journal = Journal(None if directory is None else directory / archive.CONTROLLER)
+        self._console = console
+
+    @property
+    def problem(self) -> str | None:
+        """Why the controller's own records are not on disk, None where they are."""
+        return self._journal.problem
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether all is on disk, so that later runs and ``gpupool report`` have it."""
+        return self.directory is not None and not self.unjournaled
+
+    def open(self) -> None:
+        """Begin the controller's journal."""
+        self._journal.open()
+
+    def close(self) -> None:
+        """End it."""
+        self._journal.close()
+
+    def write(self, kind: str, **values: Any) -> None:
+        """Write a record of the controller's own, and fold it."""
+        record = {"record": kind, **values}
+        self._journal.append(dump(record))
+        self.results.add(record)
+
+    def take(self, line: str) -> None:
+        """Fold a record that a worker sent, which is in its own journal."""
+        record = json.loads(line)
+        self.results.add(record)
+        if record["record"] == "journal-problem":
+            self.are_lost(record["worker"], record["text"])
+
+    def are_lost(self, writer: str, problem: str) -> None:
+        """Say, once, that from now on records of this writer are not on disk."""
+        if not self.unjournaled:
+            self._console.warn(
+                f"records could not be kept: {problem}; the reports of this run are complete all the same"
+            )
+        self.unjournaled.add(writer)
+
+    def catch_up(self) -> None:
+        """Fold what workers have written and we have not heard: Ctrl-C came first. Twice changes nothing."""
+        for worker in list(self.results.workers.values()):
+            if worker.exit is None and self.directory is not None:
+                self.results.add_all(read(self.directory / f"{worker.id}.jsonl"))
+
+    def last_attempts(self, worker: str) -> Attempts | None:
+        """Return what a worker's journal has of the last attempt at each test, None where there is no journal."""
+        if self.directory is None or worker in self.unjournaled:
+            return None
+        attempts: dict[str, list[dict[str, Any]]] = {}
+        for record in read(self.directory / f"{worker}.jsonl"):
+            if record["record"] == "start":
+                attempts[record["test"]] = []
+            if record.get("test") in attempts:
+                attempts[record["test"]].append(record)
+        return attempts
+
+    def has_result(self, worker: str, nodeid: str, attempts: Attempts | None) -> bool:
+        """Say whether the result of a worker's last attempt at a test has come, if not the word that it is over.
+
+        ``attempts`` are the worker's :meth:`last_attempts`.
+        """
+        result = self.results.get(nodeid, worker)
+        if result is None or not result.finished or result.worker != worker:
+            return False
+        # A rerun may have begun since, of which only the journal knows.
+        return attempts is None or nodeid not in attempts or attempts[nodeid][0]["started"] == result.started

@@ -1,0 +1,8 @@
+"""Recording: what happens to each attempt at a test is written down, as pytest's hooks tell of it.
+
+``recorder`` hears the hooks and holds the present ``attempt``: its reports (``phases``), and its metrics with their
+verdicts (``judged_metrics``), which may fail the test (``verdict_failure``). All is written by the ``writer``,
+to the worker's journal first, then with pytest's next report to the controller.
+"""
+
+__all__ = ["junit_properties", "recipes", "recorder", "writer"]

@@ -1,0 +1,38 @@
+"""Verdict failure: how the verdict on a metric fails a test, and how such a failure is known later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from _pytest.outcomes import Failed
+
+from ...verdicts.judge import Judge
+from .judged_metrics import JudgedMetrics
+from .running_test import RunningTest
+
+BY_VERDICT = "gpupool_by_verdict"
+"""What marks a report of a failure that is none but for a verdict."""
+
+
+class Verdict(Failed):
+    """A test fails by the verdict on a metric."""
+
+    __module__ = "builtins"  # as pytest's own: its summary shows the bare name before the message
+
+
+def sentences(test: RunningTest, metrics: JudgedMetrics, judge: Judge) -> list[str]:
+    """Return a sentence for each metric whose verdict fails the test, once for each."""
+    return [judge.sentence(metric, test.nodeid, test.kind()) for metric in metrics.failing(judge.fail_on)]
+
+
+def fail_by(bad: Sequence[str]) -> None:
+    """Fail the running test where there is a bad verdict; ``bad`` are their :func:`sentences`."""
+    if bad:
+        raise Verdict("\n".join(bad), pytrace=False)
+
+
+def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+    """Mark the report of a phase that failed by :func:`fail_by`."""
+    if call.excinfo is not None and call.excinfo.errisinstance(Verdict):
+        setattr(report, BY_VERDICT, True)

@@ -1,0 +1,53 @@
+"""The writer: a worker's records go to its journal first, then with pytest's next report to the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ...records.journal import Journal, dump
+
+SINGLE_PROCESS = "main"
+"""The name of the worker where the one process is both controller and worker."""
+
+RECORDS_ATTRIBUTE = "gpupool_records"
+"""Where a report carries its records: as lines of JSON, which cost execnet far less than dictionaries."""
+
+
+class RecordWriter:
+    """Writes the records of one worker."""
+
+    def __init__(self, worker: str, journal: Journal) -> None:
+        self.worker = worker
+        self.send_at_once: Callable[[list[str]], None] | None = None
+        """Where records go that no disk keeps, given by the process's link to the controller: reports may be late."""
+        self._journal = journal
+        self._unsent: list[str] = []
+        self._problem_told = False
+
+    def write(self, kind: str, **values: Any) -> None:
+        """Write one record, and once that the journal cannot be written, where it cannot."""
+        line = self._line(kind, **values)
+        self._journal.append(line)
+        self._unsent.append(line)
+        problem = self._journal.problem
+        if problem is not None and not self._problem_told:
+            self._problem_told = True
+            self._unsent.append(self._line("journal-problem", text=problem))
+        if self.send_at_once is not None and (self._journal.path is None or problem is not None):
+            self.send_at_once(self._unsent)
+            self._unsent = []
+
+    def attach_to(self, report: pytest.TestReport) -> None:
+        """Have a report carry what was written since the last one."""
+        setattr(report, RECORDS_ATTRIBUTE, self._unsent)
+        self._unsent = []
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+
+    def _line(self, kind: str, **values: Any) -> str:
+        return dump({"record": kind, "worker": self.worker, **values})

@@ -1,0 +1,96 @@
+"""The baseline of one run: as it was at the start, and what becomes of it at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_run_parts import options
+
+from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.run.baseline import RunBaseline
+from pytest_gpupool.values.errors import UsageProblem
+from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baseline_file import save
+
+TEST = "test_a.py::test_a"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The user's baseline file, with two metrics of a test."""
+    entries = tuple(
+        Entry(test=TEST, metric=name, device="CPU", value=1.0, higher_is_better=True) for name in ("accuracy", "f1")
+    )
+    save(tmp_path / "baseline.json", Baseline().updated(entries))
+    return tmp_path / "baseline.json"
+
+
+def run(file: Path, directory: Path | None = None, **changes: Any) -> RunBaseline:
+    """A run that is judged by that file."""
+    return RunBaseline(options(file.parent, baseline=file, **changes), directory)
+
+
+def ended(outcome: str, *metrics: str, kind: str | None = "CPU") -> TestResult:
+    """What became of the test."""
+    return TestResult(nodeid=TEST, outcome=outcome, kind=kind, metrics={name: {"name": name} for name in metrics})
+
+
+def test_workers_judge_by_a_copy(file: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    baseline = run(file, directory)
+    assert baseline.file == str(directory / "baseline.json")
+    file.unlink()
+    assert baseline.judge().missing(TEST, "CPU", ["f1"]) == ["accuracy"]
+
+
+def test_without_a_directory_they_judge_by_the_file(file: Path) -> None:
+    assert run(file).file == str(file)
+
+
+def test_without_a_baseline_there_is_nothing_to_judge_by(tmp_path: Path) -> None:
+    baseline = RunBaseline(options(tmp_path), None)
+    assert baseline.file is None
+    assert not baseline.unrecorded([ended("passed")])
+
+
+def test_a_file_that_is_yet_to_be_made_is_no_problem_where_it_will_be(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.json"
+    assert run(missing, update_baseline=True).file is None
+    with pytest.raises(UsageProblem, match="is missing: make it with --gpupool-update-baseline"):
+        run(missing)
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (ended("passed", "accuracy", "f1"), []),
+        (ended("passed", "f1"), [f"{TEST} accuracy"]),
+        (ended("xpassed"), [f"{TEST} accuracy", f"{TEST} f1"]),
+        (ended("skipped", "f1"), [f"{TEST} accuracy (skipped)"]),
+        (ended("failed"), []),  # which says more than the metrics that it never came to
+        (ended("not-run"), []),
+        (ended("passed", kind=None), []),
+        (ended("passed", kind="NVIDIA H200"), []),
+    ],
+)
+def test_a_metric_that_is_not_recorded_any_more_is_told(file: Path, result: TestResult, told: list[str]) -> None:
+    assert run(file).unrecorded([result]) == told
+
+
+def test_an_incomplete_run_changes_no_baseline(file: Path) -> None:
+    before = file.read_bytes()
+    update = run(file, update_baseline=True).update({"run": {"complete": False}}, folder=file.parent)
+    assert update.warnings == (f"the baseline {file} was not updated: the run is incomplete",)
+    assert update.status == pytest.ExitCode.TESTS_FAILED
+    assert file.read_bytes() == before
+
+
+def test_a_complete_one_says_what_it_has_changed(file: Path) -> None:
+    facts = {"complete": True, "id": "a", "started": "2026-11-21T10:00:00Z", "git": None}
+    report = {"run": facts, "devices": [], "tests": []}
+    update = run(file, update_baseline=True).update(report, folder=file.parent)
+    assert [note.partition(":")[0] for note in update.notes] == ["baseline baseline.json"]
+    assert update.status == 0
