@@ -45,8 +45,8 @@ class Capacity:
         """So many devices together are not to be had: the tests that need them will fail, the others run."""
         self._together = gpus - 1
 
-    def left(self, largest: int) -> tuple[int, Possible]:
-        """Return the room that is left where the largest test asked for so many, and what a test can have of it."""
+    def remaining(self, largest: int) -> tuple[int, Possible]:
+        """Return the room that remains where the largest test asked for so many, and what a test can have of it."""
         usable = self._controller.devices.usable()
         fits = functools.partial(possible, devices=usable, largest=self._together)
         return self.room(min(largest, self._together, len(usable))), fits

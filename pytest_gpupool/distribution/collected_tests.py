@@ -16,20 +16,20 @@ from .workers.roster import Roster
 
 
 class CollectedTests:
-    """Writes down the collection of the run, and asks one worker for its tests' parameters."""
+    """Writes down the collection of the run, and has one worker tell its tests' parameters."""
 
     def __init__(self, controller: Controller, roster: Roster, workers_asked: int) -> None:
         self._controller = controller
         self._roster = roster
         self._workers_asked = workers_asked
-        self._describer: Member | None = None  # that was asked for the parameters
+        self._describer: Member | None = None  # that is to tell the parameters
         self._described = False
 
     def add(self, member: Member, tests: Sequence[str], finished_before: str | None) -> None:
         """A worker's collection is what the run will run; the parameters follow, since they may take time."""
-        whole = None if finished_before is None else WholeCollection.from_wire(finished_before)
-        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole)
-        self._ask_for_params(member)
+        kept = None if finished_before is None else WholeCollection.from_wire(finished_before)
+        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], kept)
+        self._have_described(member)
 
     def describe(self, member: Member, params: Params) -> None:
         """A worker tells its tests' parameters."""
@@ -37,9 +37,9 @@ class CollectedTests:
         self._controller.records.write("collected", worker=member.name, tests=params.tests())
 
     def has_ended(self, member: Member) -> None:
-        """A worker has ended: where it still owed the parameters, another is asked."""
+        """A worker has ended: where it still owed the parameters, another is to tell them."""
         if self._describer is member and not self._described:
-            self._ask_for_params(next((other for other in self._roster.present() if other.collected), None))
+            self._have_described(next((other for other in self._roster.present() if other.collected), None))
 
     def exclude(self, member: Member, difference: str) -> None:
         """A worker's collection differs from the run's: it gets no tests, and where no other is left the run ends."""
@@ -52,7 +52,7 @@ class CollectedTests:
             self._controller.console.stop(f"{text}\nNo other worker is left.", pytest.ExitCode.TESTS_FAILED)
         self._controller.console.warn(text)
 
-    def _ask_for_params(self, member: Member | None) -> None:
+    def _have_described(self, member: Member | None) -> None:
         self._describer = member
         if member is not None:
             name, values = messages.to_command(Describe())

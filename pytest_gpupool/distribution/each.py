@@ -31,10 +31,10 @@ class EachLeasedScheduling(EachScheduling):
         waiting = dead_with_tests(self)
         super().add_node_collection(node, collection)
         items = self._items.pop(node.gateway.id, None)
-        asks = {} if items is None else items.told()["asks"]
+        needs = {} if items is None else items.told()["asks"]
         default = self._parts.controller.options.timeout
         self._limits[node.gateway.id] = [
-            asks.get(index, {}).get("timeout", default) for index in range(len(collection))
+            needs.get(index, {}).get("timeout", default) for index in range(len(collection))
         ]
         for dead in waiting - dead_with_tests(self):
             # xdist leaves that out, and fails where this one dies as well.

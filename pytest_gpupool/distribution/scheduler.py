@@ -186,7 +186,7 @@ class LateScheduling:
     def _shrink(self) -> None:
         """The run has fewer devices."""
         if self._planner is not None:
-            room, fits = self._parts.capacity.left(self._largest)
+            room, fits = self._parts.capacity.remaining(self._largest)
             self._carry_out(self._planner.shrunk(room, fits, self._parts.controller.records.results.quarantined))
 
     def _blame(self, member: Member, queue: Sequence[int]) -> tuple[int | None, list[int]]:

@@ -5,7 +5,6 @@ Nothing here imports pytest, because a plugin that pytest loads may import torch
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
@@ -19,15 +18,12 @@ from ..leases import lease as leases
 from ..leases.lease import Blocker, Lease
 from ..processes import stacks, termination
 from ..records.journal import dump
-from ..values import messages
 from ..values.errors import GpupoolError, UsageProblem
-from ..values.messages import CANCELLED, Expired, Failed, Leased, Message, Waiting
+from ..values.messages import Failed, Leased
 from ..values.orders import Orders
 from ..values.texts import iso
 from .equipment import journal_of
-
-# How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
-_SILENT_SECONDS = 1.0
+from .protocol.early_line import EarlyLine
 
 
 class Refused(Protocol):
@@ -112,7 +108,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     worker = workerinput["workerid"]
     orders = Orders.from_wire(workerinput["gpupool"])
     termination.become_group_leader()
-    line = _Line(channel, worker, orders.wait)
+    line = EarlyLine(channel, worker, orders.wait)
     try:
         held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
     except GpupoolError as error:
@@ -133,7 +129,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
 
 
 def _run_pytest(
-    line: _Line, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any], side: WorkerSide
+    line: EarlyLine, workerinput: dict[str, Any], args: list[str], option_dict: dict[str, Any], side: WorkerSide
 ) -> None:
     # A worker that comes when the others have done all should not load pytest, nor the suite's torch, for nothing.
     if not line.pause(0):
@@ -150,50 +146,6 @@ def _run_pytest(
     from .protocol import interactor
 
     interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
-
-
-class _Line:
-    """What a worker says to the controller before pytest runs in it."""
-
-    def __init__(self, channel: Any, worker: str, wait: float) -> None:
-        self.channel = channel
-        self._worker = worker
-        self._wait = wait
-        self._told: frozenset[tuple[str, int | None]] | None = None
-        self._expired = False
-
-    def say(self, message: Message) -> None:
-        """Send one message."""
-        self.channel.send(xdist_protocol.unscheduled(messages.to_wire(message)))
-
-    def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
-        """Say what is waited for, when that changes, and when the run's patience is over."""
-        now = frozenset((blocker.device.id, blocker.pid) for blocker in blockers)
-        changed = now != self._told
-        hopeless = all(blocker.for_good for blocker in blockers)
-        # Said again when it changes: the controller goes on as long as the run's own workers are in the way.
-        expired = (waited >= self._wait or hopeless) and (changed or not self._expired)
-        if expired or (waited >= _SILENT_SECONDS and changed):
-            self._told, self._expired = now, self._expired or expired
-            lines, pids = [str(blocker) for blocker in blockers], [blocker.pid for blocker in blockers if blocker.pid]
-            self.say(Expired(lines, pids) if expired else Waiting(lines, pids))
-
-    def pause(self, seconds: float) -> bool:
-        """Wait for the controller that long; anything that it says now means that this worker is not needed."""
-        try:
-            self.channel.receive(timeout=seconds)
-        except self.channel.TimeoutError:
-            return True
-        except EOFError:
-            pass
-        return False
-
-    def finish(self) -> None:
-        """End as xdist expects it, without having run pytest."""
-        # The second, because pytest-cov reports a worker that never ran anything as one that lost its data.
-        output = {CANCELLED: True, "cov_worker_node_id": self._worker}
-        with contextlib.suppress(OSError):  # the controller may be gone
-            self.channel.send(xdist_protocol.worker_finished(**output))
 
 
 def _too_late(module: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.worker.protocol.item_facts import asks_of, facts_of, group_of
+from pytest_gpupool.worker.protocol.item_facts import facts_of, group_of, needs_of
 
 
 class Item:
@@ -35,7 +35,7 @@ def marked(**keys: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("item", "asks"),
+    ("item", "needs"),
     [
         (Item(), {}),
         (marked(gpus=1, priority=0), {}),
@@ -47,9 +47,9 @@ def marked(**keys: Any) -> Any:
     ],
     ids=["no-mark", "the-usual", "gpus-lock", "others", "bytes", "a-part-of-any-device", "no-sense"],
 )
-def test_only_what_is_unusual_is_told(item: Any, asks: dict[str, Any]) -> None:
+def test_only_what_is_unusual_is_told(item: Any, needs: dict[str, Any]) -> None:
     """A part of a device's memory is the same on every device; a mark without sense is said when the test is set up."""
-    assert asks_of(item) == asks
+    assert needs_of(item) == needs
 
 
 @pytest.mark.parametrize(

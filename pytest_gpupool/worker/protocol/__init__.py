@@ -1,3 +1,3 @@
-"""Protocol: a worker's side of what it and the controller say to each other while pytest runs."""
+"""Protocol: a worker's side of what it and the controller say to each other."""
 
-__all__ = ["interactor"]
+__all__ = ["early_line", "interactor"]

@@ -21,25 +21,25 @@ def facts_of(items: Sequence[pytest.Item], *, grouped: bool, finished_before: st
     groups = enumerate(map(group_of, items)) if grouped else ()
     return Items.of(
         finished_before,
-        asks={index: asks for index, item in enumerate(items) if (asks := asks_of(item))},
+        asks={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
         groups={index: group for index, group in groups if group},
         warm={index: warm for index, warm in enumerate(warmth(items)) if warm},
     )
 
 
-def asks_of(item: pytest.Item) -> dict[str, Any]:
-    """Return what the test asks for, as far as the controller needs it and it is not the usual."""
+def needs_of(item: pytest.Item) -> dict[str, Any]:
+    """Return what the test needs of devices and order, as far as it counts for planning and is not the usual."""
     try:
         requirement = requirement_of(item)
     except MarkerProblem:
         return {}  # said when the test is set up
     if requirement == _NOTHING:
         return {}
-    asks = {
+    needs = {
         name: getattr(requirement, name) for name in _PLANNED if getattr(requirement, name) != getattr(_NOTHING, name)
     }
     memory = requirement.memory
-    return asks if memory is None or memory.relative else {**asks, "memory": int(memory.amount)}
+    return needs if memory is None or memory.relative else {**needs, "memory": int(memory.amount)}
 
 
 def group_of(item: pytest.Item) -> str | None:
