@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pytest_gpupool.planning.decisions import Decision
+from pytest_gpupool.planning.loads import Load
 from pytest_gpupool.planning.planner import Planner
-from pytest_gpupool.planning.tests import Possible, Test
+from pytest_gpupool.planning.queue import Queue
+from pytest_gpupool.planning.tests import Possible, Test, WorkUnit, work_unit
 
 SHORT = 0.001
 LONG = 100.0
@@ -57,3 +60,33 @@ def run_alone(planner: Planner, indices: Iterable[int], seconds: float, *, join:
     for index in indices:
         planner.asks("gw0")
         planner.ended("gw0", index, seconds)
+
+
+def as_asked(gpus: int, memory: int) -> tuple[int, int]:
+    """What a pool can give that has all that a test may want."""
+    return gpus, memory
+
+
+def unit(index: int, **keys: Any) -> WorkUnit:
+    """A work unit of one test."""
+    return work_unit([Test(index=index, family="f", **keys)], as_asked)
+
+
+def load(*seconds: float | None) -> Load:
+    """What waits of units that take so long."""
+    made = Load()
+    for each in seconds:
+        made.add(each)
+    return made
+
+
+def numbered(*tests: Test) -> dict[int, Test]:
+    """These tests by their numbers."""
+    return {test.index: test for test in tests}
+
+
+def queue_of(*tests: Test, longest_first: bool = True) -> Queue:
+    """A queue in which these tests wait."""
+    made = Queue(numbered(*tests), longest_first=longest_first)
+    made.add(test.index for test in tests)
+    return made

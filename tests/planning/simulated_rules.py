@@ -46,6 +46,7 @@ class State:
         self.agains: Counter[int] = Counter()
         self.steals = self.questions = self.losses = 0
         self.owners: dict[Hashable, str] = {}
+        self.group_locks: dict[Hashable, frozenset[str]] = {}  # what a group's worker holds for all its tests
         self.split: set[Hashable] = set()  # groups of which a test ran again, apart from the others
         self.families: dict[str, list[float]] = {}
 
@@ -60,6 +61,11 @@ class State:
             return (-test.priority, 0, 0) if self.longest else (-test.priority, 0, 0, test.index)
         return (-test.priority, 1, -round(math.log(max(test.seconds, SHORTEST)) / math.log(1.05)))
 
+    def locks_of(self, kind: Hashable) -> frozenset[str]:
+        """What a worker must hold that is given a group's tests now."""
+        left = (test for test in self.tests if self.kind(test) == kind and test.index not in self.over)
+        return frozenset().union(*(test.locks for test in left))
+
     def free(self) -> list[Test]:
         """The tests without a group that no worker has."""
         held = {index for name in self.workers for index in self.planner.assigned(name)} | {at for at, _ in self.blamed}
@@ -73,11 +79,13 @@ class State:
             if self.agains[test.index] and worker.devices:
                 return False  # perhaps it is to avoid these
         stage = min(test.stage for test in self.tests if test.index not in self.over)
-        # The rest of a group belongs to its worker.
-        others = {at for worker in self.planner._workers for at in worker.tests}
+        # The rest of a group belongs to its worker, and so do the locks of those that have ended.
+        others = {at for each in self.planner._workers for at in each.tests}
         kinds = {self.kind(self.tests[index]) for index in others}
         held = [other for other in self.tests if self.kind(other) in kinds and other.index not in self.over]
         if test.stage > stage or any(other.locks & test.locks for other in held):
+            return False
+        if any(self.group_locks.get(kind, frozenset()) & test.locks for kind in kinds):
             return False
         if any(other.serial for other in held):
             return False
@@ -115,6 +123,8 @@ class Rules(State):
         for index in tests:
             kind = self.kind(self.tests[index])
             if self.tests[index].group is not None and kind not in self.split:
+                if kind not in self.owners:
+                    self.group_locks[kind] = self.locks_of(kind)
                 assert self.owners.setdefault(kind, name) == name, "a group is on two workers"
         if not any(self.tests[index].group or self.agains[index] for index in tests):
             last = max(self.rank(self.tests[index]) for index in tests)

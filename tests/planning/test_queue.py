@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from made_plans import at_most, queue_of
 
-from pytest_gpupool.planning.loads import Load
 from pytest_gpupool.planning.queue import Queue
-from pytest_gpupool.planning.tests import Possible, Test, kind_of
+from pytest_gpupool.planning.tests import Test
 
 FREE: frozenset[str] = frozenset()
-
-
-def queue(*tests: Test, longest_first: bool = True) -> Queue:
-    made = Queue({test.index: test for test in tests}, longest_first=longest_first)
-    made.add(test.index for test in tests)
-    return made
 
 
 def lasting(*seconds: float | None) -> list[Test]:
@@ -42,20 +36,20 @@ class TestOrder:
 
     def test_the_longest_goes_first(self) -> None:
         """By the durations of earlier runs."""
-        assert drain(queue(*lasting(1.0, 3.0, 2.0, 0.0))) == [1, 2, 0, 3]
+        assert drain(queue_of(*lasting(1.0, 3.0, 2.0, 0.0))) == [1, 2, 0, 3]
 
     def test_unknown_durations_go_before_known_ones(self) -> None:
         """In the order of collection: any of them may be the longest."""
-        assert drain(queue(*lasting(5.0, None, 7.0, None))) == [1, 3, 2, 0]
+        assert drain(queue_of(*lasting(5.0, None, 7.0, None))) == [1, 3, 2, 0]
 
     def test_priority_goes_before_duration(self) -> None:
         """Also before unknown durations."""
         tests = [*lasting(9.0, None), Test(index=2, family="f", seconds=1.0, priority=1)]
-        assert drain(queue(*tests)) == [2, 1, 0]
+        assert drain(queue_of(*tests)) == [2, 1, 0]
 
     def test_durations_within_5_percent_are_equal(self) -> None:
         """Then the order of collection decides; 20 % more are more."""
-        assert drain(queue(*lasting(1.00, 1.01, 1.2))) == [2, 0, 1]
+        assert drain(queue_of(*lasting(1.00, 1.01, 1.2))) == [2, 0, 1]
 
     def test_order_of_file_ignores_durations_and_fixtures(self) -> None:
         """``--gpupool-order=file``."""
@@ -65,27 +59,15 @@ class TestOrder:
             Test(index=2, family="f", warm="a"),
             Test(index=3, family="f", seconds=2.0, priority=1),
         ]
-        assert drain(queue(*tests, longest_first=False), warm="a") == [3, 0, 1, 2]
+        assert drain(queue_of(*tests, longest_first=False), warm="a") == [3, 0, 1, 2]
 
     def test_a_group_is_as_long_as_all_its_tests(self) -> None:
         """It stays together, and goes before a longer single test."""
         tests = [*lasting(3.0), *(Test(index=index, family="f", seconds=2.0, group="g") for index in (1, 2))]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         unit = waiting.take(1, math.inf, None, FREE)
         assert unit is not None
         assert (unit.tests, unit.seconds) == ((1, 2), 4.0)
-
-    def test_a_group_s_tests_of_other_kinds_are_apart(self) -> None:
-        """A worker of one size cannot run tests of another, nor those of a stage with those of the next."""
-        one = Test(index=0, family="f", group="g")
-        assert kind_of(one) == kind_of(Test(index=1, family="f", group="g"))
-        others = [
-            Test(index=2, family="f", group="g", gpus=2),
-            Test(index=3, family="f", group="g", stage=1),
-            Test(index=4, family="f", group="g", serial=True),
-            Test(index=5, family="f", group="h"),
-        ]
-        assert len({kind_of(test) for test in (one, *others)}) == 5
 
 
 class TestWarm:
@@ -95,16 +77,16 @@ class TestWarm:
 
     def test_among_equals_the_worker_s_own_go_first(self) -> None:
         """Then those of others."""
-        assert drain(queue(*self.TESTS), warm="b") == [1, 3, 5, 0, 2, 4]
+        assert drain(queue_of(*self.TESTS), warm="b") == [1, 3, 5, 0, 2, 4]
 
     def test_workers_without_them_begin_with_different_ones(self) -> None:
         """So that two workers do not set up the same."""
-        waiting = queue(*self.TESTS)
+        waiting = queue_of(*self.TESTS)
         assert [take(waiting), take(waiting)] == [0, 1]
 
     def test_a_longer_test_goes_before_warm_ones(self) -> None:
         """Only equals are a choice."""
-        waiting = queue(*self.TESTS, Test(index=6, family="f", seconds=2.0, warm="c"))
+        waiting = queue_of(*self.TESTS, Test(index=6, family="f", seconds=2.0, warm="c"))
         assert take(waiting, warm="b") == 6
 
 
@@ -114,13 +96,13 @@ class TestWorkers:
     def test_a_worker_gets_tests_of_its_size_only(self) -> None:
         """However many devices it has."""
         tests = [Test(index=index, family="f", gpus=gpus) for index, gpus in enumerate([2, 1, 0, 4])]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         assert [drain(waiting, gpus) for gpus in (4, 2, 1, 0, 8)] == [[3], [0], [1], [2], []]
 
     def test_a_worker_gets_tests_for_its_memory_only(self) -> None:
         """The best that fits."""
         tests = [Test(index=index, family="f", memory=memory) for index, memory in enumerate([20, 0, 10])]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         assert [take(waiting, memory=9), take(waiting, memory=9), take(waiting, memory=10)] == [1, None, 2]
         assert waiting.needs() == {(1, 20)}
         assert take(waiting, memory=20) == 0
@@ -128,7 +110,7 @@ class TestWorkers:
 
     def test_a_short_test_is_taken_and_a_longer_one_stays(self) -> None:
         """Nor is one taken that needs a lock."""
-        waiting = queue(*lasting(1.0, 2.0), Test(index=2, family="f", locks=frozenset("x"), seconds=3.0))
+        waiting = queue_of(*lasting(1.0, 2.0), Test(index=2, family="f", locks=frozenset("x"), seconds=3.0))
         assert waiting.take_short(1, math.inf, None, lambda index: True) is None
         assert take(waiting) == 2
         assert waiting.take_short(1, math.inf, None, lambda index: index != 1) is None
@@ -149,7 +131,7 @@ class TestLocks:
 
     def test_one_of_them_is_given_at_a_time(self) -> None:
         """Others go past those that wait for it."""
-        waiting = queue(*self.TESTS)
+        waiting = queue_of(*self.TESTS)
         assert drain(waiting) == [0, 2, 3]
         waiting.release(frozenset({"x"}))
         assert take(waiting) is None
@@ -158,7 +140,7 @@ class TestLocks:
 
     def test_who_holds_a_lock_may_have_the_next_test_with_it(self) -> None:
         """That one begins when the one before has ended."""
-        waiting = queue(*self.TESTS)
+        waiting = queue_of(*self.TESTS)
         assert take(waiting) == 0
         own = waiting.take(1, math.inf, None, frozenset({"x"}))
         assert own is not None
@@ -167,7 +149,7 @@ class TestLocks:
     def test_tests_of_one_lock_are_work_for_one_worker(self) -> None:
         """As far as it can be said how many are of use."""
         tests = [Test(index=index, family="f", locks=frozenset({"x"})) for index in range(5)]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         assert waiting.usable.by_size[1] == 1
         assert take(waiting) == 0
         assert waiting.usable.by_size[1] == 1
@@ -180,7 +162,7 @@ class TestStages:
 
     def test_they_wait_until_their_stage_begins(self) -> None:
         """But they are known to wait."""
-        waiting = queue(Test(index=0, family="f", stage=2), Test(index=1, family="f"))
+        waiting = queue_of(Test(index=0, family="f", stage=2), Test(index=1, family="f"))
         assert (drain(waiting), waiting.usable.by_size[1]) == ([1], 1)
         waiting.advance(2)
         assert drain(waiting) == [0]
@@ -198,7 +180,7 @@ class TestSerial:
             Test(index=2, family="f", serial=True, priority=1),
             Test(index=3, family="f", priority=1),
         ]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         assert waiting.next_serial() is None
         assert take(waiting) == 3
         assert waiting.take_serial().tests == (2,)
@@ -209,14 +191,10 @@ class TestSerial:
 
     def test_their_memory_is_asked_for_when_they_are_due(self) -> None:
         """Some worker must have it."""
-        waiting = queue(Test(index=0, family="f", serial=True, memory=20), Test(index=1, family="f"))
+        waiting = queue_of(Test(index=0, family="f", serial=True, memory=20), Test(index=1, family="f"))
         assert waiting.needs() == {(1, 0)}
         take(waiting)
         assert waiting.needs() == {(1, 20)}
-
-
-def at_most(largest: int) -> Possible:
-    return lambda gpus, memory: (gpus, memory) if gpus <= largest else (min(1, largest), 0)
 
 
 class TestShrink:
@@ -230,7 +208,7 @@ class TestShrink:
             Test(index=2, family="f", gpus=4, stage=1),
             Test(index=3, family="f", gpus=4, serial=True),
         ]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         waiting.shrink(at_most(2))
         assert +waiting.usable.by_size == {1: 3, 2: 1}
         assert waiting.needs() == {(1, 0), (2, 0)}
@@ -241,7 +219,7 @@ class TestShrink:
 
     def test_such_tests_that_come_back_later_do_too(self) -> None:
         """Those that a worker had when the devices were lost."""
-        waiting = queue(Test(index=0, family="f", gpus=4))
+        waiting = queue_of(Test(index=0, family="f", gpus=4))
         take(waiting, 4)
         waiting.shrink(at_most(3))
         waiting.add([0])
@@ -249,18 +227,18 @@ class TestShrink:
 
     def test_without_any_device_workers_without_devices_run_them(self) -> None:
         """They are of size 0."""
-        waiting = queue(*lasting(1.0))
+        waiting = queue_of(*lasting(1.0))
         waiting.shrink(at_most(0))
         assert take(waiting, 0) == 0
 
 
-class TestLoad:
-    """What waits of one priority and size."""
+class TestCounts:
+    """What waits, counted."""
 
     def test_it_counts_units_and_sums_known_durations(self) -> None:
         """By priority, then size; what was taken is no longer in it."""
         tests = [*lasting(3.0, None, 1.0), Test(index=3, family="f", gpus=2, priority=1, seconds=5.0)]
-        waiting = queue(*tests)
+        waiting = queue_of(*tests)
         assert waiting.loads.priorities == [0, 1]
         load = waiting.loads.by_priority[0][1]
         assert (load.count, load.total, load.times) == (3, 4.0, [1.0, 3.0])
@@ -269,15 +247,13 @@ class TestLoad:
         take(waiting, 2)
         assert waiting.loads.priorities == [0]
 
-    def test_times_stay_sorted(self) -> None:
-        """When units come back."""
-        load = Load()
-        for seconds in (2.0, 3.0, 1.0):
-            load.add(seconds)
-        assert load.times == [1.0, 2.0, 3.0]
-        load.add(2.5)
-        load.remove(1.0)
-        assert load.times == [2.0, 2.5, 3.0]
+    def test_what_needs_larger_devices_keeps_no_smaller_worker(self) -> None:
+        """A worker is kept for what it could do, not for what would never fit its devices."""
+        waiting = Queue({0: Test(index=0, family="f", memory=40), 1: Test(index=1, family="f")})
+        waiting.add([0, 1])
+        assert (waiting.usable.by_size[1], waiting.usable.suiting(1, 16), waiting.usable.suiting(1, 80)) == (2, 1, 2)
+        assert waiting.take(1, 80, None, frozenset()) is not None
+        assert (waiting.usable.suiting(1, 16), waiting.usable.suiting(1, 80)) == (1, 1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
@@ -287,19 +263,10 @@ def test_what_is_taken_comes_back(count: int) -> None:
         Test(index=index, family="f", seconds=float(index % 7), memory=index % 3, locks=frozenset({f"{index}"}))
         for index in range(count)
     ]
-    waiting = queue(*tests)
+    waiting = queue_of(*tests)
     before = waiting.usable.by_size.copy(), waiting.needs()
     first = drain(waiting)
     waiting.release(frozenset(f"{index}" for index in first))
     waiting.add(reversed(first))
     assert (waiting.usable.by_size, waiting.needs()) == before
     assert drain(waiting) == first
-
-
-def test_what_needs_larger_devices_keeps_no_smaller_worker() -> None:
-    """A worker is kept for what it could do, not for what would never fit its devices."""
-    waiting = Queue({0: Test(index=0, family="f", memory=40), 1: Test(index=1, family="f")})
-    waiting.add([0, 1])
-    assert (waiting.usable.by_size[1], waiting.usable.suiting(1, 16), waiting.usable.suiting(1, 80)) == (2, 1, 2)
-    assert waiting.take(1, 80, None, frozenset()) is not None
-    assert (waiting.usable.suiting(1, 16), waiting.usable.suiting(1, 80)) == (1, 1)

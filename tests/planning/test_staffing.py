@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from made_plans import LONG, of_kind, sized, with_workers
+from made_plans import LONG, of_kind, queue_of, several, sized, with_workers
 
 from pytest_gpupool.planning.decisions import Assign, Rest, Retire, Start
+from pytest_gpupool.planning.staffing import Staffing
 from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.planning.workers import Workers
 
 
 class TestSizes:
@@ -101,3 +103,71 @@ class TestReplaced:
         planner.lost("gw1", None, replaced=True)
         planner.started("gw3", 1)
         assert Retire("gw3") in planner.joined("gw2", ["d0", "d1"])
+
+
+class TestKept:
+    """Who is worth keeping."""
+
+    def test_as_many_idle_workers_are_kept_as_could_be_needed(self) -> None:
+        """By what waits, and by so many tests more."""
+        x = frozenset("x")
+        queue, workers = queue_of(*(Test(index=index, family="f", locks=x) for index in range(3))), Workers(3)
+        staffing = Staffing(queue, workers, requested=3)
+        idle = [workers.joined(name, ["d"], 8) for name in ("gw0", "gw1", "gw2")]
+        for worker in idle[:2]:
+            workers.rests(worker)
+        assert [staffing.is_kept(idle[0], more) for more in (0, 1)] == [False, True]
+        assert [staffing.is_kept(idle[2], more) for more in (1, 2)] == [False, True]
+
+    def test_nobody_is_kept_while_the_last_worker_waits_for_memory(self) -> None:
+        """Perhaps the one that is idle holds the devices."""
+        queue, workers = queue_of(Test(index=0, family="f"), Test(index=1, family="f", memory=80)), Workers(2)
+        staffing = Staffing(queue, workers, requested=2)
+        idle = workers.joined("gw0", ["d0"], 8)
+        assert staffing.is_kept(idle, 0)
+        workers.announce(1, 80)
+        assert not staffing.is_kept(idle, 0)
+
+    def test_a_worker_on_a_lost_device_is_surplus(self) -> None:
+        """Once it has run what is reserved for it."""
+        queue, workers = queue_of(*several(2)), Workers(2)
+        staffing = Staffing(queue, workers, requested=2)
+        worker = workers.joined("gw0", ["d0"], 8)
+        assert not staffing.is_surplus(worker)
+        workers.lost_devices = frozenset({"d0"})
+        worker.reserved.append(9)
+        assert not staffing.is_surplus(worker)
+        worker.reserved.clear()
+        assert staffing.is_surplus(worker)
+
+
+class TestReform:
+    """Who comes and goes."""
+
+    def test_a_test_that_runs_again_has_a_worker_of_its_size(self) -> None:
+        """Before those for what is queued."""
+        workers = Workers(4)
+        staffing = Staffing(queue_of(*several(8)), workers, requested=4)
+        assert staffing.reform([(4, 0)], []) == [Start(4)]
+        assert (workers.coming[4], workers.room, staffing.gathers) == (1, 0, False)
+
+    def test_devices_are_gathered_while_others_work_on_them(self) -> None:
+        """Those that work there are surplus then, until it can be started."""
+        workers = Workers(2)
+        staffing = Staffing(queue_of(*sized(2)), workers, requested=2)
+        busy = [workers.joined(name, ["d"], 8) for name in ("gw0", "gw1")]
+        for number, worker in enumerate(busy):
+            worker.assigned.append(90 + number)
+        assert (staffing.reform([], []), staffing.gathers) == ([], True)
+        assert staffing.is_surplus(busy[0])
+        for worker in busy:
+            workers.retire(worker)
+        assert (staffing.reform([], []), staffing.gathers) == ([Start(2)], False)
+
+    def test_who_has_not_come_yet_and_is_of_no_use_is_let_go(self) -> None:
+        """But not while a crashed test may need it."""
+        workers = Workers(2)
+        staffing = Staffing(queue_of(), workers, requested=2)
+        workers.started("gw0", 1)
+        assert staffing.reform([], [(1, 0)]) == []
+        assert staffing.reform([], []) == [Retire("gw0")]

@@ -7,16 +7,10 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_plans import load
 
-from pytest_gpupool.planning.loads import Load, mean_of, work
+from pytest_gpupool.planning.loads import Load
 from pytest_gpupool.planning.sizes import targets
-
-
-def load(*seconds: float | None) -> Load:
-    made = Load()
-    for each in seconds:
-        made.add(each)
-    return made
 
 
 @pytest.mark.parametrize(
@@ -56,13 +50,6 @@ def test_higher_priorities_are_served_first() -> None:
     """Lower ones get what they leave."""
     assert targets([{2: load(1.0)}, {1: load(*[1.0] * 9)}], 4) == {2: 1, 1: 2}
     assert targets([{1: load(*[1.0] * 9)}, {4: load(1.0)}], 4) == {1: 4}
-
-
-def test_unknown_durations_count_as_the_mean_of_the_known() -> None:
-    """One second where none is known."""
-    half_known = load(2.0, 4.0, None)
-    assert (mean_of([half_known]), work(half_known, 3.0)) == (3.0, 9.0)
-    assert mean_of([load(None)]) == 1.0
 
 
 LOADS = st.dictionaries(

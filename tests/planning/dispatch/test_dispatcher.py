@@ -63,3 +63,15 @@ class TestLocks:
         assert planner.ended("gw0", 0, LONG) == []
         assert planner.lost("gw0", None) == [Assign("gw1", (1,))]
         assert planner.assigned("gw1") == (1,)
+
+    def test_a_group_holds_its_locks_to_its_end(self) -> None:
+        """Also when only those of its tests are left that need none."""
+        x = frozenset({"x"})
+        group = [Test(index=index, family="f", group="g", locks=x if index == 0 else frozenset()) for index in range(3)]
+        planner = Planner([*group, Test(index=3, family="h", locks=x)])
+        planner.joined("gw0")
+        assert planner.joined("gw1") == []
+        for index in (0, 1):
+            assert planner.asks("gw0") == [Assign("gw0", (index + 1,))]
+            assert planner.ended("gw0", index, LONG) == []
+        assert planner.ended("gw0", 2, LONG) == [Assign("gw1", (3,))]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from made_plans import LONG, SHORT, several
+from made_plans import LONG, SHORT, numbered, several
 
 from pytest_gpupool.planning.decisions import Assign, Rest
+from pytest_gpupool.planning.dispatch.reruns import Reruns
 from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.planning.workers import Workers
 
 
 class TestReruns:
@@ -67,3 +70,60 @@ class TestReruns:
         assert planner.asks("gw1") == [Rest("gw1")]
         assert planner.ended("gw1", 1, LONG) == []
         assert planner.asks("gw2") == [Assign("gw2", (0,))]
+
+
+class TestPlaces:
+    """Where a test waits that runs again."""
+
+    LOCKED = Test(index=0, family="f", locks=frozenset("x"))
+    GROUPED = (Test(index=1, family="f", group="g"), Test(index=2, family="f", group="g"))
+    FREE = Test(index=3, family="f")
+    TESTS = (LOCKED, *GROUPED, FREE)
+
+    def parts(self) -> tuple[Queue, Workers, Reruns]:
+        """Every test has been taken from the queue by now."""
+        queue, workers = Queue(numbered(*self.TESTS)), Workers(2)
+        return queue, workers, Reruns(numbered(*self.TESTS), queue, workers)
+
+    def test_one_that_has_to_wait_for_others_is_in_the_queue(self) -> None:
+        """As every test with a lock."""
+        queue, _, reruns = self.parts()
+        reruns.add(0, ["d0"])
+        assert (bool(queue), reruns.waiting) == (True, False)
+
+    def test_one_of_a_group_is_with_the_rest_of_it(self) -> None:
+        """It is the next one there; where nobody has the rest, it waits for any worker."""
+        queue, workers, reruns = self.parts()
+        owner = workers.joined("gw0", ["d0"], 8)
+        owner.reserved.append(2)
+        reruns.add(1, ["d0"])
+        assert ([*owner.reserved], bool(queue), reruns.waiting) == ([1, 2], False, False)
+        workers.retire(owner)
+        reruns.add(1, ["d0"])
+        assert reruns.waiting
+
+    def test_another_waits_before_all_that_is_queued(self) -> None:
+        """For whoever fits, but for those on its device while others may come."""
+        _, workers, reruns = self.parts()
+        here = workers.joined("gw0", ["d0"], 8)
+        workers.announce(1, 0)
+        reruns.add(3, ["d0"])
+        assert reruns.take(here) is None
+        workers.started("gw1", 1)
+        assert reruns.take(workers["gw1"]) == 3
+        assert (reruns.take(here), reruns.waiting) == (None, False)
+
+
+def test_a_crashed_test_is_undecided_until_somebody_decides() -> None:
+    """Then it runs again, or is given up; given up twice, it is given up once."""
+    tests = [Test(index=0, family="s", serial=True), Test(index=1, family="f", gpus=2)]
+    queue = Queue(numbered(*tests))
+    reruns = Reruns(numbered(*tests), queue, Workers(2))
+    for index in (0, 1):
+        reruns.crashed(index)
+    assert (reruns.undecided, reruns.undecided_serial) == (True, True)
+    assert sorted(reruns.undecided_needs()) == [(1, 0), (2, 0)]
+    reruns.add(1, [])
+    assert (reruns.needs(), reruns.undecided_needs()) == ([(2, 0)], [(1, 0)])
+    assert [reruns.gives_up(0), reruns.gives_up(0)] == [True, False]
+    assert (reruns.undecided, reruns.undecided_serial, bool(queue)) == (False, False, False)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from made_plans import LONG, several, with_workers
+from made_plans import LONG, numbered, queue_of, several, with_workers
 
 from pytest_gpupool.planning.decisions import Assign, Rest, Retire, Start
+from pytest_gpupool.planning.dispatch.reruns import Reruns
+from pytest_gpupool.planning.dispatch.serial import SerialTurn
 from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.planning.workers import Workers
 
 
 class TestSerial:
@@ -54,3 +58,53 @@ class TestSerial:
         planner.started("gw3", 1)
         assert planner.joined("gw3", ["d0"]) == [Assign("gw3", (0,))]
         assert planner.asks("gw3") == [Retire("gw3"), Start(2)]
+
+
+class TestTurn:
+    """Whose turn it is."""
+
+    TESTS = (Test(index=0, family="s", serial=True, gpus=2), Test(index=1, family="s", serial=True, gpus=2))
+
+    def test_it_is_taken_when_nobody_else_has_a_test(self) -> None:
+        """By a worker that fits; the others are kept waiting until it ends."""
+        queue, workers = queue_of(*self.TESTS), Workers(4)
+        turn = SerialTurn(numbered(*self.TESTS), queue, workers, Reruns(numbered(*self.TESTS), queue, workers))
+        workers.started("gw1", 2)
+        one, other = workers.joined("gw0", ["d0"], 8), workers["gw1"]
+        serial = queue.next_serial()
+        assert serial is not None
+        assert (turn.is_near, turn.is_taken) == (True, False)
+        one.assigned.append(7)
+        assert turn.take(other, serial) is None
+        one.assigned.clear()
+        assert turn.take(one, serial) is None
+        assert turn.take(other, serial) == 0
+        other.assigned.append(0)
+        assert (turn.is_taken, turn.keeps_waiting(one), turn.keeps_waiting(other)) == (True, True, False)
+        assert (turn.ends(one), turn.ends(other)) == (False, False)
+        other.assigned.clear()
+        assert (turn.ends(other), turn.is_taken) == (True, False)
+
+    def test_it_is_kept_for_one_that_crashed(self) -> None:
+        """Nobody begins anything before it is known whether that runs again."""
+        queue, workers = Queue(numbered(*self.TESTS)), Workers(4)
+        reruns = Reruns(numbered(*self.TESTS), queue, workers)
+        turn = SerialTurn(numbered(*self.TESTS), queue, workers, reruns)
+        worker = workers.joined("gw0", ["d0"], 8)
+        reruns.crashed(0)
+        assert (turn.keeps_waiting(worker), turn.is_near, turn.is_taken) == (True, True, False)
+        reruns.gives_up(0)
+        assert (turn.keeps_waiting(worker), turn.is_near) == (False, False)
+
+    def test_it_is_over_when_its_worker_is_gone(self) -> None:
+        """Another worker's end changes nothing."""
+        queue, workers = queue_of(*self.TESTS), Workers(4)
+        turn = SerialTurn(numbered(*self.TESTS), queue, workers, Reruns(numbered(*self.TESTS), queue, workers))
+        workers.started("gw0", 2)
+        serial = queue.next_serial()
+        assert serial is not None
+        assert turn.take(workers["gw0"], serial) == 0
+        turn.leaves(workers.joined("gw1", ["d2"], 8))
+        assert turn.is_taken
+        turn.leaves(workers["gw0"])
+        assert not turn.is_taken

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from made_plans import SHORT, run_alone, several
+from made_plans import SHORT, numbered, run_alone, several
 
 from pytest_gpupool.planning.decisions import Assign, Retire, Start, Steal
 from pytest_gpupool.planning.dispatch.ahead import AHEAD_TESTS
 from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
+from pytest_gpupool.planning.dispatch.stealing import Stealing
 from pytest_gpupool.planning.planner import Planner
+from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.planning.workers import Worker
 
 
 class TestSteal:
@@ -150,3 +153,49 @@ class TestSteal:
         planner = Planner(tests)
         assert planner.joined("gw0", ["d0"], 80) == [Assign("gw0", (0, 1, 2, 3, 4, 5))]
         assert planner.joined("gw1", ["d1"], 40) == [Steal("gw0", (2,))]
+
+
+class TestRequest:
+    """What is requested of whom."""
+
+    def stealing(self, *victims: Worker) -> Stealing:
+        """Nine tests, of which these have some."""
+        tests = numbered(*several(9))
+        stealing = Stealing(tests, Queue(tests))
+        for victim in victims:
+            stealing.note(victim)
+        return stealing
+
+    def test_who_has_most_gives_half(self) -> None:
+        """Of what it has not begun."""
+        few, many = Worker("gw0", assigned=deque([0, 1])), Worker("gw1", assigned=deque([2, 3, 4, 5, 6]), begun={6})
+        assert self.stealing(few, many).request(Worker("gw2")) == Steal("gw1", (4, 5))
+
+    def test_a_worker_of_another_size_gets_nothing_of_it(self) -> None:
+        """Nor does the worker itself."""
+        victim = Worker("gw0", assigned=deque([0, 1, 2]))
+        stealing = self.stealing(victim)
+        assert stealing.request(Worker("gw1", gpus=2)) is None
+        assert stealing.request(victim) is None
+
+    def test_the_next_request_waits_for_the_answer(self) -> None:
+        """It may bring something to others of that size; an answer that nobody waits for is none."""
+        victim, thief = Worker("gw0", assigned=deque([0, 1, 2])), Worker("gw1")
+        stealing = self.stealing(victim)
+        assert stealing.answered("gw0") is None
+        assert stealing.request(thief) == Steal("gw0", (2,))
+        assert stealing.request(Worker("gw2")) is None
+        assert [stealing.may_bring(Worker("gw2", gpus=gpus)) for gpus in (1, 2)] == [True, False]
+        assert stealing.answered("gw1") is None
+        assert stealing.answered("gw0") == (2,)
+        assert not stealing.may_bring(thief)
+
+    def test_a_victim_that_leaves_is_none(self) -> None:
+        """And its answer is not waited for."""
+        victim = Worker("gw0", assigned=deque([0, 1, 2]))
+        stealing = self.stealing(victim)
+        stealing.request(Worker("gw1"))
+        stealing.leaves(victim)
+        stealing.owes_nothing(victim)
+        assert stealing.answered("gw0") is None
+        assert stealing.request(Worker("gw1")) is None
