@@ -22,7 +22,7 @@ from . import testcases
 from .controller import Controller
 
 if TYPE_CHECKING:
-    from ..trends.additions import Backdrop
+    from ..trends.additions import Additions
     from ..verdicts.judge import Judge
 
 _FAILED = frozenset({"failed", "error"})
@@ -155,7 +155,7 @@ class Closing:
             self._update_baseline(session)
         if not wanted.any():
             return
-        found = self._backdrop(session)
+        found = self._additions(session)
         problems = publish(self._built(session) | found.to_report(), wanted, found.past)
         kept = f"; 'gpupool report {controller.run_id}' makes it from the run's records"
         for problem in problems:
@@ -168,20 +168,20 @@ class Closing:
         facts = controller.facts.of_report(int(session.exitstatus))
         return json_report.build(facts, controller.pool, self._results)
 
-    def _backdrop(self, session: pytest.Session) -> Backdrop:
+    def _additions(self, session: pytest.Session) -> Additions:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
         from ..trends import additions, placement
 
         controller = self._controller
         devices = json_report.pool_devices(controller.pool, self._results)
         if controller.options.html is None and len(controller.pool.devices) < 2:
-            return additions.Backdrop()
+            return additions.Additions()
         facts = controller.facts.of_report(int(session.exitstatus))
         try:
-            found = additions.of(controller.options.directory, facts, self._results, devices)
+            found = additions.collect(controller.options.directory, facts, self._results, devices)
         except Exception as error:  # it is made of other runs' files, and must not cost this run's report
             controller.warn(f"earlier runs are not in the reports: {safe_repr(error)}")
-            return additions.Backdrop()
+            return additions.Additions()
         labels = {device.id: device.label for device in devices}
         for text in placement.sentences(found.findings, labels):
             controller.warn(visible(text))

@@ -177,7 +177,7 @@ class Controller:
         if left is not None and self._resumption is not None:
             judge = self.judge()
             for values in self._resumption.kept(left, tests=params):
-                self.record("kept", **(values | {"result": judge.again(values["test"], values["result"])}))
+                self.record("kept", **(values | {"result": judge.rejudge(values["test"], values["result"])}))
             self.tell(self._resumption.text(left, len(params)))
 
     def take(self, line: str) -> None:
