@@ -12,9 +12,10 @@ from typing import Any
 
 from ...trends.speedup import CLASSES, most_at_once
 from ...values import outcomes, verdicts
+from ...values.device import UNKNOWN
 from ...values.nodeids import function_of
 from ...values.texts import epoch, visible
-from ...verdicts.baseline import UNKNOWN, kind_in
+from ...verdicts.baseline import kind_in
 from ..words import earlier_run, labels
 
 """Outcomes, the worst first."""
@@ -234,6 +235,6 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workers(report: Mapping[str, Any]) -> int:
-    """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
+    """Return how many workers ran tests, at most at a time, as :class:`past.MeasuredRun` has it of the runs before."""
     ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
     return most_at_once(ran, ((worker["id"], worker["started"], worker["ended"]) for worker in report["workers"]))
