@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ...reports import comparison as told
+from ...reports import comparison as comparison_report
 from ...values.errors import UsageProblem
 from ...values.texts import visible
 from ...values.verdicts import BAD, FAILING, RTOL
@@ -98,13 +98,17 @@ def _sides(args: argparse.Namespace) -> tuple[_Side[Report | Baseline], _Side[Re
 
 def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, fails: bool) -> None:
     if args.format == "json":
-        print(json.dumps({**told.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False))
+        print(
+            json.dumps(
+                {**comparison_report.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False
+            )
+        )
         return
     if args.format == "markdown":
-        lines = told.markdown(found, f"{old} → {new}", verbose=args.verbose)
+        lines = comparison_report.markdown(found, f"{old} → {new}", verbose=args.verbose)
     else:
         print(f"gpupool: A is {visible(old)}, B is {visible(new)}")
-        lines = told.text(found, verbose=args.verbose)
+        lines = comparison_report.text(found, verbose=args.verbose)
     for line in lines:
         print(line)
 
@@ -128,8 +132,8 @@ def _tell_of_gaps(side: _Side[Report]) -> None:
     tests = side.content["tests"]
     if not side.content["run"]["complete"]:
         left = sum(test["outcome"] == "not-run" for test in tests)
-        told = f"{left} of its {len(tests)} tests have no result" if left else "something could not be collected"
-        warn(f"{side.name} is incomplete: {told}")
+        reason = f"{left} of its {len(tests)} tests have no result" if left else "something could not be collected"
+        warn(f"{side.name} is incomplete: {reason}")
 
 
 def _kinds(given: list[str] | None) -> frozenset[str]:
