@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     args = _parser().parse_args(argv)
     try:
-        with garbage.ignored():
+        with garbage.collection_paused():
             status: int = args.run(args)
             sys.stdout.flush()
     except GpupoolError as error:

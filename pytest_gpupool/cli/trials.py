@@ -48,31 +48,31 @@ class Trial:
 
 
 @dataclass(slots=True)
-class Signals:
+class SignalForwarder:
     """Passes on what is to end this program to the child, and remembers it; a terminal's Ctrl-C reaches us alone.
 
     The child has a process group of its own: it would hear Ctrl-C twice otherwise, and a second one ends it hard.
     """
 
-    heard: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
     _child: subprocess.Popen[bytes] | None = None
 
     @property
     def status(self) -> int | None:
         """What to exit with, as pytest with this plugin does: 2 after Ctrl-C, 143 after SIGTERM; None without any."""
-        if not self.heard:
+        if not self.received:
             return None
-        return 2 if self.heard[0] == signal.SIGINT else 128 + self.heard[0]
+        return 2 if self.received[0] == signal.SIGINT else 128 + self.received[0]
 
     @contextlib.contextmanager
-    def passed_on(self) -> Iterator[Signals]:
+    def passed_on(self) -> Iterator[SignalForwarder]:
         """Do so meanwhile. What this program was told to ignore, as by nohup, stays ignored."""
-        hears = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        before = [signal.signal(number, self._hear) for number in hears]
+        watched = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = [signal.signal(number, self._receive) for number in watched]
         try:
             yield self
         finally:
-            for number, handler in zip(hears, before, strict=True):
+            for number, handler in zip(watched, before, strict=True):
                 signal.signal(number, handler)
 
     def run(self, command: Sequence[str], log: Path | None) -> int:
@@ -81,19 +81,19 @@ class Signals:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0
             )
-            for number in self.heard:  # before there was a child
+            for number in self.received:  # before there was a child
                 self._child.send_signal(number)
             status = self._child.wait()
         return status if status >= 0 else 128 - status
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.heard.append(number)
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
         if self._child is not None:
             self._child.send_signal(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Folder:
+class TrialFolder:
     """``<gpupool-dir>/scaling``: each trial's report, ``n4.json``, and output, ``n4.log``, until the next scaling.
 
     Trials keep their records apart. Each starts from the durations that were known before the first one, since a run
@@ -105,7 +105,7 @@ class Folder:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, base: Path) -> Iterator[Folder]:
+    def opened(cls, base: Path) -> Iterator[TrialFolder]:
         """Make it empty, and keep others out.
 
         Raises:
@@ -131,7 +131,7 @@ class Folder:
         self,
         workers: int,
         args: Sequence[str],
-        signals: Signals,
+        signals: SignalForwarder,
         *,
         shown: bool = False,
         clock: Callable[[], float] = time.perf_counter,

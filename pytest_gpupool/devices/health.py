@@ -18,7 +18,7 @@ RETURN_SECONDS = 5.0
 """How long the driver may take to free what a dead process had."""
 
 _MEMORY_LOOK_SECONDS = 0.25
-_PATIENCE_SECONDS = 1.0  # a driver that hangs is not to hold up the end of the run
+_END_SECONDS = 1.0  # a driver that hangs is not to hold up the end of the run
 
 
 class Health:
@@ -43,7 +43,7 @@ class Health:
         self._return_seconds = return_seconds
         self._probe = NvmlProbe()
         self._lock = threading.Lock()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -52,7 +52,7 @@ class Health:
         self._spawn(self._keep_looking)
 
     def look(self) -> list[tuple[Device, str]]:
-        """Look once at every device; return those that are lost, with the reason."""
+        """Look once at every device, as a thread does now and then; return those that are lost, with the reason."""
         lost = []
         for device in self._devices.values():
             try:
@@ -63,7 +63,7 @@ class Health:
         return lost
 
     def after_death(self, ids: Sequence[str]) -> None:
-        """A worker died that held these devices: see whether they get their memory back."""
+        """See, from a thread, whether these devices get back the memory that a worker had which has died."""
         for device in map(self._devices.get, ids):
             if device is not None and self._allowed is not None:
                 self._spawn(lambda device=device: self._wait_for_memory(device))  # type: ignore[misc]
@@ -72,7 +72,7 @@ class Health:
         """Stop looking; return whether NVML answered to the last."""
         self._closing.set()
         for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS)
+            thread.join(_END_SECONDS)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _spawn(self, target: Callable[[], None]) -> None:
@@ -84,7 +84,7 @@ class Health:
         with self._probe.kept():  # to start NVML takes longer than to ask it
             while not self._closing.wait(self._look_seconds):
                 for device, reason in self.look():
-                    self._tell(device, reason)
+                    self._report(device, reason)
 
     def _wait_for_memory(self, device: Device) -> None:
         assert self._allowed is not None
@@ -92,17 +92,17 @@ class Health:
         with suppress(DeviceFailed):  # what keeps looking will say it
             while (in_use := (usage := self._probe.usage(device)).memory_used or 0) > allowed:
                 if remaining <= 0:
-                    self._tell(device, _kept_text(usage, in_use))
+                    self._report(device, _kept_text(usage, in_use))
                     return
                 remaining -= _MEMORY_LOOK_SECONDS
                 if self._closing.wait(_MEMORY_LOOK_SECONDS):
                     return
 
-    def _tell(self, device: Device, reason: str) -> None:
+    def _report(self, device: Device, reason: str) -> None:
         with self._lock:
-            if device.id in self._told:
+            if device.id in self._reported:
                 return
-            self._told.add(device.id)
+            self._reported.add(device.id)
         self._failed(device, reason)
 
 

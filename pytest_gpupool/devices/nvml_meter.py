@@ -99,8 +99,8 @@ class _Gauge:
         self.device = device
         self.lost = False
         self._nvml = nvml
-        self._questions: dict[str, Callable[[], Any]] = {}  # none while the device has not been found
-        self._never = {*_OF_GPU}.difference(_OF_GPU if device.kind == "gpu" else _OF_MIG)
+        self._queries: dict[str, Callable[[], Any]] = {}  # none while the device has not been found
+        self._unsupported = {*_OF_GPU}.difference(_OF_GPU if device.kind == "gpu" else _OF_MIG)
 
     def energy(self, clock: Callable[[], float]) -> Count | None:
         moment = clock()
@@ -108,7 +108,7 @@ class _Gauge:
         if total is not None:
             return Count(moment, total=total)
         # Only where there is no counter: one that fails this time says more the next time.
-        power = self.ask("power") if "energy" in self._never else None
+        power = self.ask("power") if "energy" in self._unsupported else None
         return None if power is None else Count(moment, rate=power)
 
     def levels(self) -> Levels:
@@ -122,15 +122,15 @@ class _Gauge:
 
     def ask(self, name: str) -> Any:
         """Return the answer, None where there is none."""
-        if name in self._never:
+        if name in self._unsupported:
             return None
         nvml = self._nvml
         try:
-            if not self._questions:
-                self._questions = _questions(nvml, nvml.nvmlDeviceGetHandleByUUID(self.device.id))
-            answer = self._questions[name]()
+            if not self._queries:
+                self._queries = _queries(nvml, nvml.nvmlDeviceGetHandleByUUID(self.device.id))
+            answer = self._queries[name]()
         except nvml.NVMLLibraryMismatchError:  # an old driver lacks this version of the question
-            self._never.add(name)
+            self._unsupported.add(name)
             return None
         except nvml.NVMLError as error:
             self._failed(name, error.value)
@@ -142,17 +142,17 @@ class _Gauge:
         nvml = self._nvml
         if code in (nvml.NVML_ERROR_GPU_IS_LOST, nvml.NVML_ERROR_RESET_REQUIRED):
             self.lost = True
-        elif not self._questions:
+        elif not self._queries:
             self.lost = self.lost or code == nvml.NVML_ERROR_NOT_FOUND
         elif code in (
             nvml.NVML_ERROR_NOT_SUPPORTED,
             nvml.NVML_ERROR_FUNCTION_NOT_FOUND,
             nvml.NVML_ERROR_NO_PERMISSION,
         ):
-            self._never.add(name)
+            self._unsupported.add(name)
 
 
-def _questions(nvml: Any, handle: Any) -> dict[str, Callable[[], Any]]:
+def _queries(nvml: Any, handle: Any) -> dict[str, Callable[[], Any]]:
     def function(*names: str, args: Sequence[Any] = ()) -> Callable[[], Any]:
         return _first_known(nvml, [partial(known, handle, *args) for known in _bound(nvml, names)])
 

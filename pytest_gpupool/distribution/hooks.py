@@ -14,7 +14,7 @@ from xdist.workermanage import WorkerController
 from ..devices.health import Health
 from ..devices.pool import cpu_count
 from ..foreign import xdist_session
-from ..leases.lease import free_slots
+from ..leases.occupancy import free_slots
 from ..run.controller import Controller
 from ..values.device import Device
 from ..values.messages import DeviceFailed, Fewer

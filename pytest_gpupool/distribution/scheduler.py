@@ -71,7 +71,7 @@ class LateScheduling:
         member = self._parts.roster.of(node)
         items = self._items.pop(member.name, None)
         if self._first is None:
-            with garbage.ignored():
+            with garbage.collection_paused():
                 self._begin(member, list(collection), items)
         elif list(collection) != self._ids:
             difference = report_collection_diff(self._ids, collection, self._first.name, member.name)

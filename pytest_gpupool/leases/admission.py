@@ -1,7 +1,7 @@
 """Admission: whether what is on a device lets a worker use it: when it leases, and when a test says what it needs.
 
 Locks do not know of processes outside the pool, nor of memory; NVML does. The workers of other runs that share a device
-are told from strangers by the notes of the slots that are held.
+are told from foreign processes by the notes of the slots that are held.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..values.texts import size_text
 if TYPE_CHECKING:
     from ..devices.probe import DeviceFailed, GpuProcess, Probe, Usage
     from .holders import Holder
-    from .locks import Slot
+    from .slots import Slot
 
 _LOOKS = 5  # how often the worker with the lower slot number looks again before it believes a reservation
 _MOMENT = (0.002, 0.01)  # how long another worker takes to withdraw one, with room to spare
@@ -43,7 +43,7 @@ class Blocker:
         return f"{self.device.label}  {self.device.name}  {self.reason}"
 
 
-def held(device: Device, holder: Holder | None) -> Blocker:
+def held_by(device: Device, holder: Holder | None) -> Blocker:
     """Say that a device is held, by whom and for how long; by None where that is not told."""
     if holder is None:
         return Blocker(device=device, reason="held by a process that does not say who it is")
@@ -78,7 +78,7 @@ def admit(
         if not blockers:
             for slot, size in needs:
                 reserve(slot, size)
-            blockers = _settled(needs, probe, sleep)
+            blockers = _shortages(needs, probe, sleep)
         if not blockers:
             keep()
         return blockers
@@ -102,14 +102,14 @@ def _withdrawing(slots: Iterable[Slot]) -> Iterator[Callable[[], None]]:
                 reserve(slot, None)
 
 
-def _settled(needs: Sequence[tuple[Slot, int]], probe: Probe, sleep: Callable[[float], None]) -> tuple[Blocker, ...]:
+def _shortages(needs: Sequence[tuple[Slot, int]], probe: Probe, sleep: Callable[[float], None]) -> tuple[Blocker, ...]:
     for look in range(_LOOKS):
         if look:
             sleep(random.uniform(*_MOMENT))
         short = [answer for slot, size in needs if (answer := _short(slot, size, probe))]
         # Two that come together each see the other's reservation. The higher slot number withdraws at once, the lower
         # one waits for that; had the other been admitted before, its reservation stays.
-        if not short or not all(may_pass for _, may_pass in short):
+        if not short or not all(is_momentary for _, is_momentary in short):
             break
     return tuple(blocker for blocker, _ in short)
 
@@ -128,24 +128,24 @@ def _short(slot: Slot, need: int, probe: Probe) -> tuple[Blocker, bool] | None:
         return _failed(slot.device, failed), False
     if usage.memory_free is None:
         return None
-    books = _Books.open(usage, neighbours)
-    if books.free() >= need:
+    account = _MemoryAccount.open(usage, neighbours)
+    if account.free() >= need:
         return None
-    return books.blocker(slot.device, need), books.free(below=slot.number) >= need
+    return account.blocker(slot.device, need), account.free(below=slot.number) >= need
 
 
 @dataclass(frozen=True, slots=True)
-class _Books:
+class _MemoryAccount:
     """Who has how much of a device's memory, in bytes: processes by the worker that they belong to."""
 
     unused: int
     own: int
     others: dict[int, tuple[Holder, int]]
     """By slot number, with what is used."""
-    strangers: list[GpuProcess]
+    foreign: list[GpuProcess]
 
     @classmethod
-    def open(cls, usage: Usage, neighbours: dict[int, Holder]) -> _Books:
+    def open(cls, usage: Usage, neighbours: dict[int, Holder]) -> _MemoryAccount:
         workers = {os.getpid(), *(holder.pid for holder in neighbours.values())}
         owners = {process.pid: _owner(process.pid, workers) for process in usage.processes}
         used = {worker: _known(p for p in usage.processes if owners[p.pid] == worker) for worker in workers}
@@ -153,7 +153,7 @@ class _Books:
             unused=usage.memory_free or 0,
             own=used[os.getpid()] + (0 if neighbours else _unnamed(usage, owners)),
             others={number: (holder, used[holder.pid]) for number, holder in neighbours.items()},
-            strangers=[process for process in usage.processes if owners[process.pid] is None],
+            foreign=[process for process in usage.processes if owners[process.pid] is None],
         )
 
     def free(self, below: int | None = None) -> int:
@@ -164,7 +164,7 @@ class _Books:
     def blocker(self, device: Device, need: int) -> Blocker:
         """Say how much is free, and who has the rest, the largest first."""
         claims = [(max(holder.memory or 0, used), holder.label, holder.pid) for holder, used in self.others.values()]
-        claims += [(p.memory or 0, f"pid {p.pid} (not of this pool)", p.pid) for p in self.strangers]
+        claims += [(p.memory or 0, f"pid {p.pid} (not of this pool)", p.pid) for p in self.foreign]
         rest = sorted((claim for claim in claims if claim[0]), reverse=True)
         reason = f"{size_text(max(0, self.free()))} free, {size_text(need)} needed"
         who = ", ".join(f"{label} has {size_text(size)}" for size, label, _ in rest)
@@ -180,7 +180,7 @@ def _unnamed(usage: Usage, owners: dict[int, int | None]) -> int:
 
 
 def _owner(pid: int, workers: Collection[int]) -> int | None:
-    """Return the worker that a process is or descends from, the nearest one; None for a stranger."""
+    """Return the worker that a process is or descends from, the nearest one; None for a foreign one."""
     if pid in workers:
         return pid
     return next((ancestor for ancestor in table.lineage(pid) if ancestor in workers), None)  # none of one that is gone
@@ -203,13 +203,13 @@ def _busy_beside(device: Device, usage: Usage, allowed: int, others: Collection[
     return _foreign(device, foreign, _known(foreign), allowed)
 
 
-def _foreign(device: Device, foreign: Sequence[GpuProcess], held: int, allowed: int) -> Blocker | None:
-    if held <= allowed:
+def _foreign(device: Device, foreign: Sequence[GpuProcess], in_use: int, allowed: int) -> Blocker | None:
+    if in_use <= allowed:
         return None
     largest = max(foreign, key=lambda process: process.memory or 0, default=None)
     who = "a process that NVML does not name" if largest is None else f"pid {largest.pid} (not of this pool)"
     return Blocker(
-        device=device, reason=f"busy: {who} uses {size_text(held)}", pid=None if largest is None else largest.pid
+        device=device, reason=f"busy: {who} uses {size_text(in_use)}", pid=None if largest is None else largest.pid
     )
 
 

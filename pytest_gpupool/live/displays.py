@@ -10,11 +10,11 @@ import time
 from typing import Any, TextIO
 
 from ..values.texts import duration_text
-from .board import Row, longest
-from .painter import Painter, View, short
-from .redirect import Detour
-from .screen import Screen, Through
-from .snapshot import Lookout
+from .painter import Painter, short
+from .redirect import StderrRedirect
+from .run_state import Row, longest
+from .screen import Screen, ScreenFile
+from .snapshot import Observer, Snapshot
 
 _SHARE = 0.02
 """Of one core's time, which looking at the run may take: where a look takes longer there are fewer of them."""
@@ -23,26 +23,26 @@ _TICK_SECONDS = 0.1  # after which a table stands again where lines came faster 
 _STILL = 10  # where nothing has changed a line is said so many times as rarely: a long silence looks like a hang
 
 
-class Table:
+class TableDisplay:
     """Shows a table below what pytest writes on a terminal."""
 
     seconds = _TICK_SECONDS
     """Between two steps."""
 
-    def __init__(self, lookout: Lookout, reporter: Any, *, refresh: float, shared: bool, workers: bool) -> None:
+    def __init__(self, observer: Observer, reporter: Any, *, refresh: float, shared: bool, workers: bool) -> None:
         """Take the terminal over. ``shared``: tests, or workers, write to it as well.
 
         Raises:
             OSError: pytest does not write to a terminal.
         """
-        self._lookout = lookout
+        self._observer = observer
         self._refresh = refresh
         self._colour: bool = reporter.hasmarkup
         self._painter: Painter | None = None
         self._writer = reporter._tw
         self._screen = Screen(self._writer._file)
-        self._files: list[tuple[Any, str, Through]] = []
-        self._detour = Detour(self._screen.put)
+        self._files: list[tuple[Any, str, ScreenFile]] = []
+        self._stderr = StderrRedirect(self._screen.write_bytes)
         self._size = (0, 0)
         self._due = 0.0
         self._take(self._writer, "_file")
@@ -50,7 +50,7 @@ class Table:
             self._take(sys, "stdout")
         if workers and sys.stderr.isatty():
             with contextlib.suppress(OSError):
-                self._detour.open(self._screen.fit)
+                self._stderr.open(self._screen.fit)
         elif shared:
             self._take(sys, "stderr")
 
@@ -58,29 +58,29 @@ class Table:
         """Show the run as it is, if it is time to look again."""
         size = self._screen.size()
         if time.monotonic() < self._due and size == self._size:
-            self._screen.again()
+            self._screen.redraw()
             return
         if self._painter is None:
             self._painter = Painter(colour=self._colour)
-        if size != self._size and self._detour.is_open:
-            self._screen.fit(self._detour.way)
+        if size != self._size and self._stderr.is_open:
+            self._screen.fit(self._stderr.terminal)
         self._size, began = size, time.thread_time()
-        view = self._lookout.look()
-        if view.counts.total:
-            self._screen.show(self._painter.paint(view, columns=size[0], lines=size[1]))
+        snapshot = self._observer.look()
+        if snapshot.counts.total:
+            self._screen.show(self._painter.paint(snapshot, columns=size[0], lines=size[1]))
         self._due = time.monotonic() + max(self._refresh, (time.thread_time() - began) / _SHARE)
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Leave the terminal to others for a while."""
-        self._screen.hold()
+        self._screen.pause()
 
     def resume(self) -> None:
         """Go on."""
         self._screen.resume()
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Leave the terminal to pytest's summary."""
-        self._screen.hold()
+        self._screen.pause()
         for owner, name, file in self._files:
             if getattr(owner, name) is file:  # others may have put theirs in its place
                 setattr(owner, name, file.file)
@@ -88,52 +88,52 @@ class Table:
 
     def close(self) -> None:
         """Put everything back, once workers have ended, which write to standard error until then."""
-        self.leave()
-        self._detour.close()
+        self.stop()
+        self._stderr.close()
         self._screen.close()
 
     def _take(self, owner: Any, name: str) -> None:
         file = getattr(owner, name)
         if file is not None and file.isatty():
-            through = self._screen.through(file)
-            setattr(owner, name, through)
-            self._files.append((owner, name, through))
+            wrapped = self._screen.file_for(file)
+            setattr(owner, name, wrapped)
+            self._files.append((owner, name, wrapped))
 
 
-class Log:
+class LogDisplay:
     """Writes a line now and then to where pytest writes, which is no terminal."""
 
-    def __init__(self, lookout: Lookout, reporter: Any, *, interval: float) -> None:
+    def __init__(self, observer: Observer, reporter: Any, *, interval: float) -> None:
         self.seconds = interval
-        self._lookout = lookout
-        self._told: object = None
+        self._observer = observer
+        self._last: object = None
         self._silent = 0
-        self._is_held = False
+        self._is_paused = False
         self._writer = reporter._tw
-        self._file = self._writer._file = Lines(self._writer._file)
+        self._file = self._writer._file = LineFile(self._writer._file)
 
     def step(self) -> None:
         """Say how far the run has come, if it has come any further."""
-        view = self._lookout.look()
-        now = (view.counts, [row.test for row in view.rows])
+        snapshot = self._observer.look()
+        now = (snapshot.counts, [row.test for row in snapshot.rows])
         self._silent += 1
-        if self._is_held or not view.counts.total or (now == self._told and self._silent < _STILL):
+        if self._is_paused or not snapshot.counts.total or (now == self._last and self._silent < _STILL):
             return
-        self._told, self._silent = now, 0
-        self._file.add(f"gpupool: {sentence(view)}")
+        self._last, self._silent = now, 0
+        self._file.add(f"gpupool: {sentence(snapshot)}")
         self._writer._current_line = ""  # by which pytest knows how far the line goes that it goes on with
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Say nothing for a while."""
-        self._is_held = True
+        self._is_paused = True
 
     def resume(self) -> None:
         """Go on."""
-        self._is_held = False
+        self._is_paused = False
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Say nothing more."""
-        self._is_held = True
+        self._is_paused = True
 
     def close(self) -> None:
         """Let go of the file."""
@@ -142,7 +142,7 @@ class Log:
         self._file.close()
 
 
-class Lines:
+class LineFile:
     """A text file, to which whole lines can be added from a thread without breaking into others."""
 
     def __init__(self, file: TextIO) -> None:
@@ -183,16 +183,18 @@ class Lines:
         return getattr(self.file, name)
 
 
-def sentence(view: View) -> str:
+def sentence(snapshot: Snapshot) -> str:
     """Return in one line how far the run has come, and what has run the longest."""
-    counts = view.counts
-    text = f"{counts.done} of {counts.total} done, {counts.failed} failed, {counts.running} running, {counts.left} left"
-    if view.remaining is not None:
-        text += f", about {duration_text(view.remaining)} to go"
-    for row in longest([row for row in view.rows if row.test is not None], 1):
-        text += f"; longest now: {_about(row, view)}"
+    counts = snapshot.counts
+    text = (
+        f"{counts.done} of {counts.total} done, {counts.failed} failed, {counts.running} running, {counts.waiting} left"
+    )
+    if snapshot.remaining is not None:
+        text += f", about {duration_text(snapshot.remaining)} to go"
+    for row in longest([row for row in snapshot.rows if row.test is not None], 1):
+        text += f"; longest now: {_about(row, snapshot)}"
     return text
 
 
-def _about(row: Row, view: View) -> str:
-    return f"{short(row.test or '')} on {view.labels[row.worker]} for {duration_text(row.seconds or 0.0)}"
+def _about(row: Row, snapshot: Snapshot) -> str:
+    return f"{short(row.test or '')} on {snapshot.labels[row.worker]} for {duration_text(row.seconds or 0.0)}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from ..metrics.wording import value_text
 from ..reports.words import headline
@@ -12,35 +11,12 @@ from ..values.errors import UsageProblem
 from ..values.nodeids import name_of
 from ..values.texts import cut, cut_middle, duration_text, size_text, visible
 from . import layout
-from .board import Counts, Row, longest
+from .run_state import Row, longest
+from .snapshot import Reading, Snapshot
 
 NOTHING = "–"
 
 _RIGHT = ("ELAPSED", "MEMORY", "UTIL")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a worker's devices have in use: bytes, all together, and percent, their mean. None: it is not known."""
-
-    memory: int | None = None
-    utilization: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What is to be seen at one moment. ``labels`` and ``readings`` are by worker.
-
-    ``remaining`` is how many seconds the run will take, ``end`` when that will be, None where nothing tells.
-    """
-
-    rows: Sequence[Row]
-    counts: Counts
-    labels: Mapping[str, str]
-    readings: Mapping[str, Reading]
-    remaining: float | None
-    end: str | None
-    failure: tuple[str, str] | None
 
 
 def need_rich() -> None:
@@ -70,30 +46,30 @@ class Painter:
         self._width = 0
         self._wanted: Sequence[int] = ()
 
-    def paint(self, view: View, *, columns: int, lines: int) -> list[str]:
+    def paint(self, snapshot: Snapshot, *, columns: int, lines: int) -> list[str]:
         """Return the table in rows for a terminal of that size, of which some lines are left to what pytest says."""
         from rich.text import Text
 
         width = max(1, columns - 1)  # terminals differ in what comes after a character in the last column
-        below = [Text(line) for line in layout.lines(totals(view), width)]
+        below = [Text(line) for line in layout.lines(totals(snapshot), width)]
         for line in below:
-            if view.counts.failed:
+            if snapshot.counts.failed:
                 line.highlight_regex(r"\d+ failed", "bold red")
-        if view.failure is not None:
-            below.append(Text(_failure_text(view.failure, width), style="red"))
+        if snapshot.failure is not None:
+            below.append(Text(_failure_text(snapshot.failure, width), style="red"))
         room = max(0, lines - _FOR_OTHERS - len(below))
-        above = self._table(view, width, room) if room > _HEADING and view.rows else []
+        above = self._table(snapshot, width, room) if room > _HEADING and snapshot.rows else []
         with self._console.capture() as captured:
             self._console.print(*above, *below, sep="\n", width=width, no_wrap=True, overflow="crop", soft_wrap=False)
         return captured.get().splitlines()[: max(1, lines - 1)]
 
-    def _table(self, view: View, width: int, room: int) -> list[object]:
+    def _table(self, snapshot: Snapshot, width: int, room: int) -> list[object]:
         from rich.table import Table
         from rich.text import Text
 
-        hidden = len(view.rows) - (room - _HEADING)
-        shown = view.rows if hidden <= 0 else longest(view.rows, room - _HEADING - 1)
-        cells = [_cells(view, row) for row in shown]
+        hidden = len(snapshot.rows) - (room - _HEADING)
+        shown = snapshot.rows if hidden <= 0 else longest(snapshot.rows, room - _HEADING - 1)
+        cells = [_cells(snapshot, row) for row in shown]
         if width != self._width:
             self._width, self._wanted = width, layout.natural([layout.HEADINGS])
         self._wanted = layout.natural(cells, self._wanted)
@@ -108,7 +84,7 @@ class Painter:
         for row, texts in zip(shown, cells, strict=True):
             style = "dim" if row.test is None else ""
             table.add_row(*(Text(cut_middle(texts[number], widths[number])) for number in kept), style=style)
-        more = [] if hidden <= 0 else [Text(f"… and {len(view.rows) - len(shown)} more", style="dim")]
+        more = [] if hidden <= 0 else [Text(f"… and {len(snapshot.rows) - len(shown)} more", style="dim")]
         return [table, *more]
 
 
@@ -116,15 +92,15 @@ _HEADING = 1
 _FOR_OTHERS = 6  # lines
 
 
-def totals(view: View) -> list[str]:
+def totals(snapshot: Snapshot) -> list[str]:
     """Return how far the run has come, in parts."""
-    counts = view.counts
+    counts = snapshot.counts
     return [
         f"{counts.done} of {counts.total} done",
         f"{counts.failed} failed",
         f"{counts.running} running",
-        f"{counts.left} left",
-        f"end {view.end or NOTHING}",
+        f"{counts.waiting} left",
+        f"end {snapshot.end or NOTHING}",
     ]
 
 
@@ -144,11 +120,11 @@ def _failure_text(failure: tuple[str, str], width: int) -> str:
     return cut(text, width)
 
 
-def _cells(view: View, row: Row) -> list[str]:
-    reading = view.readings.get(row.worker, Reading())
+def _cells(snapshot: Snapshot, row: Row) -> list[str]:
+    reading = snapshot.readings.get(row.worker, Reading())
     metric = "" if row.metric is None else f"{row.metric['name']} {value_text(row.metric)}"
     return [
-        view.labels[row.worker],
+        snapshot.labels[row.worker],
         NOTHING if row.test is None else short(row.test),
         NOTHING if row.seconds is None else duration_text(row.seconds),
         NOTHING if reading.memory is None else size_text(reading.memory),

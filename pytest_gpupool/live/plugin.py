@@ -16,8 +16,8 @@ import pytest
 
 from ..run.controller import Controller
 from . import painter
-from .displays import Log, Table
-from .snapshot import Lookout
+from .displays import LogDisplay, TableDisplay
+from .snapshot import Observer
 
 _DUMB = ("", "dumb", "unknown")
 _JOIN_SECONDS = 2.0  # a driver may not answer
@@ -42,8 +42,8 @@ class Live:
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") not in _DUMB
         if self._is_terminal and not self._is_off:
             painter.need_rich()
-        self._lookout = Lookout(controller)
-        self._display: Table | Log | None = None
+        self._observer = Observer(controller)
+        self._display: TableDisplay | LogDisplay | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -69,14 +69,14 @@ class Live:
         """Make way for pytest's summary."""
         if self._display is not None:
             self._ended.set()
-            self._display.leave()
+            self._display.stop()
         return (yield)
 
     @pytest.hookimpl
     def pytest_enter_pdb(self) -> None:
         """A debugger that a test calls has the terminal to itself."""
         if self._display is not None:
-            self._display.hold()
+            self._display.pause()
 
     @pytest.hookimpl
     def pytest_leave_pdb(self) -> None:
@@ -84,29 +84,29 @@ class Live:
         if self._display is not None and not self._ended.is_set():
             self._display.resume()
 
-    def _table(self, reporter: Any) -> Table | None:
+    def _table(self, reporter: Any) -> TableDisplay | None:
         if not self._is_terminal:
             return None
         shared = self._workers or not self._is_captured
         with contextlib.suppress(OSError):
-            return Table(self._lookout, reporter, refresh=self.refresh, shared=shared, workers=self._workers)
+            return TableDisplay(self._observer, reporter, refresh=self.refresh, shared=shared, workers=self._workers)
         return None
 
-    def _log(self, reporter: Any) -> Log | None:
+    def _log(self, reporter: Any) -> LogDisplay | None:
         if self._config.get_verbosity() < 0:
             return None
-        return Log(self._lookout, reporter, interval=self.interval)
+        return LogDisplay(self._observer, reporter, interval=self.interval)
 
-    def _run(self, display: Table | Log) -> None:
+    def _run(self, display: TableDisplay | LogDisplay) -> None:
         try:
-            self._lookout.open()
+            self._observer.open()
             while not self._ended.wait(display.seconds):
                 display.step()
         except Exception as error:  # whatever it is, it is no reason for the run to fail
-            display.leave()
+            display.stop()
             self._controller.console.warn(f"the live display ended early: {type(error).__name__}: {error}")
         finally:
-            self._lookout.close()
+            self._observer.close()
 
     def _close(self) -> None:
         self._ended.set()

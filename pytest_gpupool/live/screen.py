@@ -2,7 +2,7 @@
 
 The cursor stays where the writers' text ends. The table is drawn below that line and the cursor put back; it is never
 hidden, and nothing of the terminal is changed that would have to be put right: where the process is killed, a few lines
-stay. What goes through the screen (:meth:`Screen.through`) makes way for itself. What does not is written over the
+stay. What goes through the screen (:meth:`Screen.file_for`) makes way for itself. What does not is written over the
 table, and is whole on the screen, too; what is left of the table beside it stays there.
 """
 
@@ -45,8 +45,8 @@ class Screen:
         # Reentrant: a signal may come while its handler's own thread writes.
         self._lock = threading.RLock()
         self._rows: Sequence[str] = ()
-        self._stands = False
-        self._is_held = False
+        self._is_drawn = False
+        self._is_paused = False
         self._drawn = 0.0
         self._column = 0
         self._rewound = False
@@ -74,28 +74,28 @@ class Screen:
             self._width = self.size()[0]
             self._draw()
 
-    def again(self) -> None:
+    def redraw(self) -> None:
         """Draw the table where something was written in its place."""
         with self._lock:
-            if not self._stands:
+            if not self._is_drawn:
                 self._draw()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Remove the table, and draw none until :meth:`resume`."""
         with self._lock:
-            self._is_held = True
-            if self._stands:
+            self._is_paused = True
+            if self._is_drawn:
                 self._remove()
 
     def resume(self) -> None:
         """Draw tables again."""
-        self._is_held = False
+        self._is_paused = False
 
-    def through(self, file: TextIO) -> Through:
+    def file_for(self, file: TextIO) -> ScreenFile:
         """Return a file that writes to this one, which is the same terminal, so that the table makes way."""
-        return Through(self, file)
+        return ScreenFile(self, file)
 
-    def put(self, data: bytes) -> None:
+    def write_bytes(self, data: bytes) -> None:
         """Write what others have written, as it came."""
         with self._lock:
             text = data.decode(self._encoding, "replace")
@@ -107,7 +107,7 @@ class Screen:
     def close(self) -> None:
         """Remove the table for good; files that go through the screen are as if they did not."""
         with self._lock:
-            self.hold()
+            self.pause()
             if self._descriptor >= 0:
                 os.close(self._descriptor)
             self._descriptor = -1
@@ -124,7 +124,7 @@ class Screen:
 
     def _make_way(self, text: str) -> None:
         fits = "\n" not in text and self._column + _cells(text) < self._width
-        if self._stands and not fits:
+        if self._is_drawn and not fits:
             self._remove()
         self._follow(text)
 
@@ -138,11 +138,11 @@ class Screen:
         self._column += _cells(last)
 
     def _may_stand_again(self, text: str) -> bool:
-        missing = bool(self._rows) and not self._stands and not self._is_held
+        missing = bool(self._rows) and not self._is_drawn and not self._is_paused
         return missing and text.endswith("\n") and time.monotonic() - self._drawn >= 1 / _MOST_FRAMES
 
     def _draw(self) -> None:
-        if not self._rows or self._is_held:
+        if not self._rows or self._is_paused:
             return
         count = len(self._rows)
         # Room for it first, so that nothing moves between the cursor's being kept and its being put back.
@@ -151,11 +151,11 @@ class Screen:
         clean = "" if self._rewound else _REST_OF_LINE
         rows = "".join(f"\r\n{row}{_REST_OF_LINE}" for row in self._rows)
         self._write(f"{room}{clean}{rows}{_REST}{_RESTORE}".encode(self._encoding, "replace"))
-        self._stands, self._drawn = True, time.monotonic()
+        self._is_drawn, self._drawn = True, time.monotonic()
 
     def _remove(self) -> None:
         self._write(f"{_SAVE}{_DOWN}\r{_REST}{_RESTORE}".encode())
-        self._stands = False
+        self._is_drawn = False
 
     def _write(self, data: bytes) -> None:
         try:
@@ -167,10 +167,10 @@ class Screen:
     def _abandon(self) -> None:
         """This process is a fork: the table is the other one's, whose threads may have held the lock."""
         self._lock = threading.RLock()
-        self._is_held, self._stands = True, False
+        self._is_paused, self._is_drawn = True, False
 
 
-class Through:
+class ScreenFile:
     """A text file whose writes go through a screen; else it is the file."""
 
     def __init__(self, screen: Screen, file: TextIO) -> None:

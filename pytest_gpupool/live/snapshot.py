@@ -1,19 +1,19 @@
-"""The lookout: what is to be seen of a run at a moment, from its journals, its devices and earlier runs."""
+"""Snapshots: what is to be seen of a run at a moment, from its journals, its devices and earlier runs."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..devices.nvml_meter import Meter
 from ..records.estimates import durations
 from ..run.controller import Controller
 from ..values.texts import duration_text
-from .board import Board, Row, told_by
-from .painter import Reading, View
+from .run_state import Counts, Row, RunState, records_of
 from .tail import Tail
 
 if TYPE_CHECKING:
@@ -22,14 +22,38 @@ if TYPE_CHECKING:
 _FAR_SECONDS = 20 * 3600.0  # a time of day alone would be taken for today's
 
 
-class Lookout:
-    """Looks at a run. It belongs to the thread that opens it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a worker's devices have in use: bytes, all together, and percent, their mean. None: it is not known."""
+
+    memory: int | None = None
+    utilization: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is to be seen of a run at one moment. ``labels`` and ``readings`` are by worker.
+
+    ``remaining`` is how many seconds the run will take, ``end`` when that will be, None where nothing tells.
+    """
+
+    rows: Sequence[Row]
+    counts: Counts
+    labels: Mapping[str, str]
+    readings: Mapping[str, Reading]
+    remaining: float | None
+    end: str | None
+    failure: tuple[str, str] | None
+
+
+class Observer:
+    """Takes snapshots of a run. It belongs to the thread that opens it."""
 
     def __init__(self, controller: Controller, *, clock: Callable[[], float] = time.time) -> None:
         self._controller = controller
         self._clock = clock
         self._tail = None if controller.records.directory is None else Tail(controller.records.directory)
-        self._board = Board(each=controller.records.results.each)
+        self._state = RunState(each=controller.records.results.each)
         self._expected: Mapping[str, float | None] = {}
         self._meter = Meter(controller.devices.pool.devices)
         self._labels = {device.id: device.label for device in controller.devices.pool.devices}
@@ -44,33 +68,33 @@ class Lookout:
         """Let go of the devices."""
         self._meter.close()
 
-    def look(self) -> View:
+    def look(self) -> Snapshot:
         """Return what is to be seen now."""
         now = self._clock()
-        board = self._board_of_now()
-        counts = board.counts()
+        state = self._state_now()
+        counts = state.counts()
         if len(self._expected) < counts.total and not self._controller.records.results.each:
-            self._expected = self._expectations(board.tests)
-        board.expect(self._expected)
-        rows = sorted(board.rows(now), key=self._place)
-        remaining = board.remaining(now) if counts.total else None
-        return View(
+            self._expected = self._expectations(state.tests)
+        state.expect(self._expected)
+        rows = sorted(state.rows(now), key=self._place)
+        remaining = state.remaining(now) if counts.total else None
+        return Snapshot(
             rows=rows,
             counts=counts,
             labels={row.worker: self._label(row) for row in rows},
             readings=self._read(rows),
             remaining=remaining,
             end=None if remaining is None else _end_text(now + remaining, remaining),
-            failure=board.failure,
+            failure=state.failure,
         )
 
-    def _board_of_now(self) -> Board:
+    def _state_now(self) -> RunState:
         if self._tail is not None and not self._controller.records.unjournaled:
-            self._board.fold_all(self._tail.read())
+            self._state.fold_all(self._tail.read())
         else:  # what is on no disk comes with pytest's reports
-            self._board = Board(each=self._controller.records.results.each)
-            self._board.fold_all(told_by(self._controller.records.results))
-        return self._board
+            self._state = RunState(each=self._controller.records.results.each)
+            self._state.fold_all(records_of(self._controller.records.results))
+        return self._state
 
     def _expectations(self, tests: list[str]) -> dict[str, float | None]:
         return dict(zip(tests, durations(tests, self._controller.history.known()), strict=True))

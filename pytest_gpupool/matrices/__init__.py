@@ -1,3 +1,3 @@
 """Matrices: products of parameters in, tables of means out."""
 
-__all__ = ["parametrize", "pivot"]
+__all__ = ["parametrize", "pivot", "table"]

@@ -1,4 +1,4 @@
-"""Arguments: how the text of an option, from the command line or the ini file, becomes a value.
+"""Parsing: how the text of an option, from the command line or the ini file, becomes a value.
 
 Every converter raises ValueError where the text is not what it must be.
 """

@@ -1,4 +1,4 @@
-"""Garbage: it is not looked for while much is built that stays."""
+"""Garbage: Python's collector of it, switched off while much is built that stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def ignored() -> Iterator[None]:
+def collection_paused() -> Iterator[None]:
     """Look for no garbage meanwhile: Python would go through everything again each time it has grown by a quarter."""
     was_on = gc.isenabled()
     gc.disable()

@@ -23,7 +23,10 @@ _BYE = "bye"
 
 
 class Guardian:
-    """The controller's end of it. Where no process can be started there is none, and all goes on without."""
+    """The controller's side: it starts the guardian with the first worker, and tells it of each one.
+
+    Where no process can be started there is none, and all goes on without.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -36,7 +39,7 @@ class Guardian:
             self._say(json.dumps([pid, start_of(pid), dict(marks)]))
 
     def dismiss(self) -> None:
-        """The run has ended by itself."""
+        """Let it end, and wait for that: the run has ended by itself, and the guardian is to end nobody."""
         if self._process is None or self._process.stdin is None:
             return
         with contextlib.suppress(OSError):

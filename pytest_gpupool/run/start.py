@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ..devices import pool
-from ..leases import lease
+from ..leases.lock_directory import lock_directory
+from ..leases.occupancy import locked_devices
 from ..options.options import Options
 from ..records import archive, store
 from ..values.errors import UsageProblem
@@ -46,14 +47,14 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     if each and options.resume is not None:
         raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
     found = pool.discover(options.devices, require=options.require)
-    lock_dir = None if found.is_cpu else lease.lock_directory(options.lock_dir)
+    lock_dir = None if found.is_cpu else lock_directory(options.lock_dir)
     console, run_id = Console(config), store.new_run_id()
     earlier = _earlier_run(config, options, console)
     resumed_from = None if earlier is None else earlier.run
     facts = Facts(config, run_id, found, resumed_from=resumed_from, baseline=options.baseline)
     directory, header = _run_directory(options.directory, run_id)
     if lock_dir is not None:
-        lease.locked_devices(found.devices, lock_dir)  # a bad lock file is said now
+        locked_devices(found.devices, lock_dir)  # a bad lock file is said now
     records = RunRecords(run_id, directory, console, each=each)
     records.open()
     baseline = RunBaseline(options, directory)

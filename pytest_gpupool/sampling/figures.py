@@ -20,13 +20,13 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 _LEAST_COVER = 1 / 3  # of an attempt's time; what is known of less says too little about the rest
 
 
-class Share(NamedTuple):
+class Growth(NamedTuple):
     """How much a counter grew in so many ``seconds`` of an attempt."""
 
     amount: float = 0.0
     seconds: float = 0.0
 
-    def plus(self, earlier: Count | None, later: Count | None, began: float) -> Share:
+    def plus(self, earlier: Count | None, later: Count | None, began: float) -> Growth:
         """Add what grew between two readings since the attempt began; a counter that fell began anew, and adds none."""
         grown = None if earlier is None or later is None else _growth(earlier, later)
         if earlier is None or later is None or grown is None or grown < 0:
@@ -35,7 +35,7 @@ class Share(NamedTuple):
         if seconds <= 0:
             return self
         part = seconds / (later.moment - earlier.moment)
-        return Share(self.amount + grown * part, self.seconds + seconds)
+        return Growth(self.amount + grown * part, self.seconds + seconds)
 
     def rate(self, seconds: float) -> float | None:
         """Return the growth per second of an attempt of ``seconds``, None where less than a third of that is known."""
@@ -49,7 +49,7 @@ class Counters(NamedTuple):
     energy: Mapping[str, Count] = _EMPTY
 
 
-class View(NamedTuple):
+class Observation(NamedTuple):
     """What was so at one moment: each device's levels, and the resident bytes of the process with its children.
 
     ``foreign`` has the pids of processes on the devices that are not ours, None where that could not be told.
@@ -109,7 +109,7 @@ class Figures:
 class _Device(NamedTuple):
     """What the readings of one device come to."""
 
-    energy: Share = Share()
+    energy: Growth = Growth()
     memory: int | None = None
     utilizations: int = 0
     utilization_sum: float = 0.0
@@ -137,33 +137,33 @@ class _Device(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the readings of an attempt come to so far; without a view there are no figures."""
+    """What the readings of an attempt come to so far; without an observation there are no figures."""
 
-    views: int = 0
-    cpu: Share = Share()
+    observations: int = 0
+    cpu: Growth = Growth()
     rss: int | None = None
     foreign: frozenset[int] | None = None
     devices: Mapping[str, _Device] = _EMPTY
 
-    def plus(self, earlier: Counters | None, later: Counters, view: View | None, *, began: float) -> Totals:
+    def plus(self, earlier: Counters | None, later: Counters, seen: Observation | None, *, began: float) -> Totals:
         """Add what one look found; ``earlier`` are the counters of the look before, ``began`` the attempt's begin."""
         before = earlier or Counters()
         devices = dict(self.devices)
         for id_, count in later.energy.items():
             device = devices.get(id_, _Device())
             devices[id_] = device._replace(energy=device.energy.plus(before.energy.get(id_), count, began))
-        for id_, levels in (view.devices if view is not None else {}).items():
+        for id_, levels in (seen.devices if seen is not None else {}).items():
             devices[id_] = devices.get(id_, _Device()).plus(levels)
         counted = self._replace(cpu=self.cpu.plus(before.cpu, later.cpu, began), devices=devices)
-        return counted if view is None else counted._seen(view)
+        return counted if seen is None else counted._observed(seen)
 
-    def _seen(self, view: View) -> Totals:
-        foreign = self.foreign if view.foreign is None else view.foreign | (self.foreign or frozenset())
-        return self._replace(views=self.views + 1, rss=_largest((self.rss, view.rss)), foreign=foreign)
+    def _observed(self, seen: Observation) -> Totals:
+        foreign = self.foreign if seen.foreign is None else seen.foreign | (self.foreign or frozenset())
+        return self._replace(observations=self.observations + 1, rss=_largest((self.rss, seen.rss)), foreign=foreign)
 
     def figures(self, seconds: float, *, lost: bool = False) -> Figures:
         """Return the figures of an attempt that has lasted so long."""
-        if not self.views:
+        if not self.observations:
             return Figures(lost=lost)
         devices = self.devices.values()
         cpu = self.cpu.rate(seconds)

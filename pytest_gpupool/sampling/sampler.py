@@ -1,4 +1,4 @@
-"""Sampling: one thread that looks now and then at what the tests of this process take; see :mod:`samples`.
+"""Sampling: one thread that looks now and then at what the tests of this process take; see the room ``samples``.
 
 A thread that cannot run, since a test holds the GIL or the driver does not answer, holds up nobody.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .figures import Figures
     from .samples import Samples
 
-_PATIENCE_SECONDS = 1.0  # a driver that hangs is not to hold up the end
-_FORK_PATIENCE_SECONDS = 0.25
+_END_SECONDS = 1.0  # a driver that hangs is not to hold up the end
+_FORK_SECONDS = 0.25
 
 
 class Sampler:
@@ -48,8 +48,8 @@ class Sampler:
         self._thread: Thread | None = None
         self._halt = Event()
         self._ending = False
-        self._again = False
-        self._minds_forks = False
+        self._restart = False
+        self._watches_forks = False
 
     def begin(self, *, on_devices: bool = True) -> None:
         """An attempt at a test begins; what was before is forgotten. With ``on_devices`` false it uses no device.
@@ -64,10 +64,10 @@ class Sampler:
             self._samples = Samples(self._devices, interval=self._interval, own=self._own)
         self._samples.begin(on_devices=on_devices)
         if self._thread is None:
-            self._mind_forks()
+            self._watch_forks()
             self._start()
         elif self._halt.is_set():
-            self._go_on()  # it could not rest in time when this process forked, and has ended since
+            self._resume()  # it could not rest in time when this process forked, and has ended since
 
     def end(self) -> Figures:
         """Return the figures of the attempt, and rest until the next one begins."""
@@ -82,12 +82,12 @@ class Sampler:
         self._ending = True
         self._halt.set()
         if self._thread is not None:
-            self._thread.join(_PATIENCE_SECONDS)
+            self._thread.join(_END_SECONDS)
         return self._thread is None or not self._thread.is_alive()
 
     def _start(self) -> None:
         assert self._samples is not None
-        self._again = False
+        self._restart = False
         self._halt = Event()
         thread = Thread(target=self._run, args=(self._samples, self._halt), name="gpupool-sampling", daemon=True)
         try:
@@ -96,10 +96,10 @@ class Sampler:
         except RuntimeError as error:  # the machine, or the user, may have no room for one more
             self.problem, self._ending, self._thread = f"sampling: {error}", True, None
 
-    def _mind_forks(self) -> None:
-        if not self._minds_forks:
-            self._minds_forks = True
-            before, parent, child = map(_weakly, (self._pause, self._go_on, self._begin_anew))
+    def _watch_forks(self) -> None:
+        if not self._watches_forks:
+            self._watches_forks = True
+            before, parent, child = map(_weakly, (self._pause, self._resume, self._reset_in_child))
             register_at_fork(before=before, after_in_parent=parent, after_in_child=child)
 
     def _run(self, samples: Samples, halt: Event) -> None:
@@ -108,7 +108,7 @@ class Sampler:
             self._try(samples.look)
         if self._ending:
             self._try(samples.close)
-        elif self._again:
+        elif self._restart:
             self._start()
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -120,17 +120,17 @@ class Sampler:
     def _pause(self) -> None:
         if self._thread is not None and not self._halt.is_set():
             self._halt.set()
-            self._thread.join(_FORK_PATIENCE_SECONDS)
+            self._thread.join(_FORK_SECONDS)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._thread is None or self._ending:
             return
         if self._thread.is_alive():
-            self._again = True  # it could not rest in time: another one follows when it has ended
+            self._restart = True  # it could not rest in time: another one follows when it has ended
         else:
             self._start()
 
-    def _begin_anew(self) -> None:
+    def _reset_in_child(self) -> None:
         self._samples, self._thread, self._halt = None, None, Event()
 
 

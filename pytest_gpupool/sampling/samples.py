@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..devices.readings import Count
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
-from .figures import Counters, Figures, Totals, View
+from .figures import Counters, Figures, Observation, Totals
 
 if TYPE_CHECKING:
     from ..devices.nvml_meter import Meter
@@ -46,7 +46,7 @@ class _Attempt:
         self.totals = _NOTHING
 
 
-class _Paced:
+class _RateLimited:
     """A question that is asked less often the dearer its answers are."""
 
     def __init__(self, clock: Callable[[], float], cost: Callable[[], float]) -> None:
@@ -88,8 +88,8 @@ class Samples:
         self._attempt: _Attempt | None = None
         self._before: Counters | None = None
         self._tree = ProcessTree()
-        self._walks = _Paced(clock, cost)
-        self._lists = _Paced(clock, cost)
+        self._walks = _RateLimited(clock, cost)
+        self._lists = _RateLimited(clock, cost)
         self._meter: Meter | None = None
         self._foreign: ForeignProcesses | None = None
         if any(device.is_gpu for device in devices):
@@ -130,12 +130,12 @@ class Samples:
     def look(self) -> None:
         """Read what is due. Between attempts, and before one is as old as the interval, that is what only grows."""
         before, now, attempt = self._cost(), self._clock(), self._attempt
-        left = self._interval if attempt is None else max(0.0, attempt.began + self._interval - now)
-        self.due = now + (left or self._interval)
+        remaining = self._interval if attempt is None else max(0.0, attempt.began + self._interval - now)
+        self.due = now + (remaining or self._interval)
         used, counters = self._count()
-        view = self._view(attempt, used) if attempt is not None and not left else None
+        seen = self._observe(attempt, used) if attempt is not None and not remaining else None
         if attempt is not None and attempt is self._attempt:
-            self._add(attempt, counters, view)
+            self._add(attempt, counters, seen)
         self._before = counters
         budget = max(SHARE, _LEAST_BUDGET / self._interval)
         self.due = max(self.due, now + (self._cost() - before) / budget)
@@ -146,17 +146,17 @@ class Samples:
         cpu = None if used is None else Count(moment, total=used.seconds)
         return used, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
 
-    def _add(self, attempt: _Attempt, counters: Counters, view: View | None) -> None:
+    def _add(self, attempt: _Attempt, counters: Counters, seen: Observation | None) -> None:
         if not attempt.on_devices:
             counters = Counters(cpu=counters.cpu)
         elif self._meter is not None and self._meter.lost:
             attempt.lost = True
-        attempt.totals = attempt.totals.plus(self._before, counters, view, began=attempt.began)
+        attempt.totals = attempt.totals.plus(self._before, counters, seen, began=attempt.began)
 
-    def _view(self, attempt: _Attempt, used: ResourceUsage | None) -> View:
+    def _observe(self, attempt: _Attempt, used: ResourceUsage | None) -> Observation:
         rss = None if used is None else used.rss
         if self._meter is None or self._foreign is None or not attempt.on_devices:
-            return View(rss=rss)
+            return Observation(rss=rss)
         devices = self._meter.levels()
         processes = self._lists.ask(self._meter.processes)
         pids = {process.pid for listed in (processes or {}).values() for process in listed}
@@ -168,7 +168,7 @@ class Samples:
                 for id_, levels in devices.items()
             }
         foreign = frozenset(pid for pid, kind in kinds.items() if kind == "foreign") if processes else None
-        return View(devices=devices, rss=rss, foreign=foreign)
+        return Observation(devices=devices, rss=rss, foreign=foreign)
 
 
 def _memory_of(pids: Collection[int], processes: Sequence[GpuProcess]) -> int | None:

@@ -14,7 +14,8 @@ from ..values.requirement import Requirement
 from ..values.texts import size_text
 
 if TYPE_CHECKING:
-    from ..leases.lease import Blocker, Lease
+    from ..leases.admission import Blocker
+    from ..leases.lease import Lease
     from ..values.orders import Orders
 
 _PAUSE = 0.2  # how late a test may see that memory is free

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from ..devices import visible
 from ..foreign import xdist_protocol
-from ..leases import lease as leases
-from ..leases.lease import Blocker, Lease
+from ..leases.acquisition import acquire
+from ..leases.admission import Blocker
+from ..leases.lease import Lease, Request
 from ..processes import stacks, termination
 from ..records.journal import dump
 from ..values.errors import GpupoolError, UsageProblem
@@ -63,7 +64,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
     if cuda.is_initialised():
         raise UsageProblem(_too_late(cuda.importer_of_torch()))
     assert orders.lock_dir is not None
-    request = leases.Request(
+    request = Request(
         devices=orders.devices,
         lock_dir=Path(orders.lock_dir),
         worker=worker,
@@ -75,7 +76,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
         avoid=frozenset(orders.avoid),
         memory=orders.memory,
     )
-    return leases.acquire(request, NvmlProbe(), refused=refused, pause=pause)
+    return acquire(request, NvmlProbe(), refused=refused, pause=pause)
 
 
 def environ(held: Lease, orders: Orders, present: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from support import Host, wait_for
 
 from pytest_gpupool.cli.commands.scaling import check
 from pytest_gpupool.cli.main import main
-from pytest_gpupool.cli.trials import Signals
+from pytest_gpupool.cli.trials import SignalForwarder
 from pytest_gpupool.reports import scaling as words
 from pytest_gpupool.trends.speedup import TimedRun, agreement, idle_of, points, workers_of
 
@@ -290,7 +290,7 @@ def test_what_was_measured_is_told_where_it_is_interrupted(cpu_host: Host) -> No
 
 def test_signals_are_the_exit_status() -> None:
     """As pytest has it after Ctrl-C, and a shell after others; the first one counts."""
-    told = [Signals(heard=heard).status for heard in ([], [2], [15, 2])]
+    told = [SignalForwarder(received=received).status for received in ([], [2], [15, 2])]
     assert told == [None, 2, 143]
 
 

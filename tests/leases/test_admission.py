@@ -1,4 +1,4 @@
-"""Memory on a shared device is given to one test at a time, and a stranger's is never taken for a worker's."""
+"""Memory on a shared device is given to one test at a time, and a foreign process's is never taken for a worker's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from standin import Driver
 from standin.leaser import Leaser
 
 from pytest_gpupool.devices.probe import GpuProcess, Usage
-from pytest_gpupool.leases.lease import Lease, Request, lock_directory, try_lease
+from pytest_gpupool.leases.acquisition import try_lease
+from pytest_gpupool.leases.lease import Lease, Request
+from pytest_gpupool.leases.lock_directory import lock_directory
 from pytest_gpupool.values.device import Device, Size, cpu_device
 
 GIB = 2**30
@@ -90,7 +92,7 @@ class TestMemory:
         assert worker.admit("0.5") == []
         assert reserved(lock_dir, driver, 0) == 40 * GIB
 
-    def test_what_a_stranger_uses_is_not_free(self, leaser: Leasers, driver: Driver, lock_dir: Path) -> None:
+    def test_what_a_foreign_process_uses_is_not_free(self, leaser: Leasers, driver: Driver, lock_dir: Path) -> None:
         """The blocker says who it is; nothing is reserved meanwhile."""
         worker = leaser()
         worker.lease(only=[0])
@@ -277,7 +279,7 @@ class TestReservations:
 
 
 class TestBusyBeside:
-    """On a shared device only processes that no worker started are strangers."""
+    """On a shared device only processes that no worker started are foreign."""
 
     def test_other_workers_and_their_children_are_none(self, leaser: Leasers, driver: Driver) -> None:
         """However much they use."""
@@ -286,7 +288,7 @@ class TestBusyBeside:
         use(driver, (first.pid, 30), (first.ask("child"), 10))
         assert second.lease(only=[0], slots=2) == [0]
 
-    def test_strangers_are_counted_together(self, leaser: Leasers, driver: Driver) -> None:
+    def test_foreign_processes_are_counted_together(self, leaser: Leasers, driver: Driver) -> None:
         """What NVML knows of each; what the device has in use beside that is the workers'."""
         first, second = leaser(), leaser()
         first.lease(only=[0], slots=2)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 import pytest
 from terminals import Picture
 
-from pytest_gpupool.live.screen import Screen, Through
+from pytest_gpupool.live.screen import Screen, ScreenFile
 
 ROWS = ("GPU 0  test_one", "GPU 1  test_two")
 TABLE = "\n".join(ROWS)
@@ -43,12 +41,12 @@ def screen(ends: tuple[int, TextIO], picture: Picture) -> Iterator[Screen]:
 
 
 @pytest.fixture
-def file(ends: tuple[int, TextIO], screen: Screen) -> Through:
+def file(ends: tuple[int, TextIO], screen: Screen) -> ScreenFile:
     """What pytest writes to."""
-    return screen.through(ends[1])
+    return screen.file_for(ends[1])
 
 
-def test_the_table_stands_below_the_cursor_and_goes(picture: Picture, screen: Screen, file: Through) -> None:
+def test_the_table_stands_below_the_cursor_and_goes(picture: Picture, screen: Screen, file: ScreenFile) -> None:
     """The cursor stays where the text ends, so that it goes on there."""
     file.write("three dots ...")
     file.flush()
@@ -66,31 +64,31 @@ def test_the_table_stands_below_the_cursor_and_goes(picture: Picture, screen: Sc
     assert picture.look() == "three dots ..... and on"
 
 
-def test_at_the_bottom_everything_moves_up(picture: Picture, screen: Screen, file: Through) -> None:
+def test_at_the_bottom_everything_moves_up(picture: Picture, screen: Screen, file: ScreenFile) -> None:
     """Nothing that was written is lost, whether lines come one by one or many at once."""
     screen.show(ROWS)
     for number in range(20):
         file.write(f"line {number}\n")
     file.writelines(f"line {number}\n" for number in range(20, 30))
     file.write("".join(f"line {number}\n" for number in range(30, 40)))
-    screen.again()
+    screen.redraw()
     assert picture.look().endswith(f"line 39\n\n{TABLE}")
     screen.close()
     picture.look()
     assert picture.everything == "\n".join(f"line {number}" for number in range(40))
 
 
-def test_a_line_longer_than_the_terminal_is_wide_is_whole(picture: Picture, screen: Screen, file: Through) -> None:
+def test_a_line_longer_than_the_terminal_is_wide_is_whole(picture: Picture, screen: Screen, file: ScreenFile) -> None:
     screen.show(ROWS)
     file.write("x" * 20)
     file.write("y" * 20)
     file.flush()
-    screen.again()
+    screen.redraw()
     assert picture.look() == f"{'x' * 20}{'y' * 10}\n{'y' * 10}\n{TABLE}"
 
 
-def test_a_line_that_is_written_anew_stays(picture: Picture, screen: Screen, file: Through) -> None:
-    """Progress bars go back to the line's beginning and leave the cursor there."""
+def test_a_line_that_is_written_anew_stays(picture: Picture, screen: Screen, file: ScreenFile) -> None:
+    """RunState bars go back to the line's beginning and leave the cursor there."""
     file.write("step 1 of 3\r")
     file.flush()
     screen.show(ROWS)
@@ -111,7 +109,7 @@ def test_what_does_not_go_through_it_is_not_lost(picture: Picture, screen: Scree
     assert seen.endswith(f"\n{TABLE}")
 
 
-def test_a_terminal_that_becomes_narrower_loses_no_text(picture: Picture, screen: Screen, file: Through) -> None:
+def test_a_terminal_that_becomes_narrower_loses_no_text(picture: Picture, screen: Screen, file: ScreenFile) -> None:
     file.write("text\n")
     screen.show(ROWS)
     picture.look()
@@ -120,17 +118,17 @@ def test_a_terminal_that_becomes_narrower_loses_no_text(picture: Picture, screen
     assert picture.look() == "text\n\nshort row"
 
 
-def test_while_it_is_held_there_is_no_table(picture: Picture, screen: Screen) -> None:
+def test_while_it_is_paused_there_is_no_table(picture: Picture, screen: Screen) -> None:
     screen.show(ROWS)
-    screen.hold()
+    screen.pause()
     screen.show(ROWS)
     assert picture.look() == ""
     screen.resume()
-    screen.again()
+    screen.redraw()
     assert picture.look().endswith(TABLE)
 
 
-def test_a_fork_draws_nothing(picture: Picture, screen: Screen, file: Through) -> None:
+def test_a_fork_draws_nothing(picture: Picture, screen: Screen, file: ScreenFile) -> None:
     """What it writes goes out, even if a thread was drawing as it was made."""
     screen.show(ROWS)
     with screen._lock:  # as by a thread, which the child does not have
@@ -144,7 +142,7 @@ def test_a_fork_draws_nothing(picture: Picture, screen: Screen, file: Through) -
     assert picture.raw.count(ROWS[0].encode()) == 1
 
 
-def test_a_file_that_goes_through_it_is_the_file(picture: Picture, file: Through, ends: tuple[int, TextIO]) -> None:
+def test_a_file_that_goes_through_it_is_the_file(picture: Picture, file: ScreenFile, ends: tuple[int, TextIO]) -> None:
     """Programs ask it what they ask any file."""
     assert (file.fileno(), file.isatty(), file.encoding) == (ends[1].fileno(), True, ends[1].encoding)
     print("printed", 1, file=file, flush=True)
@@ -162,30 +160,5 @@ def test_a_terminal_that_is_gone_ends_the_table_alone() -> None:
         screen = Screen(file)
         os.close(outer)
         screen.show(ROWS)
-        screen.again()
+        screen.redraw()
         screen.close()
-
-
-DETOUR = """
-import os, subprocess, sys, threading
-from pytest_gpupool.live.redirect import Detour
-
-heard = []
-detour = Detour(heard.append)
-detour.open(lambda descriptor: None)
-print("of this process", file=sys.stderr)
-subprocess.run([sys.executable, "-c", "import os; os.write(2, b'of another\\\\n' * 9000); print(os.isatty(2))"])
-left = subprocess.Popen(["sleep", "600"])
-detour.close()
-detour.close()
-print("afterwards", file=sys.stderr)
-left.kill()
-text = b"".join(heard).decode()
-assert text == "of this process\\n" + "of another\\n" * 9000, text[-200:]
-"""
-
-
-def test_standard_error_takes_a_detour() -> None:
-    """That of other processes, too, to which it is a terminal; at the end it is as before, whoever still has it."""
-    done = subprocess.run([sys.executable, "-c", DETOUR], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == ("True\n", "afterwards\n", 0)

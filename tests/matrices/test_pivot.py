@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.matrices.pivot import Table, pivot
+from pytest_gpupool.matrices.pivot import pivot
+from pytest_gpupool.matrices.table import Table
 from pytest_gpupool.values.errors import UsageProblem
 
 Test = dict[str, Any]

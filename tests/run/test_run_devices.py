@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from made_boards import leased
+from made_records import leased
 from made_run_parts import CARDS, Silent, devices, records
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from made_boards import collected, end, leased, start
+from made_records import collected, end, leased, start
 from made_run_parts import Silent, devices, records
 
 from pytest_gpupool.run.history import History

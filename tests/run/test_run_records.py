@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_boards import collected, end, leased, start
+from made_records import collected, end, leased, start
 from made_run_parts import Silent, records
 
 from pytest_gpupool.records.journal import Journal, dump, read

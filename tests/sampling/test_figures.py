@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_gpupool.devices.readings import Count, Levels
-from pytest_gpupool.sampling.figures import Counters, Figures, Share, Totals, View
+from pytest_gpupool.sampling.figures import Counters, Figures, Growth, Observation, Totals
 
 GIB = 2**30
 
@@ -34,17 +34,17 @@ class TestShare:
     @pytest.mark.parametrize(
         ("earlier", "later", "share"),
         [
-            (Count(10.0, total=500.0), Count(12.0, total=700.0), Share(200.0, 2.0)),
-            (Count(9.0, total=500.0), Count(11.0, total=700.0), Share(100.0, 1.0)),
-            (Count(10.0, rate=100.0), Count(12.0, rate=300.0), Share(400.0, 2.0)),
-            (Count(8.0, rate=100.0), Count(12.0, rate=300.0), Share(400.0, 2.0)),
-            (Count(10.0, total=500.0), Count(12.0, total=500.0), Share(0.0, 2.0)),
+            (Count(10.0, total=500.0), Count(12.0, total=700.0), Growth(200.0, 2.0)),
+            (Count(9.0, total=500.0), Count(11.0, total=700.0), Growth(100.0, 1.0)),
+            (Count(10.0, rate=100.0), Count(12.0, rate=300.0), Growth(400.0, 2.0)),
+            (Count(8.0, rate=100.0), Count(12.0, rate=300.0), Growth(400.0, 2.0)),
+            (Count(10.0, total=500.0), Count(12.0, total=500.0), Growth(0.0, 2.0)),
         ],
         ids=["all of it", "half of it", "a rate", "half of a rate", "no growth"],
     )
-    def test_growth_counts_by_the_time_since_the_begin(self, earlier: Count, later: Count, share: Share) -> None:
+    def test_growth_counts_by_the_time_since_the_begin(self, earlier: Count, later: Count, share: Growth) -> None:
         """The attempt began at 10 s."""
-        assert Share().plus(earlier, later, began=10.0) == share
+        assert Growth().plus(earlier, later, began=10.0) == share
 
     @pytest.mark.parametrize(
         ("earlier", "later"),
@@ -60,13 +60,13 @@ class TestShare:
     )
     def test_what_cannot_be_told_adds_nothing(self, earlier: Count | None, later: Count | None) -> None:
         """Neither growth nor time."""
-        assert Share(1.0, 1.0).plus(earlier, later, began=10.0) == Share(1.0, 1.0)
+        assert Growth(1.0, 1.0).plus(earlier, later, began=10.0) == Growth(1.0, 1.0)
 
     @pytest.mark.parametrize(("seconds", "rate"), [(2.0, 50.0), (6.0, 50.0), (6.1, None), (0.0, 50.0)])
     def test_what_is_known_of_a_third_is_taken_for_the_rest(self, seconds: float, rate: float | None) -> None:
         """Of less it is not."""
-        assert Share(100.0, 2.0).rate(seconds) == rate
-        assert Share().rate(seconds) is None
+        assert Growth(100.0, 2.0).rate(seconds) == rate
+        assert Growth().rate(seconds) is None
 
 
 class TestTotals:
@@ -80,8 +80,8 @@ class TestTotals:
 
     def test_one_device(self) -> None:
         """The largest memory, utilisation and temperature; the mean of the utilisation; any throttling."""
-        first = View(devices={"GPU-1": Levels(3 * GIB, 90.0, 60, False)}, rss=500, foreign=frozenset({7}))
-        second = View(devices={"GPU-1": Levels(2 * GIB, 40.0, 70, True)}, rss=400, foreign=frozenset({5}))
+        first = Observation(devices={"GPU-1": Levels(3 * GIB, 90.0, 60, False)}, rss=500, foreign=frozenset({7}))
+        second = Observation(devices={"GPU-1": Levels(2 * GIB, 40.0, 70, True)}, rss=400, foreign=frozenset({5}))
         totals = Totals().plus(None, energy(0.0, 1000.0), None, began=0.0)
         totals = totals.plus(energy(0.0, 1000.0), energy(1.0, 1300.0), first, began=0.0)
         totals = totals.plus(energy(1.0, 1300.0), energy(2.0, 1400.0), second, began=0.0)
@@ -99,9 +99,9 @@ class TestTotals:
 
     def test_what_was_not_told_once_is_left_out(self) -> None:
         """It is no zero."""
-        totals = Totals().plus(None, Counters(), View(devices={"GPU-1": Levels()}), began=0.0)
+        totals = Totals().plus(None, Counters(), Observation(devices={"GPU-1": Levels()}), began=0.0)
         assert totals.figures(1.0) == Figures(by_device={"GPU-1": (None, None)})
-        totals = totals.plus(None, Counters(), View(devices={"GPU-1": Levels(utilization=30.0)}), began=0.0)
+        totals = totals.plus(None, Counters(), Observation(devices={"GPU-1": Levels(utilization=30.0)}), began=0.0)
         assert totals.figures(1.0).utilization_mean == 30.0
 
     def test_several_devices(self) -> None:
@@ -109,7 +109,7 @@ class TestTotals:
         devices = {"GPU-1": Levels(3 * GIB, 90.0, 60, False), "GPU-2": Levels(4 * GIB, 20.0, 50, False)}
         before = {"GPU-1": Count(0.0, total=0.0), "GPU-2": Count(0.0, rate=50.0)}
         after = {"GPU-1": Count(2.0, total=200.0), "GPU-2": Count(2.0, rate=50.0)}
-        totals = Totals().plus(Counters(energy=before), Counters(energy=after), View(devices=devices), began=0.0)
+        totals = Totals().plus(Counters(energy=before), Counters(energy=after), Observation(devices=devices), began=0.0)
         figures = totals.figures(2.0)
         assert (figures.peak_memory_bytes, figures.temperature_max_c) == (4 * GIB, 60)
         assert (figures.utilization_mean, figures.utilization_max) == (55.0, 90.0)
@@ -119,14 +119,14 @@ class TestTotals:
     def test_a_sum_needs_all_of_its_parts(self) -> None:
         """A device that tells no energy makes that of all unknown."""
         devices = {"GPU-1": Levels(), "GPU-2": Levels()}
-        totals = Totals().plus(energy(0.0, 0.0), energy(1.0, 100.0), View(devices=devices), began=0.0)
+        totals = Totals().plus(energy(0.0, 0.0), energy(1.0, 100.0), Observation(devices=devices), began=0.0)
         assert totals.figures(1.0).energy_j is None
         assert totals.figures(1.0).by_device == {"GPU-1": (None, 100.0), "GPU-2": (None, None)}
 
     def test_processor_time_is_per_cent_of_a_core(self) -> None:
         """So it may be above 100."""
         before, after = Counters(cpu=Count(0.0, total=10.0)), Counters(cpu=Count(2.0, total=15.0))
-        assert Totals().plus(before, after, View(), began=0.0).figures(2.0).cpu_percent == 250.0
+        assert Totals().plus(before, after, Observation(), began=0.0).figures(2.0).cpu_percent == 250.0
 
 
 class TestRecord:

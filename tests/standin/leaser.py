@@ -14,7 +14,9 @@ CHILD = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
 from pytest_gpupool.leases import holders
-from pytest_gpupool.leases import lease as leases
+from pytest_gpupool.leases.acquisition import try_lease
+from pytest_gpupool.leases.lease import Lease, Request
+from pytest_gpupool.leases.occupancy import free_slots
 from pytest_gpupool.values.device import Size
 from pytest_gpupool.devices.nvml import NvmlProbe, survey
 
@@ -26,12 +28,12 @@ devices = survey().devices
 def lease(*, only=None, busy="512MiB", first=0, avoid=(), **keys):
     global held
     chosen = devices if only is None else tuple(devices[number] for number in only)
-    request = leases.Request(
+    request = Request(
         devices=chosen, lock_dir=lock_dir, worker=worker, run=run, first=first, avoid=frozenset(avoid),
         busy_memory=None if busy is None else Size.parse(busy), **keys,
     )
-    answer = leases.try_lease(request, NvmlProbe())
-    if not isinstance(answer, leases.Lease):
+    answer = try_lease(request, NvmlProbe())
+    if not isinstance(answer, Lease):
         return said(answer)
     held = answer
     return [device.index for device in held.devices]
@@ -46,7 +48,7 @@ def release():
     held.release()
 
 def free(*, slots):
-    return leases.free_slots(devices, lock_dir, slots)
+    return free_slots(devices, lock_dir, slots)
 
 def child():
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL

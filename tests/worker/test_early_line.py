@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_gpupool.foreign.xdist_protocol import UNSCHEDULED, WORKER_FINISHED
-from pytest_gpupool.leases.lease import Blocker
+from pytest_gpupool.leases.admission import Blocker
 from pytest_gpupool.values.device import Device
 from pytest_gpupool.values.messages import CANCELLED, Expired, Message, Waiting, from_wire
 from pytest_gpupool.worker.protocol.early_line import EarlyLine

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.leases.lease import Blocker
+from pytest_gpupool.leases.admission import Blocker
 from pytest_gpupool.records import durations
 from pytest_gpupool.values.device import Device, Size, cpu_device
 from pytest_gpupool.values.messages import HeldUp, LetIn, Message

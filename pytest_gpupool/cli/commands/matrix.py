@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ...matrices.pivot import Cell, Table, pivot
+from ...matrices.pivot import pivot
+from ...matrices.table import Cell, Table
 from ...metrics.wording import value_text
 from ...reports.columns import lines
 from ...reports.markdown import escaped

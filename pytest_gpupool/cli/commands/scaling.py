@@ -20,7 +20,7 @@ from ...trends.speedup import TimedRun
 from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import visible
 from ..sources import add_dir, warn
-from ..trials import CHART, FOLDER, Folder, Signals, Trial, command, tail
+from ..trials import CHART, FOLDER, SignalForwarder, Trial, TrialFolder, command, tail
 
 _TAIL = 30  # lines of a failed run's output
 
@@ -75,8 +75,8 @@ def _run(args: argparse.Namespace) -> int:
     if picture.suffix.lower() != ".svg":
         raise UsageProblem(f"--chart={picture}: the chart is an SVG file: give a path that ends with .svg")
     _suited(args.json, "--json")
-    signals = Signals()
-    with Folder.opened(base) as folder, signals.passed_on():
+    signals = SignalForwarder()
+    with TrialFolder.opened(base) as folder, signals.passed_on():
         warn(f"runs {shlex.join([*command('N'), *args.args])}")
         trials = list(_trials(folder, numbers, args, signals))
         good = _tell(trials, args, picture)
@@ -133,7 +133,9 @@ def _suited(path: Path | None, name: str) -> Path | None:
     return path
 
 
-def _trials(folder: Folder, numbers: Sequence[int], args: argparse.Namespace, signals: Signals) -> Iterator[Trial]:
+def _trials(
+    folder: TrialFolder, numbers: Sequence[int], args: argparse.Namespace, signals: SignalForwarder
+) -> Iterator[Trial]:
     for number in numbers:
         warn(f"n={number} …")
         trial = folder.run(number, args.args, signals, shown=args.verbose)
@@ -191,10 +193,10 @@ def _written(path: Path, text: str) -> bool:
     return True
 
 
-def _tell_of_the_end(trial: Trial, numbers: Sequence[int], told: int | None) -> None:
-    left = numbers[numbers.index(trial.workers) + 1 :]
-    rest = f"; not measured: n={', '.join(map(str, left))}" if left else ""
-    if told is not None:
+def _tell_of_the_end(trial: Trial, numbers: Sequence[int], interrupted: int | None) -> None:
+    unmeasured = numbers[numbers.index(trial.workers) + 1 :]
+    rest = f"; not measured: n={', '.join(map(str, unmeasured))}" if unmeasured else ""
+    if interrupted is not None:
         warn(f"interrupted at n={trial.workers}{rest}")
         return
     for line in [] if trial.log is None else tail(trial.log, _TAIL):

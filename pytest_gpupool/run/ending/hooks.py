@@ -39,7 +39,7 @@ class Ending:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             raise
         finally:
-            with garbage.ignored():
+            with garbage.collection_paused():
                 self._finish(session)
 
     @pytest.hookimpl

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ...leases.lease import Blocker, Lease
+from ...leases.admission import Blocker
+from ...leases.lease import Lease
 from ...records.journal import dump
 from ...values.errors import NoLease
 from ...values.orders import Orders

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from ...foreign import xdist_protocol
-from ...leases.lease import Blocker
+from ...leases.admission import Blocker
 from ...values import messages
 from ...values.messages import CANCELLED, Expired, Message, Waiting
 

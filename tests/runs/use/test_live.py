@@ -10,13 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from made_boards import START, collected, end, leased, start
+from made_records import START, collected, end, leased, start
 from suites import prepare
 from support import Host, Watched
 from terminals import Terminal
 
-from pytest_gpupool.live.painter import View
-from pytest_gpupool.live.snapshot import Lookout
+from pytest_gpupool.live.snapshot import Observer, Snapshot
 from pytest_gpupool.records.estimates import Known
 from pytest_gpupool.records.journal import Journal, dump
 from pytest_gpupool.records.record import Record
@@ -254,7 +253,7 @@ DEVICES = (
 )
 
 
-def look(directory: Path, *records: Record, known: Mapping[str, float] | None = None, after: float = 0.0) -> View:
+def look(directory: Path, *records: Record, known: Mapping[str, float] | None = None, after: float = 0.0) -> Snapshot:
     """What is seen of a run with these records, so many seconds after its start."""
     journal = Journal(directory / "gw0.jsonl")
     for record in records:
@@ -267,12 +266,12 @@ def look(directory: Path, *records: Record, known: Mapping[str, float] | None = 
         unjournaled=set(),
         known=lambda: {test: Known(seconds, None) for test, seconds in (known or {}).items()},
     )
-    lookout = Lookout(controller, clock=lambda: START + after)
-    lookout.open()
+    observer = Observer(controller, clock=lambda: START + after)
+    observer.open()
     try:
-        return lookout.look()
+        return observer.look()
     finally:
-        lookout.close()
+        observer.close()
 
 
 def test_devices_are_called_as_people_call_them_in_the_pools_order(tmp_path: Path) -> None:

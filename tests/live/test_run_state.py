@@ -1,17 +1,14 @@
-"""What a display of a run shows: how far it is, who runs what, when it will end, in the room that there is."""
+"""How far a run is, who runs what, and when it will end."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from made_boards import START, collected, end, leased, start
+from made_records import START, collected, end, leased, start
 
-from pytest_gpupool.live import layout
-from pytest_gpupool.live.board import Board, Counts, Row, longest, told_by
-from pytest_gpupool.live.painter import Painter, Reading, View
+from pytest_gpupool.live.run_state import Row, RunState, longest, records_of
 from pytest_gpupool.records.record import Record
 from pytest_gpupool.records.results import Results
 from pytest_gpupool.values.texts import iso
@@ -29,16 +26,16 @@ def gone(worker: str) -> Record:
     return {"record": "worker-end", "worker": worker, "ended": iso(START), "exit": "finished"}
 
 
-def board(*records: Record, each: bool = False) -> Board:
-    made = Board(each=each)
+def state_of(*records: Record, each: bool = False) -> RunState:
+    made = RunState(each=each)
     made.fold_all(records)
     return made
 
 
-def counted(made: Board) -> tuple[int, int, int, int]:
+def counted(made: RunState) -> tuple[int, int, int, int]:
     counts = made.counts()
-    assert counts.done + counts.running + counts.left == counts.total
-    return counts.done, counts.failed, counts.running, counts.left
+    assert counts.done + counts.running + counts.waiting == counts.total
+    return counts.done, counts.failed, counts.running, counts.waiting
 
 
 # How far the run is
@@ -73,19 +70,19 @@ BEGUN = (collected("a", "b", "c"), leased("gw0", "GPU-0"), start("gw0", "a"))
     ],
 )
 def test_every_test_is_done_runs_or_is_left(records: tuple[Record, ...], expected: tuple[int, ...]) -> None:
-    assert counted(board(*records)) == expected
+    assert counted(state_of(*records)) == expected
 
 
 def test_a_start_that_is_read_after_the_crash_changes_nothing() -> None:
     """The journals of a worker and of the controller are read one after the other."""
-    made = board(collected("a"), leased("gw0", "GPU-0"), crash("gw0", "a"), start("gw0", "a"), gone("gw0"))
+    made = state_of(collected("a"), leased("gw0", "GPU-0"), crash("gw0", "a"), start("gw0", "a"), gone("gw0"))
     assert counted(made) == (1, 1, 0, 0)
     assert not made.rows(START)
 
 
 def test_with_each_every_worker_runs_every_test() -> None:
     """One that goes on for a dead one runs the dead one's tests."""
-    made = board(
+    made = state_of(
         collected("a", worker="gw0"),
         collected("a", worker="gw1"),
         leased("gw0", "GPU-0"),
@@ -104,7 +101,7 @@ def test_with_each_every_worker_runs_every_test() -> None:
 
 def test_a_row_says_what_a_worker_runs_for_how_long_and_its_last_metric() -> None:
     """Between two tests it has none of them, and with its end the row goes."""
-    made = board(*BEGUN, metric("gw0", "a", "loss", 2.0), metric("gw0", "a", "loss", 1.0))
+    made = state_of(*BEGUN, metric("gw0", "a", "loss", 2.0), metric("gw0", "a", "loss", 1.0))
     (row,) = made.rows(START + 12.0)
     assert (row.worker, row.devices, row.test, row.seconds) == ("gw0", ("GPU-0",), "a", 12.0)
     assert row.metric is not None
@@ -117,7 +114,7 @@ def test_a_row_says_what_a_worker_runs_for_how_long_and_its_last_metric() -> Non
 
 
 def test_the_last_failure_is_named() -> None:
-    made = board(*BEGUN, end("gw0", "a", "failed", message="assert 1 > 2"), start("gw0", "b"), end("gw0", "b"))
+    made = state_of(*BEGUN, end("gw0", "a", "failed", message="assert 1 > 2"), start("gw0", "b"), end("gw0", "b"))
     assert made.failure == ("a", "assert 1 > 2")
 
 
@@ -133,9 +130,9 @@ def test_what_results_know_is_told_where_there_are_no_journals() -> None:
         gone("gw1"),
     )
     results.add_all(records)
-    told = board(*told_by(results))
-    assert counted(told) == counted(board(*records)) == (1, 1, 1, 1)
-    assert told.rows(START + 1) == board(*records).rows(START + 1)
+    told = state_of(*records_of(results))
+    assert counted(told) == counted(state_of(*records)) == (1, 1, 1, 1)
+    assert told.rows(START + 1) == state_of(*records).rows(START + 1)
     assert told.failure == ("a", "no")
 
 
@@ -164,12 +161,9 @@ def test_what_results_know_is_told_where_there_are_no_journals() -> None:
 )
 def test_the_end_is_estimated(known: Mapping[str, float | None], records: tuple[Record, ...], seconds: float) -> None:
     """By what tests took in earlier runs, else in this one; the first has run for 6 s."""
-    made = board(*records)
+    made = state_of(*records)
     made.expect(known)
     assert made.remaining(START + 6.0) == seconds
-
-
-# What there is room for
 
 
 def row(number: int, seconds: float | None = 0.0, **fields: Any) -> Row:
@@ -177,87 +171,7 @@ def row(number: int, seconds: float | None = 0.0, **fields: Any) -> Row:
     return Row(worker=f"gw{number}", pid=1, devices=(f"GPU-{number}",), test=test, seconds=seconds, **fields)
 
 
-def view(*rows: Row, **fields: Any) -> View:
-    values: dict[str, Any] = {
-        "rows": rows,
-        "counts": Counts(total=500, done=120, failed=2, running=8),
-        "labels": {row.worker: f"GPU {number}" for number, row in enumerate(rows)},
-        "readings": {row.worker: Reading(memory=61 << 30, utilization=98.0) for row in rows},
-        "remaining": 720.0,
-        "end": "about 14:32 (in 12 min)",
-        "failure": None,
-    }
-    return View(**{**values, **fields})
-
-
-def painted(shown: View, *, columns: int = 100, lines: int = 24, colour: bool = False) -> list[str]:
-    return Painter(colour=colour).paint(shown, columns=columns, lines=lines)
-
-
 def test_the_longest_are_shown_in_their_order() -> None:
     rows = [row(number, seconds) for number, seconds in enumerate([5.0, None, 9.0, 1.0])]
     assert [one.worker for one in longest(rows, 2)] == ["gw0", "gw2"]
     assert longest(rows, 4) == rows
-
-
-def test_a_table_has_all_columns_where_there_is_room() -> None:
-    heading, first, last = painted(view(row(0, 85.0, metric={"name": "accuracy", "value": 0.9137, "unit": ""})))
-    assert heading.split() == ["DEVICE", "TEST", "ELAPSED", "MEMORY", "UTIL", "LAST", "METRIC"]
-    assert re.split(r"\s{2,}", first.strip()) == [
-        "GPU 0",
-        "test_case[0]",
-        "85 s",
-        "61.0 GiB",
-        "98%",
-        "accuracy 0.9137",
-    ]
-    assert last.strip() == "120 of 500 done, 2 failed, 8 running, 372 left, end about 14:32 (in 12 min)"
-
-
-@pytest.mark.parametrize(
-    ("columns", "left_out"),
-    [
-        (100, []),
-        (60, ["UTIL"]),
-        (54, ["UTIL", "MEMORY"]),
-        (40, ["UTIL", "MEMORY", "LAST METRIC"]),
-        (30, ["UTIL", "MEMORY", "LAST METRIC", "ELAPSED"]),
-    ],
-)
-def test_a_narrow_terminal_has_fewer_columns(columns: int, left_out: list[str]) -> None:
-    """What tells most stays: the device and the test."""
-    heading = painted(view(row(0), row(1)), columns=columns)[0]
-    assert {name for name in layout.HEADINGS if name not in heading} == {*left_out}
-
-
-@pytest.mark.parametrize("columns", [1, 2, 10, 20, 40, 80, 200])
-@pytest.mark.parametrize("lines", [1, 2, 8, 24])
-def test_the_table_never_fills_the_terminal(columns: int, lines: int) -> None:
-    """No row is as wide as the terminal, and a line at least is left to others."""
-    shown = view(*(row(number, float(number)) for number in range(40)), failure=("test_" + "x" * 300, "no " * 300))
-    rows = painted(shown, columns=columns, lines=lines)
-    assert 1 <= len(rows) <= max(1, lines - 1)
-    assert max(map(len, rows)) < max(2, columns)
-
-
-def test_of_many_devices_those_are_shown_whose_tests_run_the_longest() -> None:
-    rows = painted(view(*(row(number, float(number)) for number in range(20))), lines=15)
-    shown = [line.split()[1] for line in rows if line.startswith("GPU")]
-    assert shown == [str(number) for number in range(14, 20)]
-    assert "… and 14 more" in "\n".join(rows)
-
-
-def test_what_a_test_is_called_cannot_change_the_terminal() -> None:
-    """Neither rich's markup, nor what the terminal takes for a command, nor a line's end."""
-    nodeid = "test_a.py::test_b[[red]\x1b[31m\n:smile:]"
-    one = Row(worker="gw0", pid=1, devices=("GPU-0",), test=nodeid, seconds=0.0)
-    told = {"labels": {"gw0": "GPU 0"}, "failure": (nodeid, "E   [bold]\x07no")}
-    rows = painted(view(one, **told))
-    assert len(rows) == 4
-    assert r"test_b[[red]\x1b[31m :smile:]" in rows[1]
-    assert rows[3].strip() == r"failed last: test_b[[red]\x1b[31m :smile:]: [bold]\x07no"
-
-
-def test_colours_are_used_where_the_terminal_has_them() -> None:
-    assert "\x1b[" in "".join(painted(view(row(0)), colour=True))
-    assert "\x1b[" not in "".join(painted(view(row(0)), colour=False))

@@ -1,7 +1,7 @@
-"""The board: what a display of a run that goes on shows, folded from the records of its journals.
+"""The state of a run: how far it has come and what its workers do, folded from the records of its journals.
 
-Pure: standard library only, no clock, no files. It keeps far less of a test than :mod:`results`, and does not mind that
-the journals of several writers are read a little out of order.
+Pure: standard library only, no clock, no files. It keeps far less of a test than ``records.results`` does, and does not
+mind that the journals of several writers are read a little out of order.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Counts:
     running: int
 
     @property
-    def left(self) -> int:
+    def waiting(self) -> int:
         """How many have not begun."""
         return max(0, self.total - self.done - self.running)
 
 
 @dataclass(slots=True)
-class _Place:
+class _WorkerState:
     """A worker, and the test that it runs: its key, and when it began, in seconds since 1970."""
 
     worker: str
@@ -60,14 +60,14 @@ class _Place:
     metric: Mapping[str, Any] | None = None
 
 
-class Board:
+class RunState:
     """The state of a run, kept up to date by :meth:`fold`. With ``each`` every worker runs every test."""
 
     def __init__(self, *, each: bool = False) -> None:
         self._each = each
         self._tests: dict[Key, bool | None] = {}  # whether it failed, None while it has not ended
         self._waiting: dict[Key, None] = {}
-        self._places: dict[str, _Place] = {}
+        self._workers: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
         self._stands_for: dict[str, str] = {}
         self._expected: Mapping[str, float | None] = {}
@@ -76,7 +76,7 @@ class Board:
         self._done = 0
         self._failed = 0
         self.failure: tuple[str, str] | None = None
-        """The test that failed last, and what was told of it."""
+        """The test that failed last, and its message."""
 
     @property
     def tests(self) -> list[str]:
@@ -100,21 +100,21 @@ class Board:
 
     def counts(self) -> Counts:
         """Return how far the run has come."""
-        running = sum(place.key is not None for place in self._places.values())
+        running = sum(state.key is not None for state in self._workers.values())
         return Counts(total=len(self._tests), done=self._done, failed=self._failed, running=running)
 
     def rows(self, now: float) -> list[Row]:
         """Return a row for each worker that has a lease; ``now`` is in seconds since 1970."""
         return [
             Row(
-                worker=place.worker,
-                pid=place.pid,
-                devices=place.devices,
-                test=None if place.key is None else place.key[0],
-                seconds=None if place.key is None else max(0.0, now - place.since),
-                metric=place.metric,
+                worker=state.worker,
+                pid=state.pid,
+                devices=state.devices,
+                test=None if state.key is None else state.key[0],
+                seconds=None if state.key is None else max(0.0, now - state.since),
+                metric=state.metric,
             )
-            for place in self._places.values()
+            for state in self._workers.values()
         ]
 
     def remaining(self, now: float) -> float | None:
@@ -124,15 +124,15 @@ class Board:
         workers; but no less than what the longest of them takes alone.
         """
         usual = self._usual()
-        left = [self._expects(nodeid, usual) for nodeid, _ in self._waiting]
-        for place in self._places.values():
-            if place.key is not None:
-                expected = self._expects(place.key[0], usual)
-                left.append(None if expected is None else max(0.0, expected - (now - place.since)))
-        known = [seconds for seconds in left if seconds is not None]
-        if len(known) < len(left):
+        ahead = [self._expects(nodeid, usual) for nodeid, _ in self._waiting]
+        for state in self._workers.values():
+            if state.key is not None:
+                expected = self._expects(state.key[0], usual)
+                ahead.append(None if expected is None else max(0.0, expected - (now - state.since)))
+        known = [seconds for seconds in ahead if seconds is not None]
+        if len(known) < len(ahead):
             return None
-        return max(sum(known) / max(1, len(self._places)), max(known, default=0.0))
+        return max(sum(known) / max(1, len(self._workers)), max(known, default=0.0))
 
     def _usual(self) -> float | None:
         if self._ended:
@@ -147,7 +147,7 @@ class Board:
     def _key(self, nodeid: str, worker: str) -> Key:
         return (nodeid, self._stands_for.get(worker, worker) if self._each else None)
 
-    def _settle(self, key: Key, failed: bool | None) -> None:
+    def _set_outcome(self, key: Key, failed: bool | None) -> None:
         """Note what became of a test, None where it begins anew."""
         before = self._tests.get(key)
         self._done += (failed is not None) - (before is not None)
@@ -155,11 +155,11 @@ class Board:
         self._tests[key] = failed
         self._waiting.pop(key, None)
 
-    def _leave(self, key: Key, worker: str) -> None:
+    def _clear_test(self, key: Key, worker: str) -> None:
         """A worker runs a test no more."""
-        place = self._places.get(worker)
-        if place is not None and place.key == key:
-            place.key, place.metric = None, None
+        state = self._workers.get(worker)
+        if state is not None and state.key == key:
+            state.key, state.metric = None, None
 
     def _collected(self, record: Record) -> None:
         for nodeid, _ in record["tests"]:
@@ -168,40 +168,40 @@ class Board:
                 self._tests[key] = self._waiting[key] = None
 
     def _kept(self, record: Record) -> None:
-        self._settle((record["test"], None), record["result"]["outcome"] in FAILED)
+        self._set_outcome((record["test"], None), record["result"]["outcome"] in FAILED)
 
     def _worker_began(self, record: Record) -> None:
         worker = record["worker"]
         if worker not in self._gone:
-            self._places[worker] = _Place(worker, record["pid"], tuple(record["devices"]))
+            self._workers[worker] = _WorkerState(worker, record["pid"], tuple(record["devices"]))
 
     def _worker_ended(self, record: Record) -> None:
         self._gone.add(record["worker"])
-        place = self._places.pop(record["worker"], None)
-        if place is not None and place.key is not None and self._tests.get(place.key) is None:
-            self._waiting[place.key] = None  # nothing is known of it, so it is still to be run
+        state = self._workers.pop(record["worker"], None)
+        if state is not None and state.key is not None and self._tests.get(state.key) is None:
+            self._waiting[state.key] = None  # nothing is known of it, so it is still to be run
 
     def _replaces(self, record: Record) -> None:
         dead = str(record["dead"])
         self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
 
     def _start(self, record: Record) -> None:
-        place = self._places.get(record["worker"])
-        if place is None:
+        state = self._workers.get(record["worker"])
+        if state is None:
             return  # it is read late, of a worker that has ended
-        place.key = self._key(record["test"], record["worker"])
-        place.since, place.metric = epoch(record["started"]), None
-        self._settle(place.key, None)
+        state.key = self._key(record["test"], record["worker"])
+        state.since, state.metric = epoch(record["started"]), None
+        self._set_outcome(state.key, None)
 
     def _metric(self, record: Record) -> None:
-        place = self._places.get(record["worker"])
-        if place is not None and place.key is not None and place.key[0] == record["test"]:
-            place.metric = record["metric"]
+        state = self._workers.get(record["worker"])
+        if state is not None and state.key is not None and state.key[0] == record["test"]:
+            state.metric = record["metric"]
 
     def _end(self, record: Record) -> None:
         key, failed = self._key(record["test"], record["worker"]), record["outcome"] in FAILED
-        self._leave(key, record["worker"])
-        self._settle(key, failed)
+        self._clear_test(key, record["worker"])
+        self._set_outcome(key, failed)
         self._seconds += record["duration_s"]
         self._ended += 1
         if failed:
@@ -209,29 +209,29 @@ class Board:
 
     def _cut_off(self, record: Record) -> None:
         key = self._key(record["test"], record["worker"])
-        self._leave(key, record["worker"])
+        self._clear_test(key, record["worker"])
         self._gone.add(record["worker"])  # of which the journal may still be read
-        self._places.pop(record["worker"], None)
-        self._settle(key, True)
+        self._workers.pop(record["worker"], None)
+        self._set_outcome(key, True)
         self.failure = (record["test"], record["message"] or record["record"])
 
 
 _FOLDS = {
-    "collected": Board._collected,
-    "kept": Board._kept,
-    "worker": Board._worker_began,
-    "worker-end": Board._worker_ended,
-    "replaces": Board._replaces,
-    "start": Board._start,
-    "metric": Board._metric,
-    "end": Board._end,
-    "crash": Board._cut_off,
-    "timeout": Board._cut_off,
+    "collected": RunState._collected,
+    "kept": RunState._kept,
+    "worker": RunState._worker_began,
+    "worker-end": RunState._worker_ended,
+    "replaces": RunState._replaces,
+    "start": RunState._start,
+    "metric": RunState._metric,
+    "end": RunState._end,
+    "crash": RunState._cut_off,
+    "timeout": RunState._cut_off,
 }
 
 
-def told_by(results: Results) -> Iterator[Record]:
-    """Yield records that tell a board what the results of a run know, for a run that keeps no journals."""
+def records_of(results: Results) -> Iterator[Record]:
+    """Yield records that say what the results of a run know, for a run that keeps no journals."""
     workers = list(results.workers.values())
     for worker in workers:
         yield {"record": "worker", "worker": worker.id, "pid": worker.pid, "devices": worker.devices}
