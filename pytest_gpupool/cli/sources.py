@@ -12,9 +12,8 @@ from typing import Any
 from ..devices.pool import Pool
 from ..records import archive
 from ..records.archive import Recorded
-from ..records.checks import fits
-from ..records.shapes import REPORT, TEST, clash
-from ..reports.json import REPORT_FORMAT, SPEC_VERSION, build
+from ..reports.json import build
+from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradiction
 from ..values.errors import UsageProblem
 from ..values.texts import safe_repr, visible
 
@@ -107,9 +106,9 @@ def _refuse(token: str) -> float:
 
 def _damage(report: Mapping[str, Any]) -> str | None:
     """Return what is not as it must be, the first of it."""
-    wrong = next((key for key, check in REPORT.items() if key not in report or not check(report[key])), None)
+    wrong = REPORT.first_wrong(report)
     if wrong == "tests" and isinstance(report.get("tests"), list):
-        number, test = next((number, test) for number, test in enumerate(report["tests"], 1) if not fits(test, TEST))
-        reason = clash(test)
+        number, test = next((number, test) for number, test in enumerate(report["tests"], 1) if not TEST.fits(test))
+        reason = contradiction(test)
         return f"test {number} ({safe_repr(test, 60)})" + (f": {visible(reason)}" if reason else "")
     return wrong

@@ -2,7 +2,7 @@
 
 __all__ = [
     "archive",
-    "checks",
+    "datatypes",
     "durations",
     "estimates",
     "journal",

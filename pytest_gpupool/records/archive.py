@@ -17,14 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..values.device import Device
+from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal
-from .checks import fits, is_time
+from .datatypes import is_time
 from .record import VERSION, Record, in_order
 from .results import Results
-from .shapes import DEVICE, FACTS
+from .shapes import DEVICE, FACTS, VERSIONS
 from .store import write_whole
 
 LATEST = "latest"
@@ -64,7 +64,7 @@ class Recorded:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for a report of it, as far as they are known."""
-        told = {name: value for name, value in self.plan.facts.items() if name in FACTS and FACTS[name](value)}
+        told = {name: value for name, value in self.plan.facts.items() if name in FACTS and FACTS[name].check(value)}
         started = told.get("started") or started_by_id(self.id)
         seconds = max(0.0, epoch(self.ended) - epoch(started)) if self.ended else 0.0
         return {
@@ -82,7 +82,7 @@ class Recorded:
             return self.plan.devices
         held = dict.fromkeys(name for worker in self.results.workers.values() for name in worker.devices)
         return tuple(
-            Device(id=name, kind="mig" if name.startswith("MIG-") else "gpu", index=number, name="unknown")
+            Device(id=name, kind="mig" if name.startswith("MIG-") else "gpu", index=number, name=UNKNOWN)
             for number, name in enumerate(name for name in held if not name.startswith("cpu:"))
         )
 
@@ -92,7 +92,7 @@ _UNKNOWN: Mapping[str, Any] = {
     "rootdir": "unknown",
     "git": None,
     "host": {"name": "unknown", "platform": "unknown", "cpu_count": None, "memory_bytes": None},
-    "software": dict.fromkeys(("python", "pytest", "pytest_xdist", "pytest_gpupool", "torch", "driver")),
+    "software": dict.fromkeys(VERSIONS),
     "resumed_from": None,
 }
 
@@ -272,8 +272,8 @@ def _read_plan(path: Path, problems: list[str]) -> Plan:
             raise ValueError(data["format"])
         if data["version"] > PLAN_VERSION:
             problems.append(f"{path.name} is of version {data['version']}, of a newer pytest-gpupool")
-        told = [{name: device.get(name) for name in DEVICE} for device in data["devices"]]
-        devices = tuple(Device.from_wire(device) for device in told if fits(device, DEVICE))
+        told = [{name: device.get(name) for name in DEVICE.keys} for device in data["devices"]]
+        devices = tuple(Device.from_wire(device) for device in told if DEVICE.fits(device))
         return Plan(facts=dict(data["run"]), devices=devices, each=bool(data["each"]))
     except FileNotFoundError:
         problems.append(f"{path.name} is missing: the run was ended before it was written")

@@ -1,4 +1,4 @@
-"""Shapes: what may stand in a record, in a plan or in a report, as tables of checks.
+"""Shapes: what may stand in a record, in a plan, and in what reports have of a test, as tables of data types.
 
 Pure: standard library only, no clock, no files. People and other programs may have edited what is read, and disks
 damage it: whatever passes here can be folded, reported, and satisfies the report's schema.
@@ -7,41 +7,43 @@ damage it: whatever passes here can be folded, reported, and satisfies the repor
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
-from .checks import (
-    Check,
-    Maybe,
-    fits,
-    is_count,
-    is_device,
-    is_flag,
-    is_name,
-    is_number,
-    is_seconds,
-    is_text,
-    is_time,
-    is_tolerance,
-    is_whole,
+from .datatypes import (
+    AMOUNT,
+    BYTES_OR_NULL,
+    COUNT,
+    DEVICE_ID,
+    FLAG,
+    NAME,
+    NON_FINITE,
+    NUMBER,
+    PERCENT,
+    POSITIVE,
+    PROCESS,
+    SAMPLES,
+    SECONDS,
+    TEXT,
+    TEXT_OR_NULL,
+    TIMESTAMP,
+    WHOLE,
+    DataType,
+    Key,
+    Shape,
     list_of,
+    object_of,
     one_of,
-    or_none,
-    shaped,
+    optional,
+    or_null,
 )
 
-_LARGEST = sys.float_info.max
-
-
-def _are_phases(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(or_none(is_seconds), value.values()))
-
-
-def _are_params(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_strict_json, value.values()))
+VERDICT = one_of(*VERDICTS)
+OUTCOME = one_of(*OUTCOMES)
+EXIT = one_of("finished", "crashed", "killed", "cancelled")
+"""How a worker ended."""
 
 
 def _is_strict_json(value: Any) -> bool:
@@ -52,239 +54,235 @@ def _is_strict_json(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _is_test(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and is_name(value[0]) and _are_params(value[1])
+def _are_params(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_strict_json, value.values()))
 
 
-def _is_sample(value: Any) -> bool:
-    return value in ("nan", "inf", "-inf") if isinstance(value, str) else is_number(value) and abs(value) <= _LARGEST
+def _is_collected(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and NAME.check(value[0]) and _are_params(value[1])
 
 
-def _is_percent(value: Any) -> bool:
-    return is_number(value) and 0 <= value <= 100
+def _maps_to(data_type: DataType) -> DataType:
+    check = data_type.check
+    return DataType(
+        lambda value: isinstance(value, dict) and all(map(check, value.values())),
+        {"type": "object", "additionalProperties": data_type},
+    )
 
 
-def _is_metric(value: Any) -> bool:
-    if not fits(value, _METRIC) or ("samples" in value and value["n"] not in (None, len(value["samples"]))):
+PARAMS = DataType(_are_params, {"type": "object"})
+
+PHASES = _maps_to(or_null(SECONDS))._replace(
+    schema=Shape(dict.fromkeys(("setup_s", "call_s", "teardown_s"), or_null(SECONDS)))
+)
+"""How long the phases of a test took: of some of them in a record, of all in a report."""
+
+
+def _agrees_with_itself(metric: Mapping[str, Any]) -> bool:
+    if "samples" in metric and metric["n"] not in (None, len(metric["samples"])):
         return False
-    if value["value"] is not None:
-        return "non_finite" not in value
-    return "non_finite" in value and value["verdict"] == "invalid"
+    if metric["value"] is not None:
+        return "non_finite" not in metric
+    return "non_finite" in metric and metric["verdict"] == "invalid"
+
+
+METRIC = Shape(
+    {
+        "name": NAME,
+        "value": or_null(NUMBER),
+        "non_finite": optional(NON_FINITE),
+        "unit": TEXT,
+        "higher_is_better": or_null(FLAG),
+        "n": or_null(POSITIVE),
+        "atol": or_null(AMOUNT),
+        "rtol": or_null(AMOUNT),
+        "samples": optional(SAMPLES, "The value per item, where they were given."),
+        "baseline": Key(or_null(NUMBER), is_needed=False),
+        "change": Key(or_null(NUMBER), "Relative to the baseline; null where that is 0 or absent.", is_needed=False),
+        "allowed": optional(AMOUNT, "The allowed change, as an absolute number."),
+        "detectable": optional(AMOUNT, "The smallest change to the worse that this n could have shown."),
+        "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
+        "note": optional(TEXT, "What else decided the verdict, or could not."),
+        "verdict": or_null(VERDICT),
+    },
+    rule=_agrees_with_itself,
+    rule_schema={
+        "if": {"properties": {"value": {"type": "null"}}},
+        "then": {"required": ["non_finite"], "properties": {"verdict": {"const": "invalid"}}},
+        "else": {"not": {"required": ["non_finite"]}},
+    },
+)
+"""A metric with its verdict, in the order of a report; a record has no baseline where none was looked for."""
+
+_METRICS = list_of(object_of(METRIC, "metric"))
 
 
 def _are_metrics(value: Any) -> bool:
-    if not list_of(_is_metric)(value):
-        return False
-    return len({metric["name"] for metric in value}) == len(value)
+    return _METRICS.check(value) and len({metric["name"] for metric in value}) == len(value)
 
 
-_METRIC: Mapping[str, Check] = {
-    "name": is_name,
-    "value": or_none(is_number),
-    "non_finite": Maybe(one_of("nan", "inf", "-inf")),
-    "unit": is_text,
-    "higher_is_better": or_none(is_flag),
-    "n": or_none(lambda value: is_count(value) and value > 0),
-    "atol": or_none(is_tolerance),
-    "rtol": or_none(is_tolerance),
-    "samples": Maybe(list_of(_is_sample)),
-    "baseline": Maybe(or_none(is_number)),
-    "change": Maybe(or_none(is_number)),
-    "allowed": Maybe(is_tolerance),
-    "detectable": Maybe(is_tolerance),
-    "others": Maybe(list_of(is_text)),
-    "note": Maybe(is_text),
-    "verdict": or_none(one_of(*VERDICTS)),
-}
+METRICS = _METRICS._replace(check=_are_metrics)
+"""The metrics of one test: each has a name of its own."""
 
-RESOURCES: Mapping[str, Check] = {
-    "peak_memory_bytes": or_none(is_count),
-    "torch_peak_memory_bytes": or_none(is_count),
-    "utilization_mean": or_none(_is_percent),
-    "utilization_max": or_none(_is_percent),
-    "energy_j": or_none(is_tolerance),
-    "temperature_max_c": or_none(is_number),
-    "throttled": or_none(is_flag),
-    "foreign_pids": or_none(list_of(is_count)),
-    "cpu_percent": or_none(is_tolerance),
-    "rss_peak_bytes": or_none(is_count),
-}
+
+def _used(data_type: DataType) -> Key:
+    return Key(data_type, is_needed=False)
+
+
+RESOURCES = Shape(
+    {
+        "peak_memory_bytes": _used(BYTES_OR_NULL),
+        "torch_peak_memory_bytes": _used(BYTES_OR_NULL),
+        "utilization_mean": _used(or_null(PERCENT)),
+        "utilization_max": _used(or_null(PERCENT)),
+        "energy_j": _used(or_null(AMOUNT)),
+        "temperature_max_c": _used(or_null(NUMBER)),
+        "throttled": _used(or_null(FLAG)),
+        "foreign_pids": _used(or_null(list_of(PROCESS))),
+        "cpu_percent": _used(or_null(AMOUNT)),
+        "rss_peak_bytes": _used(BYTES_OR_NULL),
+    }
+)
 """What a test used, as reports have it."""
 
-_OF_DEVICE: Mapping[str, Check] = {"utilization_mean": or_none(_is_percent), "energy_j": or_none(is_tolerance)}
+_OF_DEVICE = Shape({"utilization_mean": or_null(PERCENT), "energy_j": or_null(AMOUNT)})
 
 
-def _are_resources(value: Any) -> bool:
-    """What was measured of a test: some of :data:`RESOURCES`, and by device what adds up over tests."""
-    if not isinstance(value, dict) or not isinstance(value.get("devices", {}), dict):
+def _are_measured(value: Any) -> bool:
+    if not RESOURCES.fits(value) or not isinstance(by_device := value.get("devices", {}), dict):
         return False
-    known = all(check(value[key]) for key, check in RESOURCES.items() if key in value)
-    return known and all(is_device(name) and fits(one, _OF_DEVICE) for name, one in value.get("devices", {}).items())
+    return all(DEVICE_ID.check(name) and _OF_DEVICE.fits(one) for name, one in by_device.items())
 
 
-def _are_verdicts(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(one_of(*VERDICTS), value.values()))
-
+MEASURED = DataType(_are_measured, RESOURCES)
+"""What was measured of a test: some of :data:`RESOURCES`, and under ``devices`` what adds up over tests, by device."""
 
 _OUTPUT = ("stdout", "stderr", "log")
 
 
 def _is_output(value: Any) -> bool:
-    return isinstance(value, dict) and all(key in _OUTPUT and is_text(text) for key, text in value.items())
+    return isinstance(value, dict) and all(key in _OUTPUT and isinstance(text, str) for key, text in value.items())
 
 
-_RESULT: Mapping[str, Check] = {
-    "params": _are_params,
-    "outcome": one_of(*OUTCOMES),
-    "attempt": is_count,
-    "worker": or_none(is_text),
-    "devices": list_of(is_device),
-    "started": or_none(is_time),
-    "ended": or_none(is_time),
-    "duration_s": or_none(is_seconds),
-    "phases": _are_phases,
-    "metrics": _are_metrics,
-    "message": or_none(is_text),
-    "torch_peak": Maybe(or_none(is_count)),
-    "resources": Maybe(_are_resources),
-    "output": Maybe(_is_output),
-    "is_judged": Maybe(is_flag),
-    "device_kind": Maybe(or_none(is_text)),
-    "recipe": Maybe(or_none(is_text)),
-}
+OUTPUT = DataType(_is_output, Shape(dict.fromkeys(_OUTPUT, optional(TEXT))))
 
-_OF_TEST: Mapping[str, Check] = {"worker": is_text, "test": is_name}
-_CUT_OFF: Mapping[str, Check] = {
-    **_OF_TEST,
-    "started": Maybe(or_none(is_time)),
-    "ended": is_time,
-    "message": is_text,
-}
+_RESULT = Shape(
+    {
+        "params": PARAMS,
+        "outcome": OUTCOME,
+        "attempt": COUNT,
+        "worker": TEXT_OR_NULL,
+        "devices": list_of(DEVICE_ID),
+        "started": or_null(TIMESTAMP),
+        "ended": or_null(TIMESTAMP),
+        "duration_s": or_null(SECONDS),
+        "phases": PHASES,
+        "metrics": METRICS,
+        "message": TEXT_OR_NULL,
+        "torch_peak": optional(BYTES_OR_NULL),
+        "resources": optional(MEASURED),
+        "output": optional(OUTPUT),
+        "is_judged": optional(FLAG),
+        "device_kind": optional(TEXT_OR_NULL),
+        "recipe": optional(TEXT_OR_NULL),
+    }
+)
 
-RECORDS: Mapping[str, Mapping[str, Check]] = {
-    "journal": {"version": is_whole},
-    "collected": {"worker": is_text, "tests": list_of(_is_test)},
-    "collect-error": {"where": is_text},
-    "kept": {"test": is_name, "run": is_text, "result": lambda value: fits(value, _RESULT)},
-    "worker": {
-        "worker": is_text,
-        "host": is_text,
-        "pid": is_whole,
-        "devices": list_of(is_device),
-        "lease_wait_s": is_seconds,
-        "started": is_time,
-    },
-    "start": {
-        **_OF_TEST,
-        "devices": list_of(is_device),
-        "started": is_time,
-        "attempt": Maybe(is_count),
-        "device_kind": Maybe(or_none(is_text)),
-        "recipe": Maybe(or_none(is_text)),
-    },
-    "metric": {**_OF_TEST, "metric": _is_metric},
-    "end": {
-        **_OF_TEST,
-        "outcome": one_of(*OUTCOMES),
-        "phases": _are_phases,
-        "duration_s": is_seconds,
-        "ended": is_time,
-        "message": or_none(is_text),
-        "torch_peak": Maybe(or_none(is_count)),
-        "resources": Maybe(_are_resources),
-        "output": Maybe(_is_output),
-        "verdicts": Maybe(_are_verdicts),
-        "is_judged": Maybe(is_flag),
-        "is_final": Maybe(is_flag),
-    },
+_OF_TEST: Mapping[str, DataType] = {"worker": TEXT, "test": NAME}
+_CUT_OFF = Shape({**_OF_TEST, "started": optional(or_null(TIMESTAMP)), "ended": TIMESTAMP, "message": TEXT})
+
+RECORDS: Mapping[str, Shape] = {
+    "journal": Shape({"version": WHOLE}),
+    "collected": Shape({"worker": TEXT, "tests": list_of(DataType(_is_collected, {"type": "array"}))}),
+    "collect-error": Shape({"where": TEXT}),
+    "kept": Shape({"test": NAME, "run": TEXT, "result": object_of(_RESULT)}),
+    "worker": Shape(
+        {
+            "worker": TEXT,
+            "host": TEXT,
+            "pid": WHOLE,
+            "devices": list_of(DEVICE_ID),
+            "lease_wait_s": SECONDS,
+            "started": TIMESTAMP,
+        }
+    ),
+    "start": Shape(
+        {
+            **_OF_TEST,
+            "devices": list_of(DEVICE_ID),
+            "started": TIMESTAMP,
+            "attempt": optional(COUNT),
+            "device_kind": optional(TEXT_OR_NULL),
+            "recipe": optional(TEXT_OR_NULL),
+        }
+    ),
+    "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
+    "end": Shape(
+        {
+            **_OF_TEST,
+            "outcome": OUTCOME,
+            "phases": PHASES,
+            "duration_s": SECONDS,
+            "ended": TIMESTAMP,
+            "message": TEXT_OR_NULL,
+            "torch_peak": optional(BYTES_OR_NULL),
+            "resources": optional(MEASURED),
+            "output": optional(OUTPUT),
+            "verdicts": optional(_maps_to(VERDICT)),
+            "is_judged": optional(FLAG),
+            "is_final": optional(FLAG),
+        }
+    ),
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
-    "quarantined": {"device": is_text, "reason": is_text},
-    "worker-end": {"worker": is_text, "ended": is_time, "exit": one_of("finished", "crashed", "killed", "cancelled")},
-    "replaces": {"worker": is_text, "dead": is_text},
-    "run-end": {"ended": is_time, "exit_status": is_whole},
-    "journal-problem": {"worker": is_text, "text": is_text},
+    "quarantined": Shape({"device": TEXT, "reason": TEXT}),
+    "worker-end": Shape({"worker": TEXT, "ended": TIMESTAMP, "exit": EXIT}),
+    "replaces": Shape({"worker": TEXT, "dead": TEXT}),
+    "run-end": Shape({"ended": TIMESTAMP, "exit_status": WHOLE}),
+    "journal-problem": Shape({"worker": TEXT, "text": TEXT}),
 }
 """What a record of each kind has."""
 
-_VERSIONS = ("python", "pytest", "pytest_xdist", "pytest_gpupool", "torch", "driver")
+VERSIONS = ("python", "pytest", "pytest_xdist", "pytest_gpupool", "torch", "driver")
+"""The software whose versions a run tells."""
 
-FACTS: Mapping[str, Check] = {
-    "started": is_time,
-    "command": is_text,
-    "rootdir": is_text,
-    "resumed_from": or_none(is_text),
-    "git": or_none(shaped({"commit": is_text, "branch": or_none(is_text), "dirty": or_none(is_flag)})),
-    "host": shaped(
-        {"name": is_text, "platform": is_text, "cpu_count": or_none(is_whole), "memory_bytes": or_none(is_count)}
-    ),
-    "software": lambda value: (
-        fits(value, dict.fromkeys(_VERSIONS, or_none(is_text))) and all(map(or_none(is_text), value.values()))
-    ),
+_SOFTWARE = Shape(dict.fromkeys(VERSIONS, TEXT_OR_NULL))
+SOFTWARE = DataType(
+    lambda value: _SOFTWARE.fits(value) and all(map(TEXT_OR_NULL.check, value.values())),
+    {"type": "object", "required": list(VERSIONS), "additionalProperties": TEXT_OR_NULL},
+)
+
+GIT = Shape(
+    {
+        "commit": TEXT,
+        "branch": Key(TEXT_OR_NULL, "null on a detached HEAD"),
+        "dirty": or_null(FLAG),
+    },
+    is_closed=True,
+)
+HOST = Shape(
+    {"name": TEXT, "platform": TEXT, "cpu_count": or_null(WHOLE), "memory_bytes": BYTES_OR_NULL}, is_closed=True
+)
+
+FACTS: Mapping[str, DataType] = {
+    "started": TIMESTAMP,
+    "command": TEXT,
+    "rootdir": TEXT,
+    "resumed_from": TEXT_OR_NULL,
+    "git": or_null(object_of(GIT)),
+    "host": object_of(HOST),
+    "software": SOFTWARE,
 }
 """The facts of a plan."""
 
-DEVICE: Mapping[str, Check] = {
-    "id": is_device,
-    "kind": one_of("gpu", "mig"),
-    "index": is_count,
-    "name": is_text,
-    "memory_total": or_none(is_count),
-    "legacy_id": or_none(is_text),
-}
+DEVICE = Shape(
+    {
+        "id": DEVICE_ID,
+        "kind": one_of("gpu", "mig"),
+        "index": COUNT,
+        "name": TEXT,
+        "memory_total": BYTES_OR_NULL,
+        "legacy_id": TEXT_OR_NULL,
+    }
+)
 """A device of a plan."""
-
-REPORT: Mapping[str, Check] = {
-    "run": lambda value: fits(value, _RUN),
-    "devices": list_of(lambda value: fits(value, {"id": is_device, "name": is_text})),
-    "workers": list_of(lambda value: fits(value, _WORKER)),
-    "tests": list_of(lambda value: fits(value, TEST)),
-    "summary": lambda value: fits(value, {"makespan_s": or_none(is_seconds)}),
-}
-"""What a report of another run must have to be compared."""
-
-_WORKER: Mapping[str, Check] = {
-    "id": is_text,
-    "devices": list_of(is_device),
-    "lease_wait_s": or_none(is_seconds),
-    "started": or_none(is_time),
-}
-
-_RUN: Mapping[str, Check] = {
-    "id": is_name,
-    "started": is_time,
-    "duration_s": is_seconds,
-    "complete": is_flag,
-    "collected": is_count,
-    "git": or_none(lambda value: fits(value, {"commit": is_text, "dirty": Maybe(or_none(is_flag))})),
-}
-
-TEST: Mapping[str, Check] = {
-    "nodeid": is_name,
-    "run": Maybe(is_text),
-    "params": _are_params,
-    "outcome": one_of(*OUTCOMES),
-    "worker": or_none(is_text),
-    "devices": list_of(is_device),
-    "started": or_none(is_time),
-    "duration_s": or_none(is_seconds),
-    "metrics": _are_metrics,
-    "resources": Maybe(or_none(_are_resources)),
-    "judged": Maybe(is_flag),
-    "device_kind": Maybe(or_none(is_text)),
-}
-"""A test of such a report."""
-
-
-def clash(test: Any) -> str | None:
-    """Return in words what contradicts itself in a test of a report that is not as :data:`TEST`, None for all else."""
-    metrics = test.get("metrics") if isinstance(test, dict) else None
-    found = [metric for metric in metrics if isinstance(metric, dict)] if isinstance(metrics, list) else []
-    names = [repr(metric.get("name")) for metric in found]
-    for name, metric in zip(names, found, strict=True):
-        n, samples = metric.get("n"), metric.get("samples")
-        if names.count(name) > 1:
-            return f"it has the metric {name} more than once"
-        if type(n) is int and isinstance(samples, list) and len(samples) != n:
-            return f"its metric {name} has n={n}, but {len(samples)} samples"
-    return None

@@ -1,25 +1,22 @@
-"""The JSON report: one strict object, described by the schema that ships beside this module."""
+"""The JSON report: one strict object, described by :mod:`schema`."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..devices.pool import Pool
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
-from ..records.shapes import RESOURCES
+from ..records.shapes import METRIC, RESOURCES
 from ..records.store import write_whole
 from ..values.device import Device
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
-
-REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.2.0"
+from .schema import REPORT_FORMAT, SPEC_VERSION, schema
 
 
 def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, Any]:
@@ -65,8 +62,8 @@ def _text(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def schema_text() -> str:
-    """Return the JSON Schema of the report."""
-    return resources.files(__package__).joinpath("report.schema.json").read_text(encoding="utf-8")
+    """Return the JSON Schema of the report as text."""
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 def pool_devices(pool: Pool, results: Results) -> tuple[Device, ...]:
@@ -164,7 +161,8 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "duration_s": test.duration,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
-        "resources": {name: test.resources.get(name) for name in RESOURCES} | {"torch_peak_memory_bytes": test.peak},
+        "resources": {name: test.resources.get(name) for name in RESOURCES.keys}
+        | {"torch_peak_memory_bytes": test.peak},
         "message": test.message,
         **({"output": test.output} if test.output else {}),
         **({"judged": True} if test.is_judged else {}),
@@ -173,18 +171,4 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
 
 
 def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": metric["name"],
-        "value": metric["value"],
-        **({"non_finite": metric["non_finite"]} if "non_finite" in metric else {}),
-        "unit": metric["unit"],
-        "higher_is_better": metric["higher_is_better"],
-        "n": metric["n"],
-        "atol": metric["atol"],
-        "rtol": metric["rtol"],
-        **({"samples": metric["samples"]} if "samples" in metric else {}),
-        "baseline": metric.get("baseline"),
-        "change": metric.get("change"),
-        **{name: metric[name] for name in ("allowed", "detectable", "others", "note") if name in metric},
-        "verdict": metric["verdict"],
-    }
+    return {name: metric.get(name) for name, key in METRIC.keys.items() if key.is_always_written or name in metric}

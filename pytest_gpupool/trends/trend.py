@@ -15,10 +15,10 @@ from ..metrics.metric import Number
 from ..records import archive
 from ..records.result import TestResult
 from ..records.results import Results
-from ..values.device import Device
+from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, rank
-from ..verdicts.baseline import UNKNOWN, kind_by_id
+from ..verdicts.baseline import kind_by_id
 from .placement import Observation
 from .speedup import most_at_once
 

@@ -1,4 +1,4 @@
-"""Frozen values that every layer shares. Pure: standard library only, no clock, no files."""
+"""Devices, and amounts of their memory. Pure: standard library only, no clock, no files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any, Literal
 
 Kind = Literal["gpu", "mig", "cpu"]
 Export = Literal["index", "uuid"]
+
+
+UNKNOWN = "unknown"
+"""What a device is called whose name is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@
 
 One line per entry, sorted, so that people can review and merge it; a key that has nothing to say is left out.
 
-Pure: standard library only, no clock, no files. ``baselines`` reads and writes the file.
+Pure: standard library only, no clock, no files. ``baseline_file`` reads and writes it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..metrics.metric import Number, non_finite_name
+from ..values.device import UNKNOWN
 from . import baseline_entries
 
 Key = tuple[str, str, str]
-
-UNKNOWN = "unknown"
-"""What a device is called whose name is lost."""
 
 _EXACT = 1 << 53  # below it every whole float is written as an int that readers take for the same number
 
@@ -122,7 +120,7 @@ def parse(text: str) -> Baseline:
     """Read what :meth:`Baseline.dump` wrote, and people may have edited.
 
     Raises:
-        entries.BaselineProblem: it is not a baseline, or not a sound one.
+        baseline_entries.BaselineProblem: it is not a baseline, or not a sound one.
     """
     return Baseline(tuple(map(_entry, baseline_entries.read(text))))
 
@@ -155,7 +153,7 @@ def kind_by_id(devices: Iterable[str], names: Mapping[str, str]) -> str | None:
 def _entry(data: Mapping[str, Any]) -> Entry:
     told = {key: value for key, value in data.items() if value is not None}
     if "samples" in told:
-        told["samples"] = tuple(float(baseline_entries.NON_FINITE.get(sample, sample)) for sample in told["samples"])
+        told["samples"] = tuple(map(float, told["samples"]))
     return Entry(**told)
 
 

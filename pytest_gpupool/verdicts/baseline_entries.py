@@ -9,20 +9,16 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 import json
-import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..records.checks import Check, is_flag, is_name, is_number, is_text, is_tolerance, list_of
+from ..records.datatypes import AMOUNT, FLAG, NAME, NUMBER, SAMPLE, TEXT, DataType
+from ..records.shapes import METRIC
 
 FORMAT = "gpupool-baseline"
 VERSION = 1
-
-NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-"""Samples that JSON has no number for, by the text that stands for them."""
 
 _MOST_PROBLEMS = 5  # more than these are counted, not shown
 _LONGEST = 60  # characters of a wrong value that are shown
@@ -69,34 +65,30 @@ def _escaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _is_sample(value: Any) -> bool:
-    return value in NON_FINITE if isinstance(value, str) else is_number(value) and abs(value) <= sys.float_info.max
-
-
 _REQUIRED = ("test", "metric", "device", "value")
 
-_NAME = (is_name, "a text that is not empty")
-_TEXT = (is_text, "a text")
-_AMOUNT = (is_tolerance, "a number from 0")
-_FLAG = (is_flag, "true or false")
 
-KEYS: Mapping[str, tuple[Check, str]] = {
-    "test": _NAME,
-    "metric": _NAME,
-    "device": _NAME,
-    "value": (is_number, "a finite number"),
-    "n": (lambda value: type(value) is int and value >= 1, "a whole number from 1"),
-    "spread": _AMOUNT,
-    "unit": _TEXT,
-    "higher_is_better": _FLAG,
-    "atol": _AMOUNT,
-    "rtol": _AMOUNT,
-    "commit": _TEXT,
-    "dirty": _FLAG,
-    "date": _TEXT,
-    "run": _TEXT,
-    "reason": _TEXT,
-    "samples": (list_of(_is_sample), 'a list of numbers, "nan", "inf" or "-inf"'),
+def _as_in_a_metric(name: str) -> DataType:
+    return METRIC.keys[name].type
+
+
+KEYS: Mapping[str, DataType] = {
+    "test": NAME,
+    "metric": NAME,
+    "device": NAME,
+    "value": NUMBER,
+    "n": _as_in_a_metric("n"),
+    "spread": AMOUNT,
+    "unit": _as_in_a_metric("unit"),
+    "higher_is_better": _as_in_a_metric("higher_is_better"),
+    "atol": _as_in_a_metric("atol"),
+    "rtol": _as_in_a_metric("rtol"),
+    "commit": TEXT,
+    "dirty": FLAG,
+    "date": TEXT,
+    "run": TEXT,
+    "reason": TEXT,
+    "samples": _as_in_a_metric("samples"),
 }
 """What an entry may have, in the order of the file, and what each must be; null is as good as left out."""
 
@@ -162,12 +154,12 @@ def _problems(data: Any) -> Iterator[str]:
         return
     for key in _REQUIRED:
         if key not in data:
-            yield f'it has no "{key}", which must be {KEYS[key][1]}'
+            yield f'it has no "{key}", which must be {KEYS[key].words}'
     for key, value in data.items():
         if key not in KEYS:
             yield f"it has the key {_quoted(key)}, which is none of {', '.join(KEYS)}"
-        elif not KEYS[key][0](value) and (value is not None or key in _REQUIRED):
-            yield f'"{key}" must be {KEYS[key][1]}, not {_wrong(value)}'
+        elif not KEYS[key].check(value) and (value is not None or key in _REQUIRED):
+            yield f'"{key}" must be {KEYS[key].words}, not {_wrong(value)}'
     n, samples = data.get("n"), data.get("samples")
     if type(n) is int and isinstance(samples, list) and len(samples) != n >= 1:
         yield f'"n" is {_quoted(n)}, but it has {len(samples)} samples: correct "n", or leave out "samples"'
@@ -175,7 +167,7 @@ def _problems(data: Any) -> Iterator[str]:
 
 def _wrong(value: Any) -> str:
     # Of a long list of samples, the one that is wrong.
-    wrong = [item for item in value if not _is_sample(item)] if isinstance(value, list) else []
+    wrong = [item for item in value if not SAMPLE.check(item)] if isinstance(value, list) else []
     return f"one with {_quoted(wrong[0])}" if wrong else _quoted(value)
 
 
@@ -189,5 +181,5 @@ def _doubles(places: Sequence[str], found: Sequence[Any]) -> Iterator[str]:
     first: dict[tuple[Any, ...], str] = {}
     for place, data in zip(places, found, strict=True):
         key = tuple(data.get(part) for part in _REQUIRED[:3]) if isinstance(data, dict) else ()
-        if key and all(map(is_name, key)) and first.setdefault(key, place) is not place:
+        if key and all(map(NAME.check, key)) and first.setdefault(key, place) is not place:
             yield f"{place}{_about(data)}: {first[key]} is for the same test, metric and device: keep one of them"

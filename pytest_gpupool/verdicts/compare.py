@@ -16,7 +16,6 @@ from ..values.outcomes import GOOD
 from ..values.verdicts import is_disturbed, is_lost
 from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
-from .baseline_entries import NON_FINITE
 from .comparison import CONCERNS, GONE, Changed, Comparison, Duration, Pair, Value
 
 Report = Mapping[str, Any]
@@ -175,7 +174,7 @@ def _entry(test: str, record: Mapping[str, Any], kind: str) -> Entry:
 
 def _samples(record: Mapping[str, Any]) -> tuple[float, ...] | None:
     samples = record.get("samples")
-    return None if samples is None else tuple(NON_FINITE.get(item, item) for item in samples)
+    return None if samples is None else tuple(map(float, samples))
 
 
 def _value(record: Mapping[str, Any]) -> Value:

@@ -12,9 +12,10 @@ from typing import Any
 
 from ...trends.speedup import CLASSES, most_at_once
 from ...values import outcomes, verdicts
+from ...values.device import UNKNOWN
 from ...values.nodeids import function_of
 from ...values.texts import epoch, visible
-from ...verdicts.baseline import UNKNOWN, kind_in
+from ...verdicts.baseline import kind_in
 from ..words import earlier_run, labels
 
 """Outcomes, the worst first."""
