@@ -1,4 +1,4 @@
-"""Timed: which units are of a time or of a rate, so that what else a device does changes what is measured in them.
+"""Units: which of them are of a time or of a rate, so that what else a device does changes what is measured in them.
 
 Pure: standard library only, no clock, no files.
 """

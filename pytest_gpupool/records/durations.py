@@ -1,4 +1,4 @@
-"""History: what earlier runs measured of tests, ``<gpupool-dir>/durations.json``.
+"""Durations: what earlier runs measured of tests, ``<gpupool-dir>/durations.json``.
 
     {"format":"gpupool-durations","version":1,"tests":{
     "test_a.py::test_b":{"NVIDIA H200":{"seconds":[2.1,2.0],"peak":[1048576],"used":"2026-11-21"}}
@@ -23,7 +23,7 @@ from ..values.errors import UsageProblem
 from . import archive
 from .estimates import Known, median
 from .results import Results
-from .store import lock, write_whole
+from .store import LOCK_SECONDS, lock, write_whole
 
 NAME = "durations.json"
 FORMAT = "gpupool-durations"
@@ -32,7 +32,6 @@ VERSION = 1
 _TIMED = frozenset({"passed", "failed", "xfailed", "xpassed", "timeout"})
 """Outcomes whose duration tells how long the test takes: in the others its body may not have run, or not whole."""
 
-_LOCK_SECONDS = 10.0  # a run that is stopped while it writes must not keep another one from ending
 _WHOLE: Set[type] = {int}
 _NUMBERS: Set[type] = {int, float}
 _KEEP = 5
@@ -52,7 +51,7 @@ class Observed:
 
 
 @dataclass(slots=True)
-class _Past:
+class _Measured:
     seconds: list[float] = field(default_factory=list)
     peak: list[int] = field(default_factory=list)
     used: str = ""
@@ -66,7 +65,7 @@ class _Past:
         self.used = today
 
 
-_Tests = dict[str, dict[str, _Past]]
+_Tests = dict[str, dict[str, _Measured]]
 
 
 @dataclass(slots=True)
@@ -149,7 +148,7 @@ def _kind(devices: Sequence[str], kinds: Mapping[str, str]) -> str:
     return (kinds.get(devices[0]) if devices else None) or "CPU"
 
 
-def _known(by_kind: Mapping[str, _Past], kinds: Sequence[str]) -> Known:
+def _known(by_kind: Mapping[str, _Measured], kinds: Sequence[str]) -> Known:
     wanted = next((by_kind[kind] for kind in kinds if kind in by_kind), None)
     past = wanted or max(by_kind.values(), key=lambda past: past.used)
     return Known(median(past.seconds), max(past.peak, default=None))
@@ -170,7 +169,7 @@ def _merge(tests: _Tests, observed: Iterable[Observed], keep: int, most: int, to
     fresh = set()
     for one in observed:
         if _is_amount(one.seconds, _NUMBERS):
-            tests.setdefault(one.nodeid, {}).setdefault(one.kind, _Past()).add(one, keep, today)
+            tests.setdefault(one.nodeid, {}).setdefault(one.kind, _Measured()).add(one, keep, today)
             fresh.add(one.nodeid)
     if len(tests) > most:
         # Days are coarse: of two tests of one day this run's is the newer one.
@@ -184,7 +183,7 @@ def _dump(tests: _Tests) -> str:
     return f'{{"format":"{FORMAT}","version":{VERSION},"tests":{{\n{lines}\n}}}}\n'
 
 
-def _plain(by_kind: Mapping[str, _Past]) -> dict[str, Any]:
+def _plain(by_kind: Mapping[str, _Measured]) -> dict[str, Any]:
     return {
         kind: {"seconds": past.seconds, "peak": past.peak, "used": past.used} for kind, past in sorted(by_kind.items())
     }
@@ -214,21 +213,21 @@ def _parse(data: object) -> tuple[_Tests, int]:
     tests: _Tests = {}
     wrong = 0
     for nodeid, by_kind in data.items():
-        pasts = {kind: _past(past) for kind, past in by_kind.items()} if isinstance(by_kind, dict) else {"": None}
-        good = {kind: past for kind, past in pasts.items() if past is not None}
-        wrong += len(pasts) - len(good)
+        found = {kind: _measured(past) for kind, past in by_kind.items()} if isinstance(by_kind, dict) else {"": None}
+        good = {kind: past for kind, past in found.items() if past is not None}
+        wrong += len(found) - len(good)
         if good:
             tests[nodeid] = good
     return tests, wrong
 
 
-def _past(data: object) -> _Past | None:
+def _measured(data: object) -> _Measured | None:
     if not isinstance(data, dict):
         return None
     seconds, peak, used = data.get("seconds"), data.get("peak", []), data.get("used", "")
     if not (_are_amounts(seconds, _NUMBERS) and seconds and _are_amounts(peak, _WHOLE) and isinstance(used, str)):
         return None
-    return _Past(seconds, peak, used)
+    return _Measured(seconds, peak, used)
 
 
 def _is_amount(value: object, types: Set[type]) -> bool:
@@ -246,7 +245,7 @@ def _are_amounts(values: object, types: Set[type]) -> bool:
 def _locked(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        lock(descriptor, _LOCK_SECONDS)
+        lock(descriptor, LOCK_SECONDS)
         yield
     finally:
         os.close(descriptor)  # which unlocks

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from ..values.errors import UsageProblem
 
+LOCK_SECONDS = 10.0
+"""How long to wait for a lock: a run that is stopped while it writes must not keep another one from ending."""
+
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

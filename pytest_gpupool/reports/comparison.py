@@ -10,7 +10,7 @@ from typing import Any
 from ..metrics.wording import percent_text, value_text
 from ..values import verdicts
 from ..values.texts import cut
-from ..verdicts.comparison import GONE, Changed, Comparison, Duration, Pair, Value
+from ..verdicts.comparison import GONE, Comparison, Duration, OutcomeChange, Pair, Value
 from . import columns
 from .markdown import escaped
 from .terminal import MOST_ROWS, name_text
@@ -201,7 +201,7 @@ def _metric(pair: Pair) -> Row:
     )
 
 
-def _outcome(one: Changed) -> Row:
+def _outcome(one: OutcomeChange) -> Row:
     return (one.new.upper() if one.is_worse else one.new, one.test, one.old)
 
 

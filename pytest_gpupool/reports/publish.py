@@ -29,7 +29,7 @@ class Wanted:
 
 
 def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Backdrop`."""
+    """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Additions`."""
     problems = []
     for path, write in (
         (wanted.json, json.write),

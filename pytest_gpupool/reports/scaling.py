@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..trends import speedup
-from ..trends.speedup import Difference, Point, Sameness
+from ..trends.speedup import Agreement, Difference, Point
 from ..values.outcomes import BAD
 from ..values.texts import cut
 from . import columns
@@ -27,7 +27,7 @@ Reports = Mapping[int, Mapping[str, Any]]
 """The reports of the runs, by the number of workers asked for."""
 
 
-def lines(points: Sequence[Point], same: Sameness, reports: Reports, *, verbose: bool) -> Iterator[str]:
+def lines(points: Sequence[Point], same: Agreement, reports: Reports, *, verbose: bool) -> Iterator[str]:
     """Yield what a person reads: the table, what is to be known of it, and the metrics that differ."""
     yield from columns.lines([_HEAD, *map(_row, points)], right=_RIGHT)
     for note in (*_notes(points, reports), *_failures(reports)):
@@ -36,7 +36,7 @@ def lines(points: Sequence[Point], same: Sameness, reports: Reports, *, verbose:
         yield from _metrics(same, verbose=verbose)
 
 
-def plain(points: Sequence[Point], same: Sameness, statuses: Mapping[int, int]) -> dict[str, Any]:
+def plain(points: Sequence[Point], same: Agreement, statuses: Mapping[int, int]) -> dict[str, Any]:
     """Return what another program reads; ``statuses`` are the runs' exit statuses. Times are seconds."""
     return {
         "format": FORMAT,
@@ -106,7 +106,7 @@ def _failures(reports: Reports) -> Iterator[str]:
         yield f"{counted(len(names), 'test')} failed {where}: {', '.join(names[:_MOST_NAMES])}{more}"
 
 
-def _metrics(same: Sameness, *, verbose: bool) -> Iterator[str]:
+def _metrics(same: Agreement, *, verbose: bool) -> Iterator[str]:
     left_out = f"; {same.timed} of time or of a rate not compared" if same.timed else ""
     if not same.differing:
         yield f"gpupool: {counted(same.compared, 'metric')} equal at every n{left_out}"

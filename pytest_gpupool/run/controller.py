@@ -61,7 +61,7 @@ class Controller:
         if whole is not None and self.earlier is not None:
             judge = self.baseline.judge()
             for kept in self.earlier.kept(whole, params):
-                self.records.write("kept", **(kept | {"result": judge.again(kept["test"], kept["result"])}))
+                self.records.write("kept", **(kept | {"result": judge.rejudge(kept["test"], kept["result"])}))
             self.console.tell(self.earlier.text(whole, len(params)))
 
     @pytest.hookimpl

@@ -1,4 +1,4 @@
-"""Contrast: which devices give other values than the rest of them.
+"""Outliers: which devices give other values than the rest of them.
 
 A device does that
 

@@ -2,7 +2,7 @@
 
 Only devices of one kind are compared, never CPU slots. A card is found by one metric of one test, or by all metrics of
 one unit together, as a slow card shows a little in each of them; what is beyond spread, chance and changes of the code
-says :mod:`contrast`. Chance may explain one finding in a hundred reports, however many metrics and devices there are
+says :mod:`outliers`. Chance may explain one finding in a hundred reports, however many metrics and devices there are
 (Bonferroni: NIST/SEMATECH e-Handbook of Statistical Methods, section 7.4.7.3).
 
 Pure: standard library only, no clock, no files.

@@ -22,7 +22,7 @@ Value = int | float | str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timed:
+class TimedRun:
     """The suite once: so many workers were asked for, so many ran; seconds of the command, and of its tests alone.
 
     The makespan is from the start of the first test to the end of the last one, None where none ran.
@@ -38,7 +38,7 @@ class Timed:
 class Point:
     """The suite at one number of workers. ``speedup`` and ``efficiency`` are by the time of the command."""
 
-    timed: Timed
+    timed: TimedRun
     speedup: float
     efficiency: float
 
@@ -62,15 +62,17 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sameness:
-    """How many metrics were compared, how many were not since they measure time, and which differ, worst first."""
+class Agreement:
+    """How far the metrics of several runs agree: how many were compared, how many were not since they measure time,
+    and which differ, the worst first.
+    """
 
     compared: int
     timed: int
     differing: tuple[Difference, ...]
 
 
-def points(runs: Iterable[Timed]) -> list[Point]:
+def points(runs: Iterable[TimedRun]) -> list[Point]:
     """Return the runs with speedup and efficiency, in their order.
 
     Speedup = time with the fewest workers ÷ time, times those fewest workers: the run with the fewest counts as one of
@@ -113,7 +115,7 @@ def idle_of(report: Mapping[str, Any], asked: int) -> int:
     return max(0, workers_of(report, asked) - len(busy))
 
 
-def sameness(reports: Mapping[int, Mapping[str, Any]]) -> Sameness:
+def agreement(reports: Mapping[int, Mapping[str, Any]]) -> Agreement:
     """Compare the metrics of reports, by the number of workers; those of time or of a rate cannot be the same."""
     values: dict[tuple[str, str], dict[int, Value]] = {}
     timed = set()
@@ -125,7 +127,7 @@ def sameness(reports: Mapping[int, Mapping[str, Any]]) -> Sameness:
                 timed.add(key)
     found = [_difference(key, by_run, list(reports)) for key, by_run in values.items() if key not in timed]
     differing = sorted(filter(None, found), key=lambda one: -one.spread)
-    return Sameness(compared=len(found), timed=len(timed), differing=tuple(differing))
+    return Agreement(compared=len(found), timed=len(timed), differing=tuple(differing))
 
 
 def _metrics(tests: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:

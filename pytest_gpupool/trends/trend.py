@@ -1,4 +1,4 @@
-"""The past: what the runs on record have measured, for charts over time and for the placement check."""
+"""Trend: what the runs on record have measured, for charts over time and for the placement check."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Values = Mapping[str, Mapping[str, tuple[Value, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastRun:
+class MeasuredRun:
     """What a run measured by itself, without results that it kept from an earlier one.
 
     ``started`` is ISO 8601 in UTC, ``commit`` None where it is not known; ``workers`` says how many ran tests, at most
@@ -67,14 +67,14 @@ class PastRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class History:
     """Runs, the oldest first, and how many older ones were ``left_out``, as there is too much of them to read."""
 
-    runs: tuple[PastRun, ...] = ()
+    runs: tuple[MeasuredRun, ...] = ()
     left_out: int = 0
 
 
-def gather(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST_BYTES) -> Past:
+def history(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST_BYTES) -> History:
     """Return the runs on record in which a test ran, but ``skip`` and those that go on or cannot be read.
 
     The latest is read whatever its size, then those before it as long as all journals that are read have up to
@@ -85,14 +85,14 @@ def gather(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST
     few = sum(most_bytes is None or size <= most_bytes for size in sizes)
     read = wanted[: max(1, few)]
     runs = tuple(past for run in reversed(read) for past in _read(run))
-    return Past(runs=runs, left_out=len(wanted) - len(read))
+    return History(runs=runs, left_out=len(wanted) - len(read))
 
 
-def of_results(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> PastRun:
+def measured(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> MeasuredRun:
     """Return what a run measured. ``facts`` are those of its report: ``id``, ``started`` and ``git`` count."""
     names = {device.id: device.name for device in devices}
     use = results.use()
-    return PastRun(
+    return MeasuredRun(
         id=facts["id"],
         started=facts["started"],
         commit=facts["git"]["commit"] if facts.get("git") else None,
@@ -104,7 +104,7 @@ def of_results(facts: Mapping[str, Any], results: Results, devices: Iterable[Dev
     )
 
 
-def observations(runs: Iterable[PastRun]) -> Iterator[Observation]:
+def observations(runs: Iterable[MeasuredRun]) -> Iterator[Observation]:
     """Yield what says something of one device: finite values of tests that had just it, undisturbed."""
     for run in runs:
         for test, metrics in run.values.items():
@@ -123,7 +123,7 @@ def observations(runs: Iterable[PastRun]) -> Iterator[Observation]:
                         )
 
 
-def to_page(run: PastRun) -> dict[str, Any]:
+def to_page(run: MeasuredRun) -> dict[str, Any]:
     """Return it as the HTML report takes it; of several values of a metric the mean, and the worst verdict."""
     values = {
         test: {metric: _merged(values) for metric, values in metrics.items()} for test, metrics in run.values.items()
@@ -139,12 +139,12 @@ def _size(run: Path) -> int:
     return 0
 
 
-def _read(run: Path) -> list[PastRun]:
+def _read(run: Path) -> list[MeasuredRun]:
     try:
         recorded = archive.load(run)
     except (UsageProblem, OSError):
         return []  # 'gpupool report' says what is wrong with it
-    past = of_results(recorded.facts(), recorded.results, recorded.devices())
+    past = measured(recorded.facts(), recorded.results, recorded.devices())
     return [past] if past.workers else []
 
 

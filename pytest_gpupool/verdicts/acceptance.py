@@ -1,4 +1,4 @@
-"""Accepting: the baseline entries that a report gives. Pure: standard library only, no clock, no files."""
+"""Acceptance: the baseline entries that a report gives. Pure: standard library only, no clock, no files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..values.verdicts import RTOL, is_disturbed
 from .baseline import Baseline, Entry, Key, kind_in
 from .statistics import deviation, exact, mean, spread_of
 
-_MOST_TOLD = 5
+_MOST_SHOWN = 5
 _ORIGIN = ("commit", "dirty", "date", "run", "reason")
 
 # What makes pytest, or a plugin that many use, collect a part of a file alone.
@@ -48,8 +48,8 @@ class Accepted:
 
     def left_out_lines(self) -> list[str]:
         """Return a line for each of the first that are left out, and their number."""
-        lines = [f"not in the baseline: {line}" for line in self.left_out[:_MOST_TOLD]]
-        more = len(self.left_out) - _MOST_TOLD
+        lines = [f"not in the baseline: {line}" for line in self.left_out[:_MOST_SHOWN]]
+        more = len(self.left_out) - _MOST_SHOWN
         return [*lines, f"… and {more} more are not in the baseline"] if more > 0 else lines
 
 
@@ -72,18 +72,18 @@ def accept(report: Mapping[str, Any], baseline: Baseline, *, reason: str) -> Acc
                 results[entry.key].append((entry, metric))
             else:
                 left_out.append(f"{test['nodeid']} {metric['name']}: {problem}")
-    told = 0
+    compared = 0
     new = []
     for key, found in results.items():
         old = baseline.get(*key)
         if (problem := _disagreement(found, old)) is not None:
             left_out.append(f"{key[0]} {key[1]}: {problem}")
             continue
-        told += 1
+        compared += 1
         entry = _with_rules_of(_merged([entry for entry, _ in found]), old)
         if not _says_the_same(entry, old, is_merged=len(found) > 1):
             new.append(entry)
-    return Accepted(entries=tuple(new), unchanged=told - len(new), left_out=tuple(left_out))
+    return Accepted(entries=tuple(new), unchanged=compared - len(new), left_out=tuple(left_out))
 
 
 def change(old: Number, new: Number) -> float | None:

@@ -1,4 +1,4 @@
-"""Baselines: the baseline file on disk. It lies among a user's own files, so nothing is left beside it."""
+"""The baseline file on disk. It lies among a user's own files, so nothing is left beside it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..records.store import lock, write_whole
+from ..records.store import LOCK_SECONDS, lock, write_whole
 from ..values.errors import UsageProblem
 from .baseline import Baseline, Entry, parse
 from .baseline_entries import BaselineProblem
-
-_LOCK_SECONDS = 10.0  # a run that is stopped while it writes must not keep another one from ending
 
 
 class Update(Protocol):
@@ -124,7 +122,7 @@ def _locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
-            lock(descriptor, _LOCK_SECONDS)
+            lock(descriptor, LOCK_SECONDS)
         except TimeoutError:
             raise
         except OSError:

@@ -16,7 +16,7 @@ from ..values.outcomes import GOOD
 from ..values.verdicts import is_disturbed, is_lost
 from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
-from .comparison import CONCERNS, GONE, Changed, Comparison, Duration, Pair, Value
+from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
 
 Report = Mapping[str, Any]
 
@@ -196,8 +196,8 @@ def _worst_first(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     return tuple(sorted(pairs, key=key))
 
 
-def _changed(tests: Iterable[tuple[str, _Test, _Test]]) -> tuple[Changed, ...]:
-    changed = [Changed(test=name, old=old.outcome, new=new.outcome) for name, old, new in tests]
+def _changed(tests: Iterable[tuple[str, _Test, _Test]]) -> tuple[OutcomeChange, ...]:
+    changed = [OutcomeChange(test=name, old=old.outcome, new=new.outcome) for name, old, new in tests]
     return tuple(sorted((one for one in changed if one.old != one.new), key=lambda one: not one.is_worse))
 
 

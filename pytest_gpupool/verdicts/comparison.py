@@ -1,6 +1,6 @@
 """The comparison of two runs: what became of each metric, and of each test.
 
-Pure: standard library only, no clock, no files. ``comparing`` makes it.
+Pure: standard library only, no clock, no files. ``compare`` makes it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pair:
     """A metric in both: its values, and what became of it.
 
     ``change`` is relative to the older value, None where that is 0 or absent; ``n`` is the newer value's number of
-    items; ``allowed``, ``detectable`` and ``p_value`` are as in :class:`verdicts.Judgement`; ``note`` says what else is
+    items; ``allowed``, ``detectable`` and ``p_value`` are as in :class:`verdict.Judgement`; ``note`` says what else is
     to be known.
     """
 
@@ -61,7 +61,7 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class OutcomeChange:
     """A test whose outcome is another one now."""
 
     test: str
@@ -82,7 +82,7 @@ class Comparison:
     """
 
     metrics: tuple[Pair, ...]
-    outcomes: tuple[Changed, ...] = ()
+    outcomes: tuple[OutcomeChange, ...] = ()
     durations: tuple[Duration, ...] = ()
     makespan: Duration | None = None
     gone: tuple[str, ...] = ()

@@ -53,8 +53,8 @@ class Judge:
             "verdict": judgement.verdict,
         }
 
-    def again(self, test: str, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what an earlier run found of a test, see :meth:`TestResult.to_record`, as this judge sees it.
+    def rejudge(self, test: str, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what an earlier run found of a test, see :meth:`TestResult.to_record`, with this judge's verdicts.
 
         Without a baseline file it stays as it is; so it does where the kind of device is not known.
         """
@@ -62,7 +62,7 @@ class Judge:
         if self._path is None or kind is None:
             return dict(result)
         disturbed = is_disturbed(result.get("resources", {}))
-        metrics = [self._again(metric, test, kind, disturbed) for metric in result["metrics"]]
+        metrics = [self._rejudged(metric, test, kind, disturbed) for metric in result["metrics"]]
         bad = [self.sentence(metric, test, kind) for metric in metrics if metric["verdict"] in self.fail_on]
         by_verdict = result.get("is_judged", False)
         found = {**result, "metrics": metrics}
@@ -70,7 +70,7 @@ class Judge:
             return found | {"outcome": "failed", "is_judged": True, "message": "\n".join(bad)}
         return found | {"outcome": "passed", "is_judged": False, "message": None} if by_verdict else found
 
-    def _again(self, record: Mapping[str, Any], test: str, kind: str, disturbed: bool) -> dict[str, Any]:
+    def _rejudged(self, record: Mapping[str, Any], test: str, kind: str, disturbed: bool) -> dict[str, Any]:
         from ..metrics.metric import from_record
         from . import verdict as verdicts
 

@@ -223,12 +223,12 @@ def _reasons(metric: Mapping[str, Any]) -> Iterator[str]:
     allowed = metric.get("allowed")
     if allowed is not None:
         yield f"allowed {allowed_text(metric)}"
-        yield from _twists(metric, exact(metric["value"]), exact(metric["baseline"]), exact(allowed))
+        yield from _qualified(metric, exact(metric["value"]), exact(metric["baseline"]), exact(allowed))
     if note := metric.get("note"):
         yield note
 
 
-def _twists(metric: Mapping[str, Any], value: Fraction, baseline: Fraction, allowed: Fraction) -> Iterator[str]:
+def _qualified(metric: Mapping[str, Any], value: Fraction, baseline: Fraction, allowed: Fraction) -> Iterator[str]:
     # Why the tolerance alone does not explain the verdict.
     if metric["verdict"] == "regressed" and metric["higher_is_better"] is None:
         yield "in either direction, as higher_is_better is not given"

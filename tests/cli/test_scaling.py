@@ -18,11 +18,11 @@ from pytest_gpupool.cli.commands.scaling import check
 from pytest_gpupool.cli.main import main
 from pytest_gpupool.cli.trials import Signals
 from pytest_gpupool.reports import scaling as words
-from pytest_gpupool.trends.speedup import Timed, idle_of, points, sameness, workers_of
+from pytest_gpupool.trends.speedup import TimedRun, agreement, idle_of, points, workers_of
 
 
-def timed(asked: int, time: float, workers: int | None = None) -> Timed:
-    return Timed(asked=asked, workers=workers or asked, time=time)
+def timed(asked: int, time: float, workers: int | None = None) -> TimedRun:
+    return TimedRun(asked=asked, workers=workers or asked, time=time)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ NAN = {"value": None, "non_finite": "nan"}
 )  # fmt: skip
 def test_metrics_must_be_the_same(one: dict[str, Any], two: dict[str, Any], differing: list[Any]) -> None:
     """Exactly; those that differ are told, the worst first."""
-    found = sameness({1: report(one), 2: report(two)})
+    found = agreement({1: report(one), 2: report(two)})
     assert [(each.test, each.values) for each in found.differing] == differing
     assert found.compared == len(one | two)
 
 
 def test_times_are_not_compared() -> None:
     """Nor rates: they are told by their number."""
-    found = sameness({n: report({"a": {"value": n, "unit": "tokens/s"}, "b": 1}) for n in (1, 2)})
+    found = agreement({n: report({"a": {"value": n, "unit": "tokens/s"}, "b": 1}) for n in (1, 2)})
     assert (found.compared, found.timed, found.differing) == (1, 1, ())
 
 
@@ -109,7 +109,7 @@ def told(*runs: tuple[int, dict[str, Any]], verbose: bool = False) -> list[str]:
     """What is printed of reports, by their numbers of workers, below the table."""
     reports = dict(runs)
     found = points(timed(n, 8.0 / n, workers_of(report, n)) for n, report in reports.items())
-    lines = list(words.lines(found, sameness(reports), reports, verbose=verbose))
+    lines = list(words.lines(found, agreement(reports), reports, verbose=verbose))
     assert [line.split()[0] for line in lines[: len(runs) + 1]] == ["N", *map(str, reports)]
     return lines[len(runs) + 1 :]
 

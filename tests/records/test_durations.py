@@ -266,7 +266,7 @@ class TestUnwritable:
 
     def test_a_lock_that_nobody_gives_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run that is stopped in the middle of it does not keep another one from ending."""
-        monkeypatch.setattr(durations, "_LOCK_SECONDS", 0.1)
+        monkeypatch.setattr(durations, "LOCK_SECONDS", 0.1)
         with (tmp_path / "durations.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             assert save(tmp_path, []) == (

@@ -7,13 +7,13 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from pytest_gpupool.trends import scaling_chart
-from pytest_gpupool.trends.speedup import Timed, points
+from pytest_gpupool.trends.speedup import TimedRun, points
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def timed(asked: int, time: float) -> Timed:
-    return Timed(asked=asked, workers=asked, time=time)
+def timed(asked: int, time: float) -> TimedRun:
+    return TimedRun(asked=asked, workers=asked, time=time)
 
 
 def texts(picture: str) -> list[str]:

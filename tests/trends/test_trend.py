@@ -18,7 +18,7 @@ from support import Host, gpus
 from pytest_gpupool.records import archive
 from pytest_gpupool.records.journal import Journal
 from pytest_gpupool.trends import placement, trend
-from pytest_gpupool.trends.trend import PastRun, Value
+from pytest_gpupool.trends.trend import MeasuredRun, Value
 from pytest_gpupool.values.texts import iso
 
 Report = dict[str, Any]
@@ -57,7 +57,7 @@ def worked(worker: str, begun: float = 0.0, ended: float | None = None, **more: 
     ]
 
 
-def value_of(run: PastRun, test: str, name: str) -> Value:
+def value_of(run: MeasuredRun, test: str, name: str) -> Value:
     """The one value of a metric; ``test`` is the part of the id after the file."""
     (value,) = run.values[f"test_suite.py::{test}"][name]
     return value
@@ -69,7 +69,7 @@ class Kept:
 
     base: Path
     reports: tuple[Report, ...]
-    runs: tuple[PastRun, ...]
+    runs: tuple[MeasuredRun, ...]
     uuids: tuple[str, ...]
 
 
@@ -86,7 +86,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, libraries: Path) -> Iterator[
     only = ["test_suite.py::test_good", "test_suite.py::test_none"]
     third = host.pytest("-n2", "--dist=each", *only, environ=host.environ(SLOW=driver.uuids[1])).report
     base = host.project / ".gpupool"
-    yield Kept(base, (first, second, third), trend.gather(base).runs, driver.uuids)
+    yield Kept(base, (first, second, third), trend.history(base).runs, driver.uuids)
     assert not host.processes()
 
 
@@ -149,8 +149,8 @@ class TestRealRuns:
     def test_a_run_that_has_just_ended(self, kept: Kept) -> None:
         """What it measured can be asked for beside those on record, and is the same."""
         latest = archive.load(archive.find(kept.base, "latest"))
-        now = trend.of_results(latest.facts(), latest.results, latest.devices())
-        before = trend.gather(kept.base, skip=now.id).runs
+        now = trend.measured(latest.facts(), latest.results, latest.devices())
+        before = trend.history(kept.base, skip=now.id).runs
         assert (*before, now) == kept.runs
 
     def test_one_device_says_something_of_a_card(self, kept: Kept) -> None:
@@ -208,12 +208,12 @@ class TestWhichRuns:
 
     def ids(self, base: Path, **limits: Any) -> list[str]:
         """The ids of the runs that are read."""
-        return [run.id for run in trend.gather(base, **limits).runs]
+        return [run.id for run in trend.history(base, **limits).runs]
 
     @pytest.mark.parametrize(("times", "read"), [(4, 4), (3.9, 3), (2, 2), (1, 1), (0.5, 1), (0, 1)])
     def test_only_so_much_is_read(self, base: Path, times: float, read: int) -> None:
         """The latest in any case, and as many before it as fit; how many do not is told."""
-        found = trend.gather(base, most_bytes=int(times * self.size(base)))
+        found = trend.history(base, most_bytes=int(times * self.size(base)))
         assert [run.id for run in found.runs] == IDS[4 - read : 4]
         assert found.left_out == 4 - read
 
@@ -221,7 +221,7 @@ class TestWhichRuns:
         """All of them, but the one that asks."""
         assert self.ids(base, most_bytes=None) == IDS[:4]
         assert self.ids(base, skip=IDS[3]) == IDS[:3]
-        assert trend.gather(base, skip=IDS[3], most_bytes=0).left_out == 2
+        assert trend.history(base, skip=IDS[3], most_bytes=0).left_out == 2
 
     def test_one_that_goes_on(self, base: Path) -> None:
         """It is left to its own report."""
@@ -233,7 +233,7 @@ class TestWhichRuns:
 
     def test_there_is_none(self, tmp_path: Path) -> None:
         """Nor a directory for them."""
-        assert trend.gather(tmp_path) == trend.Past(runs=(), left_out=0)
+        assert trend.history(tmp_path) == trend.History(runs=(), left_out=0)
 
     def test_one_in_which_nothing_ran(self, base: Path) -> None:
         """As where nothing was collected, or all was kept from an earlier one."""
@@ -259,17 +259,17 @@ class TestWhichRuns:
         """The values are there; on what kind of device is not known, so that devices are not compared."""
         path = base / "runs" / IDS[3] / archive.PLAN
         path.unlink() if plan is None else path.write_text(plan)
-        run = trend.gather(base).runs[-1]
+        run = trend.history(base).runs[-1]
         ((value,),) = run.values["t.py::a"].values()
         assert (value.value, value.device, value.device_ids) == (1.0, "unknown", (CARDS[0].id,))
         assert (run.started, run.commit) == ("2026-11-21T11:46:53Z", None)
         assert list(trend.observations([run])) == []
 
 
-def read(tmp_path: Path, records: Sequence[Record], **more: Any) -> PastRun:
+def read(tmp_path: Path, records: Sequence[Record], **more: Any) -> MeasuredRun:
     """The one run on record."""
     write_run(tmp_path, IDS[0], records, **more)
-    (run,) = trend.gather(tmp_path).runs
+    (run,) = trend.history(tmp_path).runs
     return run
 
 

@@ -557,7 +557,7 @@ for number in range(10):
 
     def test_a_lock_that_nobody_gives_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run that is stopped while it writes does not keep this one from ending."""
-        monkeypatch.setattr(baseline_file, "_LOCK_SECONDS", 0.05)
+        monkeypatch.setattr(baseline_file, "LOCK_SECONDS", 0.05)
         path = tmp_path / "b.json"
         descriptor = os.open(tmp_path, os.O_RDONLY)
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ...reports import comparison as told
+from ...reports import comparison as documents
 from ...values.errors import UsageProblem
 from ...values.texts import visible
 from ...values.verdicts import BAD, FAILING, RTOL
@@ -98,13 +98,13 @@ def _sides(args: argparse.Namespace) -> tuple[_Side[Report | Baseline], _Side[Re
 
 def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, fails: bool) -> None:
     if args.format == "json":
-        print(json.dumps({**told.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False))
+        print(json.dumps({**documents.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False))
         return
     if args.format == "markdown":
-        lines = told.markdown(found, f"{old} → {new}", verbose=args.verbose)
+        lines = documents.markdown(found, f"{old} → {new}", verbose=args.verbose)
     else:
         print(f"gpupool: A is {visible(old)}, B is {visible(new)}")
-        lines = told.text(found, verbose=args.verbose)
+        lines = documents.text(found, verbose=args.verbose)
     for line in lines:
         print(line)
 

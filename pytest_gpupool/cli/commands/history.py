@@ -16,7 +16,7 @@ from ...metrics.metric import Number
 from ...metrics.wording import value_text
 from ...reports.columns import show
 from ...reports.words import counted
-from ...trends.trend import Past, PastRun, Value, gather
+from ...trends.trend import History, MeasuredRun, Value, history
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of, function_of, name_of
 from ...values.texts import cut, one_line
@@ -43,14 +43,14 @@ class _Point:
     ``is_one_of`` says whether the run has others: then it is relative to the last one on that very device.
     """
 
-    run: PastRun
+    run: MeasuredRun
     value: Value
     change: float | None
     is_one_of: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _History:
+class _Series:
     """A metric of one test, the oldest value first."""
 
     test: str
@@ -70,14 +70,14 @@ def add(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     base = base_of(args.dir)
-    past = gather(base, most_bytes=None)
+    past = history(base, most_bytes=None)
     test = _test(past, args.test, args.metric, where=f"the {counted(len(past.runs), 'run')} on record in {base}")
     points = list(_points(past, test, args.metric))
-    _FORMATS[args.format](_History(test=test, metric=args.metric, points=points))
+    _FORMATS[args.format](_Series(test=test, metric=args.metric, points=points))
     return 0
 
 
-def _test(past: Past, wanted: str, metric: str, *, where: str) -> str:
+def _test(past: History, wanted: str, metric: str, *, where: str) -> str:
     """Return the id of the test that is meant. Raises UsageProblem where it is none, or one of several."""
     metrics: dict[str, set[str]] = {}
     for run in past.runs:
@@ -124,7 +124,7 @@ def _listed(names: Iterable[str]) -> str:
     return "".join(f"\n  {name}" for name in [*map(one_line, ordered[:_MOST_NAMES]), *more])
 
 
-def _points(past: Past, test: str, metric: str) -> Iterator[_Point]:
+def _points(past: History, test: str, metric: str) -> Iterator[_Point]:
     last: dict[tuple[str, str, Sequence[str]], Number] = {}
     for run in past.runs:
         values = run.values.get(test, {}).get(metric, ())
@@ -146,15 +146,15 @@ def _change(old: Number | None, new: Number | None) -> float | None:
     return change if math.isfinite(change) else None
 
 
-def _text(history: _History) -> None:
-    print(f"{one_line(history.test)}  {one_line(history.metric)}{_better(history)}\n")
-    show([_HEAD, *map(_row, history.points)], right=_RIGHT)
+def _text(series: _Series) -> None:
+    print(f"{one_line(series.test)}  {one_line(series.metric)}{_better(series)}\n")
+    show([_HEAD, *map(_row, series.points)], right=_RIGHT)
     print()
-    show([*_summaries(history)], right=(False, False, False))
+    show([*_summaries(series)], right=(False, False, False))
 
 
-def _better(history: _History) -> str:
-    better = history.points[-1].value.higher_is_better
+def _better(series: _Series) -> str:
+    better = series.points[-1].value.higher_is_better
     return "" if better is None else f"  ({'higher' if better else 'lower'} is better)"
 
 
@@ -175,12 +175,12 @@ def _change_text(change: float | None) -> str:
     return f"{percent:+.3g}%" if abs(percent) < 1000 or abs(percent) >= 1e9 else f"{percent:+.0f}%"
 
 
-def _summaries(history: _History) -> Iterator[tuple[str, str, str]]:
+def _summaries(series: _Series) -> Iterator[tuple[str, str, str]]:
     """Yield for each kind of device, and unit, its name, the chart, and the figures."""
-    series: dict[tuple[str, str], list[Value]] = {}
-    for point in history.points:
-        series.setdefault((point.value.device, point.value.unit), []).append(point.value)
-    for (device, unit), values in series.items():
+    by_kind: dict[tuple[str, str], list[Value]] = {}
+    for point in series.points:
+        by_kind.setdefault((point.value.device, point.value.unit), []).append(point.value)
+    for (device, unit), values in by_kind.items():
         numbers = [value.value for value in values if value.value is not None and abs(value.value) < sys.float_info.max]
         chart = _chart([value.value for value in values[-_WIDEST:]]) if len(values) > _NO_CHART else ""
         figures = (("min", min), ("median", median), ("max", max))
@@ -211,8 +211,8 @@ def _can_be_written(text: str) -> bool:
     return True
 
 
-def _csv(history: _History) -> None:
-    rows = [_data(point) for point in history.points]
+def _csv(series: _Series) -> None:
+    rows = [_data(point) for point in series.points]
     writer = csv.DictWriter(sys.stdout, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
     for row in rows:
@@ -220,9 +220,9 @@ def _csv(history: _History) -> None:
         writer.writerow({**row, "value": number, "device_ids": " ".join(row["device_ids"])})
 
 
-def _json(history: _History) -> None:
-    values = [_data(point) for point in history.points]
-    print(json.dumps({"test": history.test, "metric": history.metric, "values": values}, indent=1, allow_nan=False))
+def _json(series: _Series) -> None:
+    values = [_data(point) for point in series.points]
+    print(json.dumps({"test": series.test, "metric": series.metric, "values": values}, indent=1, allow_nan=False))
 
 
 def _data(point: _Point) -> dict[str, Any]:
@@ -244,4 +244,4 @@ def _data(point: _Point) -> dict[str, Any]:
     }
 
 
-_FORMATS: dict[str, Callable[[_History], None]] = {"text": _text, "csv": _csv, "json": _json}
+_FORMATS: dict[str, Callable[[_Series], None]] = {"text": _text, "csv": _csv, "json": _json}

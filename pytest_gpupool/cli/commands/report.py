@@ -10,7 +10,7 @@ from ...records import archive
 from ...records.archive import Recorded
 from ...reports.publish import Wanted, publish
 from ...trends import additions
-from ...trends.additions import Backdrop
+from ...trends.additions import Additions
 from ...values.errors import EXIT_USAGE
 from ..sources import add_dir, report_of_run, run_of, warn
 from .runs import outcomes_text
@@ -32,7 +32,8 @@ def _run(args: argparse.Namespace) -> int:
     wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
     print(_summary(recorded))
     base = recorded.path.parent.parent  # of .gpupool/runs/<run>; a copy elsewhere has no past
-    found = additions.of(base, recorded.facts(), recorded.results, recorded.devices()) if wanted.any() else Backdrop()
+    run = recorded.facts(), recorded.results, recorded.devices()
+    found = additions.collect(base, *run) if wanted.any() else Additions()
     problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past)
     for problem in problems:
         warn(problem)

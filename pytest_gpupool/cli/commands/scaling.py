@@ -16,7 +16,7 @@ from ...records.store import write_whole
 from ...reports import scaling
 from ...reports.words import seconds_text
 from ...trends import scaling_chart, speedup
-from ...trends.speedup import Timed
+from ...trends.speedup import TimedRun
 from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import visible
 from ..sources import add_dir, warn
@@ -158,7 +158,7 @@ def _tell(trials: Sequence[Trial], args: argparse.Namespace, picture: Path) -> i
     if not reports:
         return 1
     points = speedup.points(_timed(trial) for trial in trials if trial.workers in reports)
-    same = speedup.sameness(reports)
+    same = speedup.agreement(reports)
     for line in scaling.lines(points, same, reports, verbose=args.verbose):
         print(line)
     files = {picture: scaling_chart.svg(points, title=f"pytest {shlex.join(args.args)}")}
@@ -172,9 +172,9 @@ def _tell(trials: Sequence[Trial], args: argparse.Namespace, picture: Path) -> i
     return int(bool(same.differing) or any(trial.status for trial in trials))
 
 
-def _timed(trial: Trial) -> Timed:
+def _timed(trial: Trial) -> TimedRun:
     assert trial.report is not None
-    return Timed(
+    return TimedRun(
         asked=trial.workers,
         workers=speedup.workers_of(trial.report, trial.workers),
         time=trial.seconds,

@@ -235,6 +235,6 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _workers(report: Mapping[str, Any]) -> int:
-    """Return how many workers ran tests, at most at a time, as :class:`past.PastRun` has it of the runs before."""
+    """Return how many workers ran tests, at most at a time, as :class:`past.MeasuredRun` has it of the runs before."""
     ran = {test["worker"] for test in report["tests"] if test["started"] and earlier_run(test, report) is None}
     return most_at_once(ran, ((worker["id"], worker["started"], worker["ended"]) for worker in report["workers"]))

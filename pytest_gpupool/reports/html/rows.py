@@ -11,7 +11,7 @@ from ...values import outcomes, verdicts
 from ...values.texts import size_text
 from ..words import earlier_run, headline, seconds_text
 from .page import parameter_text
-from .tables import UNKNOWN, allowed_text, energy_text, joined
+from .tables import DASH, allowed_text, energy_text, joined
 
 MOST_METRICS = 3
 """Metrics in the row of a test, the worst; below are all."""
@@ -43,9 +43,9 @@ def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, 
         "attempt": test["attempt"],
         "headline": headline(test["message"] or ""),
         "duration": seconds_text(test["duration_s"]),
-        "worker": test["worker"] or UNKNOWN,
-        "devices": joined(*(names.get(device, device) for device in test["devices"])) or UNKNOWN,
-        "memory": UNKNOWN if memory is None else size_text(memory),
+        "worker": test["worker"] or DASH,
+        "devices": joined(*(names.get(device, device) for device in test["devices"])) or DASH,
+        "memory": DASH if memory is None else size_text(memory),
         "metrics": [_metric(metric) for metric in metrics[:MOST_METRICS]],
         "more": max(0, len(metrics) - MOST_METRICS),
         "facts": [(name, said) for name, said in _facts(test) if said],

@@ -10,7 +10,7 @@ from ...values import verdicts
 from ...values.texts import size_text
 from ..words import counted, labels, seconds_text
 
-UNKNOWN = "–"
+DASH = "–"
 """Stands for what is not known."""
 
 MOST_WRONG = 100
@@ -72,8 +72,8 @@ def workers(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "id": worker["id"],
-            "host": joined(worker["host"] or "", "" if worker["pid"] is None else f"pid {worker['pid']}") or UNKNOWN,
-            "devices": joined(*(names.get(device, device) for device in worker["devices"])) or UNKNOWN,
+            "host": joined(worker["host"] or "", "" if worker["pid"] is None else f"pid {worker['pid']}") or DASH,
+            "devices": joined(*(names.get(device, device) for device in worker["devices"])) or DASH,
             "wait": seconds_text(worker["lease_wait_s"]),
             "exit": worker["exit"] or "unknown",
             "bad": worker["exit"] in ("crashed", "killed"),
@@ -110,9 +110,9 @@ def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> d
         "anchor": anchor,
         "name": metric["name"],
         "value": value_text(metric),
-        "baseline": baseline_text(metric) or UNKNOWN,
-        "change": change_text(metric) or UNKNOWN,
-        "allowed": allowed_text(metric) or UNKNOWN,
+        "baseline": baseline_text(metric) or DASH,
+        "change": change_text(metric) or DASH,
+        "allowed": allowed_text(metric) or DASH,
         "verdict": metric["verdict"],
     }
 
@@ -123,11 +123,11 @@ def _device(device: Mapping[str, Any], label: str) -> dict[str, Any]:
         "label": label,
         "id": device["id"],
         "name": device["name"],
-        "memory": UNKNOWN if size is None else size_text(size),
+        "memory": DASH if size is None else size_text(size),
         "tests": device["tests"],
         "busy": seconds_text(device["busy_s"]),
-        "utilization": UNKNOWN if use is None else f"{use:.0f}%",
-        "energy": UNKNOWN if energy is None else energy_text(energy),
+        "utilization": DASH if use is None else f"{use:.0f}%",
+        "energy": DASH if energy is None else energy_text(energy),
         "quarantined": device["quarantined"],
     }
 

@@ -12,7 +12,7 @@ from ...values.texts import safe_repr, visible
 from ..controller import Controller
 
 if TYPE_CHECKING:
-    from ...trends.additions import Backdrop
+    from ...trends.additions import Additions
 
 
 class RunReports:
@@ -56,19 +56,19 @@ class RunReports:
             self._run.console.warn(warning)
         return status or update.status
 
-    def _of_earlier_runs(self, status: int) -> Backdrop:
+    def _of_earlier_runs(self, status: int) -> Additions:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""
         from ...trends import additions, placement
 
         run, devices = self._run, self._run.devices.seen()
         if run.options.html is None and len(run.devices.pool.devices) < 2:
-            return additions.Backdrop()
+            return additions.Additions()
         facts = run.facts.of_report(int(status))
         try:
-            found = additions.of(run.options.directory, facts, run.records.results, devices)
+            found = additions.collect(run.options.directory, facts, run.records.results, devices)
         except Exception as error:  # it is made of other runs' files, and must not cost this run's report
             run.console.warn(f"earlier runs are not in the reports: {safe_repr(error)}")
-            return additions.Backdrop()
+            return additions.Additions()
         labels = {device.id: device.label for device in devices}
         for text in placement.sentences(found.findings, labels):
             run.console.warn(visible(text))
