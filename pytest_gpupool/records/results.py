@@ -30,7 +30,7 @@ record               keys
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from ..values.texts import epoch
@@ -223,12 +223,6 @@ class Results:
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
         _take_measured(test, result)
 
-    def _crash(self, record: Record) -> None:
-        self._cut_off(record, "crashed")
-
-    def _timeout(self, record: Record) -> None:
-        self._cut_off(record, "timeout")
-
     def _collect_error(self, record: Record) -> None:
         self.uncollected.add(record["where"])
 
@@ -253,7 +247,7 @@ def _take_measured(test: TestResult, values: Record) -> None:
     test.is_judged = values.get("is_judged", False)
 
 
-_FOLDS = {
+_FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "collected": Results._collected,
     "collect-error": Results._collect_error,
     "kept": Results._kept,
@@ -263,7 +257,7 @@ _FOLDS = {
     "start": Results._start,
     "metric": Results._metric,
     "end": Results._end,
-    "crash": Results._crash,
-    "timeout": Results._timeout,
+    "crash": lambda results, record: results._cut_off(record, "crashed"),
+    "timeout": lambda results, record: results._cut_off(record, "timeout"),
     "quarantined": Results._quarantined,
 }

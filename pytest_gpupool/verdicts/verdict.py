@@ -75,20 +75,7 @@ def judge(metric: Metric, entry: Entry | None, *, rtol: float, seed: str) -> Jud
         return Judgement(verdict="no-baseline", higher_is_better=direction)
     if entry.unit and metric.unit and entry.unit != metric.unit:
         return Judgement(verdict="no-baseline", higher_is_better=direction, note=f"its entry's unit is {entry.unit}")
-    value, baseline = exact(metric.value), exact(entry.value)
-    allowed = _allowed(metric, entry, rtol)
-    verdict: Verdict = _by_direction(value - baseline, direction) if _is_beyond(value, baseline, allowed) else "ok"
-    p_value = None if verdict == "ok" else _p_value(metric, entry, seed)
-    return Judgement(
-        verdict="ok" if p_value is not None and p_value > statistics.SIGNIFICANT else verdict,
-        baseline=entry.value,
-        change=_float((value - baseline) / abs(baseline)) if baseline else None,
-        allowed=_float(allowed),
-        detectable=_detectable(metric, entry, direction),
-        higher_is_better=direction,
-        p_value=p_value,
-        note="; ".join(_notes(metric, entry, direction)) or None,
-    )
+    return _compared(metric, entry, direction, rtol=rtol, seed=seed)
 
 
 def adjusted(verdict: Verdict | None, unit: str, *, disturbed: bool, lost: bool) -> Verdict | None:
@@ -127,6 +114,23 @@ def sentence(metric: Mapping[str, Any], *, kind: str = "", others: Sequence[str]
         return f"{text} has no baseline{f' for {kind}' if kind else ''}{_why(metric, kind, others)}"
     joint = "; " if verdict == "contended" else ": "
     return f"{text} {_PHRASES[verdict]}{joint}{', '.join([f'baseline {baseline_text(metric)}', *_reasons(metric)])}"
+
+
+def _compared(metric: Metric, entry: Entry, direction: bool | None, *, rtol: float, seed: str) -> Judgement:
+    value, baseline = exact(metric.value), exact(entry.value)
+    allowed = _allowed(metric, entry, rtol)
+    verdict: Verdict = _by_direction(value - baseline, direction) if _is_beyond(value, baseline, allowed) else "ok"
+    p_value = None if verdict == "ok" else _p_value(metric, entry, seed)
+    return Judgement(
+        verdict="ok" if p_value is not None and p_value > statistics.SIGNIFICANT else verdict,
+        baseline=entry.value,
+        change=_float((value - baseline) / abs(baseline)) if baseline else None,
+        allowed=_float(allowed),
+        detectable=_detectable(metric, entry, direction),
+        higher_is_better=direction,
+        p_value=p_value,
+        note="; ".join(_notes(metric, entry, direction)) or None,
+    )
 
 
 def _is_finite(number: Number) -> bool:

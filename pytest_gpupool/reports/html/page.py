@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...trends.speedup import CLASSES, most_at_once
 from ...values import outcomes, verdicts
@@ -48,37 +48,20 @@ def embedded(
     ``tests`` are the report's in the order of the table, ``anchors`` their ids there.
     """
     begun = epoch(report["run"]["started"])
-    devices, functions, kinds = _pool(report), Places(), Places()
-    params = _Parameters(report["tests"])
-    for test in report["tests"]:  # in the order of collection, as the parameters
-        functions.of(visible(function_of(test["nodeid"])))
-    names = {device["id"]: device["name"] for device in report["devices"]}
-    metrics = _metrics(tests)
+    shared, metrics = _shared(report), _metrics(tests)
     return {
         "outcomes": outcomes.WORST_FIRST,
         "verdicts": verdicts.WORST_FIRST,
         "classes": CLASSES,
-        "tests": {
-            "id": [visible(test["nodeid"]) for test in tests],
-            "anchor": anchors,
-            "outcome": [outcomes.WORST_FIRST.index(test["outcome"]) for test in tests],
-            "start": [_start(test, report, begun) for test in tests],
-            "took": [number(test["duration_s"]) for test in tests],
-            "worker": [visible(test["worker"] or "") for test in tests],
-            "devices": [[devices.of(device) for device in test["devices"]] for test in tests],
-            "memory": [test["resources"].get("peak_memory_bytes") for test in tests],
-            "function": [functions.of(visible(function_of(test["nodeid"]))) for test in tests],
-            "params": [params.of(test) for test in tests],
-            "kind": [kinds.of(kind_in(test, names) or UNKNOWN) for test in tests],
-        },
-        "functions": list(functions),
-        "params": params.table(),
+        "tests": {"anchor": anchors, **_columns(tests, report, shared)},
+        "functions": list(shared.functions),
+        "params": shared.params.table(),
         "metrics": list(metrics.values()),
-        "history": [_history(key, own["test"], tests, past, kinds) for key, own in metrics.items()],
-        "kinds": [visible(kind) for kind in kinds],
+        "history": [_history(key, own["test"], tests, past, shared.kinds) for key, own in metrics.items()],
+        "kinds": [visible(kind) for kind in shared.kinds],
         "runs": [*(_run(run) for run in past), _this_run(report)],
-        "workers": [_worker(worker, devices, begun) for worker in report["workers"]],
-        "devices": _described(devices, report),
+        "workers": [_worker(worker, shared.devices, begun) for worker in report["workers"]],
+        "devices": _described(shared.devices, report),
     }
 
 
@@ -125,6 +108,40 @@ class _Parameters:
         values = self._values[place]
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         return place, values.setdefault(parameter_text(value), (len(values), numeric))[0]
+
+
+class _Shared(NamedTuple):
+    """What many tests have in common: told once, and referred to by its place."""
+
+    devices: Places
+    functions: Places
+    kinds: Places
+    params: _Parameters
+
+
+def _shared(report: Mapping[str, Any]) -> _Shared:
+    shared = _Shared(_pool(report), Places(), Places(), _Parameters(report["tests"]))
+    for test in report["tests"]:  # in the order of collection, as the parameters
+        shared.functions.of(visible(function_of(test["nodeid"])))
+    return shared
+
+
+def _columns(tests: Sequence[Mapping[str, Any]], report: Mapping[str, Any], shared: _Shared) -> dict[str, Any]:
+    """Return what the page draws of the tests, a list for each thing; tests are in the order of the table."""
+    begun = epoch(report["run"]["started"])
+    names = {device["id"]: device["name"] for device in report["devices"]}
+    return {
+        "id": [visible(test["nodeid"]) for test in tests],
+        "outcome": [outcomes.WORST_FIRST.index(test["outcome"]) for test in tests],
+        "start": [_start(test, report, begun) for test in tests],
+        "took": [number(test["duration_s"]) for test in tests],
+        "worker": [visible(test["worker"] or "") for test in tests],
+        "devices": [[shared.devices.of(device) for device in test["devices"]] for test in tests],
+        "memory": [test["resources"].get("peak_memory_bytes") for test in tests],
+        "function": [shared.functions.of(visible(function_of(test["nodeid"]))) for test in tests],
+        "params": [shared.params.of(test) for test in tests],
+        "kind": [shared.kinds.of(kind_in(test, names) or UNKNOWN) for test in tests],
+    }
 
 
 def _pool(report: Mapping[str, Any]) -> Places:
