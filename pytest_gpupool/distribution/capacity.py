@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 
+from ..options import companions
 from ..planning.demands import Told, planned_tests, possible
 from ..planning.tests import Possible, Test
 from ..run.controller import Controller
@@ -28,7 +29,7 @@ class Capacity:
             controller.history.known(),
             devices=controller.devices.pool.devices,
             timeout=controller.options.timeout,
-            mode=controller.config.getvalue("dist"),
+            mode=companions.distribution_mode(controller.config),
         )
 
     def room(self, largest: int) -> int:

@@ -15,6 +15,7 @@ from ..devices.health import Health
 from ..devices.pool import cpu_count
 from ..foreign import xdist_session
 from ..leases.occupancy import free_slots
+from ..options import companions
 from ..run.controller import Controller
 from ..values.device import Device
 from ..values.messages import DeviceFailed, Fewer
@@ -88,7 +89,7 @@ class Distribution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> LateScheduling | EachLeasedScheduling:
         """Our workers speak our scheduler's language only."""
-        each = config.getvalue("dist") == "each"
+        each = companions.runs_each(config)
         self._scheduler = EachLeasedScheduling(config, self.parts, log) if each else LateScheduling(config, self.parts)
         if not self.controller.devices.pool.is_cpu:
             self._health.start()

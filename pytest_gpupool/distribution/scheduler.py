@@ -12,6 +12,7 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
+from ..options import companions
 from ..planning.decisions import Decision
 from ..planning.planner import Planner
 from ..processes import garbage
@@ -154,7 +155,7 @@ class LateScheduling:
             capacity=parts.capacity.room(self._largest),
             asked=parts.capacity.workers_asked,
             longest_first=parts.controller.options.longest_first,
-            largest_group_first=self.config.getoption("loadscopereorder", True),
+            largest_group_first=companions.largest_group_first(self.config),
         )
         for other in parts.roster.present():
             self.started(other)

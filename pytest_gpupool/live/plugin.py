@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ..options import companions
 from ..run.controller import Controller
 from . import painter
 from .displays import LogDisplay, TableDisplay
@@ -35,10 +36,8 @@ class Live:
         self._controller = controller
         self._config = controller.config
         self._workers = workers
-        options: Any = self._config.known_args_namespace
-        # Any of pytest's own plugins may be switched off, and with it its options.
-        self._is_off = bool(getattr(options, "usepdb", False) or getattr(options, "trace", False))
-        self._is_captured = getattr(options, "capture", "no") != "no"
+        self._is_off = companions.debugs(self._config)
+        self._is_captured = companions.captures(self._config)
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "") not in _DUMB
         if self._is_terminal and not self._is_off:
             painter.need_rich()

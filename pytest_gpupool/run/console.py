@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from ..foreign.pytest_names import end_line
+
 
 class Console:
     """The terminal of the controller's process, by pytest's own reporter, which may be switched off."""
@@ -19,7 +21,7 @@ class Console:
         """Show a line now, unless the user asked for quiet."""
         reporter = self._reporter
         if reporter is not None and self._config.get_verbosity() >= 0:
-            self._begin_line(reporter)
+            end_line(self._config, reporter)
             reporter.write_line(f"gpupool: {text}" if label else text)
 
     def warn(self, text: str) -> None:
@@ -31,19 +33,13 @@ class Console:
         reporter = self._reporter
         if reporter is None:
             pytest.exit(f"gpupool: {text}", status)
-        self._begin_line(reporter)
+        end_line(self._config, reporter)
         reporter.write_line(f"gpupool: {text}", red=True)
         pytest.exit("gpupool cannot go on, see above", status)
 
     @property
     def _reporter(self) -> Any:
         return self._config.pluginmanager.getplugin("terminalreporter")
-
-    def _begin_line(self, reporter: Any) -> None:
-        reporter.ensure_newline()
-        writer = self._config.get_terminal_writer()
-        if writer.width_of_current_line:  # under xdist ensure_newline knows nothing of the dots
-            writer.line()
 
 
 def first_few(names: list[str]) -> str:

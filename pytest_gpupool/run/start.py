@@ -9,6 +9,7 @@ import pytest
 from ..devices import pool
 from ..leases.lock_directory import lock_directory
 from ..leases.occupancy import locked_devices
+from ..options import companions
 from ..options.options import Options
 from ..records import archive, store
 from ..values.errors import UsageProblem
@@ -32,7 +33,7 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
         UsageProblem, RequirementNotMet: see :class:`Options`, :func:`pool.discover`, :mod:`leases`,
             :class:`EarlierRun`, :class:`RunBaseline`.
     """
-    each = distributed and config.known_args_namespace.dist == "each"
+    each = distributed and companions.runs_each(config)
     controller = _make(config, each=each)
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)

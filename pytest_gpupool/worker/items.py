@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ..foreign.pytest_names import parameters_of
 from ..values.errors import MarkerProblem
 from ..values.requirement import Requirement
 from ..values.texts import safe_repr
@@ -35,8 +36,7 @@ def marker_problem(item: pytest.Item) -> str | None:
 
 def params_of(item: pytest.Item) -> dict[str, Any]:
     """Return a parametrized test's parameters as JSON can carry them; what has no such form, by its name or repr."""
-    callspec = getattr(item, "callspec", None)
-    return {} if callspec is None else {name: _plain(value) for name, value in callspec.params.items()}
+    return {name: _plain(value) for name, value in parameters_of(item).items()}
 
 
 def _plain(value: object) -> Any:

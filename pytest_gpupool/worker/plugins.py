@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ..options import companions
 from ..values.orders import Orders
 from ..verdicts.judge import Judge
 from . import program
@@ -22,7 +23,9 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     record(config, Recorder.of(side.worker, side.lease, side.orders))
     resume(config, side.orders)
     config.stash[lease_key] = side.lease
-    _keep_coverage(config)
+    # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
+    # Under xdist alone no worker has any by then; here one may be done before another begins.
+    companions.keep_coverage(config)
 
 
 def be_off(config: pytest.Config, judge: Judge) -> None:
@@ -43,10 +46,3 @@ def resume(config: pytest.Config, orders: Orders) -> None:
         from .resume import Deselector
 
         config.pluginmanager.register(Deselector(orders.earlier), "gpupool-resume")
-
-
-def _keep_coverage(config: pytest.Config) -> None:
-    # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
-    # Under xdist alone no worker has any by then; here one may be done before another begins.
-    if hasattr(config.known_args_namespace, "cov_append"):
-        config.known_args_namespace.cov_append = True

@@ -136,11 +136,11 @@ def _run_pytest(
     if not line.pause(0):
         line.finish()
         return
-    from _pytest.config import _prepareconfig
+    from ..foreign import pytest_names
 
-    config = _prepareconfig(args, [side])
+    config = pytest_names.prepare_config(args, [side])
     if not line.pause(0):
-        config._ensure_unconfigure()
+        pytest_names.abandon(config)
         line.finish()
         return
     # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import pytest
 import xdist.plugin
 import xdist.remote
 import xdist.workermanage
-from _pytest.config import Config, _prepareconfig
+from _pytest import unittest as pytest_unittest
+from _pytest._io import TerminalWriter
+from _pytest.junitxml import LogXML
 from _pytest.runner import SetupState
 from execnet import Group
 from xdist.dsession import DSession
@@ -26,7 +29,7 @@ from xdist.scheduler import EachScheduling
 from xdist.workermanage import NodeManager, WorkerController
 
 import pytest_gpupool
-from pytest_gpupool.foreign import xdist_protocol
+from pytest_gpupool.foreign import pytest_names, xdist_protocol
 from pytest_gpupool.foreign.execnet_names import another_like, process_of
 from pytest_gpupool.foreign.xdist_worker import SHUTDOWN, prepare
 
@@ -37,8 +40,10 @@ AT_HOME_ONLY = (
     "torun",
     *("_down", "process_from_remote", "_removed2pending"),
     *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown"),
+    *("_parser", "_anonymous", "_inidict", "_ensure_unconfigure", "_excinfo", "_fixtureinfo", "name2fixturedefs"),
+    *("node_reporters", "width_of_current_line"),
 )
-"""Names of xdist's and execnet's that no wing but foreign knows."""
+"""Names of xdist's, execnet's and pytest's that no wing but foreign knows."""
 
 
 def parameters(function: object) -> list[str]:
@@ -52,9 +57,10 @@ def has(holder: Any, *lines: str) -> bool:
 
 
 def attributes(path: Path) -> set[str]:
-    """The names that a module looks up in others' objects."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    """The names that a module looks up in others' objects, by ``getattr`` too."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return texts | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def test_they_have_one_home() -> None:
@@ -250,18 +256,26 @@ class TestPytest:
     """What worker, interactor and options build on."""
 
     def test_how_a_worker_starts_it(self) -> None:
-        """With our plugin before all others."""
-        assert parameters(_prepareconfig)[:2] == ["args", "plugins"]
-        assert hasattr(Config, "_ensure_unconfigure")
+        """With our plugin before all others, and how it is given up again."""
+        given = object()
+        config = pytest_names.prepare_config(["-pno:gpupool", "-pno:xdist"], [given])
+        try:
+            assert config.pluginmanager.is_registered(given)
+            pytest_names.call_program(config, "evals")
+            with pytest.raises(pytest.UsageError, match=r"^usage: evals "):
+                config._parser.parse(["--no-such-option"])
+        finally:
+            pytest_names.abandon(config)
 
     def test_where_it_looks_at_the_next_test(self) -> None:
         """As it tears down, and only whether there is one and what it lies in."""
         assert has(SetupState.teardown_exact, "nextitem and nextitem.listchain()")
 
     def test_what_it_knows_of_options(self, pytestconfig: pytest.Config) -> None:
-        """Before they are parsed whole, and for xdist's program."""
+        """Before they are parsed whole, and which are declared."""
         config: Any = pytestconfig
-        assert config._parser.prog is None or isinstance(config._parser.prog, str)
+        declared = list(pytest_names.declared_options(config._parser))
+        assert {"maxfail", "dist", "long", "ini:testpaths", "ini:gpupool_paths"} <= set(declared)
         known = ("file_or_dir", "help", "version", "collectonly", "markers", "showfixtures", "usepdb")
         of_xdist = ("numprocesses", "dist", "distload", "tx")
         assert all(hasattr(config.known_args_namespace, name) for name in (*known, *of_xdist))
@@ -271,16 +285,32 @@ class TestPytest:
         self, request: pytest.FixtureRequest, wide: str, number: int, tmp_path: Path
     ) -> None:
         """Its fixtures by name, the last definition being the one that is used, and the numbers of its parameters."""
-        item: Any = request.node
-        definitions = item._fixtureinfo.name2fixturedefs
-        assert definitions["wide"][-1].scope == "module"
-        assert definitions["wide"][-1].func.__module__ == __name__
-        assert definitions["tmp_path"][-1].scope == "function"
-        assert definitions["tmp_path"][-1].func.__module__.startswith("_pytest.")
-        assert item.callspec.indices["wide"] == ["first", "second"].index(wide)
-        assert item.callspec.params == {"wide": wide, "number": number}
+        item = request.node
+        fixtures = {one.name: one for one in pytest_names.fixtures_of(pytest_names.fixture_info(item))}
+        assert fixtures["wide"] == ("wide", "module", __name__)
+        assert fixtures["tmp_path"].scope == "function"
+        assert fixtures["tmp_path"].module.startswith("_pytest.")
+        assert pytest_names.parameter_numbers_of(item)["wide"] == ["first", "second"].index(wide)
+        assert pytest_names.parameters_of(item) == {"wide": wide, "number": number}
         # What is no fixture is not taken for one of the suite's own.
-        assert all(one.func.__module__.startswith("_pytest.") for one in definitions.get("number", ()))
+        assert "number" not in fixtures or fixtures["number"].module.startswith("_pytest.")
+
+    def test_what_it_keeps_of_a_testcase(self) -> None:
+        """That its call has failed."""
+        assert has(pytest_unittest.TestCaseFunction, 'self.__dict__.setdefault("_excinfo", []).append(excinfo)')
+
+    def test_its_junit_file(self) -> None:
+        """Its path, and what it has begun, by test and worker."""
+        log = LogXML("junit.xml", prefix=None)
+        assert Path(log.logfile).name == "junit.xml"
+        log.node_reporter("test_a.py::test_it")
+        assert pytest_names.begun_testcases(log) == {"test_a.py::test_it": None}
+
+    def test_its_terminal(self) -> None:
+        """It knows how much stands on its line."""
+        writer = TerminalWriter(io.StringIO())
+        writer.write("..")
+        assert writer.width_of_current_line == 2
 
 
 def test_torch() -> None:

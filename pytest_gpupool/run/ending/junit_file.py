@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.junitxml import LogXML
 
 from ...foreign import xdist_protocol
+from ...foreign.pytest_names import begun_testcases, junit_log
 from ...records.result import TestResult
 from ...worker.recording import junit_properties
 
@@ -40,11 +40,11 @@ def last_report(report: pytest.TestReport, test: TestResult) -> pytest.TestRepor
 
 def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
     """Give the JUnit file, where one is written, a testcase for each of these tests."""
-    log = _log(config)
+    log = junit_log(config)
     if log is None:
         return
     # A test that was cut off has begun a testcase already, which would look as if it had passed.
-    nodes = {str(nodeid): node for nodeid, node in log.node_reporters}
+    nodes = begun_testcases(log)
     for test in tests:
         for report in _reports(test, nodes.get(test.nodeid)):
             log.pytest_runtest_logreport(report)
@@ -55,7 +55,7 @@ def fit(config: pytest.Config, whole: str) -> str | None:
 
     ``whole`` says where all is of which the file has only a part then.
     """
-    log = _log(config)
+    log = junit_log(config)
     if log is None:
         return None
     from ...reports import junit
@@ -65,10 +65,6 @@ def fit(config: pytest.Config, whole: str) -> str | None:
         return junit.fit(path, whole)
     except OSError as error:
         return f"{path} is too large for CI systems, and could not be written anew: {error.strerror}"
-
-
-def _log(config: pytest.Config) -> LogXML | None:
-    return next((plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, LogXML)), None)
 
 
 def _reports(test: TestResult, node: object) -> Iterable[pytest.TestReport]:

@@ -11,6 +11,7 @@ import pytest
 
 from ...leases.admission import Blocker
 from ...leases.lease import Lease
+from ...options import companions
 from ...records.journal import dump
 from ...values.errors import NoLease
 from ...values.orders import Orders
@@ -80,7 +81,7 @@ class _Waiting:
         now = {blocker.pid for blocker in blockers}
         if waited >= 1.0 and now != self._told:
             self._told = now
-            if self._config.known_args_namespace.verbose >= 0:
+            if not companions.is_quiet(self._config):
                 print("\n  ".join(["gpupool: waiting for a device", *lines]), file=sys.stderr, flush=True)
 
     def pause(self, seconds: float) -> bool:

@@ -16,7 +16,9 @@ import pytest
 from xdist.remote import WorkerInteractor
 
 from ...foreign import xdist_protocol
+from ...foreign.pytest_names import call_program
 from ...foreign.xdist_worker import SHUTDOWN, prepare, queue_of
+from ...options import companions
 from ...values import messages
 from ...values.messages import Ask, Attempts, Broken, Describe, Message, Params, Poisoned, Records, Rest, Stolen
 from ...values.texts import safe_repr
@@ -61,7 +63,7 @@ class Interactor(WorkerInteractor):
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the controller what it needs for planning and no id says, then the ids."""
-        whole, grouped = self.config.stash.get(whole_collection_key, None), self.config.getvalue("loadgroup")
+        whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
         finished_before = None if whole is None else whole.to_wire()
         self.say(facts_of(session.items, grouped=grouped, finished_before=finished_before))
         super().pytest_collection_finish(session)
@@ -142,7 +144,7 @@ class Interactor(WorkerInteractor):
     @property
     def _is_replaceable(self) -> bool:
         # With --dist each the other tests of this worker are its own.
-        return bool(self.config.getvalue("dist") != "each")
+        return not companions.runs_each(self.config)
 
     def _leave(self, following: list[Next]) -> None:
         """Say that this process does not survive its test, as far as CUDA goes; give the others back."""
@@ -166,6 +168,6 @@ class Interactor(WorkerInteractor):
 def run(channel: Any, workerinput: dict[str, Any], config: pytest.Config, basetemp: str | None) -> None:
     """Run pytest in this worker, as xdist's own program does, with our interactor in place of xdist's."""
     prepare(config, workerinput, basetemp)
-    config._parser.prog = os.path.basename(workerinput["mainargv"][0])  # noqa: PTH119 - as xdist does
+    call_program(config, os.path.basename(workerinput["mainargv"][0]))  # noqa: PTH119 - as xdist does
     Interactor(config, channel)
     config.hook.pytest_cmdline_main(config=config)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ...foreign.pytest_names import fixture_info, fixtures_of, parameter_numbers_of
 from ...values.errors import MarkerProblem
 from ...values.messages import Items
 from ...values.requirement import Requirement
@@ -58,23 +59,20 @@ def warmth(items: Sequence[pytest.Item]) -> Iterator[str | None]:
     """
     known: dict[int, tuple[str, ...]] = {}
     for item in items:
-        info = getattr(item, "_fixtureinfo", None)
+        info = fixture_info(item)
         if info is None:
             yield None
             continue
         wide = known.get(id(info))
         if wide is None:
             wide = known[id(info)] = tuple(_wide_fixtures(info))
-        indices = item.callspec.indices if wide and hasattr(item, "callspec") else {}
+        indices = parameter_numbers_of(item) if wide else {}
         chosen = [f"{name}{indices.get(name, '')}" for name in wide]
         yield f"{item.nodeid.split('::', 1)[0]}|{'|'.join(chosen)}" if chosen else None
 
 
 def _wide_fixtures(info: Any) -> Iterator[str]:
-    for name, definitions in info.name2fixturedefs.items():
-        # pytest's own cost nothing; a parametrized function's arguments, which are no fixtures, are among them.
-        wide = bool(definitions) and definitions[-1].scope != "function"
-        if wide and not str(getattr(definitions[-1].func, "__module__", "")).startswith(
-            ("_pytest.", "pytest_gpupool.")
-        ):
-            yield name
+    for fixture in fixtures_of(info):
+        # Those of pytest and ours cost nothing.
+        if fixture.scope != "function" and not fixture.module.startswith(("_pytest.", "pytest_gpupool.")):
+            yield fixture.name

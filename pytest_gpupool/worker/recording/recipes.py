@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ...foreign.pytest_names import declared_options, parameters_of
 from ...records.recipe import digest, recipe, steady
 from ...values.texts import safe_repr
 
@@ -52,9 +53,7 @@ class Recipes:
 
 def declared(parser: pytest.Parser) -> frozenset[str]:
     """Return the names of all options and ini values that are declared by now."""
-    groups = [*parser._groups, parser._anonymous]  # which is among them from pytest 9 on
-    options = {option.dest for group in groups for option in group.options}
-    return frozenset(options | {f"ini:{name}" for name in parser._inidict})
+    return frozenset(declared_options(parser))
 
 
 def _contents(paths: Iterable[Path]) -> Iterable[bytes]:
@@ -66,10 +65,10 @@ def _contents(paths: Iterable[Path]) -> Iterable[bytes]:
 
 
 def _digest_of_params(item: pytest.Item) -> str:
-    callspec = getattr(item, "callspec", None)
-    if callspec is None:
+    params = parameters_of(item)
+    if not params:
         return _NONE
-    return digest(part.encode(errors="backslashreplace") for pair in callspec.params.items() for part in _texts(*pair))
+    return digest(part.encode(errors="backslashreplace") for pair in params.items() for part in _texts(*pair))
 
 
 def _texts(name: str, value: object) -> tuple[str, str]:

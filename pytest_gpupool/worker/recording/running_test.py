@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from ...devices import cuda
+from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
 from ..items import requirement_of
 
@@ -31,8 +32,8 @@ class RunningTest:
 
     @property
     def has_failed_as_unittest(self) -> bool:
-        """Whether the call of a unittest.TestCase has failed: pytest keeps that, and raises it later."""
-        return bool(getattr(self.item, "_excinfo", None))
+        """Whether its call has failed as a unittest.TestCase: pytest raises that later."""
+        return has_failed_as_unittest(self.item)
 
     def devices(self) -> list[str]:
         """Return the ids of the devices that it may use: all that are held, or none where it asks for none."""

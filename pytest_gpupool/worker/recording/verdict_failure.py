@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from _pytest.outcomes import Failed
 
+from ...foreign.pytest_names import Failed
 from ...verdicts.judge import Judge
 from .judged_metrics import JudgedMetrics
 from .running_test import RunningTest
