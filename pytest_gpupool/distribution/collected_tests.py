@@ -25,10 +25,10 @@ class CollectedTests:
         self._describer: Member | None = None  # that is to tell the parameters
         self._described = False
 
-    def add(self, member: Member, tests: Sequence[str], finished_before: str | None) -> None:
+    def add(self, member: Member, tests: Sequence[str], whole_collection: str | None) -> None:
         """A worker's collection is what the run will run; the parameters follow, since they may take time."""
-        kept = None if finished_before is None else WholeCollection.from_wire(finished_before)
-        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], kept)
+        whole = None if whole_collection is None else WholeCollection.from_wire(whole_collection)
+        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole)
         self._have_described(member)
 
     def describe(self, member: Member, params: Params) -> None:

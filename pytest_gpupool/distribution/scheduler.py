@@ -159,7 +159,7 @@ class LateScheduling:
         )
         for other in parts.roster.present():
             self.started(other)
-        parts.collected.add(member, ids, None if items is None else items.finished_before)
+        parts.collected.add(member, ids, None if items is None else items.whole_collection)
 
     def _hear(self, node: WorkerController | None, heard: Heard) -> None:
         name = "" if node is None else node.gateway.id

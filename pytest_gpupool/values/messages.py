@@ -70,13 +70,13 @@ class Items(NamedTuple):
 
     about: str
     """As :meth:`of` has it: one text, since execnet is slow with many small values."""
-    finished_before: str | None
-    """Of a run that resumes another: which tests were left out, as ``worker.resume`` has it."""
+    whole_collection: str | None
+    """Of a run that resumes another: all that was found, as ``worker.resume.WholeCollection`` has it."""
 
     @classmethod
-    def of(cls, finished_before: str | None, **about: Mapping[int, Any]) -> Items:
+    def of(cls, whole_collection: str | None, **about: Mapping[int, Any]) -> Items:
         """Make it of what each test ``asks`` for, the ``groups``, and what keeps set-up ``warm``, by number."""
-        return cls(json.dumps(about), finished_before)
+        return cls(json.dumps(about), whole_collection)
 
     def told(self) -> dict[str, dict[int, Any]]:
         """Return what :meth:`of` was given."""

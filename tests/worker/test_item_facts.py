@@ -77,12 +77,12 @@ def test_what_is_set_up_for_several_tests_keeps_warm() -> None:
         }
     )
     items = [wide, Item(fixtures={"number": ("function", "test_a")})]
-    told = facts_of(items, grouped=True, finished_before=None).told()
+    told = facts_of(items, grouped=True, whole_collection=None).told()
     assert told == {"asks": {}, "groups": {}, "warm": {0: "test_a.py|model"}}
 
 
 def test_groups_are_told_where_they_count() -> None:
     """Which is with --dist loadgroup."""
     items: Any = [Item(), Item(pytest.mark.xdist_group("g").mark)]
-    assert facts_of(items, grouped=False, finished_before=None).told()["groups"] == {}
-    assert facts_of(items, grouped=True, finished_before=None).told()["groups"] == {1: "g"}
+    assert facts_of(items, grouped=False, whole_collection=None).told()["groups"] == {}
+    assert facts_of(items, grouped=True, whole_collection=None).told()["groups"] == {1: "g"}

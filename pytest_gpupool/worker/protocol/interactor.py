@@ -64,8 +64,8 @@ class Interactor(WorkerInteractor):
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the controller what it needs for planning and no id says, then the ids."""
         whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
-        finished_before = None if whole is None else whole.to_wire()
-        self.say(facts_of(session.items, grouped=grouped, finished_before=finished_before))
+        whole_collection = None if whole is None else whole.to_wire()
+        self.say(facts_of(session.items, grouped=grouped, whole_collection=whole_collection))
         super().pytest_collection_finish(session)
 
     @pytest.hookimpl(hookwrapper=True)

@@ -17,11 +17,11 @@ _NOTHING = Requirement()
 _PLANNED = ("gpus", "timeout", "priority", "serial", "lock", "stage")  # and memory, where it is a number of bytes
 
 
-def facts_of(items: Sequence[pytest.Item], *, grouped: bool, finished_before: str | None) -> Items:
+def facts_of(items: Sequence[pytest.Item], *, grouped: bool, whole_collection: str | None) -> Items:
     """Return the message about the tests that were collected. ``grouped``: with ``--dist loadgroup``."""
     groups = enumerate(map(group_of, items)) if grouped else ()
     return Items.of(
-        finished_before,
+        whole_collection,
         asks={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
         groups={index: group for index, group in groups if group},
         warm={index: warm for index, warm in enumerate(warmth(items)) if warm},
