@@ -12,10 +12,8 @@ from typing import Any
 
 from ..records.record import Record
 from ..records.results import Results
+from ..values.outcomes import FAILED
 from ..values.texts import epoch
-
-FAILED = frozenset({"failed", "error", "crashed", "timeout"})
-"""Outcomes that count as failed."""
 
 Key = tuple[str, str | None]
 """A test, and where every worker runs every test its worker."""

@@ -15,12 +15,12 @@ from typing import Any
 
 from ..values.errors import UsageProblem
 from ..values.nodeids import function_of, name_of
+from ..values.outcomes import FAILED
 from .labels import distinct, key_of, labels_of
 from .table import Cell, Number, Table
 
 Test = Mapping[str, Any]
 
-_BAD = ("failed", "error", "crashed", "timeout")
 _MOST_NAMES = 30  # of what there is, in an error
 
 
@@ -191,7 +191,7 @@ def _notes(results: Sequence[_Result], metric: str) -> list[str]:
     recorded = [result for result in results if result.unit is not None]
     if lost := sum(result.value is None for result in recorded):
         notes.append(f"left out: {lost} of {len(recorded)} results, not finite")
-    if bad := _outcomes(result for result in recorded if result.outcome in _BAD):
+    if bad := _outcomes(result for result in recorded if result.outcome in FAILED):
         notes.append(f"some results are of tests that did not pass: {bad}")
     if rest := _outcomes(result for result in results if result.unit is None):
         notes.append(f"tests that recorded no {metric}: {rest}")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..values.errors import UsageProblem
+from ..values.outcomes import WHOLE
 from . import archive
 from .estimates import Known, median
 from .results import Results
@@ -29,7 +30,7 @@ NAME = "durations.json"
 FORMAT = "gpupool-durations"
 VERSION = 1
 
-_TIMED = frozenset({"passed", "failed", "xfailed", "xpassed", "timeout"})
+_TIMED = WHOLE | {"timeout"}
 """Outcomes whose duration tells how long the test takes: in the others its body may not have run, or not whole."""
 
 _WHOLE: Set[type] = {int}

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FINAL = frozenset({"passed", "failed", "skipped", "xfailed", "xpassed"})
+from ..values.outcomes import WHOLE
+
+FINAL = WHOLE | {"skipped"}
 """Outcomes that a resumed run keeps. The others say more of the machine than of the test."""
 
 # There are many tests, and most of these are empty: one is enough for all as long as nobody adds to it.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, SubElement, parse, tostring
 
 from ..records.store import write_whole
+from ..values.outcomes import ERRORS
 from .words import earlier_run, headline
 
 MOST_OBJECTS = 250_000
@@ -27,11 +28,10 @@ MOST_MESSAGE = 8_000
 """Characters of one message."""
 
 _LONGEST_NAME = 200
-_NOT_RUN = "it has no result"
 
 _TAGS = {
     "failed": "failure",
-    **dict.fromkeys(("error", "crashed", "timeout", "not-run"), "error"),
+    **dict.fromkeys(ERRORS, "error"),
     **dict.fromkeys(("skipped", "xfailed"), "skipped"),
 }
 _TYPES = {"skipped": "pytest.skip", "xfailed": "pytest.xfail"}
@@ -165,7 +165,7 @@ def _properties(test: Mapping[str, Any], run: str | None) -> Iterator[tuple[str,
 def _verdict(outcome: str, message: str) -> Element:
     told = headline(message.removeprefix(_BEFORE.get(outcome, "")), 500)
     if _TAGS[outcome] == "error":
-        told = f"not run: {told or _NOT_RUN}" if outcome == "not-run" else f"{outcome}: {told}".removesuffix(": ")
+        told = f"not run: {told or 'it has no result'}" if outcome == "not-run" else f"{outcome}: {told}".removesuffix(": ")
     element = Element(_TAGS[outcome], message=_legal(told or outcome))
     if outcome in _TYPES:
         element.set("type", _TYPES[outcome])

@@ -20,8 +20,17 @@ OUTCOMES = (
 GOOD = frozenset({"passed", "xpassed"})
 """Outcomes of tests that ran to their end and found nothing wrong."""
 
-BAD = ("failed", "error", "crashed", "timeout", "not-run")
+WHOLE = frozenset({"passed", "failed", "xfailed", "xpassed"})
+"""Outcomes of tests whose call ran as far as it would, so that its duration says how long it takes."""
+
+FAILED = ("failed", "error", "crashed", "timeout")
+"""Outcomes of tests that ran, and found something wrong or came to harm; the worst first."""
+
+BAD = (*FAILED, "not-run")
 """Outcomes that need a look, the worst first."""
+
+ERRORS = tuple(outcome for outcome in BAD if outcome != "failed")
+"""Those of them of which JUnit says that the test had an error, not that it failed."""
 
 WORST_FIRST = (*BAD, *(outcome for outcome in OUTCOMES if outcome not in BAD))
 """Every outcome, in the order in which they need a look."""

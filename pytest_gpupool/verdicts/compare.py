@@ -12,16 +12,13 @@ from itertools import chain
 from typing import Any
 
 from ..metrics.metric import from_record
-from ..values.outcomes import GOOD
+from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
 from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
 from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
 
 Report = Mapping[str, Any]
-
-_WHOLE = frozenset({"passed", "failed", "xfailed", "xpassed"})
-"""Outcomes of tests whose duration can be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +35,7 @@ class _Test:
     @property
     def took(self) -> float | None:
         """Its duration, where it ran to its end."""
-        return self.duration if self.outcome in _WHOLE else None
+        return self.duration if self.outcome in WHOLE else None
 
 
 def compare(old: Report, new: Report, *, rtol: float) -> Comparison:

@@ -15,11 +15,10 @@ import pytest
 from ...foreign import xdist_protocol
 from ...foreign.pytest_names import begun_testcases, junit_log
 from ...records.result import TestResult
+from ...values.outcomes import ERRORS
 from ...worker.recording import junit_properties
 
 UNKNOWN_PHASE = xdist_protocol.UNKNOWN_PHASE
-
-_ERRORS = ("error", "crashed", "timeout", "not-run")
 
 
 def properties(test: TestResult) -> list[junit_properties.Property]:
@@ -69,7 +68,7 @@ def fit(config: pytest.Config, whole: str) -> str | None:
 
 def _reports(test: TestResult, node: object) -> Iterable[pytest.TestReport]:
     message = test.message or test.outcome
-    if test.outcome in _ERRORS:
+    if test.outcome in ERRORS:
         text = "not run: it has no result" if test.outcome == "not-run" else f"{test.outcome}: {message}"
         yield _report(test, "setup", "failed", text, node=node)
     elif test.outcome == "failed":
