@@ -10,7 +10,9 @@ import compileall
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest_gpupool
 
@@ -33,10 +35,12 @@ def compile_package() -> None:
     compileall.compile_dir(Path(next(iter(pytest_gpupool.__path__))), quiet=2)
 
 
-def compile_for_pytest(directory: Path) -> None:
-    """Write what pytest reads: it changes the assertions of plugins, and keeps them in files of their own."""
-    (directory / "import_all.py").write_text(_IMPORT_ALL)
+@cache
+def compile_for_pytest() -> None:
+    """Write, once in a process, what pytest reads: it changes the assertions of plugins, and keeps files of its own."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GPUPOOL_"))}
-    environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": str(directory)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "import_all", "--collect-only", "-q"]
-    subprocess.run([*command, directory], cwd=directory, env=environ, capture_output=True, check=False)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "import_all", "--collect-only"]
+    with TemporaryDirectory() as directory:
+        Path(directory, "import_all.py").write_text(_IMPORT_ALL)
+        environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": directory}
+        subprocess.run([*command, directory], cwd=directory, env=environ, capture_output=True, check=False)

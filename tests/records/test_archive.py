@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journals import HOLD, IDS, RESUME, make, running
+from made_journals import HOLD, IDS, RESUME, make, running
 
 from pytest_gpupool.records import archive, store
 from pytest_gpupool.records.archive import Plan

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journals import HOLD, IDS, make, running
+from made_journals import HOLD, IDS, make, running
 from standin import Driver
 from support import SCHEMA, Host, gpus
 
@@ -45,7 +45,6 @@ class Made:
 
 SUITE = """
     import math, os
-    from journals import HOLD, IDS, make, running
 import pytest
 
     @pytest.mark.parametrize("case", range(3))

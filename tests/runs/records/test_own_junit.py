@@ -17,7 +17,6 @@ from made_reports import a_report, a_test
 from pytest_gpupool.reports.junit import fit, render
 
 OWN_SUITE = """
-    from junit_files import addresses, cases, objects, properties
 import pytest
 
     @pytest.mark.parametrize("text", ["a::b", "a/b.py", "x[1]", "", "[", "]", "a b", "é", "\\x1b", "\\n", "<&>", "a-b"])
