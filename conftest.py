@@ -1,10 +1,26 @@
-"""For the whole repository: an option for the long versions of tests."""
+"""For the whole repository: which tests run, and how long they take."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+# A worker that compiles all tests anew spends half of the quick lane on that, where the environment has
+# PYTHONDONTWRITEBYTECODE, as containers often do.
+sys.dont_write_bytecode = False
+
+SLOW = [Path(__file__).parent / "tests" / name for name in ("runs", "browser")]
+"""What starts pytest or a browser."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Long versions of tests are run by hand."""
+    """Some run at every save, others by hand."""
+    parser.addoption("--quick", action="store_true", help="Run no test that starts pytest or a browser.")
     parser.addoption("--long", action="store_true", help="Run the long versions of tests.")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the slow ones out of the quick lane."""
+    return True if config.getoption("quick") and collection_path in SLOW else None

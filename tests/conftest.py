@@ -8,14 +8,28 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bytecode
 import pytest
 from hypothesis import HealthCheck, settings
 from standin import Driver, build
 from support import Host, gpus, locked_files, processes_of
 
-# How long an example takes says nothing on a machine that has other work.
-settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("loaded")
+FEW, MANY = 25, 250
+"""Examples for each of hypothesis's tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """How many examples hypothesis tries: few at every save, many with ``--long``."""
+    # How long an example takes says nothing on a machine that has other work.
+    settings.register_profile("few", max_examples=FEW, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("many", settings.get_profile("few"), max_examples=MANY)
+    settings.load_profile("many" if config.getoption("long") else "few")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """The processes that tests start compile nothing."""
+    bytecode.compile_package()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bytecode
 import jsonschema
 from standin import STATE_VARIABLE, TORCH_LOG_VARIABLE, TORCH_PATH, Driver, Gpu
 
@@ -148,6 +149,7 @@ class Host:
 
     def command(self, *args: str, companions: Sequence[str] = ()) -> list[str]:
         """The command line of a pytest run that writes all reports."""
+        bytecode.compile_for_pytest()
         off = [f"-pno:{name}" for name in _COMPANIONS if name not in companions]
         reports = ["--gpupool-json=report.json", "--junitxml=junit.xml"]
         return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *off, *reports, *args]

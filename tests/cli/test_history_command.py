@@ -1,4 +1,4 @@
-"""``gpupool history TEST METRIC``, on what real runs of pytest have left, and on many runs made by hand."""
+"""``gpupool history TEST METRIC``, on many runs made by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +16,12 @@ from support import Host
 
 from pytest_gpupool.cli.main import main
 
-SUITE = """
-    from pathlib import Path
-
-    LATER = Path("later").exists()
-
-    def test_model(record_metric):
-        record_metric("accuracy", 0.9 if LATER else 0.8, unit="%", higher_is_better=True)
-        record_metric("loss", float("nan") if LATER else 1.5)
-    def test_model_large(record_metric): record_metric("accuracy", 0.5)
-"""
-
 TEST = "evals/test_llm.py::test_mmlu[llama-8]"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """Two runs, of which the second one has a test that failed; no test below changes what is on record."""
-    host = Host(tmp_path_factory.mktemp("kept"), None)
-    host.write("test_suite.py", SUITE)
-    assert host.pytest().status == 0
-    host.write("later", "")
-    assert host.pytest().status == 1
-    yield host
-    assert not host.processes()
 
 
 def cells(line: str) -> list[str]:
     """The cells of a line of a table."""
     return re.split(r"  +", line)
-
-
-class TestRealRuns:
-    """What users see after two runs."""
-
-    def test_as_a_table(self, host: Host) -> None:
-        """The oldest value first; the last line is over all of them."""
-        status, out, err = gpupool(host, "history", "test_suite.py::test_model", "accuracy")
-        assert (status, err) == (0, "")
-        title, _, head, *rows, _, summary = out.splitlines()
-        assert title == "test_suite.py::test_model  accuracy  (higher is better)"
-        assert cells(head) == ["RUN", "WHEN (UTC)", "COMMIT", "DEVICE", "VALUE", "CHANGE", "VERDICT"]
-        ids = sorted(path.name for path in (host.project / ".gpupool" / "runs").iterdir())
-        assert [cells(row)[0] for row in rows] == ids
-        assert [cells(row)[2:] for row in rows] == [["–", "CPU", "0.8 %"], ["–", "CPU", "0.9 %", "+12.5%"]]
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", cells(rows[0])[1])
-        assert cells(summary) == ["CPU", "min 0.8 %", "median 0.85 %", "max 0.9 %", "(2 values)"]
-
-    def test_what_is_not_finite(self, host: Host) -> None:
-        """It is shown, and its verdict; the median is of the rest. A part of the test's id is enough."""
-        status, out, _ = gpupool(host, "history", "test_model", "loss")
-        *_, first, last, _, summary = out.splitlines()
-        assert status == 0
-        assert (cells(first)[4:], cells(last)[4:]) == (["1.5"], ["nan", "invalid"])
-        assert cells(summary) == ["CPU", "min 1.5", "median 1.5", "max 1.5", "(2 values)"]
-
-    def test_several_tests(self, host: Host) -> None:
-        """They are named."""
-        assert gpupool(host, "history", "model", "accuracy") == (
-            4, "", "gpupool: 2 tests with the metric 'accuracy' match 'model'; give more of it:\n"
-            "  test_suite.py::test_model\n  test_suite.py::test_model_large\n",
-        )  # fmt: skip
 
 
 class Made:
@@ -138,11 +82,11 @@ class TestText:
         assert len(lines) == 25
         assert lines[-1] == "NVIDIA H200  ▁▁▂▂▂▃▃▄▄▄▅▅▅▆▆▇▇▇██  min 10 s  median 10.95 s  max 11.9 s  (20 values)"
 
-    def test_a_terminal_that_knows_ascii_only(self, made: Made, host: Host) -> None:
+    def test_a_terminal_that_knows_ascii_only(self, made: Made, cpu_host: Host) -> None:
         """The chart has other characters; those of a name that cannot be written are escaped."""
         made.values(1, "inf", 2, 4, test="t.py::test_größe")
         args = ("history", "test_gr", "time", "--dir", made.base)
-        status, out, err = gpupool(host, *args, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+        status, out, err = gpupool(cpu_host, *args, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
         assert (status, err) == (0, "")
         assert out.splitlines()[0].startswith("t.py::test_gr\\xf6\\xdfe  time")
         assert cells(out.splitlines()[-1])[1] == "_x-#"

@@ -204,7 +204,7 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
 
 TestSchedule = Schedule.TestCase
 TestSchedule.settings = settings(
-    max_examples=250,
+    max_examples=2 * settings().max_examples,
     stateful_step_count=30,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes; add Phase.shrink to have it

@@ -21,7 +21,7 @@ SIX = """
     def test_case(case, record_metric): record_metric("case", case)
 """
 
-with_workers = pytest.mark.parametrize("workers", [(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])
+with_workers = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 
 
 def complete(run: Run) -> Counter[str]:
@@ -239,7 +239,7 @@ def test_failures_that_end_the_run(host: Host, option: str, workers: tuple[str, 
     complete_in_junit(run)
 
 
-@with_workers
+@pytest.mark.parametrize("workers", [(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])
 def test_ctrl_c(host: Host, workers: tuple[str, ...]) -> None:
     """What was interrupted and what had not begun is not-run, with exit status 2."""
     prepare(host)

@@ -1,6 +1,6 @@
 """Runs that are killed again and again, and resumed until they end: nothing is lost, nothing counts twice.
 
-Seeded; what a round does is in its messages. ``--long`` has ten times as many rounds.
+Seeded; what a round does is in its messages. ``--long`` has fifty times as many rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support import Host, Running
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
 TESTS = 60
-ROUNDS = 10
+ROUNDS = 2
 """In each of the parts, so that workers share them out."""
 PARTS = 5
 MOST_RUNS = 12
@@ -80,7 +80,7 @@ def workers(running: Running) -> list[int]:
 def test_killed_runs_end_with_every_result(host: Host, pytestconfig: pytest.Config, part: int) -> None:
     """However often a worker or the controller is killed, in the end each test has its one result, and its metrics."""
     host.write("test_suite.py", SUITE)
-    for number in range(ROUNDS * (10 if pytestconfig.getoption("long") else 1)):
+    for number in range(ROUNDS * (50 if pytestconfig.getoption("long") else 1)):
         seed = f"{part}-{number}"
         told, report = one_round(host, seed)
         results = {

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from program import gpupool
 from suites import PATIENCE
@@ -352,13 +351,6 @@ class TestRefused:
         assert device.is_char_device()
         assert list(tmp_path.iterdir()) == [device]
 
-    @pytest.mark.parametrize("args", [[], ["report"], ["none"], ["report", "latest", "--yaml=x"], ["runs", "more"]])
-    def test_what_is_no_command(self, kept: Kept, args: list[str]) -> None:
-        """The usage is said."""
-        status, out, err = gpupool(kept.host, *args)
-        assert (status, out) == (2, "")
-        assert err.startswith("usage: gpupool")
-
     @pytest.mark.parametrize("unbuffered", [None, "1"])
     @pytest.mark.parametrize("command", [["runs"], ["report", "latest"], ["schema"]])
     def test_nobody_reads_on(self, kept: Kept, command: list[str], unbuffered: str | None) -> None:
@@ -379,30 +371,3 @@ class TestRefused:
             os.close(writing)
         assert done.stderr == ""
         assert done.returncode != 0
-
-
-def test_help_names_the_commands(kept: Kept) -> None:
-    """Each with what it does."""
-    status, out, _ = gpupool(kept.host, "--help")
-    assert status == 0
-    assert re.findall(r"^    (\w+)  +\S", out, re.MULTILINE) == [
-        "report",
-        "runs",
-        "baseline",
-        "compare",
-        "matrix",
-        "history",
-        "scaling",
-        "schema",
-    ]
-    assert gpupool(kept.host, "--version")[1].startswith("gpupool ")
-
-
-def test_the_schema_is_printed(kept: Kept) -> None:
-    """The one that reports are checked against, also by the program itself."""
-    status, out, err = gpupool(kept.host, "schema")
-    assert (status, err) == (0, "")
-    assert json.loads(out) == SCHEMA.schema
-    jsonschema.Draft202012Validator.check_schema(json.loads(out))
-    done = subprocess.run([str(Path(sys.executable).parent / "gpupool"), "schema"], capture_output=True, text=True)
-    assert done.stdout == out
