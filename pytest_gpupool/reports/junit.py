@@ -165,7 +165,11 @@ def _properties(test: Mapping[str, Any], run: str | None) -> Iterator[tuple[str,
 def _verdict(outcome: str, message: str) -> Element:
     told = headline(message.removeprefix(_BEFORE.get(outcome, "")), 500)
     if _TAGS[outcome] == "error":
-        told = f"not run: {told or 'it has no result'}" if outcome == "not-run" else f"{outcome}: {told}".removesuffix(": ")
+        told = (
+            f"not run: {told or 'it has no result'}"
+            if outcome == "not-run"
+            else f"{outcome}: {told}".removesuffix(": ")
+        )
     element = Element(_TAGS[outcome], message=_legal(told or outcome))
     if outcome in _TYPES:
         element.set("type", _TYPES[outcome])
