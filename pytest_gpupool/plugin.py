@@ -15,6 +15,7 @@ import pytest
 from .options.options import add_options, fail_on, given_in_vain, mend_resume
 from .options.role import Role, role_of
 from .values.errors import GpupoolError, UsageProblem
+from .values.requirement import Requirement
 from .verdicts.judge import Judge
 from .worker import plugins
 from .worker.fixtures import gpu, record_metric
@@ -63,8 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker: pytest's strict mode refuses unknown ones."""
     config.addinivalue_line(
         "markers",
-        "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0): what the test needs "
-        "of pytest-gpupool's pool, and when it may run.",
+        f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
     )
 
 

@@ -11,6 +11,7 @@ from xdist.workermanage import WorkerController
 
 from ..foreign.xdist_session import dead_with_tests
 from ..values.messages import Ask, Fewer, Heard, Items, Overdue
+from ..values.requirement import Requirement
 from . import blame
 from .inbox import Inbox
 from .parts import Parts
@@ -31,10 +32,10 @@ class EachLeasedScheduling(EachScheduling):
         waiting = dead_with_tests(self)
         super().add_node_collection(node, collection)
         items = self._items.pop(node.gateway.id, None)
-        needs = {} if items is None else items.told()["asks"]
+        needs = {} if items is None else items.told()["requirements"]
         default = self._parts.controller.options.timeout
         self._limits[node.gateway.id] = [
-            needs.get(index, {}).get("timeout", default) for index in range(len(collection))
+            Requirement.from_wire(needs.get(index, {})).timeout or default for index in range(len(collection))
         ]
         for dead in waiting - dead_with_tests(self):
             # xdist leaves that out, and fails where this one dies as well.

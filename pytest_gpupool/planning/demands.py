@@ -12,10 +12,11 @@ from ..records import estimates
 from ..records.estimates import Known
 from ..values.device import Device
 from ..values.nodeids import file_of, function_of
+from ..values.requirement import USUAL, Requirement
 from .tests import Test
 
 Told = Mapping[str, Mapping[int, Any]]
-"""What a worker tells of its tests, by number: ``asks`` (keys of the marker), ``groups`` and ``warm``."""
+"""What a worker tells of its tests, by number: ``requirements`` (see its ``to_wire``), ``groups`` and ``warm``."""
 
 
 def planned_tests(
@@ -34,23 +35,23 @@ def planned_tests(
     such a test runs on any worker, where it fails and says why.
     """
     groups = {nodeids[index]: name for index, name in told.get("groups", {}).items()}
-    markers, warm = told.get("asks", {}), told.get("warm", {})
+    requirements, warm = told.get("requirements", {}), told.get("warm", {})
     tests = []
     for index, (nodeid, seconds) in enumerate(zip(nodeids, estimates.durations(nodeids, known), strict=True)):
-        keys = markers.get(index, {})
-        gpus, memory = possible(keys.get("gpus", 1), keys.get("memory", 0), devices)
+        needs = Requirement.from_wire(requirements[index]) if index in requirements else USUAL
+        gpus, memory = possible(needs.gpus, 0 if needs.memory is None else int(needs.memory.amount), devices)
         tests.append(
             Test(
                 index=index,
                 family=function_of(nodeid),
                 group=group_of(nodeid, mode, groups),
-                priority=keys.get("priority", 0),
+                priority=needs.priority,
                 gpus=gpus,
                 memory=memory,
-                stage=keys.get("stage", 0),
-                serial=keys.get("serial", False),
-                locks=frozenset(keys.get("lock", ())),
-                timeout=keys.get("timeout", timeout),
+                stage=needs.stage,
+                serial=needs.serial,
+                locks=frozenset(needs.lock),
+                timeout=needs.timeout or timeout,
                 seconds=seconds,
                 warm=warm.get(index),
             )

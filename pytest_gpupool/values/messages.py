@@ -75,7 +75,7 @@ class Items(NamedTuple):
 
     @classmethod
     def of(cls, whole_collection: str | None, **about: Mapping[int, Any]) -> Items:
-        """Make it of what each test ``asks`` for, the ``groups``, and what keeps set-up ``warm``, by number."""
+        """Make it of the tests' ``requirements``, their ``groups``, and what keeps set-up ``warm``, by number."""
         return cls(json.dumps(about), whole_collection)
 
     def told(self) -> dict[str, dict[int, Any]]:

@@ -48,6 +48,32 @@ class Requirement:
         values: dict[str, Any] = {key: _checked(key, value) for key, value in merged.items()}
         return cls(**values)
 
+    def to_wire(self) -> dict[str, Any]:
+        """Return what of it is not the usual, as plain values: most tests ask for nothing.
+
+        Of ``memory`` only bytes are said, as a number: a share of a device's memory is the same on every device.
+        """
+        unusual = {name: value for name in _KEYS if (value := getattr(self, name)) != getattr(USUAL, name)}
+        memory = unusual.pop("memory", None)
+        return unusual if memory is None or memory.relative else {**unusual, "memory": int(memory.amount)}
+
+    @classmethod
+    def from_wire(cls, unusual: Mapping[str, Any]) -> Requirement:
+        """Make it again from :meth:`to_wire`, also where that went through JSON."""
+        values = dict(unusual)
+        if "memory" in values:
+            values["memory"] = Size(values["memory"])
+        return cls(**values | {"lock": tuple(values.get("lock", ()))})
+
+    @classmethod
+    def signature(cls) -> str:
+        """Return the marker with its keys as they are where they are left out: ``pytest --markers`` shows it."""
+        return f"gpupool({', '.join(f'{name}={getattr(USUAL, name)!r}' for name in _KEYS)})"
+
+
+USUAL = Requirement()
+"""What a test without the marker asks for."""
+
 
 def _checked(key: str, value: object) -> Any:
     if key not in _KEYS:

@@ -34,7 +34,7 @@ def ask(
     keys: Mapping[str, Any], devices: Sequence[Device] = gpus(80, 80, 80, 80), *, timeout: float | None = None
 ) -> Test:
     """What a test with such a mark asks for."""
-    (asks,) = planned(["test_a.py::test_a"], {"asks": {0: keys}}, {}, devices=devices, timeout=timeout)
+    (asks,) = planned(["test_a.py::test_a"], {"requirements": {0: keys}}, {}, devices=devices, timeout=timeout)
     return asks
 
 
@@ -44,7 +44,7 @@ class TestKeys:
     def test_a_test_without_marks_asks_for_one_device(self) -> None:
         """And the limit that all tests have, where there is one."""
         assert planned(["a"], {}, {}, devices=gpus(80)) == [Test(index=0, family="a", gpus=1)]
-        assert planned(["a"], {"asks": {0: {}}}, {}, devices=gpus(80), timeout=9.0) == [
+        assert planned(["a"], {"requirements": {0: {}}}, {}, devices=gpus(80), timeout=9.0) == [
             Test(index=0, family="a", timeout=9.0)
         ]
 
@@ -76,7 +76,7 @@ class TestKeys:
     def test_every_test_keeps_its_place(self) -> None:
         """Marks are given by the test's number, and most tests have none."""
         said = {3: {"priority": 7}, 1: {"gpus": 2}}
-        asks = planned(["a", "b", "c", "d"], {"asks": said}, {}, devices=gpus(80, 80))
+        asks = planned(["a", "b", "c", "d"], {"requirements": said}, {}, devices=gpus(80, 80))
         assert [(one.gpus, one.priority) for one in asks] == [(1, 0), (2, 0), (1, 0), (1, 7)]
 
     def test_groups_and_fixtures_are_taken_over(self) -> None:
@@ -145,7 +145,7 @@ class TestSeconds:
     def test_its_own_duration_else_that_of_what_is_most_like_it(self) -> None:
         """With marks or without; None where nothing is known."""
         nodeids = ["a.py::f[1]", "a.py::f[3]", "b.py::g", "a.py::f[2]"]
-        asks = planned(nodeids, {"asks": {1: {"priority": 1}, 2: {"stage": 1}}}, self.KNOWN, devices=gpus(80))
+        asks = planned(nodeids, {"requirements": {1: {"priority": 1}, 2: {"stage": 1}}}, self.KNOWN, devices=gpus(80))
         assert [one.seconds for one in asks] == [10.0, 15.0, None, 20.0]
 
 

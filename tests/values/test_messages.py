@@ -39,8 +39,8 @@ MESSAGES: list[Message] = [
     Waiting(BLOCKERS, [4711]),
     Expired(BLOCKERS, []),
     Failed("no lease for this one", 5),
-    Items.of(None, asks={3: {"gpus": 2, "lock": ["port"]}}, groups={}, warm={0: "test_a.py|model0"}),
-    Items.of('[["test_a.py::test_b"], {}]', asks={}, groups={1: "g"}, warm={}),
+    Items.of(None, requirements={3: {"gpus": 2, "lock": ["port"]}}, groups={}, warm={0: "test_a.py|model0"}),
+    Items.of('[["test_a.py::test_b"], {}]', requirements={}, groups={1: "g"}, warm={}),
     Params.of([("test_a.py::test_b[1]", {"number": 1})]),
     Ask(),
     Stolen([4, 5]),
@@ -81,8 +81,8 @@ class TestMessages:
     def test_what_is_told_of_tests_is_known_by_their_numbers(self) -> None:
         """Though JSON makes texts of them."""
         asks = {0: {"gpus": 2}, 12: {"timeout": 1.5, "lock": ["port"]}}
-        items = Items.of(None, asks=asks, groups={12: "big"}, warm={})
-        assert items.told() == {"asks": asks, "groups": {12: "big"}, "warm": {}}
+        items = Items.of(None, requirements=asks, groups={12: "big"}, warm={})
+        assert items.told() == {"requirements": asks, "groups": {12: "big"}, "warm": {}}
 
     def test_parameters_are_told_test_by_test(self) -> None:
         """In the order of collection."""

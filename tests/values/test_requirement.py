@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.values.device import Size
 from pytest_gpupool.values.errors import MarkerProblem
-from pytest_gpupool.values.requirement import Requirement
+from pytest_gpupool.values.requirement import USUAL, Requirement
 
 GIB = 2**30
 
@@ -227,3 +228,23 @@ def test_a_mark_is_read_or_refused(kwargs: dict[str, Any]) -> None:
     assert requirement.timeout is None or 0 < requirement.timeout < math.inf
     assert requirement.memory is None or 0 <= requirement.memory.amount < math.inf
     assert all(type(name) is str for name in requirement.lock)
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        USUAL,
+        Requirement(gpus=2, memory=Size(2**30), timeout=1.5, priority=-1, serial=True, lock=("a", "b"), stage=3),
+        Requirement(gpus=0),
+    ],
+)
+def test_it_travels_as_what_is_unusual_of_it(requirement: Requirement) -> None:
+    """Through JSON too, which has no tuples."""
+    assert Requirement.from_wire(json.loads(json.dumps(requirement.to_wire()))) == requirement
+    assert (requirement.to_wire() == {}) is (requirement == USUAL)
+
+
+def test_the_marker_is_shown_with_what_is_usual() -> None:
+    """As ``pytest --markers`` has it."""
+    expected = "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0)"
+    assert Requirement.signature() == expected

@@ -78,7 +78,7 @@ def test_what_is_set_up_for_several_tests_keeps_warm() -> None:
     )
     items = [wide, Item(fixtures={"number": ("function", "test_a")})]
     told = facts_of(items, grouped=True, whole_collection=None).told()
-    assert told == {"asks": {}, "groups": {}, "warm": {0: "test_a.py|model"}}
+    assert told == {"requirements": {}, "groups": {}, "warm": {0: "test_a.py|model"}}
 
 
 def test_groups_are_told_where_they_count() -> None:

@@ -10,11 +10,8 @@ import pytest
 from ...foreign.pytest_names import fixture_info, fixtures_of, parameter_numbers_of
 from ...values.errors import MarkerProblem
 from ...values.messages import Items
-from ...values.requirement import Requirement
+from ...values.requirement import USUAL
 from ..items import requirement_of
-
-_NOTHING = Requirement()
-_PLANNED = ("gpus", "timeout", "priority", "serial", "lock", "stage")  # and memory, where it is a number of bytes
 
 
 def facts_of(items: Sequence[pytest.Item], *, grouped: bool, whole_collection: str | None) -> Items:
@@ -22,7 +19,7 @@ def facts_of(items: Sequence[pytest.Item], *, grouped: bool, whole_collection: s
     groups = enumerate(map(group_of, items)) if grouped else ()
     return Items.of(
         whole_collection,
-        asks={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
+        requirements={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
         groups={index: group for index, group in groups if group},
         warm={index: warm for index, warm in enumerate(warmth(items)) if warm},
     )
@@ -34,13 +31,7 @@ def needs_of(item: pytest.Item) -> dict[str, Any]:
         requirement = requirement_of(item)
     except MarkerProblem:
         return {}  # said when the test is set up
-    if requirement == _NOTHING:
-        return {}
-    needs = {
-        name: getattr(requirement, name) for name in _PLANNED if getattr(requirement, name) != getattr(_NOTHING, name)
-    }
-    memory = requirement.memory
-    return needs if memory is None or memory.relative else {**needs, "memory": int(memory.amount)}
+    return {} if requirement == USUAL else requirement.to_wire()
 
 
 def group_of(item: pytest.Item) -> str | None:
