@@ -1,3 +1,14 @@
 """Reports: one dictionary in, one document out."""
 
-__all__ = ["columns", "comparison", "json", "junit", "markdown", "publish", "scaling", "schema", "terminal", "words"]
+__all__ = [
+    "columns",
+    "comparison",
+    "json",
+    "junit_limits",
+    "markdown",
+    "publish",
+    "scaling",
+    "schema",
+    "terminal",
+    "words",
+]

@@ -57,11 +57,11 @@ def fit(config: pytest.Config, whole: str) -> str | None:
     log = junit_log(config)
     if log is None:
         return None
-    from ...reports import junit
+    from ...reports import junit_limits
 
     path = Path(log.logfile)
     try:
-        return junit.fit(path, whole)
+        return junit_limits.fit(path, whole)
     except OSError as error:
         return f"{path} is too large for CI systems, and could not be written anew: {error.strerror}"
 

@@ -14,7 +14,8 @@ import pytest
 from junit_files import addresses, cases, objects, properties
 from made_reports import a_report, a_test
 
-from pytest_gpupool.reports.junit import fit, render
+from pytest_gpupool.reports.junit import render
+from pytest_gpupool.reports.junit_limits import fit
 
 OWN_SUITE = """
 import pytest
