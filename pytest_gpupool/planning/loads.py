@@ -82,9 +82,10 @@ class Loads:
         if not sizes:
             del self.by_priority[unit.priority]
             self.priorities.remove(unit.priority)
-        self._needs[unit.need] -= 1
-        if not self._needs[unit.need]:
-            del self._needs[unit.need]
+        need = unit.need
+        self._needs[need] -= 1
+        if not self._needs[need]:
+            del self._needs[need]
 
     def needs(self) -> set[Need]:
         """Return the devices that units need, each kind of need once."""

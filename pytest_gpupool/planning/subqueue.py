@@ -89,7 +89,8 @@ class Subqueues:
     def pop(self, subqueue: Subqueue, warm: str | None) -> WorkUnit:
         """Take the best unit of a sub-queue, for a worker with these fixtures set up, and hold its locks."""
         unit = subqueue.pop(warm)
-        self.hold(unit.locks)
+        if unit.locks:
+            self.hold(unit.locks)
         self._show(subqueue)
         return unit
 
@@ -118,7 +119,7 @@ class Subqueues:
                 heapq.heappop(heads)
             if heads and (best is None or heads[0][:2] < best):
                 best, found = heads[0][:2], heads[0][3]
-        for subqueue in self._behind(own):
+        for subqueue in self._behind(own) if own else ():
             size, least = subqueue.need
             if size == gpus and least <= memory and (best is None or subqueue.head() < best):
                 best, found = subqueue.head(), subqueue

@@ -78,7 +78,8 @@ class Names:
 
     def discard(self, worker: Worker) -> None:
         """It is not, or no longer."""
-        self._by_size.get(worker.gpus, {}).pop(worker.name, None)
+        if names := self._by_size.get(worker.gpus):
+            names.pop(worker.name, None)
 
     def of_size(self, gpus: int) -> Collection[str]:
         """Return the names of those of one size: a view, which changes as they do."""

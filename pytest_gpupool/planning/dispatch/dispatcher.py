@@ -115,6 +115,8 @@ class Dispatcher:
     def _serve(self, names: Collection[str]) -> list[Decision]:
         """Feed workers of which all wait for what is stolen, or all for a test."""
         decisions: list[Decision] = []
+        if not names:
+            return decisions
         in_vain: dict[int, float] = {}  # by size, how much memory is not enough for any test
         for worker in map(self._workers.__getitem__, list(names)):
             if worker.memory <= in_vain.get(worker.gpus, -1.0) and not self._reruns.waiting:

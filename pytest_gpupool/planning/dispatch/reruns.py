@@ -35,7 +35,7 @@ class Reruns:
     @property
     def undecided_serial(self) -> bool:
         """Whether a test that ran alone crashed, and may run again before others."""
-        return any(self._tests[index].serial for index in self._undecided)
+        return bool(self._undecided) and any(self._tests[index].serial for index in self._undecided)
 
     def crashed(self, index: int) -> None:
         """A test died with its worker: somebody will say whether it runs again."""
