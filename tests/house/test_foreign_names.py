@@ -65,8 +65,8 @@ def attributes(path: Path) -> set[str]:
 
 def test_they_have_one_home() -> None:
     """Each of these names occurs in one module, of the wing foreign."""
-    paths = list(PACKAGE.rglob("*.py"))
-    knows = {name: [path for path in paths if name in attributes(path)] for name in AT_HOME_ONLY}
+    known = {path: attributes(path) for path in PACKAGE.rglob("*.py")}
+    knows = {name: [path for path, names in known.items() if name in names] for name in AT_HOME_ONLY}
     assert {name: [path.parent.name for path in found] for name, found in knows.items()} == {
         name: ["foreign"] for name in AT_HOME_ONLY
     }
