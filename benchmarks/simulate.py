@@ -298,8 +298,7 @@ def main() -> None:
     rows = [["devices", "tests", "suite", "bound s", "÷ bound", "µs mean", "µs 99 %", "real s"]]
     for devices in [8, 32, 128, 1024] if given.long else given.devices:
         for number in numbers:
-            for name in given.suite:
-                rows.append(measured(name, devices, number, given.seed))
+            rows.extend(measured(name, devices, number, given.seed) for name in given.suite)
     print("\n".join(table(rows)))
     print("\nGrowth of the mean cost at 1024 devices:\n")
     print("\n".join(table(growth(given.seed, given.long))))

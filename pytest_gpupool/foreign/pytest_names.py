@@ -94,3 +94,23 @@ def end_line(config: pytest.Config, reporter: Any) -> None:
     writer = config.get_terminal_writer()
     if writer.width_of_current_line:
         writer.line()
+
+
+class TerminalFile:
+    """The file that pytest's terminal reporter writes to, in whose place another can be put."""
+
+    def __init__(self, reporter: Any) -> None:
+        self._writer = reporter._tw
+
+    @property
+    def file(self) -> Any:
+        """The file as it is."""
+        return self._writer._file
+
+    @file.setter
+    def file(self, file: Any) -> None:
+        self._writer._file = file
+
+    def is_on_a_new_line(self) -> None:
+        """Somebody else has ended the line that the reporter was on: it knows by its text how far that goes."""
+        self._writer._current_line = ""

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any, TextIO
 
+from ..foreign.pytest_names import TerminalFile
 from ..values.texts import duration_text
 from .painter import Painter, short
 from .redirect import StderrRedirect
@@ -39,13 +40,13 @@ class TableDisplay:
         self._refresh = refresh
         self._colour: bool = reporter.hasmarkup
         self._painter: Painter | None = None
-        self._writer = reporter._tw
-        self._screen = Screen(self._writer._file)
+        self._terminal = TerminalFile(reporter)
+        self._screen = Screen(self._terminal.file)
         self._files: list[tuple[Any, str, ScreenFile]] = []
         self._stderr = StderrRedirect(self._screen.write_bytes)
         self._size = (0, 0)
         self._due = 0.0
-        self._take(self._writer, "_file")
+        self._take(self._terminal, "file")
         if shared:
             self._take(sys, "stdout")
         if workers and sys.stderr.isatty():
@@ -109,8 +110,8 @@ class LogDisplay:
         self._last: object = None
         self._silent = 0
         self._is_paused = False
-        self._writer = reporter._tw
-        self._file = self._writer._file = LineFile(self._writer._file)
+        self._terminal = TerminalFile(reporter)
+        self._file = self._terminal.file = LineFile(self._terminal.file)
 
     def step(self) -> None:
         """Say how far the run has come, if it has come any further."""
@@ -121,7 +122,7 @@ class LogDisplay:
             return
         self._last, self._silent = now, 0
         self._file.add(f"gpupool: {sentence(snapshot)}")
-        self._writer._current_line = ""  # by which pytest knows how far the line goes that it goes on with
+        self._terminal.is_on_a_new_line()
 
     def pause(self) -> None:
         """Say nothing for a while."""
@@ -137,8 +138,8 @@ class LogDisplay:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._writer._file is self._file:
-            self._writer._file = self._file.file
+        if self._terminal.file is self._file:
+            self._terminal.file = self._file.file
         self._file.close()
 
 

@@ -85,8 +85,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A device that differs: the means on it and on the others, and the smaller one of the differences of means and of
-    medians. ``other`` is the other device where there is but one.
+    """A device that differs: the means on it and on the others, and how far they are apart.
+
+    ``difference`` is the smaller one of those of means and of medians; ``other`` is the other device where there is
+    but one.
     """
 
     device: str

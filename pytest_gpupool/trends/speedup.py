@@ -63,8 +63,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far the metrics of several runs agree: how many were compared, how many were not since they measure time,
-    and which differ, the worst first.
+    """How far the metrics of several runs agree.
+
+    So many were ``compared``, so many not since they measure time (``timed``); those that differ, the worst first.
     """
 
     compared: int

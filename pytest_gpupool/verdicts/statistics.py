@@ -181,7 +181,7 @@ def _differences(new: Sequence[Number], old: Sequence[Number]) -> list[float]:
     after, before = _finite(new), _finite(old)
     if not (after and before):
         return []
-    largest = max(max(map(abs, after)), max(map(abs, before)))
+    largest = max(map(abs, (*after, *before)))
     if largest == 0:
         return []
     return [one / largest - other / largest for one, other in zip(after, before, strict=True)]

@@ -37,7 +37,8 @@ def test_the_schema_is_printed(cpu_host: Host) -> None:
     assert (status, err) == (0, "")
     assert json.loads(out) == SCHEMA.schema
     jsonschema.Draft202012Validator.check_schema(json.loads(out))
-    done = subprocess.run([str(Path(sys.executable).parent / "gpupool"), "schema"], capture_output=True, text=True)
+    program = Path(sys.executable).parent / "gpupool"
+    done = subprocess.run([program, "schema"], capture_output=True, text=True, check=True)
     assert done.stdout == out
 
 

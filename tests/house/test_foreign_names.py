@@ -11,6 +11,7 @@ import inspect
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import execnet
@@ -22,6 +23,7 @@ from _pytest import unittest as pytest_unittest
 from _pytest._io import TerminalWriter
 from _pytest.junitxml import LogXML
 from _pytest.runner import SetupState
+from _pytest.terminal import TerminalReporter
 from execnet import Group
 from xdist.dsession import DSession
 from xdist.report import report_collection_diff
@@ -41,7 +43,7 @@ AT_HOME_ONLY = (
     *("_down", "process_from_remote", "_removed2pending"),
     *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown"),
     *("_parser", "_anonymous", "_inidict", "_ensure_unconfigure", "_excinfo", "_fixtureinfo", "name2fixturedefs"),
-    *("node_reporters", "width_of_current_line"),
+    *("node_reporters", "width_of_current_line", "_tw", "_current_line"),
 )
 """Names of xdist's, execnet's and pytest's that no wing but foreign knows."""
 
@@ -307,10 +309,18 @@ class TestPytest:
         assert pytest_names.begun_testcases(log) == {"test_a.py::test_it": None}
 
     def test_its_terminal(self) -> None:
-        """It knows how much stands on its line."""
-        writer = TerminalWriter(io.StringIO())
+        """Its writer knows how much stands on its line, and looks at its file whenever it writes."""
+        first, second = io.StringIO(), io.StringIO()
+        writer = TerminalWriter(first)
+        assert has(TerminalReporter.__init__, "self._tw = ")
+        terminal = pytest_names.TerminalFile(SimpleNamespace(_tw=writer))
         writer.write("..")
-        assert writer.width_of_current_line == 2
+        assert (writer.width_of_current_line, terminal.file) == (2, first)
+        terminal.file = second
+        terminal.is_on_a_new_line()
+        assert writer.width_of_current_line == 0
+        writer.write("more")
+        assert (first.getvalue(), second.getvalue()) == ("..", "more")
 
 
 def test_torch() -> None:
