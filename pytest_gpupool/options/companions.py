@@ -8,13 +8,13 @@ import pytest
 
 
 def distribution_mode(config: pytest.Config) -> str:
-    """Return xdist's ``--dist``, ``no`` where xdist is not there."""
-    return str(_given(config, "dist", "no"))
+    """Return xdist's ``--dist`` as it is once all options are parsed: xdist may have changed what was given."""
+    return str(config.getoption("dist", "no"))
 
 
 def runs_each(config: pytest.Config) -> bool:
     """Whether every worker runs every test."""
-    return distribution_mode(config) == "each"
+    return bool(_given(config, "dist", "no") == "each")
 
 
 def groups_by_mark(config: pytest.Config) -> bool:
@@ -49,5 +49,5 @@ def keep_coverage(config: pytest.Config) -> None:
 
 
 def _given(config: pytest.Config, name: str, default: Any) -> Any:
-    # Until the command line is parsed whole, pytest knows of it what it could make out without conftest.py files.
-    return getattr(config.option, name, getattr(config.known_args_namespace, name, default))
+    # What could be made out without conftest.py files. Until all is parsed, config.option has defaults.
+    return getattr(config.known_args_namespace, name, default)
