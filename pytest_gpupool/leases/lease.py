@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 
 from ..values.device import Device, Size
 from ..values.texts import iso
-from . import admission
-from .admission import Blocker
-from .occupancy import noted_workers
-from .slots import Slot
 
 if TYPE_CHECKING:
     from ..devices.probe import Probe
+    from .admission import Blocker
     from .holders import Holder
+    from .slots import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +45,8 @@ class Request:
 
     def order(self) -> list[Device]:
         """Return the devices as they are to be tried: of those that are shared, the one with the fewest workers."""
+        from .occupancy import noted_workers
+
         start = self.first % len(self.devices)
         turned = [*self.devices[start:], *self.devices[:start]]
         workers = {device.id: noted_workers(self.lock_dir, device) if self.slots > 1 else 0 for device in turned}
@@ -81,6 +81,8 @@ class Lease:
         It tries once. What this process and its children have counts as free, what other workers of the device have
         reserved does not. Where NVML does not know, nothing stands in the way. After Blockers nothing is reserved.
         """
+        from . import admission
+
         return admission.admit(self._slots, need, probe, sleep=sleep)
 
     def neighbours(self) -> set[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..records.archive import LATEST, is_run_id
+from ..records.store import LATEST, is_run_id
 from ..values.device import Export, Size
 from ..values.errors import UsageProblem
 from ..values.verdicts import BAD, FAILING, RTOL

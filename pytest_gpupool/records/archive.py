@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,22 +21,17 @@ from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal
 from .datatypes import is_time
-from .record import VERSION, Record, in_order
+from .journal import VERSION
+from .record import Record, in_order
 from .results import Results
 from .shapes import DEVICE, FACTS, VERSIONS
-from .store import write_whole
-
-LATEST = "latest"
-"""What stands for the latest run that collected any test."""
+from .store import LATEST, RUN_ID, write_whole
 
 PLAN = "plan.json"
 PLAN_FORMAT = "gpupool-plan"
 PLAN_VERSION = 1
 
 CONTROLLER = "controller.jsonl"
-
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-_RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +102,10 @@ def started_by_id(run: str) -> str:
 def runs(base: Path) -> list[Path]:
     """Return the directories of the runs on record, the latest last."""
     try:
-        found = [path for path in (base / "runs").iterdir() if _RUN_ID.fullmatch(path.name)]
+        found = [path for path in (base / "runs").iterdir() if RUN_ID.fullmatch(path.name)]
     except OSError:
         return []
     return sorted(path for path in found if path.is_dir() and not path.is_symlink())
-
-
-def is_run_id(text: str) -> bool:
-    """Say whether a text can be the id of a run, or the beginning of one."""
-    return _RUN_START.fullmatch(text) is not None
 
 
 def find(base: Path, wanted: str) -> Path:

@@ -12,9 +12,6 @@ from .shapes import RECORDS
 
 Record = Mapping[str, Any]
 
-VERSION = 1
-"""Of the records. A reader takes what it knows of a newer one, and says so."""
-
 _FIRST = frozenset({"journal", "collected", "kept", "worker", "replaces"})
 
 

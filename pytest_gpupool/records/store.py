@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 import time
@@ -11,6 +12,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..values.errors import UsageProblem
+
+LATEST = "latest"
+"""What stands for the latest run that collected any test."""
+
+RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+"""What :func:`new_run_id` returns."""
+
+_RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
 
 LOCK_SECONDS = 10.0
 """How long to wait for a lock: a run that is stopped while it writes must not keep another one from ending."""
@@ -24,6 +33,11 @@ def new_run_id(now: float | None = None) -> str:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     # The fraction of the second in 20 bits, so that runs of one second are in order too, and a random digit.
     return f"{stamp}-{int(now % 1 * 0x100000):05x}{secrets.randbelow(16):x}"
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text can be the id of a run, or the beginning of one."""
+    return _RUN_START.fullmatch(text) is not None
 
 
 def create_run(base: Path, run_id: str) -> Path:

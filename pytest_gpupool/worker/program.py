@@ -10,12 +10,10 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..devices import visible
 from ..foreign import xdist_protocol
-from ..leases.acquisition import acquire
-from ..leases.admission import Blocker
 from ..leases.lease import Lease, Request
 from ..processes import stacks, termination
 from ..records.journal import dump
@@ -25,6 +23,9 @@ from ..values.orders import Orders
 from ..values.texts import iso
 from .equipment import journal_of
 from .protocol.early_line import EarlyLine
+
+if TYPE_CHECKING:
+    from ..leases.admission import Blocker
 
 
 class Refused(Protocol):
@@ -60,6 +61,7 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
         return Lease(orders.devices[: orders.gpus]), 0.0
     from ..devices import cuda
     from ..devices.nvml import NvmlProbe
+    from ..leases.acquisition import acquire
 
     if cuda.is_initialised():
         raise UsageProblem(_too_late(cuda.importer_of_torch()))

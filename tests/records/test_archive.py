@@ -107,12 +107,12 @@ class TestFind:
     @pytest.mark.parametrize("text", [IDS[0], "20261121T", "20261121T114652Z-9f"])
     def test_what_can_be_an_id(self, text: str) -> None:
         """A whole one, or its beginning."""
-        assert archive.is_run_id(text)
+        assert store.is_run_id(text)
 
     @pytest.mark.parametrize("text", ["", "latest", "evals/", "test_a.py", "2026", f"{IDS[0]}/x", "20261121T114652Z g"])
     def test_what_cannot_be_an_id(self, text: str) -> None:
         """As a path behind --gpupool-resume."""
-        assert not archive.is_run_id(text)
+        assert not store.is_run_id(text)
 
 
 class TestGoesOn:

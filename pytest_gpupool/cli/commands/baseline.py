@@ -10,7 +10,7 @@ from typing import Any
 
 from ...metrics.metric import Number
 from ...metrics.wording import change_text, number_text, value_text
-from ...records import archive
+from ...records import archive, store
 from ...records.archive import Recorded
 from ...reports.columns import show
 from ...reports.words import counted
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
     update = calls.add_parser("update", help="accept the metrics of a run: write them into the baseline file")
     _add_file(update)
-    update.add_argument("name", metavar="RUN", nargs="?", default=archive.LATEST, help=_RUN)
+    update.add_argument("name", metavar="RUN", nargs="?", default=store.LATEST, help=_RUN)
     update.add_argument("--reason", metavar="TEXT", default="gpupool baseline update", help="why, for the file")
     update.add_argument("--force", action="store_true", help="accept an incomplete run, too")
     update.set_defaults(run=_update)
@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
 
     diff = calls.add_parser("diff", help="show what 'update' would write")
     _add_file(diff)
-    diff.add_argument("name", metavar="RUN", nargs="?", default=archive.LATEST, help=_RUN)
+    diff.add_argument("name", metavar="RUN", nargs="?", default=store.LATEST, help=_RUN)
     diff.set_defaults(run=_diff)
     for call in (update, list_, diff):
         add_dir(call)
