@@ -14,7 +14,8 @@ def distribution_mode(config: pytest.Config) -> str:
 
 def runs_each(config: pytest.Config) -> bool:
     """Whether every worker runs every test."""
-    return distribution_mode(config) == "each"
+    # As a run begins, config.option has the default still, and nothing later makes it this mode.
+    return bool(getattr(config.known_args_namespace, "dist", "no") == "each")
 
 
 def groups_by_mark(config: pytest.Config) -> bool:
