@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...foreign import xdist_protocol
-from ...leases.admission import Blocker
 from ...values import messages
 from ...values.messages import CANCELLED, Expired, Message, Waiting
+
+if TYPE_CHECKING:
+    from ...leases.admission import Blocker
 
 # How long a worker waits before it speaks of it, so that a moment's wait goes unmentioned.
 _SILENT_SECONDS = 1.0
