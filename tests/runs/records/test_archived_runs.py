@@ -45,7 +45,7 @@ class Made:
 
 SUITE = """
     import math, os
-import pytest
+    import pytest
 
     @pytest.mark.parametrize("case", range(3))
     def test_case(case, record_metric): record_metric("accuracy", case / 2, unit="%", n=10, higher_is_better=True)
@@ -67,7 +67,7 @@ def made(request: pytest.FixtureRequest, libraries: Path, tmp_path_factory: pyte
     host = Host(folder, driver)
     host.write("test_suite.py", SUITE if driver else SUITE.replace("os._exit(3)", "raise OSError"))
     report = host.pytest(request.param).report
-    assert report["summary"]["crashed"] == (1 if driver else 0)
+    assert (report["summary"]["passed"], report["summary"]["crashed"]) == ((3, 1) if driver else (3, 0))
     return Made(host.project / ".gpupool" / "runs" / report["run"]["id"], report)
 
 
