@@ -250,7 +250,8 @@ class TestOtherUsers:
     """Locks are for all users of a host."""
 
     # What is imported late must be there by then: another user may not be able to read this one's Python.
-    AS_NOBODY = f"import filelock, pytest_gpupool.leases.holders, pytest_gpupool.leases.occupancy\nos.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+    AS_NOBODY = "import filelock, pytest_gpupool.leases.holders, pytest_gpupool.leases.occupancy\n"
+    AS_NOBODY += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
 
     def test_another_user_locks_what_root_has_made(self, process: Processes, public: Path) -> None:
         """In root's directory, root's lock file, and writes root's note."""
