@@ -213,3 +213,14 @@ def test_a_door_loads_no_room(name: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     parts = name.split(".")
     assert done.stdout.split() == [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def test_options_are_read_in_options_alone() -> None:
+    """What was typed is asked of one wing; the options that a suite itself declares are read for its tests' recipes."""
+    asks = {"known_args_namespace", "getoption", "getini"}
+    readers = {
+        name
+        for name, tree in modules().items()
+        if any(isinstance(node, ast.Attribute) and node.attr in asks for node in ast.walk(tree))
+    }
+    assert {name for name in readers if wing_of(name) != "options"} == {"worker.recording.recipes"}
