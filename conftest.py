@@ -11,7 +11,7 @@ import pytest
 # PYTHONDONTWRITEBYTECODE, as containers often do.
 sys.dont_write_bytecode = False
 
-SLOW = [Path(__file__).parent / "tests" / name for name in ("runs", "browser")]
+SLOW = [Path(__file__).parent / "tests" / name for name in ("runs", "browser", "neighbours")]
 """What starts pytest or a browser."""
 
 

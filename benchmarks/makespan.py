@@ -7,7 +7,8 @@ are medians. pytest-gpupool starts tests as soon as one worker is there, xdist's
 therefore has the other workers' start-up inside, theirs does not; "command" has it inside for all.
 
 CTest and "gpupool, with history" have run the suite once before: each timed run begins with what that one left.
-xdist cannot run the mixed suite, whose tests need 1, 2 or 4 of the devices; there are as many devices as workers.
+xdist cannot run the mixed suite, whose tests need 1, 2 or 4 of the devices; there are as many devices as workers. The
+suites of models have 4 workers at most: each model takes 2 s to set up, in a fixture of the session or of the module.
 """
 
 from __future__ import annotations
@@ -19,16 +20,32 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import ctest
-from sidebyside import FIRST, LATER, SCHEDULERS, Case, Timing, median, note, rounds, sleepers, table, timing
+import families
+from sidebyside import (
+    FIRST,
+    LATER,
+    SCHEDULERS,
+    Case,
+    Sharing,
+    Timing,
+    median,
+    note,
+    pytests,
+    rounds,
+    sleepers,
+    table,
+    timing,
+    write_sharing,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Tests, and which of pytest's schedulers can run them."""
+    """Tests, and which of pytest's schedulers are to run them."""
 
     title: str
     cases: Sequence[Case]
-    schedulers: Collection[str] = tuple(SCHEDULERS)
+    schedulers: Collection[str] = ("xdist load", "xdist worksteal", FIRST, LATER)
 
 
 def growing() -> list[Case]:
@@ -108,17 +125,48 @@ def _cells(runs: Sequence[Timing], bound: float) -> tuple[str, ...]:
     return (f"{makespan:.2f}", f"{makespan / bound:.2f}", f"{command:.2f}", f"{command / bound:.2f}")
 
 
+def models(scope: str) -> Sharing:
+    """Six models that take 2 s to set up, with 20 tasks each, most of them short."""
+    dice = random.Random(3)
+    durations = [round(dice.lognormvariate(-1.6, 0.7), 3) for _ in range(20)]
+    return Sharing(models=6, load=2.0, durations=durations, scope=scope)
+
+
+def measure_sharing(suite: Sharing, workers: int, count: int) -> None:
+    """Print the table of a suite whose tests share models. Here a makespan has the first set-ups inside, too."""
+    lay_out = partial(write_sharing, suite=suite)
+    contenders = pytests(tuple(SCHEDULERS), workers, lay_out)
+    tests = suite.models * len(suite.durations)
+    timings = rounds(contenders, count, partial(timing, tests=tests))
+    least = families.bound([(suite.load, suite.durations)] * suite.models, workers)
+    rows = {name: _sharing_cells(runs, least, suite.load) for name, runs in timings.items()}
+    columns = ("makespan, s", "÷ bound", "command, s", "set-ups")
+    table(f"{suite.models} {suite.scope} models × {len(suite.durations)} tasks (bound {least:.2f} s)", columns, rows)
+
+
+def _sharing_cells(runs: Sequence[Timing], bound: float, load: float) -> tuple[str, ...]:
+    # The first test begins when the first set-up is over.
+    makespan = median(runs, lambda run: run.makespan) + load
+    command, loads = median(runs, lambda run: run.wall), median(runs, lambda run: run.loads)
+    return (f"{makespan:.2f}", f"{makespan / bound:.2f}", f"{command:.2f}", f"{loads:.0f}")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bound", type=float, default=12.0, help="seconds that the long suites take at best")
-    parser.add_argument("--suite", action="append", choices=tuple(suites(1.0, 8)), help="repeatable; default: all")
+    scopes = {"models": "session", "module-models": "module"}
+    names = (*suites(1.0, 8), *scopes)
+    parser.add_argument("--suite", action="append", choices=names, help="repeatable; default: all")
     args = parser.parse_args()
     known = suites(args.bound, args.workers)
-    for name in args.suite or known:
-        measure(known[name], args.workers, args.rounds)
+    for name in args.suite or names:
+        if name in known:
+            measure(known[name], args.workers, args.rounds)
+        else:
+            measure_sharing(models(scopes[name]), min(4, args.workers), args.rounds)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from standin import Driver, build, fake_uuid
 CHILD = """
 import json, os, subprocess, sys, threading, time
 from pytest_gpupool.sampling import samples
-from pytest_gpupool.devices.nvml import survey
+from pytest_gpupool.devices.nvidia.nvml import survey
 from pytest_gpupool.sampling.sampler import Sampler
 
 asked = json.loads(sys.argv[1])

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,11 +38,35 @@ def test_case(case):
 log = os.open(Path(__file__).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 """
 
+SHARING_SUITE = """
+import os, time
+from pathlib import Path
+import pytest
+
+DURATIONS = {durations}
+
+@pytest.fixture(scope={scope!r}, params=range({models}))
+def model(request):
+    time.sleep({load})
+    os.write(loads, b"1")
+    return request.param
+
+@pytest.mark.parametrize("task", range(len(DURATIONS)))
+def test_case(model, task):
+    began = time.monotonic()
+    time.sleep(DURATIONS[task])
+    os.write(log, f"{{began}} {{time.monotonic()}}\n".encode())
+
+log = os.open(Path(__file__).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+loads = os.open(Path(__file__).with_name("loads"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+"""
+
 FIRST, LATER = "gpupool, first run", "gpupool, with history"
 
 SCHEDULERS: Mapping[str, Sequence[str]] = {
     "xdist load": ("-p", "no:gpupool", "--dist", "load"),
     "xdist worksteal": ("-p", "no:gpupool", "--dist", "worksteal"),
+    "xdist loadscope": ("-p", "no:gpupool", "--dist", "loadscope"),
     FIRST: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
     LATER: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
 }
@@ -56,6 +80,16 @@ class Case:
 
     seconds: float
     gpus: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """Tests that share models: each model has a test of each duration, and takes ``load`` seconds to set up."""
+
+    models: int
+    load: float
+    durations: Sequence[float]
+    scope: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +115,24 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """One run, in seconds: the whole command, command to first test, first test to last end."""
+    """One run, in seconds: the whole command, command to first test, first test to last end; and set-ups of models."""
 
     wall: float
     first: float
     makespan: float
+    loads: int = 0
 
 
 def write_suite(folder: Path, cases: Sequence[Case]) -> None:
     """Write sleeping tests for pytest into a folder."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_suite.py").write_text(SUITE.format(cases=[astuple(case) for case in cases]))
+
+
+def write_sharing(folder: Path, suite: Sharing) -> None:
+    """Write sleeping tests that share sleeping models."""
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_suite.py").write_text(SHARING_SUITE.format(**asdict(suite)))
 
 
 def pytests(
@@ -120,7 +161,13 @@ def timing(run: Run, tests: int) -> Timing:
     if len(spans) != tests:
         raise SystemExit(f"{len(spans)} of {tests} tests ran in {run.folder}")
     first = min(start for start, _ in spans)
-    return Timing(wall=run.wall, first=first - run.began, makespan=max(end for _, end in spans) - first)
+    loads = run.folder / "loads"
+    return Timing(
+        wall=run.wall,
+        first=first - run.began,
+        makespan=max(end for _, end in spans) - first,
+        loads=loads.stat().st_size if loads.exists() else 0,
+    )
 
 
 def rounds(
@@ -188,7 +235,7 @@ def _replace(folder: Path, other: Path) -> None:
     Without what was only cached: who has run before would else start faster, for a reason that is not its schedule.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(other, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "log"))
+    shutil.copytree(other, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "log", "loads"))
 
 
 def _run(command: Sequence[str], folder: Path) -> Run:

@@ -8,6 +8,9 @@ schedule is shorter than: the longest test; a perfect division over the devices;
 more than half of the devices, or that share a lock; with stages, the sum over them. Where the bound is a few seconds,
 that start makes up most of the ratio. "µs" is real time of this machine per event that the planner handled. How long a
 test takes is known exactly but in the suites that say otherwise. A test that crashes may take less than the bound says.
+
+The last table is about the start of a run: what its workers send of their collections before the first test, which is
+a digest each, and from one of them the ids with what planning needs to know of the tests.
 """
 
 from __future__ import annotations
@@ -23,9 +26,15 @@ from random import Random
 from statistics import fmean
 from time import perf_counter, perf_counter_ns
 
+from pytest_gpupool.foreign import xdist_protocol
 from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
 from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.tests import Test
+from pytest_gpupool.planning.workers import set_up_after
+from pytest_gpupool.records import wire
+from pytest_gpupool.values import messages
+from pytest_gpupool.values.messages import Collected, Items, Message
+from pytest_gpupool.values.wide_fixture import WideFixture
 
 START_UP = (0.5, 2.0)
 """Seconds from a worker's start, or from the moment its devices are free, until it can run a test."""
@@ -48,7 +57,10 @@ class Suite:
     noise: float = 0.0  # of the logarithm of the known ones
     crashes: float = 0.0  # how many of the attempts at a test kill the worker
     locked: float = 0.0  # the share of tests that hold one of 8 locks
+    common: bool = False  # whether all hold one lock, and each one of its own besides
     stages: int = 1
+    families: int = 0  # how many models the tests share, in turn; one is kept set up at a time
+    load: float = 0.0  # what it takes to set one up
 
     def tests(self, number: int, dice: Random) -> tuple[list[Test], list[float]]:
         """Return that many tests, and what each will take."""
@@ -57,16 +69,29 @@ class Suite:
         tests = [
             Test(
                 index=index,
-                family=f"test_{index % 97}",
+                function=f"test_{index % 97}",
                 gpus=sizes[index],
                 stage=index * self.stages // number,
-                locks=frozenset({f"lock-{index % 8}"}) if dice.random() < self.locked else frozenset(),
+                locks=self._locks(index, dice),
                 seconds=self._known(seconds[index], dice),
-                warm=f"model-{index % 13}",
+                set_ups=(self.model(index),),
             )
             for index in range(number)
         ]
         return tests, seconds
+
+    def model(self, index: int) -> WideFixture:
+        """Return what a test shares with others."""
+        return WideFixture("model", "", f"m{index % (self.families or 13)}", "")
+
+    def costs(self) -> dict[str, float | None]:
+        """Return what it takes to set up each model."""
+        return {self.model(index).key: self.load for index in range(self.families or 13)}
+
+    def _locks(self, index: int, dice: Random) -> frozenset[str]:
+        if self.common:
+            return frozenset({"common", f"own-{index}"})
+        return frozenset({f"lock-{index % 8}"}) if dice.random() < self.locked else frozenset()
 
     def _known(self, seconds: float, dice: Random) -> float | None:
         """Return what earlier runs say of a test that takes so long."""
@@ -87,7 +112,10 @@ SUITES = {
     "mixed, locks": Suite(sizes=MIXED, locked=0.02),
     "mixed, brief": Suite(sizes=MIXED, median=2.0),
     "single, locks": Suite(locked=0.05),
+    "single, common lock": Suite(common=True),
     "mostly large": Suite(sizes={1: 0.1, 2: 0.1, 4: 0.2, 8: 0.6}),
+    "8 models": Suite(median=57.0, spread=0.1, families=8, load=180.0),
+    "64 models": Suite(median=57.0, spread=0.1, families=64, load=180.0),
 }
 
 
@@ -102,6 +130,7 @@ class Worker:
     running: int | None = None
     ready: bool = False
     retired: bool = False
+    set_up: frozenset[WideFixture] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +163,9 @@ class Simulation:
         self.names = map("gw{}".format, count())
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.numbers = count()
-        self.planner = Planner(self.tests, capacity=devices, asked=devices)
+        self.loads = 0
+        costs = suite.costs()
+        self.planner = Planner(self.tests, capacity=devices, asked=devices, costs=costs)
 
     def run(self) -> Outcome:
         """Let events happen until nobody has anything to do; every test has run then."""
@@ -160,7 +191,8 @@ class Simulation:
         return max(
             *(seconds for _, seconds in timed),
             *chains.values(),
-            sum(test.gpus * seconds for test, seconds in timed) / self.capacity,
+            sum(test.gpus * seconds for test, seconds in timed) / self.capacity
+            + self.suite.load * self.suite.families / self.capacity,
             sum(seconds for test, seconds in timed if 2 * test.gpus > self.capacity),
         )
 
@@ -169,6 +201,7 @@ class Simulation:
 
     def _tell(self, event: Callable[[], list[Decision]]) -> None:
         """Have the planner handle an event, and carry out what it decides."""
+        self.planner.at(self.now)
         began = perf_counter_ns()
         decisions = event()
         self.micros.append((perf_counter_ns() - began) / 1000)
@@ -233,12 +266,19 @@ class Simulation:
                 self._after(ENDING, lambda: self._leave(worker))
             return
         index = worker.running = worker.queue.popleft()
-        seconds = self.seconds[index]
+        seconds = self.seconds[index] + self._set_up(worker, self.tests[index])
         if self.dice.random() < self.suite.crashes:
             self._after(seconds * self.dice.random(), lambda: self._crash(worker, index))
             return
         self._after(max(0.0, seconds - ASKS_BEFORE), lambda: self._ask(worker, index))
         self._after(seconds, lambda: self._finish(worker, index))
+
+    def _set_up(self, worker: Worker, test: Test) -> float:
+        """Set up what a test needs, and return the seconds that it takes."""
+        missing = [one for one in test.set_ups if one not in worker.set_up]
+        worker.set_up = set_up_after(worker.set_up, test)
+        self.loads += len(missing)
+        return len(missing) * self.suite.load
 
     def _ask(self, worker: Worker, index: int) -> None:
         if not worker.queue and not worker.retired:
@@ -302,6 +342,8 @@ def main() -> None:
     print("\n".join(table(rows)))
     print("\nGrowth of the mean cost at 1024 devices:\n")
     print("\n".join(table(growth(given.seed, given.long))))
+    print("\nSent at the start of a run:\n")
+    print("\n".join(table(starts())))
 
 
 def measured(name: str, devices: int, number: int, seed: int) -> list[str]:
@@ -324,10 +366,27 @@ def growth(seed: int, long: bool) -> list[list[str]]:
     """Return the table of cost by number of tests."""
     numbers = [100, 1000, 10_000, *([100_000] if long else [])]
     rows = [["suite", *(f"{number} tests, µs" for number in numbers)]]
-    for name in ("single", "mixed"):
+    for name in ("single", "mixed", "single, common lock"):
         runs = [Simulation(SUITES[name], devices=1024, number=number, seed=seed).run() for number in numbers]
         rows.append([name, *(f"{fmean(run.micros):.0f}" for run in runs)])
     return rows
+
+
+def starts() -> list[list[str]]:
+    """Return the table of what workers send of their collections, in MB in all."""
+    rows = [["workers", "tests", "all the same, MB", "all different, MB"]]
+    for workers, number in ((8, 10_000), (64, 100_000)):
+        ids = [f"evals/test_models_{index % 97}.py::TestAnswers::test_answer[{index}-bf16]" for index in range(number)]
+        warm = {index: f"{nodeid.partition('::')[0]}|model{index % 13}" for index, nodeid in enumerate(ids)}
+        digest = sent(Collected("0" * 64, "0" * 64, number))
+        told = sent(Items.of(ids, None, requirements={}, groups={}, warm=warm))
+        rows.append([f"{workers}", f"{number}", f"{workers * digest + told:.1f}", f"{workers * (digest + told):.1f}"])
+    return rows
+
+
+def sent(message: Message) -> float:
+    """Return how large a message is on its way to the controller, in MB."""
+    return len(wire.dumps([xdist_protocol.unscheduled(messages.to_wire(message))])) / 1e6
 
 
 if __name__ == "__main__":

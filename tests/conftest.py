@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import bytecode
 import pytest
 from hypothesis import HealthCheck, settings
+from made_hosts import Program, Shell
+from made_hosts import make_host as make_gpu_host
 from standin import Driver, build
-from support import Host, gpus, locked_files, processes_of
+from support import LIMIT, Host, anchors_of_these_tests, gpus, locked_files, processes_of, processes_with
 
 FEW, MANY = 25, 250
 """Examples for each of hypothesis's tests."""
@@ -30,6 +34,22 @@ def pytest_configure(config: pytest.Config) -> None:
 def compiled() -> None:
     """The processes that tests start compile nothing."""
     bytecode.compile_package()
+
+
+@pytest.fixture(autouse=True)
+def frees_devices() -> Iterator[None]:
+    """Fails where a test leaves a device held: the next one would wait for it, and be blamed."""
+    before = anchors_of_these_tests()  # a fixture of its module may hold some
+    yield
+    deadline = time.monotonic() + LIMIT / 5
+    while held := {name: inode for name, inode in anchors_of_these_tests().items() if name not in before}:
+        if time.monotonic() > deadline:
+            holders = processes_with(held.values())
+            for pid in holders.keys() - {os.getpid()}:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            pytest.fail(f"left {sorted(held)} held by {holders}")
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +96,35 @@ def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     assert not locked_files(tmp_path / "locks")
     for place in places.values():
         assert not [path for path in place.iterdir() if not path.name.startswith("pytest-of-")]
+
+
+@pytest.fixture
+def gpu_host(libraries: Path, tmp_path: Path) -> Host:
+    """A host with four GPUs that no other test has."""
+    return make_gpu_host(libraries, tmp_path, 4)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Starts the program gpupool, and ends it after the test."""
+    with ExitStack() as stack:
+
+        def begin(host: Host, *args: object, **keys: object) -> Program:
+            program = Program(host, *args, **keys)  # type: ignore[arg-type]
+            stack.callback(program.kill)
+            return program
+
+        yield begin
+
+
+@pytest.fixture
+def open_shell() -> Iterator[Callable[..., Shell]]:
+    """Opens a shell on a terminal, and ends it after the test."""
+    with ExitStack() as stack:
+
+        def begin(host: Host, *command: str, **keys: object) -> Shell:
+            shell = Shell(host, *command, **keys)  # type: ignore[arg-type]
+            stack.callback(shell.kill)
+            return shell
+
+        yield begin

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from standin.leaser import Leaser
 from pytest_gpupool.devices.probe import GpuProcess, Usage
 from pytest_gpupool.leases.admission import Blocker
 from pytest_gpupool.leases.lease import Lease, Request
+from pytest_gpupool.leases.locking.lock_directory import LockDirectory
 from pytest_gpupool.values.device import Device, Size
 
 GIB = 2**30
@@ -23,24 +27,22 @@ NOBODY = 65534
 HANGS = 300.0  # seconds that nothing takes which works
 
 GPUS = tuple(
-    Device(id=f"GPU-{number:08x}-0000", kind="gpu", index=number, name="NVIDIA H200", memory_total=141 * GIB)
+    Device(id=f"GPU-{number:08x}-{os.getpid()}", kind="gpu", index=number, name="NVIDIA H200", memory_total=141 * GIB)
     for number in range(3)
 )
 ZERO = GPUS[0]
 IDLE = Usage(processes=(), memory_used=0)
 
-KEPT = "kept by this worker, but {} devices are needed together"
-
 # Modules are imported before anything may be given up that importing needs.
 LEASER = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
-import filelock, psutil, pytest_gpupool.leases.holders, pytest_gpupool.devices.probe
+import filelock, pytest_gpupool.devices.probe
 from pytest_gpupool.leases.acquisition import acquire, try_lease
 from pytest_gpupool.leases.lease import Lease, Request
-from pytest_gpupool.leases.lock_directory import lock_directory
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.values.errors import GpupoolError
-from pytest_gpupool.leases.locks import LockFile
+from pytest_gpupool.leases.locking.locks import LockFile
 from pytest_gpupool.values.device import Device
 
 class Idle:
@@ -75,7 +77,7 @@ class Machine:
     """A machine of which each device is used as told; records what it was asked."""
 
     def __init__(self, **usage: Usage | Exception) -> None:
-        self.usages = {f"GPU-{int(name[3:]):08x}-0000": value for name, value in usage.items()}
+        self.usages = {GPUS[int(name[3:])].id: value for name, value in usage.items()}
         self.asked: list[str] = []
 
     def usage(self, device: Device) -> Usage:
@@ -144,7 +146,7 @@ def starting_leasers(driver: Driver, lock_dir: Path) -> Iterator[Leasers]:
 
 
 def request(
-    lock_dir: Path, *devices: Device, first: int = 0, busy_memory: str | None = "512MiB", **keys: Any
+    lock_dir: LockDirectory, *devices: Device, first: int = 0, busy_memory: str | None = "512MiB", **keys: Any
 ) -> Request:
     """A request for devices, the first GPU alone if not said otherwise."""
     size = None if busy_memory is None else Size.parse(busy_memory)
@@ -171,9 +173,35 @@ def for_nothing(answer: Lease | tuple[Blocker, ...]) -> bool:
     return all(blocker.for_good for blocker in answer)
 
 
+def note_file(directory: Path, device: Device = ZERO) -> Path:
+    """Where it is noted who has a device alone."""
+    return directory / f"{device.id}.json"
+
+
+def noted(directory: Path, device: Device = ZERO) -> dict[str, Any] | None:
+    """What is noted of who has a device alone, None for nobody."""
+    text = note_file(directory, device).read_text()
+    note: dict[str, Any] | None = json.loads(text) if text else None
+    return note
+
+
+def locked(directory: Path, devices: Sequence[Device] = GPUS) -> list[int]:
+    """The numbers of the devices that somebody holds at this moment, by the locks alone."""
+    held = []
+    for number, device in enumerate(devices):
+        path = lock_file(directory, device)
+        if path.exists():
+            with path.open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    held.append(number)
+    return held
+
+
 def lock_file(directory: Path, device: Device = ZERO) -> Path:
     """Where the lock of a device lies."""
-    return directory / f"{device.id}.0.lock"
+    return directory / f"{device.id}.lock"
 
 
 def using(*processes: tuple[int, int | None], used: int | None) -> Usage:
@@ -183,3 +211,11 @@ def using(*processes: tuple[int, int | None], used: int | None) -> Usage:
 
 def never(*args: object) -> NoReturn:
     raise AssertionError(f"called with {args}")
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that comes by itself. Fails where it never does."""
+    deadline = time.monotonic() + HANGS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 from pytest_gpupool.distribution.workers.member import Member, Shape
+
+PROCESS: Any = None
+"""A worker's process, which nobody asks anything."""
 
 
 class Node:
@@ -21,4 +25,4 @@ class Node:
 
 def member(name: str, *places: int, gpus: int = 1) -> Member:
     """One that was just started."""
-    return Member(Node(name), places, Shape(gpus=gpus))
+    return Member(Node(name), PROCESS, places, Shape(gpus=gpus))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_gpupool.planning.backlog.costs import Costs
+from pytest_gpupool.planning.backlog.loads import Load
+from pytest_gpupool.planning.backlog.queue import Queue
 from pytest_gpupool.planning.decisions import Decision
-from pytest_gpupool.planning.loads import Load
 from pytest_gpupool.planning.planner import Planner
-from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Possible, Test, WorkUnit, work_unit
+from pytest_gpupool.values.wide_fixture import WideFixture
 
 SHORT = 0.001
 LONG = 100.0
@@ -20,14 +22,16 @@ def at_most(largest: int) -> Possible:
     return lambda gpus, memory: (gpus, memory) if gpus <= largest else (min(1, largest), 0)
 
 
-def several(count: int, family: str = "f", first: int = 0, group: str | None = None, priority: int = 0) -> list[Test]:
+def several(count: int, function: str = "f", first: int = 0, group: str | None = None, priority: int = 0) -> list[Test]:
     """Tests of one function."""
-    return [Test(index=index, family=family, group=group, priority=priority) for index in range(first, first + count)]
+    return [
+        Test(index=index, function=function, group=group, priority=priority) for index in range(first, first + count)
+    ]
 
 
 def sized(*gpus: int, seconds: float | None = LONG) -> list[Test]:
     """A test for each of these sizes."""
-    return [Test(index=index, family=f"f{index}", gpus=each, seconds=seconds) for index, each in enumerate(gpus)]
+    return [Test(index=index, function=f"f{index}", gpus=each, seconds=seconds) for index, each in enumerate(gpus)]
 
 
 def with_workers(tests: Sequence[Test], devices: int, *, longest_first: bool = True) -> Planner:
@@ -69,7 +73,7 @@ def as_asked(gpus: int, memory: int) -> tuple[int, int]:
 
 def unit(index: int, **keys: Any) -> WorkUnit:
     """A work unit of one test."""
-    return work_unit([Test(index=index, family="f", **keys)], as_asked)
+    return work_unit([Test(index=index, function="f", **keys)], as_asked)
 
 
 def load(*seconds: float | None) -> Load:
@@ -85,8 +89,14 @@ def numbered(*tests: Test) -> dict[int, Test]:
     return {test.index: test for test in tests}
 
 
-def queue_of(*tests: Test, longest_first: bool = True) -> Queue:
-    """A queue in which these tests wait."""
-    made = Queue(numbered(*tests), longest_first=longest_first)
+def model(name: str, node: str = "") -> WideFixture:
+    """A model that tests share, as long as they are in that file."""
+    return WideFixture("model", "", name, node)
+
+
+def queue_of(*tests: Test, longest_first: bool = True, costs: Mapping[str, float] | None = None) -> Queue:
+    """A queue in which these tests wait; ``costs`` are what models take to set up, by name."""
+    known = {model(name).key: seconds for name, seconds in (costs or {}).items()}
+    made = Queue(numbered(*tests), longest_first=longest_first, costs=Costs(known))
     made.add(test.index for test in tests)
     return made

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpupool.devices.pool import Pool
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.options.options import Options
 from pytest_gpupool.run.console import Console
 from pytest_gpupool.run.devices import RunDevices
@@ -35,6 +36,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "html": None,
         "markdown": None,
         "resume": None,
+        "resume_anyway": False,
         "keep_runs": 20,
         "busy_memory": Size(512 * 2**20),
         "slots": 1,
@@ -46,6 +48,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "rtol": 0.01,
         "sample": 0.5,
         "live": False,
+        "yields": False,
+        "affinity": False,
     }
     return Options(**(usual | changes))
 
@@ -72,6 +76,6 @@ def devices(
 ) -> RunDevices:
     """The devices of a run; ``changes`` are to its options."""
     pool = Pool(devices=cards, no_gpu=None if cards else "NVML finds no GPU")
-    lock_dir = directory / "locks" if cards else None
+    lock_dir = lock_directory(str(directory / "locks"), {}) if cards else None
     console = console or Silent()
     return RunDevices(pool, lock_dir, options(directory, **changes), kept or records(None, console), console)

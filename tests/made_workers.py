@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import psutil
 
+from pytest_gpupool.processes import table
 from pytest_gpupool.processes.stacks import stacks
+from pytest_gpupool.processes.termination import Worker
 
 GRACE = 30.0  # longer than a loaded machine needs; who hears the signal ends at once
 
@@ -20,18 +22,21 @@ SLEEP = "import time; time.sleep(600)"
 
 PRELUDE = f"""
 import os, signal, subprocess, sys, time
-from pytest_gpupool.processes import stacks, termination
+from pytest_gpupool.processes import stacks, table, termination
 
 termination.become_group_leader()
 
 def start(code={SLEEP!r}, **options):
     return subprocess.Popen([sys.executable, "-ISc", code], **options)
 
-def daemon():
+def daemon(**options):
     # Twice forked, as daemons do: in a session of its own, and its parent is gone.
     parent = "import os, subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=sys.stderr).pid)"
     command = [sys.executable, "-ISc", parent, sys.executable, "-ISc", {SLEEP!r}]
-    return int(subprocess.check_output(command, start_new_session=True))
+    return int(subprocess.check_output(command, start_new_session=True, **options))
+
+def known(pid, marks):
+    return termination.Worker(table.identity(pid), marks)
 
 def say(*values):
     print(*values, flush=True)
@@ -66,6 +71,7 @@ class Started:
     def __init__(self, popen: subprocess.Popen[str], marks: dict[str, str]) -> None:
         self.popen, self.pid, self.marks = popen, popen.pid, marks
         assert popen.stdout is not None
+        self.known = Worker(table.identity(popen.pid), marks)
         self.said = [int(word) for word in popen.stdout.readline().split()]
 
     def wait(self) -> int:

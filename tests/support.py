@@ -12,14 +12,14 @@ import sys
 import textwrap
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bytecode
 import jsonschema
-from standin import STATE_VARIABLE, TORCH_LOG_VARIABLE, TORCH_PATH, Driver, Gpu
+from standin import STATE_VARIABLE, TORCH_LOG_VARIABLE, TORCH_PATH, Driver, Gpu, Mig
 
 from pytest_gpupool.reports.json import schema_text
 
@@ -30,7 +30,7 @@ LIMIT = 300.0
 
 _FOREIGN_PREFIXES = ("PYTEST_", "GPUPOOL_", "CUDA_", "COV_", "OMP_", "MKL_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR")
 # Installed beside pytest-gpupool for tests that ask for them; elsewhere they only add time and chance.
-_COMPANIONS = ("randomly", "rerunfailures", "timeout", "pytest_cov", "hypothesispytest")
+COMPANIONS = ("randomly", "rerunfailures", "timeout", "pytest_cov", "hypothesispytest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class Host:
     def command(self, *args: str, companions: Sequence[str] = ()) -> list[str]:
         """The command line of a pytest run that writes all reports."""
         bytecode.compile_for_pytest()
-        off = [f"-pno:{name}" for name in _COMPANIONS if name not in companions]
+        off = [f"-pno:{name}" for name in COMPANIONS if name not in companions]
         reports = ["--gpupool-json=report.json", "--junitxml=junit.xml"]
         return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *off, *reports, *args]
 
@@ -183,7 +183,7 @@ class Host:
         """The indices of the GPUs that somebody holds at this moment."""
         assert self.driver is not None
         locked = locked_files(self.lock_dir)
-        return {number for number, uuid in enumerate(self.driver.uuids) if f"{uuid}.0.lock" in locked}
+        return {number for number, uuid in enumerate(self.driver.uuids) if f"{uuid}.lock" in locked}
 
 
 class Running:
@@ -260,8 +260,14 @@ class Watched(Running):
 
 
 def gpus(count: int, **fields: Any) -> list[Gpu]:
-    """Stand-in GPUs with ids of the right shape."""
-    return [Gpu(f"GPU-{number:08x}-0000-4000-8000-{number:012x}", **fields) for number in range(count)]
+    """Stand-in GPUs with ids of the right shape; other processes that test have others, as this host excludes by id."""
+    return [Gpu(f"GPU-{number:08x}-0000-4000-8000-{os.getpid():08x}{number:04x}", **fields) for number in range(count)]
+
+
+def instances(count: int, **fields: Any) -> tuple[Mig, ...]:
+    """Stand-in MIG instances of one GPU, with ids as those of :func:`gpus`."""
+    ids = [f"MIG-{number:08x}-0000-5000-8000-{os.getpid():012x}" for number in range(count)]
+    return tuple(Mig(id_, gi=number + 1, **fields) for number, id_ in enumerate(ids))
 
 
 def wait_for(path: Path, lines: int = 1) -> list[str]:
@@ -302,6 +308,27 @@ def locked_files(lock_dir: Path) -> set[str]:
             except BlockingIOError:
                 held.add(path.name)
     return held
+
+
+def anchors_of_these_tests() -> dict[str, str]:
+    """The anchors by which stand-in devices of this process's tests are held at this moment, each with its inode."""
+    mine = f"{os.getpid():08x}"
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return {line[7]: line[6] for line in lines if len(line) > 7 and line[7].startswith("@gpupool/") and mine in line[7]}
+
+
+def processes_with(inodes: Collection[str]) -> dict[int, str]:
+    """The command lines of the processes that have one of these sockets open, by pid."""
+    targets = {f"socket:[{inode}]" for inode in inodes}
+    found = {}
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if str(link.readlink()) in targets:
+                process = link.parents[1]
+                found[int(process.name)] = (
+                    (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+    return found
 
 
 def records(directory: Path) -> Iterator[dict[str, Any]]:

@@ -7,13 +7,18 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from .. import __version__
-from ..processes import garbage
+from ..processes.own import garbage
 from ..values.errors import GpupoolError
 from .commands import baseline, compare, history, matrix, report, runs, scaling, schema
 
-_COMMANDS = (report, runs, baseline, compare, matrix, history, scaling, schema)
+_COMMANDS: tuple[ModuleType, ...] = (report, runs, baseline, compare, matrix, history, scaling, schema)
+if sys.platform == "linux":  # the pool is there alone, and what it relies on
+    from .commands import quarantine, run, status
+
+    _COMMANDS = (run, status, quarantine, *_COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,10 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
-    args = _parser().parse_args(argv)
+    parser = _parser()
     try:
+        args, unknown = parser.parse_known_args(argv)
+        if unknown:
+            getattr(args, "refuse", parser.error)(f"unrecognized arguments: {' '.join(unknown)}")
         with garbage.collection_paused():
-            status: int = args.run(args)
+            exit_status: int = args.run(args)
             sys.stdout.flush()
     except GpupoolError as error:
         print(f"gpupool: {error}", file=sys.stderr)
@@ -32,11 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as where the output goes to "head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
         return 1
-    return status
+    return exit_status
+
+
+class _Help(argparse.HelpFormatter):
+    """Has room for the longest command's name, which argparse forgets to indent when it measures it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = len("    quarantine")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gpupool", description="Look after pytest-gpupool's runs and reports.")
+    about = "Share this host's GPUs, and look after pytest-gpupool's runs and reports."
+    parser = argparse.ArgumentParser(prog="gpupool", description=about, formatter_class=_Help)
     parser.add_argument("--version", action="version", version=f"gpupool {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..records import durations as history
+from ..records.store import lock
 from ..values.errors import UsageProblem
 from .sources import Report, report_of
 
@@ -24,7 +24,7 @@ FOLDER = "scaling"
 
 CHART = "scaling.svg"
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 _FINISHED = (0, 1)  # pytest's statuses of a run that went through its tests
 
 
@@ -158,11 +158,13 @@ def command(workers: int | str) -> list[str]:
 
 def _lock(descriptor: int, path: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        lock(descriptor, 0.0)
+    except TimeoutError:
         raise UsageProblem(
             f"another 'gpupool scaling' measures in {path}: wait for its end, since both would be slower"
         ) from None
+    except OSError:
+        pass  # without locks: nobody knows of another one
 
 
 def _read(path: Path) -> bytes | None:

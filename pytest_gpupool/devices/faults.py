@@ -1,55 +1,53 @@
-"""Faults: CUDA errors after which a process can use its GPU no more. Pure: standard library only, no clock, no files.
+"""Faults: how a failure's text tells of an error after which a process can use its device no more. Pure.
 
-The CUDA runtime's documentation says of these errors that they leave the process in an inconsistent state, and that
-the process must be ended and started again to use CUDA (cudaError_t in "CUDA Runtime API", data types).
+Which errors these are, each vendor's own room says.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-
-# The runtime's name, the driver's name, the words of cudaGetErrorString.
-_STICKY = (
-    ("cudaErrorAssert", "CUDA_ERROR_ASSERT", "device-side assert triggered"),
-    ("cudaErrorIllegalAddress", "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"),
-    ("cudaErrorLaunchFailure", "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"),
-    ("cudaErrorLaunchTimeout", "CUDA_ERROR_LAUNCH_TIMEOUT", "the launch timed out and was terminated"),
-    ("cudaErrorMisalignedAddress", "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"),
-    ("cudaErrorIllegalInstruction", "CUDA_ERROR_ILLEGAL_INSTRUCTION", "an illegal instruction was encountered"),
-    ("cudaErrorInvalidAddressSpace", "CUDA_ERROR_INVALID_ADDRESS_SPACE", "not supported on global/shared address"),
-    ("cudaErrorInvalidPc", "CUDA_ERROR_INVALID_PC", "invalid program counter"),
-    ("cudaErrorHardwareStackError", "CUDA_ERROR_HARDWARE_STACK_ERROR", "hardware stack error"),
-    ("cudaErrorECCUncorrectable", "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"),
-    ("cudaErrorNvlinkUncorrectable", "CUDA_ERROR_NVLINK_UNCORRECTABLE", "uncorrectable NVLink error detected"),
-    ("cudaErrorContained", "CUDA_ERROR_CONTAINED", "Invalid access of peer GPU memory over nvlink or a hardware error"),
-    ("cudaErrorTensorMemoryLeak", "CUDA_ERROR_TENSOR_MEMORY_LEAK", "tensor memory leak"),
-)  # fmt: skip
-
-_NAMED = re.compile("|".join(rf"\b(?:{runtime}|{driver})\b" for runtime, driver, _ in _STICKY))
-# Words alone could be anybody's; after "CUDA" (NCCL writes "Cuda failure") on the same line they are CUDA's.
-_CUDA = re.compile("CUDA|Cuda|pycuda")
-_WORDS = re.compile("|".join(re.escape(words) for *_, words in _STICKY))
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 _MARKED = re.compile(r"^E .*(?:\nE .*)*", re.MULTILINE)
 _ASSERTED = re.compile(r"E +(?:assert |AssertionError\b|Failed\b)")
 _MET = re.compile(r"E +(?:Actual message|Input): ")  # what pytest.raises met in place of what its match expected
 
 
-def sticky_error(text: str) -> str | None:
-    """Return the CUDA error in a failure's text that its process cannot recover from, None where there is none."""
-    if not _CUDA.search(text) and "cudaError" not in text:
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Such errors of one vendor: patterns of their names, and of words that are theirs after ``speaker`` on a line."""
+
+    names: re.Pattern[str]
+    words: re.Pattern[str]
+    speaker: re.Pattern[str]
+    hint: str
+    """What every name begins with, looked for first: most texts have none."""
+
+    @classmethod
+    def of(cls, names: Iterable[str], words: Iterable[str], *, speaker: str, hint: str) -> Faults:
+        """Make it of plain names and words, and of a pattern of who speaks."""
+        return cls(
+            re.compile("|".join(rf"\b{name}\b" for name in names)),
+            re.compile("|".join(map(re.escape, words))),
+            re.compile(speaker),
+            hint,
+        )
+
+    def find(self, text: str) -> str | None:
+        """Return the first such error that a failure's text tells of, None where there is none."""
+        if not self.speaker.search(text) and self.hint not in text:
+            return None
+        for line in _lines_of_errors(text):
+            if match := self.names.search(line):
+                return match.group()
+            if (speaker := self.speaker.search(line)) and (match := self.words.search(line, speaker.end())):
+                return match.group()
         return None
-    for line in _lines_of_errors(text):
-        if match := _NAMED.search(line):
-            return match.group()
-        if (cuda := _CUDA.search(line)) and (match := _WORDS.search(line, cuda.end())):
-            return match.group()
-    return None
 
 
 def _lines_of_errors(text: str) -> Iterator[str]:
-    """Yield the lines in which CUDA may speak.
+    """Yield the lines in which a vendor may speak.
 
     Where pytest has marked the lines of exceptions, the others are source. An assertion's words are the test's: what
     it expected, or what another process wrote.

@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from ..processes import table, termination
+from ..processes.own.events import Event
+from ..processes.termination import Worker
 from ..values.device import Device, Size
 from ..values.texts import size_text
-from .nvml import NvmlProbe
-from .probe import DeviceFailed, Usage
+from . import vendors
+from .probe import DeviceFailed, GpuProcess, Usage
 
 LOOK_SECONDS = 2.0
 """How often every device is asked whether it is still there."""
@@ -18,6 +21,7 @@ RETURN_SECONDS = 5.0
 """How long the driver may take to free what a dead process had."""
 
 _MEMORY_LOOK_SECONDS = 0.25
+_LOOKS_HELD = 3  # as often in turn a device must be held to be somebody's
 _END_SECONDS = 1.0  # a driver that hangs is not to hold up the end of the run
 
 
@@ -41,10 +45,12 @@ class Health:
         self._failed = failed
         self._look_seconds = look_seconds
         self._return_seconds = return_seconds
-        self._probe = NvmlProbe()
+        vendor = vendors.of(devices)
+        self._library = vendor.library
+        self._probe = vendor.probe()
         self._lock = threading.Lock()
         self._reported: set[str] = set()
-        self._closing = threading.Event()
+        self._closing = Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -62,14 +68,20 @@ class Health:
                     lost.append((device, str(failed)))
         return lost
 
-    def after_death(self, ids: Sequence[str]) -> None:
-        """See, from a thread, whether these devices get back the memory that a worker had which has died."""
+    def after_death(self, ids: Sequence[str], worker: Worker, is_held: Callable[[str], bool]) -> None:
+        """See, from a thread, whether these devices get back the memory that a worker had which has died.
+
+        What others have does not count, nor anything once ``is_held(device)``: who has leased it since found it free.
+        """
+        if self._allowed is None:
+            return
+        family = _Family(worker)
         for device in map(self._devices.get, ids):
-            if device is not None and self._allowed is not None:
-                self._spawn(lambda device=device: self._wait_for_memory(device))  # type: ignore[misc]
+            if device is not None:
+                self._spawn(lambda device=device: self._wait_for_memory(device, family, is_held))  # type: ignore[misc]
 
     def close(self) -> bool:
-        """Stop looking; return whether NVML answered to the last."""
+        """Stop looking; return whether the devices answered to the last."""
         self._closing.set()
         for thread in self._threads:
             thread.join(_END_SECONDS)
@@ -81,18 +93,21 @@ class Health:
         thread.start()
 
     def _keep_looking(self) -> None:
-        with self._probe.kept():  # to start NVML takes longer than to ask it
+        with self._probe.kept():  # to start the library takes longer than to ask it
             while not self._closing.wait(self._look_seconds):
                 for device, reason in self.look():
                     self._report(device, reason)
 
-    def _wait_for_memory(self, device: Device) -> None:
+    def _wait_for_memory(self, device: Device, family: _Family, is_held: Callable[[str], bool]) -> None:
         assert self._allowed is not None
         allowed, remaining = self._allowed.of(device), self._return_seconds
         with suppress(DeviceFailed):  # what keeps looking will say it
-            while (in_use := (usage := self._probe.usage(device)).memory_used or 0) > allowed:
-                if remaining <= 0:
-                    self._report(device, _kept_text(usage, in_use))
+            held = 0
+            while (kept := family.memory(usage := self._probe.usage(device))) > allowed and held < _LOOKS_HELD:
+                # Who finds it in use holds it for a moment only.
+                held = held + 1 if is_held(device.id) else 0
+                if remaining <= 0 and not held:
+                    self._report(device, _kept_text(family.named(usage), kept, self._library))
                     return
                 remaining -= _MEMORY_LOOK_SECONDS
                 if self._closing.wait(_MEMORY_LOOK_SECONDS):
@@ -106,7 +121,41 @@ class Health:
         self._failed(device, reason)
 
 
-def _kept_text(usage: Usage, in_use: int) -> str:
-    pids = ", ".join(str(process.pid) for process in usage.processes)
-    who = f" (NVML names pid {pids})" if pids else " (NVML names no process)"
-    return f"did not give its memory back after its worker died: {size_text(in_use)} are still in use{who}"
+class _Family:
+    """A worker that has died, and what it started: those that were there at its death, and who is of it later."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._known: dict[int, int | None] = {}
+        if worker.process is not None:
+            self._known[worker.process.pid] = worker.process.started
+        self._see_who_lives()
+
+    def memory(self, usage: Usage) -> int:
+        """Return how many bytes of a device it has, with those that nobody is named for."""
+        named = self.named(usage)
+        others = [process.memory for process in (*usage.processes, *usage.graphics) if process not in named]
+        if None in others:  # as in some containers: then what is nobody's is not known
+            return sum(process.memory or 0 for process in named)
+        return max(0, (usage.memory_used or 0) - sum(filter(None, others)))
+
+    def named(self, usage: Usage) -> list[GpuProcess]:
+        """Return the processes on a device that are not known to be somebody else's."""
+        if usage.processes:
+            self._see_who_lives()
+        return [process for process in usage.processes if self._may_be_of_it(process.pid)]
+
+    def _may_be_of_it(self, pid: int) -> bool:
+        # One that is not here has ended, or has another number here: nobody knows whose it is.
+        started = table.start_of(pid)
+        return (not table.exists(pid)) if started is None else self._known.get(pid) == started
+
+    def _see_who_lives(self) -> None:
+        living = termination.processes_of(self._worker)
+        self._known |= {pid: table.start_of(pid) for pid in living}
+
+
+def _kept_text(processes: Sequence[GpuProcess], kept: int, library: str) -> str:
+    pids = ", ".join(str(process.pid) for process in processes)
+    who = f" ({library} names pid {pids})" if pids else f" ({library} names no process)"
+    return f"did not give its memory back after its worker died: {size_text(kept)} are still in use{who}"

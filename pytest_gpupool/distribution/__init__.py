@@ -15,13 +15,14 @@ Calls go down only::
                                             |              |             |
                                       +-----------------------------------------+
                                    5  |  parts: workers/ (roster, starts, ...), |
-                                      |  capacity, collected_tests              |
+                                      |  capacity, collecting/                  |
                                       +-----------------------------------------+
 
-Two ways lead up again, both through xdist: ``workers.starts`` asks it for one more worker, for which it calls the hooks
-at once; and who notices something in a thread of its own (a test is overdue, a device fails) puts a notice into its
-queue, which the scheduler hears when the present event is over. What workers and controller say to each other, and the
-life of a question, are in ``values.messages``.
+Three ways lead up again, all through xdist: ``workers.starts`` asks it for one more worker, for which it calls the
+hooks at once; ``inbox`` has it call them for a worker that is gone though it has not died; and who notices something in
+a thread of its own (a test is overdue, a device fails) puts a notice into its queue, which the scheduler hears when the
+present event is over. What workers and controller say to each other, and the life of a question, are in
+``values.messages``.
 """
 
 __all__ = ["hooks"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pytest
 
 from ..foreign import xdist_protocol
+from ..processes.own import clock
 from ..run.controller import Controller
-from ..values.messages import CANCELLED
 from ..values.texts import iso
-from .workers import process_ends
 from .workers.member import Member
 
 
@@ -33,8 +31,9 @@ def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tup
         worker=member.name,
         test=running,
         started=begun[running][0]["started"] if begun else None,
-        ended=iso(time.time()),
+        ended=iso(clock.now()),
         message=member.crash_text() if member.overdue is None else member.limit_text(),
+        **({"output": output} if (output := member.output.read()) else {}),
     )
     return running, over
 
@@ -44,10 +43,14 @@ def has_quit(controller: Controller, member: Member, queue: Sequence[str]) -> No
     output = member.node.workeroutput
     if output["shouldfail"] or output["shouldstop"]:
         return  # -x, for instance, of which xdist knows
-    if output["exitstatus"] == pytest.ExitCode.INTERRUPTED:
-        return
     status = output["exitstatus"] or pytest.ExitCode.TESTS_FAILED
     controller.console.stop(f"{member.name} ended the session in {queue[0]}", status)
+
+
+def is_interrupted(member: Member) -> bool:
+    """Return whether a worker has ended its session as Ctrl-C does, which xdist takes for the end of its test too."""
+    output = getattr(member.node, "workeroutput", {})
+    return bool(output.get("exitstatus") == pytest.ExitCode.INTERRUPTED)
 
 
 def timeout_report(controller: Controller, member: Member, test: str) -> pytest.TestReport:
@@ -58,17 +61,26 @@ def timeout_report(controller: Controller, member: Member, test: str) -> pytest.
         location=(path, None, name.replace("::", ".")),
         keywords={},
         outcome="failed",
-        longrepr=controller.records.results.message_of(test),
+        longrepr=told_of(controller, member, test),
         when=xdist_protocol.UNKNOWN_PHASE,  # type: ignore[arg-type]
     )
     report.node = member.node  # type: ignore[attr-defined]
     return report
 
 
+def told_of(controller: Controller, member: Member, test: str) -> str:
+    """Return what pytest's reports say of a test that ended with its worker: its message, and what it had written."""
+    result = controller.records.results.get(test, member.name)
+    if result is None:
+        return member.crash_text()
+    sections = [f"{f' Captured {name} ':-^80}\n{text}" for name, text in result.output.items()]
+    return "\n".join([result.message or "", *sections])
+
+
 def how_it_ended(member: Member) -> str:
     """Return what a record calls the end of a worker."""
     if member.died:
-        return process_ends.how_it_ended(member.node)
-    if member.overdue is not None:
+        return member.process.how_it_ended()
+    if member.is_cut_off:
         return "killed"
-    return "cancelled" if CANCELLED in getattr(member.node, "workeroutput", {}) else "finished"
+    return "finished" if hasattr(member.node, "workeroutput") else "cancelled"

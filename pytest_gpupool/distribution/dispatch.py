@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from xdist.workermanage import WorkerController
 
 from ..planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
+from ..processes.own import clock
+from ..processes.time_limits import TimeLimits
+from ..records.estimates import duration_of_all
 from ..values import messages
-from ..values.messages import Attempts, Command
+from ..values.messages import Attempts, Command, Ends, TimePasses, Unanswered
+from ..values.texts import iso
 from .parts import Parts
 from .workers.member import Member, Shape
+
+_LOOK_SECONDS = 1.0  # how long others may be late before a worker that has no test is asked again
+
+_ANSWER_SECONDS = 2.0  # a thread answers at once, unless a C call of the test holds the GIL
 
 
 class Dispatch:
@@ -21,6 +29,22 @@ class Dispatch:
         self._parts = parts
         self._attempts: dict[int, int] = {}
         self._crashed_on: dict[int, tuple[str, ...]] = {}
+        self._end: str | None = None
+        self._answers = TimeLimits(lambda worker, _: parts.session.hear_later(Unanswered(worker)))
+        self._looks = TimeLimits(lambda *_: parts.session.hear_later(TimePasses()))
+        for limits in (self._answers, self._looks):
+            parts.controller.config.add_cleanup(limits.close)
+
+    def begins(self, seconds: Sequence[float | None]) -> None:
+        """The run begins with tests of which each takes so long, None where that is not known."""
+        remaining = duration_of_all(seconds, self._parts.capacity.room(1))
+        self._end = None if remaining is None else iso(clock.now() + remaining)
+
+    def has_joined(self, member: Member) -> None:
+        """A worker is about to get its first test."""
+        if self._end is not None:
+            with contextlib.suppress(OSError):  # it may have died
+                _send(member.node, Ends(self._end))
 
     def has_crashed(self, index: int, member: Member) -> None:
         """A worker that ended took a test with it."""
@@ -31,6 +55,14 @@ class Dispatch:
         result = self._parts.controller.records.results.get(nodeid, "")
         self._attempts[index] = 0 if result is None else result.attempt
         return self._crashed_on.get(index, ())
+
+    def has_answered(self, member: Member) -> None:
+        """A worker has given tests back, or said that it cannot."""
+        self._answers.end(member.name)
+
+    def look_again(self) -> None:
+        """Some workers wait, and time may find them something: see :class:`TimePasses`."""
+        self._looks.begin("", "", _LOOK_SECONDS)
 
     def carry_out(self, decisions: Iterable[Decision]) -> list[str]:
         """Do it; return the workers to which something was said."""
@@ -54,17 +86,20 @@ class Dispatch:
         return None if member.gone else member
 
     def _tell(self, member: Member, decision: Decision) -> None:
+        self._parts.limits.goes_on(member.name)
         match decision:
             case Retire():
                 member.retire()
             case Rest():
                 _send(member.node, messages.Rest())
             case Assign(tests=tests):
-                if tried := {index: self._attempts[index] for index in tests if index in self._attempts}:
+                own = member.numbering.to_worker
+                if tried := {own(index): self._attempts[index] for index in tests if index in self._attempts}:
                     _send(member.node, Attempts(tried))
-                member.node.send_runtest_some(list(tests))
+                member.node.send_runtest_some([*map(own, tests)])
             case Steal(tests=tests):
-                member.node.send_steal(list(tests))
+                member.node.send_steal([*map(member.numbering.to_worker, tests)])
+                self._answers.begin(member.name, "", _ANSWER_SECONDS)
 
 
 def _send(node: WorkerController, command: Command) -> None:

@@ -9,10 +9,11 @@ import pytest
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import WorkerController
 
-from ..foreign.xdist_session import dead_with_tests
-from ..values.messages import Ask, Fewer, Heard, Items, Overdue
+from ..foreign.xdist_session import begins_nothing, dead_with_tests
+from ..values.messages import Ask, Fewer, Heard, Overdue
 from ..values.requirement import Requirement
 from . import blame
+from .collecting.run_tests import RunTests
 from .inbox import Inbox
 from .parts import Parts
 
@@ -24,29 +25,29 @@ class EachLeasedScheduling(EachScheduling):
         super().__init__(config, log)
         self._parts = parts
         self._inbox = Inbox(parts)
-        self._items: dict[str, Items] = {}
         self._limits: dict[str, list[float | None]] = {}
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """Every worker's collection is part of the run, but that of one which goes on for a dead one."""
-        waiting = dead_with_tests(self)
-        super().add_node_collection(node, collection)
-        items = self._items.pop(node.gateway.id, None)
-        needs = {} if items is None else items.told()["requirements"]
+        dead = dead_with_tests(self, node)
+        super().add_node_collection(node, collection if dead is None else self.node2collection[dead])
+        needs = self._parts.collected.items_of(self._parts.roster.of(node)).told()["requirements"]
         default = self._parts.controller.options.timeout
         self._limits[node.gateway.id] = [
             Requirement.from_wire(needs.get(index, {})).timeout or default for index in range(len(collection))
         ]
-        for dead in waiting - dead_with_tests(self):
-            # xdist leaves that out, and fails where this one dies as well.
-            self.node2collection[node] = list(collection)
+        if dead is None:
+            self._parts.collected.add(self._parts.roster.of(node), list(collection))
+        else:
+            self._goes_on(node, dead, list(collection))
             self._parts.controller.records.write("replaces", worker=node.gateway.id, dead=dead.gateway.id)
-            return
-        self._parts.collected.add(self._parts.roster.of(node), list(collection), None)
 
     def schedule(self) -> None:
-        """Give every worker its tests."""
+        """Give every worker its tests; those that have not collected yet, where several go on for dead ones, later."""
+        late = [node for node in self.node2pending if node not in self.node2collection]
+        held = {node: self.node2pending.pop(node) for node in late}  # xdist takes it that there are none
         super().schedule()
+        self.node2pending |= held
         for node in self.node2pending:
             self._keep_time(node)
 
@@ -59,8 +60,6 @@ class EachLeasedScheduling(EachScheduling):
         """Hear messages; a question needs no answer here, since every test was sent at the start."""
         for heard in indices:
             match heard:
-                case Items() if node is not None:
-                    self._items[node.gateway.id] = heard
                 case Ask():
                     pass
                 case Overdue(worker, test):
@@ -75,9 +74,27 @@ class EachLeasedScheduling(EachScheduling):
     def remove_node(self, node: WorkerController) -> str | None:
         """A worker has ended or died; return the test that it was running."""
         crashed: str | None = super().remove_node(node)
-        if crashed is not None:
-            blame.crashed(self._parts.controller, self._parts.roster.of(node), [crashed])
-        return crashed
+        member = self._parts.roster.of(node)
+        if crashed is None:
+            return None
+        if member.died or member.interrupted or member.overdue is not None:
+            blame.crashed(self._parts.controller, member, [crashed])
+            return crashed
+        if not self._parts.session.stops:
+            blame.has_quit(self._parts.controller, member, [crashed])
+        return None
+
+    def _goes_on(self, node: WorkerController, dead: WorkerController, collection: list[str]) -> None:
+        """A worker has been given a dead one's tests, by that one's numbers: it has some of them, by its own."""
+        known = RunTests()
+        known.take_in(self.node2collection[dead])
+        numbering = known.take_in(collection, lambda _, __: [])
+        # xdist leaves that out, and fails where this one dies as well.
+        self.node2collection[node] = collection
+        pending = self.node2pending[node]
+        pending[:] = [numbering.to_worker(number) for number in pending if number not in numbering.lacks]
+        if not pending:
+            begins_nothing(self, node)
 
     def _running(self, node: WorkerController) -> str | None:
         pending = self.node2pending.get(node)

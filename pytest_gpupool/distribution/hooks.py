@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
+import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -13,23 +12,25 @@ from xdist.workermanage import WorkerController
 
 from ..devices.health import Health
 from ..devices.pool import cpu_count
-from ..foreign import xdist_session
-from ..leases.occupancy import free_slots
-from ..options import companions
+from ..foreign import xdist_protocol, xdist_session
+from ..leases.occupancy import Occupancy
+from ..options import companions, worker_count
+from ..processes import marks
+from ..processes.own import clock
 from ..run.controller import Controller
 from ..values.device import Device
-from ..values.messages import DeviceFailed, Fewer
+from ..values.errors import UsageProblem
+from ..values.messages import DeviceFailed, Fewer, Share
 from ..values.texts import iso
 from ..worker import remote
 from . import blame
 from .each import EachLeasedScheduling
-from .events import passed_on
+from .events import Passage
+from .giving_way import GivingWay
 from .parts import Parts
 from .scheduler import LateScheduling
 from .workers import process_ends
 from .workers.member import Member
-
-_ENDING_SECONDS = 10.0  # what xdist gives its workers to end, too
 
 
 class Distribution:
@@ -43,24 +44,44 @@ class Distribution:
         self._scheduler: LateScheduling | EachLeasedScheduling | None = None
         devices = controller.devices
         self._health = Health(devices.pool.devices, devices.memory_after_death(), self._device_failed)
-        self._ending: list[WorkerController] = []
+        self._giving_way: GivingWay | None = None
+        if controller.options.yields and devices.lock_dir is not None:
+            ids = tuple(device.id for device in devices.pool.devices)
+            self._giving_way = GivingWay(
+                ids,
+                controller.records.run_id,
+                devices.lock_dir,
+                lambda most: self.parts.session.hear_later(Share(most)),
+            )
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_xdist_auto_num_workers(self) -> int | None:
-        """``-n auto``: one worker per free slot of the pool, at least one, which then waits."""
-        if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
-            return None  # the user has said how many; xdist reads it
-        controller = self.controller
-        devices = controller.devices
-        if devices.pool.is_cpu:
-            return cpu_count()
-        assert devices.lock_dir is not None
-        return max(1, free_slots(devices.pool.devices, devices.lock_dir, controller.options.slots))
+    def pytest_xdist_auto_num_workers(self, config: pytest.Config) -> int:
+        """``-n auto``: as many workers as the user says, else one per free slot of the pool, at least one."""
+        devices = self.controller.devices
+        try:
+            asked = xdist_session.asked_of_others(config, self)
+            if asked is not None:
+                return worker_count.checked(asked, "a plugin's or conftest.py's pytest_xdist_auto_num_workers")
+            asked, note = worker_count.of_environment()
+        except UsageProblem as problem:
+            raise pytest.UsageError(f"gpupool: {problem}") from None
+        if note is not None:
+            warnings.warn(f"gpupool: {note}", stacklevel=2)
+        if asked is not None:
+            return asked
+        return cpu_count() if devices.pool.is_cpu else max(1, devices.free_places())
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:
         """Start no more workers than there are slots. xdist reads these options in its own pytest_configure."""
         specs = xdist_session.wished_workers(config)
+        if not specs or not config.pluginmanager.is_registered(self):
+            return  # there are to be no workers, as is known by now, or will be said when the session starts
+        if companions.has_proxies(config):
+            raise pytest.UsageError(
+                "gpupool: --px: a worker behind a proxy is not started here, and cannot lease this host's devices; "
+                "use -n, or switch the pool off with -p no:gpupool"
+            )
         for spec in specs:
             if not execnet.XSpec(spec).popen:
                 raise pytest.UsageError(
@@ -72,6 +93,12 @@ class Distribution:
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
     @pytest.hookimpl
+    def pytest_xdist_setupnodes(self) -> None:
+        """The first worker is about to be started."""
+        run = self.controller.records.run_id
+        self.parts.session.mark_starts(marks.WORKER, lambda worker: marks.of_worker(run, worker)[marks.WORKER])
+
+    @pytest.hookimpl
     def pytest_configure_node(self, node: WorkerController) -> None:
         """Give a worker its orders before it starts, and hear before xdist what it says."""
         parts = self.parts
@@ -79,7 +106,7 @@ class Distribution:
         if isinstance(self._scheduler, LateScheduling):
             self._scheduler.started(member)
         each = self.controller.records.results.each
-        xdist_session.intercept(node, lambda hear: passed_on(hear, member, parts.limits, each=each))
+        xdist_session.intercept(node, lambda hear: Passage(hear, member, parts, each=each))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:
@@ -93,12 +120,30 @@ class Distribution:
         self._scheduler = EachLeasedScheduling(config, self.parts, log) if each else LateScheduling(config, self.parts)
         if not self.controller.devices.pool.is_cpu:
             self._health.start()
+        if self._giving_way is not None and not each:
+            self._giving_way.start()
         return self._scheduler
 
     @pytest.hookimpl
     def pytest_xdist_node_collection_finished(self, node: WorkerController) -> None:
         """A worker has collected: from now on it hears commands."""
         self.parts.roster.of(node).collected = True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_handlecrashitem(
+        self, crashitem: str, report: pytest.TestReport
+    ) -> Generator[None, list[object], list[object]]:
+        """A worker has ended with a test: xdist says only that. What is known of it goes into each report."""
+        member, session = self.parts.roster.of(report.node), self.parts.session
+        told = blame.told_of(self.controller, member, crashitem)
+        report.longrepr = told if member.overdue is not None else f"{report.longrepr}: {told}"
+        result = yield
+        if report.when == xdist_protocol.UNKNOWN_PHASE and not self._counts_by_itself(member):
+            session.count_failure(report)  # unless another plugin has it run again; xdist does not count it
+            # Without a word of the user's those alone count that no test is to blame for: they would go on for ever.
+            if not companions.limits_restarts(self.controller.config):
+                session.forgive_crash()
+        return result
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -109,55 +154,98 @@ class Distribution:
         if ended and report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
             self._scheduler.call_has_ended(node)
 
+    @pytest.hookimpl
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """An error that is no test's is shown: here, or in a worker, as xdist passes it on."""
+        text = str(excrepr)
+        for member in self.parts.roster.everyone() if hasattr(self, "parts") else ():
+            if member.internal_error is not None and member.internal_error in text:
+                member.internal_error = None
+
     @pytest.hookimpl(trylast=True)
     def pytest_testnodedown(self, node: WorkerController, error: object) -> None:
-        """A worker has ended: end its process too, since its device is only free then."""
+        """A worker has ended, or is about to: its device is free when its process has."""
         member = self.parts.roster.find(node)
         if member is None or member.gone:
             return  # that was said before
-        self._is_gone(member, died=bool(error))
+        member.interrupted = not error and blame.is_interrupted(member)
+        self._is_gone(member, died=bool(error) and (not member.is_cut_off or self.controller.records.results.each))
         node.gateway.exit()
-        self._ending.append(node)
-        if error:
-            process_ends.clear(node, self.controller.records.run_id)
-        if not error and isinstance(self._scheduler, LateScheduling):  # xdist does it for those only that died
+        # xdist does it for those only that died, or were interrupted.
+        if not (member.died or member.interrupted) and isinstance(self._scheduler, LateScheduling):
             test = self._scheduler.remove_node(node)
             if test is not None:
                 self._report_timeout(member, test, self._scheduler)
         self.controller.records.write(
-            "worker-end", worker=member.name, ended=iso(time.time()), exit=blame.how_it_ended(member)
+            "worker-end", worker=member.name, ended=iso(clock.now()), exit=blame.how_it_ended(member)
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, object]:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
         """Leave no worker behind: end at once those that still run a test, wait for those that were let go.
 
         xdist waits ten seconds for the first, and not at all for the others.
         """
         parts = self.parts
+        if parts.collected.are_missed and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         parts.limits.close()
+        if self._giving_way is not None:
+            self._giving_way.close()
         self._look_once_more()
-        hurried = self._ending if exitstatus == pytest.ExitCode.INTERRUPTED else []
-        process_ends.interrupt([*parts.roster.nodes(), *hurried], self.controller.records.run_id)
+        hurried = exitstatus == pytest.ExitCode.INTERRUPTED
+        process_ends.interrupt(member.process for member in parts.roster.everyone() if hurried or not member.gone)
         parts.limits.wait_for_ends()
-        result = yield
-        deadline = time.monotonic() + _ENDING_SECONDS
-        for node in self._ending:
-            if process_ends.exit_code(node, max(0.0, deadline - time.monotonic())) is None:
-                process_ends.end(node, self.controller.records.run_id)
-        return result
+        parts.ends.wait()  # before the summary, which names what they left behind
+        parts.ends.close()
+        self._say_internal_errors()
+        try:
+            return (yield)
+        finally:
+            parts.session.forget_workers()
+
+    def _say_internal_errors(self) -> None:
+        """Nobody hears events any more: show what workers have said of errors that no test is to blame for."""
+        for member in self.parts.roster.everyone():
+            if member.internal_error is not None:
+                self.controller.broken = True
+                self.controller.console.show(f"{member.name} had an internal error:\n{member.internal_error}")
+                member.internal_error = None
 
     def _is_gone(self, member: Member, *, died: bool) -> None:
         parts = self.parts
         member.gone, member.died = True, died
         parts.limits.ends(member.name)
-        if died:
-            parts.starts.will_be_replaced(member)
+        if died or member.interrupted:
+            self._is_lost(member)
         parts.collected.has_ended(member)
-        if member.leased and (died or member.overdue):
-            self._health.after_death(member.devices)
+        if member.leased and (died or member.is_cut_off):
+            worker = member.process.worker
+            self._health.after_death(member.devices, worker, lambda device: self._is_held_by_another(device, member))
         if not died:  # else xdist starts another one
             parts.session.hear_later(Fewer())
+
+    def _is_lost(self, member: Member) -> None:
+        """xdist starts another one in its place; where it never does the others do what is left."""
+        parts = self.parts
+        others_go_on = any(not other.retired for other in parts.roster.present())
+        if parts.session.replaces_nobody and others_go_on and not self.controller.records.results.each:
+            member.is_replaced = False
+            parts.capacity.lose(member.shape)
+            parts.session.spare_others()
+        else:
+            parts.starts.will_be_replaced(member)
+
+    def _is_held_by_another(self, device: str, dead: Member) -> bool:
+        lock_dir = self.controller.devices.lock_dir
+        if lock_dir is None:
+            return False
+        # The dead one's own lock may outlive it in a process that it has forked.
+        holds = Occupancy(lock_dir).holds(device)
+        return any(hold.holder is not None and hold.holder.process != dead.identity for hold in holds)
+
+    def _counts_by_itself(self, member: Member) -> bool:
+        return member.overdue is not None and not self.controller.records.results.each
 
     def _report_timeout(self, member: Member, test: str, scheduler: LateScheduling) -> None:
         """Tell pytest and its plugins of a test that took too long, as xdist tells them of a crash."""
@@ -172,7 +260,7 @@ class Distribution:
         self.parts.session.hear_later(DeviceFailed(device.id, reason))
 
     def _look_once_more(self) -> None:
-        """No more tests are given out: see how the devices are, if NVML answers."""
+        """No more tests are given out: see how the devices are, if they answer."""
         if self._health.close() and self._scheduler is not None:
             for device, reason in self._health.look():
                 self.controller.devices.quarantine(device.id, reason)

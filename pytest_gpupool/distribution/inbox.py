@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import pytest
 from xdist.workermanage import WorkerController
 
+from ..processes import table
 from ..values.messages import (
     Broken,
+    Captures,
+    Collected,
     DeviceFailed,
     Expired,
     Failed,
     Fewer,
+    Gone,
     Heard,
     HeldUp,
+    Items,
     Leased,
+    LeftRunning,
     LetIn,
     Params,
     Poisoned,
     Records,
+    Refused,
     Waiting,
+    WrongUsage,
 )
+from ..values.process_id import ProcessId
 from .parts import Parts
 from .workers.member import Member
 
@@ -33,12 +43,23 @@ class Inbox:
     def heard(self, node: WorkerController | None, heard: Heard) -> bool:
         """A worker, or one of the controller's threads, has something to say."""
         match heard:
+            case WrongUsage(text):
+                raise pytest.UsageError(text)  # pytest tells it as it does without workers
             case Fewer():
                 return self._goes_without(self._parts.waits.reconsider())
+            case Gone(worker, error):
+                self._parts.session.lose(self._parts.roster.named(worker).node, error)
+                return False
             case DeviceFailed(device, reason):
                 return self._is_quarantined(device, reason)
             case Expired() if (member := self._present(node)) is not None:
                 return self._goes_without(self._parts.waits.has_expired(member, heard))
+            case LeftRunning(test, processes) if (member := self._present(node)) is not None:
+                member.process.started |= {ProcessId(*process): test for process in processes}
+                return False
+            case Captures(descriptors) if (member := self._present(node)) is not None and member.identity is not None:
+                member.output.open(member.identity.pid, descriptors)
+                return False
         if (member := self._present(node)) is not None:
             self._is_told(member, heard)
         return False
@@ -56,23 +77,30 @@ class Inbox:
             case LetIn(test):
                 limits.restart(member.name, test)
             case Poisoned(test, why):
-                controller.console.warn(
-                    f"{member.name} ran no more tests after {test}, since its process can use CUDA no more: {why}"
-                )
+                controller.console.warn(f"{member.name} ran no more tests after {test}, since {why}")
             case Broken(text):
                 controller.broken = True
                 controller.console.warn(f"{member.name} did not end well: {text}")
             case Records(lines):
                 for line in lines:
                     controller.records.take(line)
-            case Params():
-                self._parts.collected.describe(member, heard)
+            case Collected() | Items() | Params():
+                self._has_collected(member, heard)
             case Failed(text) if any(other.leased for other in self._parts.roster.present()):
                 # The others' work is not to be lost for it.
                 controller.console.warn(f"{member.name} is left out: {text}")
                 member.retire()
-            case Failed(text, status):
+            case Failed(text, status) | Refused(text, status):
                 controller.console.stop(text, status)
+
+    def _has_collected(self, member: Member, heard: Collected | Items | Params) -> None:
+        match heard:
+            case Collected():
+                self._parts.collected.heard(member, heard)
+            case Items():
+                self._parts.collected.told(member, heard)
+            case Params():
+                self._parts.collected.describe(member, heard)
 
     def _present(self, node: WorkerController | None) -> Member | None:
         """Return the worker that says it, None where that is nobody or has ended."""
@@ -82,7 +110,8 @@ class Inbox:
     def _has_lease(self, member: Member, message: Leased) -> None:
         record = message.record
         member.leased, member.expired = True, None
-        member.devices, member.pid, member.stacks = tuple(record["devices"]), record["pid"], message.stacks
+        member.devices, member.stacks = tuple(record["devices"]), message.stacks
+        member.identity = table.identity(record["pid"])
         self._controller.records.results.add(record)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])

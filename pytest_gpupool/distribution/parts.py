@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ..foreign.xdist_session import XdistSession
 from ..run.controller import Controller
-from ..values.messages import Overdue
+from ..values.messages import Exited, Overdue
 from .capacity import Capacity
-from .collected_tests import CollectedTests
+from .collecting.collected_tests import CollectedTests
+from .workers.ends import WorkerEnds
 from .workers.lease_waits import LeaseWaits
 from .workers.roster import Roster
 from .workers.starts import WorkerStarts
@@ -24,6 +25,7 @@ class Parts:
     roster: Roster
     starts: WorkerStarts
     limits: WorkerTimeLimits
+    ends: WorkerEnds
     waits: LeaseWaits
     collected: CollectedTests
     capacity: Capacity
@@ -32,6 +34,7 @@ class Parts:
     def of(cls, controller: Controller, workers_asked: int) -> Parts:
         """Make them."""
         session, roster = XdistSession(controller.config), Roster()
+        ends = WorkerEnds(controller, lambda worker: session.hear_later(Exited(worker)))
 
         def overdue(worker: str, test: str) -> None:
             session.hear_later(Overdue(worker, test))
@@ -41,8 +44,9 @@ class Parts:
             session=session,
             roster=roster,
             starts=WorkerStarts(controller, session, roster),
-            limits=WorkerTimeLimits(controller.records.run_id, overdue),
+            limits=WorkerTimeLimits(overdue, where=ends.where),
+            ends=ends,
             waits=LeaseWaits(controller, roster),
-            collected=CollectedTests(controller, roster, workers_asked),
+            collected=CollectedTests(controller, roster, session),
             capacity=Capacity(controller, workers_asked),
         )

@@ -9,15 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
-from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
-from ..options import companions
 from ..planning.decisions import Decision
 from ..planning.planner import Planner
-from ..processes import garbage
-from ..values.messages import Ask, Fewer, Heard, Items, Overdue, Poisoned, Settled, Stolen
+from ..processes.own import clock, garbage
+from ..values.messages import (
+    Ask,
+    Delayed,
+    Exited,
+    Fewer,
+    Heard,
+    Leased,
+    Overdue,
+    Poisoned,
+    Settled,
+    Share,
+    Stolen,
+    TimePasses,
+    Unanswered,
+)
 from . import blame
+from .collecting.plans import Plans
 from .dispatch import Dispatch
 from .inbox import Inbox
 from .parts import Parts
@@ -32,14 +45,10 @@ class LateScheduling:
         self._parts = parts
         self._inbox = Inbox(parts)
         self._dispatch = Dispatch(parts)
-        self._planner: Planner | None = None
-        self._ids: list[str] = []
-        self._first: Member | None = None
-        self._largest = 1  # how many devices a test asks for at most
-        self._items: dict[str, Items] = {}
+        self._plans = Plans(parts, self._dispatch)
+        self._run = parts.collected.run
         self._ready: list[Member] = []
         self._joined: dict[str, Member] = {}
-        self._limits: dict[int, float] = {}
         self._running: dict[str, int | None] = {}
 
     # What xdist calls
@@ -56,29 +65,23 @@ class LateScheduling:
 
     @property
     def tests_finished(self) -> bool:
-        """Whether every test has ended."""
-        return self._planner is not None and self._planner.finished
+        """Whether every test has ended, and nobody is about to say that there are more."""
+        return self._plans.is_over
 
     @property
     def has_pending(self) -> bool:
-        """Whether the run is under way, or tests wait for a worker."""
-        return bool(self._joined) or (self._planner is not None and self._planner.has_pending)
+        """Whether the run is under way, be it one without tests: else xdist is about to say that it begins."""
+        return self._planner is not None
 
     def add_node(self, node: WorkerController) -> None:
-        """A worker is ready to collect; the roster has it already."""
+        """A worker is about to collect; the roster has it already."""
+        self._plans.awaits(self._parts.roster.of(node))
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """A worker has collected; the first collection is the run's, and every other must equal it."""
+        """A worker has collected; the first collection is the run's, and others may add to it."""
         member = self._parts.roster.of(node)
-        items = self._items.pop(member.name, None)
-        if self._first is None:
-            with garbage.collection_paused():
-                self._begin(member, list(collection), items)
-        elif list(collection) != self._ids:
-            difference = report_collection_diff(self._ids, collection, self._first.name, member.name)
-            self._parts.collected.exclude(member, difference)
-            node.shutdown()
-            return
+        with garbage.collection_paused():
+            self._plans.collected(member)
         self._ready.append(member)
 
     def schedule(self) -> None:
@@ -86,17 +89,21 @@ class LateScheduling:
         ready, self._ready = self._ready, []
         for member in ready:
             self._joined[member.name] = member
+            self._dispatch.has_joined(member)
             memory = self._parts.capacity.memory_of(member.devices)
-            self._carry_out(self._plan.joined(member.name, member.devices, memory))
+            collection = member.numbering.collection
+            self._carry_out(self._plan.joined(member.name, member.devices, memory, collection))
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         """A worker has ended a test."""
-        self._carry_out(self._plan.ended(node.gateway.id, item_index, duration))
+        index = self._parts.roster.of(node).numbering.to_run(item_index)
+        built = self._plans.built_by(node.gateway.id)
+        self._carry_out(self._plan.ended(node.gateway.id, index, duration, built))
         self._keep_time(node.gateway.id)
 
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
-        index = self._ids.index(item)
+        index = self._run.number_of(item)
         self._carry_out(self._plan.again(index, self._dispatch.runs_again(index, item)))
 
     def remove_pending_tests_from_node(self, node: WorkerController | None, indices: Sequence[Heard]) -> None:
@@ -118,16 +125,17 @@ class LateScheduling:
                 # By then xdist has asked other plugins whether it runs again.
                 self._parts.session.hear_later(Settled(blamed))
         # xdist replaces those that died by themselves.
-        replaced = member.died and member.overdue is None
-        self._carry_out(self._planner.lost(member.name, blamed, over, replaced=replaced))
-        return None if blamed is None else self._ids[blamed]
+        is_dead = (member.died or member.interrupted) and member.overdue is None
+        room = None if not is_dead or member.is_replaced else self._parts.capacity.room(self._plans.largest)
+        is_ending, replaced = not member.has_exited, is_dead and member.is_replaced
+        self._carry_out(self._plan.lost(member.name, blamed, over, replaced=replaced, room=room, is_ending=is_ending))
+        return None if blamed is None else self._run.ids[blamed]
 
     # What our hooks call
 
     def started(self, member: Member) -> None:
         """A worker is about to be started; the planner has to know of those that come after the first collection."""
-        if self._planner is not None:
-            self._planner.started(member.name, member.shape.gpus, member.shape.memory)
+        self._plans.started(member)
 
     def call_has_ended(self, node: WorkerController) -> None:
         """A worker reported a test's call: only the tear-down is left, so it will soon ask."""
@@ -136,43 +144,52 @@ class LateScheduling:
 
     def settled(self, item: str) -> None:
         """It is known by now whether a test that ended with its worker runs again."""
-        self._carry_out(self._plan.settled(self._ids.index(item)))
+        self._carry_out(self._plan.settled(self._run.number_of(item)))
+
+    @property
+    def _planner(self) -> Planner | None:
+        return self._plans.planner
 
     @property
     def _plan(self) -> Planner:
         assert self._planner is not None, "no worker has collected yet"
+        self._planner.at(clock.monotonic())
         return self._planner
 
-    def _begin(self, member: Member, ids: list[str], items: Items | None) -> None:
-        """The first worker has collected: plan the run."""
-        parts = self._parts
-        tests = parts.capacity.planned(ids, {} if items is None else items.told())
-        self._first, self._ids = member, ids
-        self._limits = {test.index: test.timeout for test in tests if test.timeout is not None}
-        self._largest = max((test.gpus for test in tests), default=1)
-        self._planner = Planner(
-            tests,
-            capacity=parts.capacity.room(self._largest),
-            asked=parts.capacity.workers_asked,
-            longest_first=parts.controller.options.longest_first,
-            largest_group_first=companions.largest_group_first(self.config),
-        )
-        for other in parts.roster.present():
-            self.started(other)
-        parts.collected.add(member, ids, None if items is None else items.whole_collection)
-
     def _hear(self, node: WorkerController | None, heard: Heard) -> None:
-        name = "" if node is None else node.gateway.id
+        if node is None:
+            self._hear_notice(heard)
+            return
+        member = self._parts.roster.of(node)
         match heard:
-            case Items():
-                self._items[name] = heard
-            case Ask() if name in self._joined:
-                self._carry_out(self._plan.asks(name))
-            case Stolen(tests):
-                self._carry_out(self._plan.stolen(name, tests))
-            case Poisoned(tests=tests) if name in self._joined:
+            case Leased():
                 self._inbox.heard(node, heard)
-                self._carry_out(self._plan.poisoned(name, tests))
+                self._plans.has_leased(member)
+            case Delayed():
+                member.has_to_wait = True
+                self._plans.awaits(member, is_so=False)
+            case Ask() if member.name in self._joined:
+                self._carry_out(self._plan.asks(member.name))
+                if not self._plan.owes_answer(member.name):  # that went out before the question came
+                    self._parts.limits.goes_on(member.name)
+            case Stolen(tests):
+                self._dispatch.has_answered(member)
+                self._carry_out(self._plan.stolen(member.name, [*map(member.numbering.to_run, tests)]))
+            case Poisoned(tests=tests) if member.name in self._joined:
+                self._inbox.heard(node, heard)
+                self._carry_out(self._plan.poisoned(member.name, [*map(member.numbering.to_run, tests)]))
+            case _:
+                self._pass_on(node, heard)
+
+    def _hear_notice(self, heard: Heard) -> None:
+        """Hear what no worker says, but one of the controller's threads, or an event."""
+        match heard:
+            case Exited(worker) if self._planner is not None:
+                self._carry_out(self._plan.exited(worker))
+            case Unanswered(worker):
+                self._carry_out(self._plan.has_not_answered(worker))
+            case TimePasses():
+                self._carry_out(self._plan.looks_again())
             case Settled(test):
                 self._carry_out(self._plan.settled(test))
             case Overdue(worker, test):
@@ -180,41 +197,62 @@ class LateScheduling:
                     self._parts.limits.cut_off(self._parts.roster.named(worker), test)
             case Fewer() if self.tests_finished:
                 pass
+            case Share(most):
+                self._give_way(most)
             case _:
-                if self._inbox.heard(node, heard):
-                    self._shrink()
+                self._pass_on(None, heard)
+
+    def _pass_on(self, node: WorkerController | None, heard: Heard) -> None:
+        if self._inbox.heard(node, heard):
+            self._shrink()
 
     def _shrink(self) -> None:
         """The run has fewer devices."""
         if self._planner is not None:
-            room, fits = self._parts.capacity.remaining(self._largest)
+            room, fits = self._parts.capacity.remaining(self._plans.largest)
             self._carry_out(self._planner.shrunk(room, fits, self._parts.controller.records.results.quarantined))
+
+    def _give_way(self, most: int | None) -> None:
+        """Others wait for devices, or wait no more: the run holds its share, or what its largest test needs."""
+        self._parts.capacity.share = most
+        if self._planner is not None and not self.tests_finished:
+            room, _ = self._parts.capacity.remaining(self._plans.largest)
+            self._parts.controller.console.tell(
+                "nobody waits any more: all devices may be used again"
+                if most is None
+                else f"others wait: this run keeps {room} of its devices, as workers end their tests (--gpupool-yield)"
+            )
+            self._carry_out(self._planner.gives_way(room, to_others=most is not None))
 
     def _blame(self, member: Member, queue: Sequence[int]) -> tuple[int | None, list[int]]:
         """Return the test that a worker took with it, and those that had ended though we have not heard it."""
-        numbers = {self._ids[index]: index for index in queue}
-        if member.died or member.overdue is not None:
+        numbers = {self._run.ids[index]: index for index in queue}
+        if member.died or member.interrupted or member.overdue is not None:
             crashed, over = blame.crashed(self._parts.controller, member, list(numbers))
             return (None if crashed is None else numbers[crashed]), [numbers[nodeid] for nodeid in over]
-        if numbers:
+        # What is given to one that was told to end is not run.
+        if numbers and not (self._parts.session.stops or self._parts.session.is_shutting_down):
             blame.has_quit(self._parts.controller, member, list(numbers))
         return None, []
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for name in self._dispatch.carry_out(decisions):
             self._keep_time(name)
+        if self._planner is not None and self._planner.leaves_tests_alone:
+            self._dispatch.look_again()
+        self._plans.hurry_the_last()
 
     def _runs(self, name: str, nodeid: str) -> bool:
         assigned = self._plan.assigned(name) if self._plan.has(name) else ()
-        return bool(assigned) and self._ids[assigned[0]] == nodeid
+        return bool(assigned) and self._run.ids[assigned[0]] == nodeid
 
     def _keep_time(self, name: str) -> None:
         """Let the clock run for the test that a worker runs now."""
-        if not self._limits or name not in self._joined:
+        if not self._plans.limits or name not in self._joined:
             return
         assigned = self._plan.assigned(name)
         running = assigned[0] if assigned else None
         if running != self._running.get(name):
             self._running[name] = running
-            limit = None if running is None else self._limits.get(running)
-            self._parts.limits.runs(self._joined[name], None if running is None else self._ids[running], limit)
+            limit = None if running is None else self._plans.limits.get(running)
+            self._parts.limits.runs(self._joined[name], None if running is None else self._run.ids[running], limit)

@@ -19,3 +19,12 @@ def another_like(spec: Any, group: Any) -> Any:
     other.id = None
     group.allocate_id(other)
     return other
+
+
+def forget_ended(group: Any) -> None:
+    """Have a group let go of gateways that have ended, with all that they lead to.
+
+    It does so only where it has ended the last one itself, and Python's list of what to call at exit holds every group.
+    """
+    group._gateways_to_join.clear()
+    vars(group).pop("makegateway", None)  # what stands in its place for this run

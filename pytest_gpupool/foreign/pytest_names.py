@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from _pytest.outcomes import Failed as Failed  # what pytest.fail.Exception is, as a class that can have subclasses
+
+UsageError = pytest.UsageError
+"""What pytest is ended with for a bad option or file, for a room that may not import pytest as it is loaded."""
 
 if TYPE_CHECKING:
     from _pytest.junitxml import LogXML
@@ -36,9 +40,61 @@ def declared_options(parser: pytest.Parser) -> Iterator[str]:
     yield from (f"ini:{name}" for name in parser._inidict)
 
 
+def ini_values(config: pytest.Config) -> Mapping[str, Any]:
+    """Return what the ini file has, and from pytest 9 on what ``-o`` says, also what nobody has declared."""
+    values = getattr(config, "_inicfg", None)
+    if values is None:  # before pytest 9.1
+        values = config.inicfg
+    return {name: getattr(value, "value", value) for name, value in values.items()}
+
+
+def declared_ini_values(config: pytest.Config) -> list[str]:
+    """Return the names of the ini values that are declared by now."""
+    return list(config._parser._inidict)
+
+
 def has_failed_as_unittest(item: pytest.Item) -> bool:
     """Whether the call of a ``unittest.TestCase`` has failed: pytest keeps that, and raises it later."""
     return bool(getattr(item, "_excinfo", None))
+
+
+def tear_down(session: pytest.Session, needed: Sequence[Any]) -> None:
+    """Tear down what is set up and none of these nodes', from a session on down to a test."""
+    session._setupstate.teardown_exact(Needed(needed))  # type: ignore[arg-type]
+
+
+def is_set_up_beyond(session: pytest.Session, needed: Sequence[Any]) -> bool:
+    """Return whether :func:`tear_down` has something to do."""
+    stack = list(session._setupstate.stack)
+    return stack != list(needed[: len(stack)])
+
+
+class Needed:
+    """Looks to pytest like a next test whose chain of nodes this is."""
+
+    def __init__(self, chain: Sequence[Any]) -> None:
+        self._chain = list(chain)
+
+    def listchain(self) -> list[Any]:
+        """Return it."""
+        return self._chain
+
+
+def as_fixtures_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return tests as pytest itself orders them, so that wide fixtures with parameters are set up less often."""
+    from _pytest.fixtures import reorder_items
+
+    return list(reorder_items(items))
+
+
+def capture_descriptors(config: pytest.Config) -> dict[str, int]:
+    """Return the descriptors of the files into which pytest captures, by stream; none where it captures otherwise."""
+    from _pytest.capture import FDCapture
+
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = None if manager is None else manager._global_capturing
+    streams = {} if capturing is None else {"stdout": capturing.out, "stderr": capturing.err}
+    return {name: stream.tmpfile.fileno() for name, stream in streams.items() if isinstance(stream, FDCapture)}
 
 
 def junit_log(config: pytest.Config) -> LogXML | None:
@@ -51,6 +107,35 @@ def junit_log(config: pytest.Config) -> LogXML | None:
 def begun_testcases(log: LogXML) -> dict[str, object]:
     """Return, by the id of the test, the nodes of workers (None without) for which the file has begun a testcase."""
     return {str(nodeid): node for nodeid, node in log.node_reporters}
+
+
+def failure_text(report: pytest.TestReport) -> str:
+    """Return what a report says of a failure, in short where pytest, which asks ``os.environ``, cannot write it."""
+    try:
+        return report.longreprtext
+    except Exception as error:  # a test may have put anything in the place of what is needed for it
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash is None:
+            return f"(pytest cannot say what failed: {error!r})"
+        return f"{crash.path}:{crash.lineno}: {crash.message}"
+
+
+def error_text(excrepr: object, error: BaseException) -> str:
+    """Return what pytest says of an error that is no test's; see :func:`failure_text`."""
+    try:
+        return str(excrepr)
+    except Exception:
+        return "".join(traceback.format_exception(error))
+
+
+def rename(item: pytest.Item, nodeid: str) -> None:
+    """Give a test another id."""
+    if hasattr(item, "_id"):  # from pytest 9.2 on
+        from _pytest.nodeid import NodeId
+
+        item._id = NodeId.parse(nodeid)
+    else:
+        item._nodeid = nodeid  # type: ignore[attr-defined]
 
 
 def parameters_of(item: pytest.Item) -> Mapping[str, object]:
@@ -66,11 +151,16 @@ def parameter_numbers_of(item: pytest.Item) -> Mapping[str, int]:
 
 
 class Fixture(NamedTuple):
-    """A fixture that a test uses: its name, its scope, and the module of its function."""
+    """A fixture that a test uses: its name, its scope, the module of its function, and the names that it requests.
+
+    ``place`` is the id of what defines it, empty for the rootdir and for plugins.
+    """
 
     name: str
     scope: str
     module: str
+    place: str
+    requests: Sequence[str]
 
 
 def fixture_info(item: pytest.Item) -> Any | None:
@@ -81,11 +171,18 @@ def fixture_info(item: pytest.Item) -> Any | None:
 def fixtures_of(info: Any) -> Iterator[Fixture]:
     """Yield the fixtures in a :func:`fixture_info`, each as it is used: by its last definition.
 
-    A parametrized function's arguments, which are no fixtures, are among them with a function of pytest's own.
+    A parametrized function's arguments, which are no fixtures, are among them with a function of pytest's own. They
+    come in pytest's order, those of the widest scope first.
     """
-    for name, definitions in info.name2fixturedefs.items():
-        if definitions:
-            yield Fixture(name, definitions[-1].scope, str(getattr(definitions[-1].func, "__module__", "")))
+    for name in info.names_closure:
+        if definitions := info.name2fixturedefs.get(name):
+            yield fixture_of(definitions[-1])
+
+
+def fixture_of(definition: Any) -> Fixture:
+    """Return what is known of one of pytest's definitions of a fixture."""
+    module = str(getattr(definition.func, "__module__", ""))
+    return Fixture(definition.argname, definition.scope, module, definition.baseid, definition.argnames)
 
 
 def end_line(config: pytest.Config, reporter: Any) -> None:
@@ -94,6 +191,11 @@ def end_line(config: pytest.Config, reporter: Any) -> None:
     writer = config.get_terminal_writer()
     if writer.width_of_current_line:
         writer.line()
+
+
+def add_to_summary(reporter: Any, kind: str, reports: Sequence[object]) -> None:
+    """Have pytest's last line count these; it takes its colour from the kinds that there are."""
+    reporter._add_stats(kind, reports)
 
 
 class TerminalFile:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+SESSION = "dsession"
+"""The name of the plugin by which the controller gives tests to workers; there is none without them."""
+
 # Events of a worker: a name, and what belongs to it.
 LOGSTART = "logstart"
 TESTREPORT = "testreport"

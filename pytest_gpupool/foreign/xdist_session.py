@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import xdist.plugin
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import Marker, WorkerController, parse_tx_spec_config
 
 from . import execnet_names, xdist_protocol
+
+OURS = "gpupool-distribution"
+"""The name of our plugin that hears xdist's hooks."""
 
 END: Any = Marker.END
 """What is heard of a worker when its channel has ended."""
@@ -43,6 +48,48 @@ class XdistSession:
         plugin = self._plugin
         plugin._active_nodes.add(plugin.nodemanager.setup_node(spec, plugin.queue.put))
 
+    def has_collected(self, node: WorkerController, ids: Sequence[str]) -> None:
+        """Go on with a worker that has collected, as at xdist's own event. Call it from the loop."""
+        self._plugin.worker_collectionfinish(node=node, ids=ids)
+
+    def count_collected(self, number: int) -> None:
+        """So many tests were collected, though xdist has counted the last worker's. None at all is no success."""
+        self._plugin._session.testscollected = number
+
+    def mark_starts(self, name: str, mark: Callable[[str], str]) -> None:
+        """Have each worker be started with ``mark(its name)`` as that variable. Called before the first is."""
+        group = self._plugin.nodemanager.group
+        make = group.makegateway
+
+        def marked(spec: Any) -> Any:
+            before = os.environ.get(name)
+            os.environ[name] = mark(spec.id)
+            try:
+                return make(spec)
+            finally:
+                if before is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = before
+
+        group.makegateway = marked
+
+    def forget_workers(self) -> None:
+        """All have ended: nothing is to hold this run from now on, since the process may go on, and start others."""
+        execnet_names.forget_ended(self._plugin.nodemanager.group)
+
+    def lose(self, node: WorkerController, error: str | None) -> None:
+        """A worker is gone that is not replaced. Other plugins hear of ``error`` as of a crash, without one of nothing.
+
+        Its output is not there, which they would look for in that of a worker that has ended well.
+        """
+        plugins, ours = self._config.pluginmanager, self._config.pluginmanager.getplugin(OURS)
+        others = [] if error else [plugin for plugin in plugins.get_plugins() if plugin is not ours]
+        plugins.subset_hook_caller("pytest_testnodedown", others)(node=node, error=error)
+        if node in self._plugin.sched.nodes:
+            self._plugin.sched.remove_node(node)
+        self._plugin._active_nodes.discard(node)
+
     def hear_later(self, something: object) -> None:
         """Have the scheduler hear this, from no worker, once the present event is over. For any thread."""
         self._plugin.queue.put((xdist_protocol.UNSCHEDULED, {"node": None, "indices": [something]}))
@@ -51,15 +98,43 @@ class XdistSession:
         """Count a test's failure, which may be the last that --maxfail allows."""
         self._plugin._handlefailures(report)
 
+    def forgive_crash(self) -> None:
+        """A worker's crash is about to be counted, and is not to be."""
+        self._plugin._failed_nodes_count -= 1
+
+    @property
+    def replaces_nobody(self) -> bool:
+        """Whether xdist starts no worker in the place of one that died, by --max-worker-restart=0."""
+        return bool(self._plugin._max_worker_restart == 0)
+
+    def spare_others(self) -> None:
+        """A worker's crash is about to be counted, and is one too many: have the others not told to end for it."""
+        plugin = self._plugin
+
+        def not_now() -> None:
+            del plugin.triggershutdown
+
+        plugin.triggershutdown = not_now
+
     @property
     def _plugin(self) -> Any:
         # Asked for each time: it is registered after us.
-        return self._config.pluginmanager.getplugin("dsession")
+        return self._config.pluginmanager.getplugin(xdist_protocol.SESSION)
+
+
+def asked_of_others(config: pytest.Config, own: object) -> int | None:
+    """Return how many workers ``-n auto`` is by a conftest.py or plugin, None where none of them says.
+
+    ``own`` is the plugin that asks, which is left out, as is xdist itself.
+    """
+    others = config.pluginmanager.subset_hook_caller("pytest_xdist_auto_num_workers", [own, xdist.plugin])
+    asked: int | None = others(config=config)
+    return asked
 
 
 def wished_workers(config: pytest.Config) -> list[str]:
-    """Return execnet's specification of each worker that the user asks for, by -n or --tx."""
-    specs: list[str] = parse_tx_spec_config(config)
+    """Return execnet's specification of each worker that the user asks for, by -n or --tx; none where there is none."""
+    specs: list[str] = parse_tx_spec_config(config) if config.option.tx else []
     return specs
 
 
@@ -68,11 +143,23 @@ def is_down(node: WorkerController) -> bool:
     return bool(node._down)
 
 
+def be_down(node: WorkerController) -> None:
+    """Have a worker be one that has said its last word."""
+    node._down = True
+
+
 def intercept(node: WorkerController, through: Callable[[Hear], Hear]) -> None:
     """Before a worker starts: have what it says go ``through`` this, which is given what xdist does with it."""
     node.process_from_remote = through(node.process_from_remote)
 
 
-def dead_with_tests(scheduling: EachScheduling) -> set[WorkerController]:
-    """Return the workers of ``--dist each`` whose tests wait for one in their place."""
-    return set(scheduling._removed2pending)
+def dead_with_tests(scheduling: EachScheduling, node: WorkerController) -> WorkerController | None:
+    """Return the worker of ``--dist each`` whose tests xdist will give to this one, None where there is none."""
+    dead: list[WorkerController] = [*scheduling._removed2pending] if scheduling.collection_is_completed else []
+    return next((other for other in dead if other.gateway.spec == node.gateway.spec), None)
+
+
+def begins_nothing(scheduling: EachScheduling, node: WorkerController) -> None:
+    """Let a worker of ``--dist each`` end that has nothing to do. xdist would have it run all tests."""
+    scheduling._started.append(node)
+    node.shutdown()

@@ -1,28 +1,38 @@
 """Admission: whether what is on a device lets a worker use it: when it leases, and when a test says what it needs.
 
-Locks do not know of processes outside the pool, nor of memory; NVML does. The workers of other runs that share a device
-are told from foreign processes by the notes of the slots that are held.
+Locks do not know of processes outside the pool, nor of memory; the vendor's library does. A device is busy with any
+process outside the pool that computes on it, however little it holds, and with much memory that no named process
+explains: in a container the library may name none. Programs that only draw are no obstacle. Where the library names a
+process without its memory, it is busy with it all the same; of one that only draws, without its memory, the memory
+counts as unexplained.
+
+The workers of other runs that share a device are told from foreign processes by the notes of the slots that are held. A
+process that is not to be seen here, as in a container, may be one of theirs, and stands in the way only where nobody
+shares the device.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..devices import vendors
 from ..processes import table
+from ..processes.own import clock
+from ..processes.own.system import os
 from ..values.device import Device, Size
-from ..values.texts import size_text
+from ..values.process_id import ProcessId
+from ..values.texts import one_line, size_text
 
 if TYPE_CHECKING:
     from ..devices.probe import DeviceFailed, GpuProcess, Probe, Usage
-    from .holders import Holder
+    from .locking.holders import Holder
     from .slots import Slot
 
+_NAMED = 3  # how many processes a line names
 _LOOKS = 5  # how often the worker with the lower slot number looks again before it believes a reservation
 _MOMENT = (0.002, 0.01)  # how long another worker takes to withdraw one, with room to spare
 
@@ -31,12 +41,14 @@ _MOMENT = (0.002, 0.01)  # how long another worker takes to withdraw one, with r
 class Blocker:
     """Why a device could not be leased, or lets a test not start.
 
-    ``pid`` is of the process in the way, where it is known; ``for_good`` says that waiting cannot help.
+    ``pid`` is of the process in the way, where it is known, and ``process`` what it is known by everywhere;
+    ``for_good`` says that waiting cannot help.
     """
 
     device: Device
     reason: str
     pid: int | None = None
+    process: ProcessId | None = None
     for_good: bool = False
 
     def __str__(self) -> str:
@@ -47,29 +59,31 @@ def held_by(device: Device, holder: Holder | None) -> Blocker:
     """Say that a device is held, by whom and for how long; by None where that is not told."""
     if holder is None:
         return Blocker(device=device, reason="held by a process that does not say who it is")
-    return Blocker(device=device, reason=f"held by {holder.describe(time.time())}", pid=holder.pid)
+    reason = f"held by {holder.describe(clock.now())}"
+    return Blocker(device=device, reason=reason, pid=holder.pid, process=holder.process)
 
 
 def unusable(slot: Slot, probe: Probe, busy_memory: Size | None) -> Blocker | None:
     """With a slot in hand, say what stands in the way besides locks.
 
-    ``busy_memory`` is what processes outside the pool may hold; with None they do not matter.
+    ``busy_memory`` is how much may be in use that no named process explains; with None nothing in use matters.
     """
     from ..devices.probe import DeviceFailed
 
-    others = [holder.pid for holder in slot.neighbours().values()]
+    workers = _Workers(slot.neighbours())
     try:
         usage = probe.usage(slot.device)
     except DeviceFailed as failed:
         return _failed(slot.device, failed)
     if busy_memory is None:
         return None
-    allowed = busy_memory.of(slot.device)
-    return _busy_beside(slot.device, usage, allowed, others) if others else _busy(slot.device, usage, allowed)
+    if usage.forbidden is not None:
+        return Blocker(device=slot.device, reason=f"busy: {usage.forbidden}")
+    return _busy(slot.device, usage, workers) or _filled(slot.device, usage, busy_memory.of(slot.device), workers)
 
 
 def admit(
-    slots: Sequence[Slot], need: int | Size, probe: Probe, *, sleep: Callable[[float], None] = time.sleep
+    slots: Sequence[Slot], need: int | Size, probe: Probe, *, sleep: Callable[[float], None] = clock.sleep
 ) -> tuple[Blocker, ...]:
     """Reserve so much memory on each device for the test that comes, or say where it is not free; see Lease.admit."""
     needs = [(slot, need.of(slot.device) if isinstance(need, Size) else need) for slot in slots]
@@ -134,6 +148,35 @@ def _short(slot: Slot, need: int, probe: Probe) -> tuple[Blocker, bool] | None:
     return account.blocker(slot.device, need), account.free(below=slot.number) >= need
 
 
+_OWN = -1
+
+
+class _Workers:
+    """The workers on a device: this process, and those that share it by their slot numbers."""
+
+    def __init__(self, neighbours: Mapping[int, Holder]) -> None:
+        self.neighbours = neighbours
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether this process shares the device with nobody."""
+        return not self.neighbours
+
+    def owner(self, pid: int) -> int | None:
+        """Return the slot number of the worker that a process is or descends from, the nearest one, ``_OWN`` for this.
+
+        None for a foreign one, as one of a worker that is gone is. By identity: what is process 1 in a container is not
+        the ancestor of all others.
+        """
+        for ancestor in (pid, *table.lineage(pid)):
+            if ancestor == os.getpid():
+                return _OWN
+            for number, holder in self.neighbours.items():
+                if holder.process is not None and table.is_process(ancestor, holder.process):
+                    return number
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class _MemoryAccount:
     """Who has how much of a device's memory, in bytes: processes by the worker that they belong to."""
@@ -143,17 +186,19 @@ class _MemoryAccount:
     others: dict[int, tuple[Holder, int]]
     """By slot number, with what is used."""
     foreign: list[GpuProcess]
+    graphics: tuple[GpuProcess, ...]
 
     @classmethod
     def open(cls, usage: Usage, neighbours: dict[int, Holder]) -> _MemoryAccount:
-        workers = {os.getpid(), *(holder.pid for holder in neighbours.values())}
-        owners = {process.pid: _owner(process.pid, workers) for process in usage.processes}
-        used = {worker: _known(p for p in usage.processes if owners[p.pid] == worker) for worker in workers}
+        workers = _Workers(neighbours)
+        owners = {process.pid: workers.owner(process.pid) for process in usage.processes}
+        used = {one: _known(p for p in usage.processes if owners[p.pid] == one) for one in (_OWN, *neighbours)}
         return cls(
             unused=usage.memory_free or 0,
-            own=used[os.getpid()] + (0 if neighbours else _unnamed(usage, owners)),
-            others={number: (holder, used[holder.pid]) for number, holder in neighbours.items()},
+            own=used[_OWN] + (0 if neighbours else _unnamed(usage, owners)),
+            others={number: (holder, used[number]) for number, holder in neighbours.items()},
             foreign=[process for process in usage.processes if owners[process.pid] is None],
+            graphics=usage.graphics,
         )
 
     def free(self, below: int | None = None) -> int:
@@ -165,6 +210,7 @@ class _MemoryAccount:
         """Say how much is free, and who has the rest, the largest first."""
         claims = [(max(holder.memory or 0, used), holder.label, holder.pid) for holder, used in self.others.values()]
         claims += [(p.memory or 0, f"pid {p.pid} (not of this pool)", p.pid) for p in self.foreign]
+        claims += [(p.memory or 0, f"pid {p.pid} (graphics)", p.pid) for p in self.graphics]
         rest = sorted((claim for claim in claims if claim[0]), reverse=True)
         reason = f"{size_text(max(0, self.free()))} free, {size_text(need)} needed"
         who = ", ".join(f"{label} has {size_text(size)}" for size, label, _ in rest)
@@ -172,45 +218,63 @@ class _MemoryAccount:
 
 
 def _unnamed(usage: Usage, owners: dict[int, int | None]) -> int:
-    """Return what this process has where NVML names it without its memory, as in some containers."""
-    mine = [process for process in usage.processes if owners[process.pid] == os.getpid()]
+    """Return what this process has where it is named without its memory, as in some containers."""
+    mine = [process for process in usage.processes if owners[process.pid] == _OWN]
     if all(process.memory is not None for process in mine):
         return 0
-    return max(0, (usage.memory_used or 0) - _known(usage.processes))
+    return _unexplained(usage)
 
 
-def _owner(pid: int, workers: Collection[int]) -> int | None:
-    """Return the worker that a process is or descends from, the nearest one; None for a foreign one."""
-    if pid in workers:
-        return pid
-    return next((ancestor for ancestor in table.lineage(pid) if ancestor in workers), None)  # none of one that is gone
+def _unexplained(usage: Usage) -> int:
+    return max(0, (usage.memory_used or 0) - _known((*usage.processes, *usage.graphics)))
 
 
 def _known(processes: Iterable[GpuProcess]) -> int:
     return sum(process.memory or 0 for process in processes)
 
 
-def _busy(device: Device, usage: Usage, allowed: int) -> Blocker | None:
-    foreign = [process for process in usage.processes if process.pid != os.getpid()]
-    # In a container NVML may name no process, or no memory of one; the device's own figure still tells.
-    return _foreign(device, foreign, max(_known(foreign), usage.memory_used or 0), allowed)
-
-
-def _busy_beside(device: Device, usage: Usage, allowed: int, others: Collection[int]) -> Blocker | None:
-    # What the device has in use is also the other workers', so only named processes can be told from theirs.
-    workers = {os.getpid(), *others}
-    foreign = [process for process in usage.processes if _owner(process.pid, workers) is None]
-    return _foreign(device, foreign, _known(foreign), allowed)
-
-
-def _foreign(device: Device, foreign: Sequence[GpuProcess], in_use: int, allowed: int) -> Blocker | None:
-    if in_use <= allowed:
+def _busy(device: Device, usage: Usage, workers: _Workers) -> Blocker | None:
+    """Say who computes on a device that is none of its workers, nor descends from one."""
+    foreign = [process for process in usage.processes if _is_foreign(process.pid, workers)]
+    if not foreign:
         return None
-    largest = max(foreign, key=lambda process: process.memory or 0, default=None)
-    who = "a process that NVML does not name" if largest is None else f"pid {largest.pid} (not of this pool)"
-    return Blocker(
-        device=device, reason=f"busy: {who} uses {size_text(in_use)}", pid=None if largest is None else largest.pid
-    )
+    foreign.sort(key=lambda process: process.memory or 0, reverse=True)
+    first, *rest = foreign
+    uses = "computes on it" if first.memory is None else f"uses {size_text(first.memory)}"
+    reason = f"busy: pid {first.pid} (not of this pool) {uses}{''.join(map(_also, rest[: _NAMED - 1]))}"
+    more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+    return Blocker(device=device, reason=reason + more, pid=first.pid)
+
+
+def _is_foreign(pid: int, workers: _Workers) -> bool:
+    if workers.owner(pid) is not None:
+        return False
+    known = table.process(pid)
+    if known is None:
+        return workers.are_alone or table.exists(pid)
+    return not vendors.is_service(known.name)
+
+
+def _also(process: GpuProcess) -> str:
+    return f", pid {process.pid}" + ("" if process.memory is None else f" {size_text(process.memory)}")
+
+
+def _filled(device: Device, usage: Usage, allowed: int, workers: _Workers) -> Blocker | None:
+    """Say that more of a device's memory is in use than is allowed, and nobody is named for it."""
+    # What other workers hold may be told no better than a stranger's.
+    size = _unexplained(usage) if workers.are_alone else 0
+    if size <= allowed:
+        return None
+    drawing = ", ".join(map(_drawing, usage.graphics))
+    beside = f", beside graphics: {drawing}" if drawing else ""
+    return Blocker(device=device, reason=f"busy: {size_text(size)} in use by no process that is named{beside}")
+
+
+def _drawing(process: GpuProcess) -> str:
+    known = table.process(process.pid)
+    name = "" if known is None else one_line(known.name.decode(errors="replace"))  # another user may have chosen it
+    size = "an untold size" if process.memory is None else size_text(process.memory)
+    return f"pid {process.pid}{f' ({name})' if name else ''} {size}"
 
 
 def too_small(device: Device, need: int) -> Blocker | None:

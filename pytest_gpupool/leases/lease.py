@@ -6,36 +6,38 @@ still use it), therefore the vendor's library is asked after locking.
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..processes.own import clock
+from ..processes.own.system import os
 from ..values.device import Device, Size
+from ..values.process_id import ProcessId
 from ..values.texts import iso
 
 if TYPE_CHECKING:
     from ..devices.probe import Probe
     from .admission import Blocker
-    from .holders import Holder
+    from .locking.holders import Holder
+    from .locking.lock_directory import LockDirectory
     from .slots import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a worker wants: ``gpus`` of ``devices``, tried from number ``first`` on so that workers do not collide.
+    """What a process wants: ``gpus`` of ``devices``, tried from number ``first`` on so that workers do not collide.
 
-    ``slots`` is how many workers may share a device, 1 to have it alone; devices with an id in ``avoid`` are tried
-    last; ``memory`` is how many bytes a device must have in all.
+    ``run`` and ``worker`` say who it is, or ``command``. ``slots`` is how many workers may share a device, 1 to have it
+    alone; devices with an id in ``avoid`` are tried last; ``memory`` is how many bytes a device must have in all.
     """
 
     devices: tuple[Device, ...]
-    lock_dir: Path
-    worker: str
-    run: str
-    first: int
+    lock_dir: LockDirectory
+    run: str | None = None
+    worker: str | None = None
+    command: str | None = None
+    first: int = 0
     busy_memory: Size | None
     """What processes outside the pool may hold on a free device; None leases busy ones all the same."""
     gpus: int = 1
@@ -45,18 +47,28 @@ class Request:
 
     def order(self) -> list[Device]:
         """Return the devices as they are to be tried: of those that are shared, the one with the fewest workers."""
-        from .occupancy import noted_workers
+        workers: dict[str, int] = {}
+        if self.slots > 1:
+            from .occupancy import Occupancy
 
-        start = self.first % len(self.devices)
-        turned = [*self.devices[start:], *self.devices[:start]]
-        workers = {device.id: noted_workers(self.lock_dir, device) if self.slots > 1 else 0 for device in turned}
-        return sorted(turned, key=lambda device: (device.id in self.avoid, workers[device.id]))
+            seen = Occupancy(self.lock_dir)
+            workers = {device.id: len(seen.numbers(device.id)) for device in self.devices}
+        return in_order(self.devices, self.first, self.avoid, workers)
 
     def holder(self) -> Holder:
         """Return what the note beside a lock is to say."""
-        from . import holders
+        from .locking import holders
 
-        return holders.myself(worker=self.worker, run=self.run, since=iso(time.time()), slots=self.slots)
+        return holders.myself(
+            run=self.run, worker=self.worker, command=self.command, since=iso(clock.now()), slots=self.slots
+        )
+
+
+def in_order(devices: Sequence[Device], first: int, avoid: Collection[str], workers: Mapping[str, int]) -> list[Device]:
+    """Return devices from number ``first`` on around, those to ``avoid`` last, then by how many workers they have."""
+    start = first % len(devices)
+    turned = [*devices[start:], *devices[:start]]
+    return sorted(turned, key=lambda device: (device.id in avoid, workers.get(device.id, 0)))
 
 
 class Lease:
@@ -64,6 +76,8 @@ class Lease:
 
     def __init__(self, devices: Sequence[Device], slots: Sequence[Slot] = ()) -> None:
         self.devices = tuple(devices)
+        self.until: str | None = None
+        """When it is expected to end, ISO 8601, None where nobody knows; said with the next note."""
         self._slots = list(slots)
         self._owner = os.getpid()
 
@@ -71,10 +85,15 @@ class Lease:
         """Say beside the locks which test runs now; None says that none does, and that none needs memory."""
         for slot in self._slots:
             assert slot.holder is not None
-            slot.note(replace(slot.holder, test=test, memory=slot.holder.memory if test else None))
+            memory = slot.holder.memory if test else None
+            slot.note(replace(slot.holder, test=test, memory=memory, until=self.until))
+
+    def restore(self) -> str | None:
+        """Put back what of the lock files was removed meanwhile; return why that cannot be, None where all is well."""
+        return next((problem for slot in self._slots if (problem := slot.restore()) is not None), None)
 
     def admit(
-        self, need: int | Size, probe: Probe, *, sleep: Callable[[float], None] = time.sleep
+        self, need: int | Size, probe: Probe, *, sleep: Callable[[float], None] = clock.sleep
     ) -> tuple[Blocker, ...]:
         """Reserve ``need`` bytes on each device, until ``note(None)``; without Blockers the test may start.
 
@@ -85,12 +104,25 @@ class Lease:
 
         return admission.admit(self._slots, need, probe, sleep=sleep)
 
-    def neighbours(self) -> set[int]:
+    def neighbours(self) -> set[ProcessId]:
         """Return the processes that the notes of these devices' other slots name, whether they hold them still or not.
 
         No lock is tried, so that a thread may ask: a fork at that moment would inherit it.
         """
-        return {note.pid for slot in self._slots for other in slot.others() if (note := other.read()) is not None}
+        notes = [note for slot in self._slots for note in slot.noted_beside()]
+        return {note.process for note in notes if note.process is not None}
+
+    def handed_to(self, process: ProcessId) -> None:
+        """Say beside the locks that this process, which has inherited :meth:`descriptors`, is who uses the devices."""
+        for slot in self._slots:
+            assert slot.holder is not None
+            slot.note(
+                replace(slot.holder, pid=process.pid, started=process.started, pid_namespace=process.pid_namespace)
+            )
+
+    def descriptors(self) -> list[int]:
+        """Return what holds the devices: a process that inherits these holds them as well, until it ends."""
+        return [descriptor for slot in self._slots for descriptor in slot.descriptors()]
 
     def release(self) -> None:
         """Free the devices; a second call does nothing, nor does a forked child's.

@@ -1,76 +1,112 @@
-"""Slots: one lock file and a note per device and worker that shares it, and how a worker takes one of them.
+"""Slots: what a worker holds of a device, and how it takes that.
 
-Several workers share a device by having a slot each, and no lock tells how many the others let in. Therefore who takes
-a slot locks it, then writes its note, and only then looks at the other slots: of any two that come at the same time,
-the one that looks last sees the other's lock and note. Who sees more holders than itself or any of them lets in goes
-back. To an exclusive holder that is every other. Lock files are named by the device's UUID.
+Who wants a device alone locks its file, those who share it lock it together, and the kernel keeps the two apart. Of
+those who share it each has a number as well, whose file is its own. A run that lets K share holds one more file
+together with all others of its kind; nobody takes a number from K on then. Each that comes locks first and looks
+afterwards: of two that come at once, the one that looks last sees the other.
 
-What is here tries once.
+Beside the locks each holds an anchor, which says the same without a file. What is here tries once.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..values.device import Device
-from .locks import LockFile
-
-if TYPE_CHECKING:
-    from .holders import Holder
-
-_LARGEST_PID = 1 << 31
+from .locking import holders, names, version_0_1
+from .locking.anchors import Anchor
+from .locking.holders import Holder
+from .locking.lock_directory import LockDirectory
+from .locking.locks import LockFile, is_locked
+from .occupancy import ALONE, Occupancy
 
 
 class Slot:
-    """One slot of a device: its lock and the note beside it. ``holder`` is what this process noted there."""
+    """What this process holds of a device. ``number`` is 0 for who has it alone; ``holder`` is what it noted."""
 
-    def __init__(self, directory: Path, device: Device, number: int = 0) -> None:
+    def __init__(self, directory: LockDirectory, device: Device, me: Holder, number: int = 0) -> None:
         self.device = device
         self.number = number
         self.holder: Holder | None = None
+        self._me = me
         self._directory = directory
-        self._file = LockFile(directory / f"{_stem(device)}.{number}.lock")
-        self._note = directory / f"{_stem(device)}.{number}.json"
+        shared = me.slots > 1
+        self._note = names.note(device.id, number if shared else None)
+        self._files = [LockFile(directory, names.lock(device.id), shared=shared)]
+        if shared:
+            self._files.append(LockFile(directory, names.limit_lock(device.id, me.slots), shared=True))
+            self._files.append(LockFile(directory, names.number_lock(device.id, number)))
+        self._anchor = Anchor(f"{names.stem(device.id)}/{number if shared else ALONE}")
 
-    def lock(self) -> bool:
-        """Take it, or say that it is held. Raises UsageProblem where its lock file cannot be made or opened."""
-        return self._file.lock()
+    def take(self) -> bool:
+        """Lock all of it, or nothing; then note who has it. Raises BadFile and UsageProblem."""
+        try:
+            if not (all(file.lock() for file in self._files) and self._anchor.bind() and self._is_alone_enough()):
+                self.unlock()
+                return False
+        except BaseException:
+            self.unlock()
+            raise
+        self.note(self._me)
+        return True
 
-    def is_taken(self) -> bool:
-        """Say whether anybody holds it at this moment; see :meth:`LockFile.is_taken`."""
-        return self._file.is_taken()
+    def keep(self) -> None:
+        """It becomes part of a lease; see :meth:`LockFile.keep`."""
+        for file in self._files:
+            file.keep()
 
     def unlock(self) -> None:
         """Give it back; what this process noted is wiped first."""
         if self.holder is not None:
             self.note(None)
-        self._file.unlock()
+        self._anchor.release()
+        for file in reversed(self._files):
+            file.unlock()
 
     def note(self, holder: Holder | None) -> None:
         """Say beside the lock who holds it, or that nobody does."""
-        from . import holders
-
         self.holder = holder
-        holders.write(self._note, holder)
+        holders.write(self._directory, self._note, holder)
 
-    def read(self) -> Holder | None:
-        """Return what its note says, whether it is held or not; None where it does not tell."""
-        from . import holders
+    def descriptors(self) -> list[int]:
+        """Return what holds it, for a process that is to inherit it."""
+        return [*(one for file in self._files for one in file.descriptors), *self._anchor.descriptors()]
 
-        return holders.read(self._note)
+    def restore(self) -> str | None:
+        """Put back what of its files was removed meanwhile; return why that cannot be, where others were faster."""
+        for file in self._files:
+            if not file.is_lost():
+                continue
+            if not file.put_back():
+                path = self._directory.path / file.name
+                return f"{path} was removed while it was locked, and another process has locked a new one"
+            self.note(self.holder)
+        return None
 
     def neighbours(self) -> dict[int, Holder]:
-        """Return the holders of the device's other slots by their numbers, as far as they say who they are."""
-        others = ((slot, slot.read()) for slot in self.others())
-        return {slot.number: holder for slot, holder in others if holder is not None and slot.is_taken()}
+        """Return who shares the device, by their numbers, as far as they say who they are."""
+        notes = self._notes_beside()
+        locks = {number: names.number_lock(self.device.id, number) for number in notes}
+        return {number: note for number, note in notes.items() if is_locked(self._directory, locks[number])}
 
-    def others(self) -> list[Slot]:
-        """Return the device's other slots that anybody ever took."""
-        return [slot for slot in slots_of(self._directory, self.device) if slot.number != self.number]
+    def noted_beside(self) -> list[Holder]:
+        """Return the notes of the device's other numbers, whether they are held or not; no lock is tried."""
+        return list(self._notes_beside().values())
+
+    def _notes_beside(self) -> dict[int, Holder]:
+        others = [number for number in names.numbers(self.device.id, self._directory.names()) if number != self.number]
+        notes = ((number, holders.read(self._directory, names.note(self.device.id, number))) for number in others)
+        return {number: note for number, note in notes if note is not None}
+
+    def _is_alone_enough(self) -> bool:
+        """Say whether nobody came first of whom the locks that were taken do not tell."""
+        seen, slots = Occupancy(self._directory), self._me.slots
+        held = {hold.number for hold in seen.holds(self.device.id)}
+        if slots == 1:
+            return held <= {None} and not version_0_1.holder_there(self._directory, self.device.id)[0]
+        # Those who come later are bound by our limit, which is locked by now; those above it came before that.
+        numbers = {slots if number is None else number for number in held - {self.number}}
+        return all(number < slots for number in numbers) and self.number < seen.limit(self.device.id, slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,79 +120,29 @@ class Refusal:
     momentary: bool
 
 
-def slots_of(directory: Path, device: Device) -> list[Slot]:
-    """Return the slots of a device that anybody ever took, by their numbers."""
-    pattern = re.compile(rf"{re.escape(_stem(device))}\.(0|[1-9]\d{{0,8}})\.lock", re.ASCII)
-    numbers = sorted(int(match[1]) for path in directory.iterdir() if (match := pattern.fullmatch(path.name)))
-    return [Slot(directory, device, number) for number in numbers]
-
-
-def claim(directory: Path, device: Device, holder: Holder, *, first: int = 0) -> Slot | Refusal:
-    """Take one of ``holder.slots`` slots of a device, tried from number ``first`` on, or say who stands in the way.
+def claim(directory: LockDirectory, device: Device, me: Holder, *, first: int = 0) -> Slot | Refusal:
+    """Take a device, or one of ``me.slots`` numbers of it, tried from ``first`` on, or say who stands in the way.
 
     Raises:
-        UsageProblem: a lock file cannot be made or opened.
+        BadFile: a lock file is not to be used.
+        UsageProblem: the lock directory has vanished, and cannot be made again.
     """
-    refusal = refusal_of(directory, device, holder)
-    if refusal is not None:
-        return refusal
-    tried = []
-    for number in range(holder.slots):
-        slot = Slot(directory, device, (first + number) % holder.slots)
-        if slot.lock():
-            return _check_claim(slot, holder)
-        tried.append(slot.read())
-    return _refusal(tried)
+    numbers = [0]
+    if me.slots > 1:
+        seen = Occupancy(directory)
+        limit, taken = seen.limit(device.id, me.slots), set(seen.numbers(device.id))
+        numbers = [number for turn in range(limit) if (number := (first + turn) % limit) not in taken]
+    for number in numbers:
+        slot = Slot(directory, device, me, number)
+        if slot.take():
+            return slot
+    return _refusal(directory, device)
 
 
-def refusal_of(directory: Path, device: Device, holder: Holder) -> Refusal | None:
-    """Say who stands in a holder's way, None where nobody seems to.
-
-    Nothing that is free is locked for it: it may miss one, and disturbs nobody.
-    """
-    noted = [(slot, note) for slot in slots_of(directory, device) if (note := slot.read())]
-    return _refusal_beside(holder, [note for slot, note in noted if slot.is_taken()])
-
-
-def _check_claim(slot: Slot, holder: Holder) -> Slot | Refusal:
-    """With the slot locked: note it, look who else is there, and give it back where that is one too many."""
-    try:
-        slot.note(holder)
-        refusal = _refusal_beside(holder, [other.read() for other in slot.others() if other.is_taken()])
-    except BaseException:
-        slot.unlock()
-        raise
-    if refusal is None:
-        return slot
-    slot.unlock()
-    # It was not to be seen a moment ago: it may be somebody who sees us now, and goes back as well.
-    return Refusal(refusal.holder, momentary=True)
-
-
-def _refusal_beside(holder: Holder, others: Sequence[Holder | None]) -> Refusal | None:
-    if len(others) + 1 <= most_beside(holder.slots, others):
-        return None
-    return _refusal(others)
-
-
-def most_beside(wanted: int, others: Iterable[Holder | None]) -> int:
-    """Return how many may share the device where all of these holders, and one that lets in ``wanted``, agree."""
-    # Who does not say that it shares has the device alone.
-    return min([wanted, *(1 if other is None else other.slots for other in others)])
-
-
-def _refusal(others: Sequence[Holder | None]) -> Refusal:
-    known = [other for other in others if other is not None]
-    holder = min(known, key=lambda other: other.slots, default=None)
-    return Refusal(holder, momentary=len(known) < len(others) or not all(lives(other.pid) for other in known))
-
-
-def lives(pid: int) -> bool:
-    """Return whether there is a process of the number that a note says."""
-    import psutil
-
-    return 0 < pid < _LARGEST_PID and psutil.pid_exists(pid)
-
-
-def _stem(device: Device) -> str:
-    return device.id.replace("/", "_")  # MIG ids of old drivers have slashes
+def _refusal(directory: LockDirectory, device: Device) -> Refusal:
+    holds = Occupancy(directory).holds(device.id)
+    known = [hold.holder for hold in holds if hold.holder is not None]
+    # Who has noted nothing yet may merely look, or be about to go back.
+    noted = [holder for holder in known if holder.since is not None]
+    holder = min(noted or known, key=lambda holder: holder.slots, default=None)
+    return Refusal(holder, momentary=len(noted) < max(1, len(holds)))

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 import threading
-import time
 from typing import Any, TextIO
 
 from ..foreign.pytest_names import TerminalFile
+from ..processes.own import clock
 from ..values.texts import duration_text
 from .painter import Painter, short
 from .redirect import StderrRedirect
@@ -58,18 +58,18 @@ class TableDisplay:
     def step(self) -> None:
         """Show the run as it is, if it is time to look again."""
         size = self._screen.size()
-        if time.monotonic() < self._due and size == self._size:
+        if clock.monotonic() < self._due and size == self._size:
             self._screen.redraw()
             return
         if self._painter is None:
             self._painter = Painter(colour=self._colour)
         if size != self._size and self._stderr.is_open:
             self._screen.fit(self._stderr.terminal)
-        self._size, began = size, time.thread_time()
+        self._size, began = size, clock.processor_time()
         snapshot = self._observer.look()
         if snapshot.counts.total:
             self._screen.show(self._painter.paint(snapshot, columns=size[0], lines=size[1]))
-        self._due = time.monotonic() + max(self._refresh, (time.thread_time() - began) / _SHARE)
+        self._due = clock.monotonic() + max(self._refresh, (clock.processor_time() - began) / _SHARE)
 
     def pause(self) -> None:
         """Leave the terminal to others for a while."""

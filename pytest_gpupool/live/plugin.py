@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ..options import companions
+from ..processes.own.events import Event
 from ..run.controller import Controller
 from . import painter
 from .displays import LogDisplay, TableDisplay
@@ -43,7 +44,7 @@ class Live:
             painter.need_rich()
         self._observer = Observer(controller)
         self._display: TableDisplay | LogDisplay | None = None
-        self._ended = threading.Event()
+        self._ended = Event()
         self._thread: threading.Thread | None = None
 
     @pytest.hookimpl

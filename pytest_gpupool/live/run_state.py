@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..records.estimates import duration_of_all
 from ..records.record import Record
 from ..records.results import Results
 from ..values.outcomes import FAILED
@@ -118,8 +119,7 @@ class RunState:
     def remaining(self, now: float) -> float | None:
         """Return the seconds that the rest of the run will take, None where nothing tells.
 
-        What each test took in earlier runs, else the mean of what this run's have taken, shared evenly among the
-        workers; but no less than what the longest of them takes alone.
+        By what each test took in earlier runs, else by the mean of what this run's have taken.
         """
         usual = self._usual()
         ahead = [self._expects(nodeid, usual) for nodeid, _ in self._waiting]
@@ -127,10 +127,7 @@ class RunState:
             if state.key is not None:
                 expected = self._expects(state.key[0], usual)
                 ahead.append(None if expected is None else max(0.0, expected - (now - state.since)))
-        known = [seconds for seconds in ahead if seconds is not None]
-        if len(known) < len(ahead):
-            return None
-        return max(sum(known) / max(1, len(self._workers)), max(known, default=0.0))
+        return duration_of_all(ahead, len(self._workers))
 
     def _usual(self) -> float | None:
         if self._ended:

@@ -14,10 +14,10 @@ import os
 import shutil
 import termios
 import threading
-import time
-import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
+
+from ..processes.own import clock, forks
 
 _DOWN = "\x1bD"  # in the same column; at the bottom everything moves up
 _SAVE, _RESTORE = "\x1b7", "\x1b8"  # the cursor's place, and its colours
@@ -26,8 +26,6 @@ _REST_OF_LINE, _REST = "\x1b[K", "\x1b[J"
 
 _MOST_FRAMES = 100.0
 """In a second. Where lines come faster, a table that was drawn after each would cost more than they do."""
-
-_screens: weakref.WeakSet[Screen] = weakref.WeakSet()
 
 
 class Screen:
@@ -51,7 +49,7 @@ class Screen:
         self._column = 0
         self._rewound = False
         self._width = self.size()[0]
-        _screens.add(self)
+        forks.in_child(self._abandon)
 
     def size(self) -> tuple[int, int]:
         """Return its columns and lines at this moment."""
@@ -139,7 +137,7 @@ class Screen:
 
     def _may_stand_again(self, text: str) -> bool:
         missing = bool(self._rows) and not self._is_drawn and not self._is_paused
-        return missing and text.endswith("\n") and time.monotonic() - self._drawn >= 1 / _MOST_FRAMES
+        return missing and text.endswith("\n") and clock.monotonic() - self._drawn >= 1 / _MOST_FRAMES
 
     def _draw(self) -> None:
         if not self._rows or self._is_paused:
@@ -151,7 +149,7 @@ class Screen:
         clean = "" if self._rewound else _REST_OF_LINE
         rows = "".join(f"\r\n{row}{_REST_OF_LINE}" for row in self._rows)
         self._write(f"{room}{clean}{rows}{_REST}{_RESTORE}".encode(self._encoding, "replace"))
-        self._is_drawn, self._drawn = True, time.monotonic()
+        self._is_drawn, self._drawn = True, clock.monotonic()
 
     def _remove(self) -> None:
         self._write(f"{_SAVE}{_DOWN}\r{_REST}{_RESTORE}".encode())
@@ -193,11 +191,3 @@ class ScreenFile:
 def _cells(text: str) -> int:
     # No less than what it takes on the screen: a character that is not of ASCII may be wide.
     return len(text) if text.isascii() else 2 * len(text)
-
-
-def _abandon() -> None:
-    for screen in _screens:
-        screen._abandon()
-
-
-os.register_at_fork(after_in_child=_abandon)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..devices.nvml_meter import Meter
+from ..devices import vendors
+from ..processes.own.clock import monotonic, now
 from ..records.estimates import durations
 from ..run.controller import Controller
 from ..values.texts import duration_text
@@ -49,13 +50,14 @@ class Snapshot:
 class Observer:
     """Takes snapshots of a run. It belongs to the thread that opens it."""
 
-    def __init__(self, controller: Controller, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, controller: Controller, *, clock: Callable[[], float] = now) -> None:
         self._controller = controller
         self._clock = clock
         self._tail = None if controller.records.directory is None else Tail(controller.records.directory)
         self._state = RunState(each=controller.records.results.each)
         self._expected: Mapping[str, float | None] = {}
-        self._meter = Meter(controller.devices.pool.devices)
+        devices = controller.devices.pool.devices
+        self._meter = vendors.of(devices).meter(devices, clock=monotonic)
         self._labels = {device.id: device.label for device in controller.devices.pool.devices}
         self._order = {device.id: number for number, device in enumerate(controller.devices.pool.devices)}
         self._processes: dict[int, psutil.Process] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ def distribution_mode(config: pytest.Config) -> str:
 
 def runs_each(config: pytest.Config) -> bool:
     """Whether every worker runs every test."""
-    return bool(_given(config, "dist", "no") == "each")
+    # In a worker xdist has put its own option back; elsewhere a plugin may have set it after the command line was read.
+    is_late = bool(config.args) and not hasattr(config, "workerinput")
+    return bool((config.option.dist if is_late else _given(config, "dist", "no")) == "each")
 
 
 def groups_by_mark(config: pytest.Config) -> bool:
@@ -25,6 +28,29 @@ def groups_by_mark(config: pytest.Config) -> bool:
 def largest_group_first(config: pytest.Config) -> bool:
     """Whether xdist's ``--no-loadscope-reorder`` was not given."""
     return bool(config.getoption("loadscopereorder", True))
+
+
+def has_proxies(config: pytest.Config) -> bool:
+    """Whether xdist is to start workers behind proxies, by ``--px``."""
+    return bool(config.getoption("px", ()))
+
+
+def limits_restarts(config: pytest.Config) -> bool:
+    """Whether the user says how many workers may be replaced, by xdist's ``--max-worker-restart``."""
+    return config.getoption("maxworkerrestart", None) is not None
+
+
+def ordering(config: pytest.Config) -> list[str]:
+    """Return which options and plugins that are known for it may have ordered the tests."""
+    known = {
+        "--ff": config.getoption("failedfirst", False),
+        "--nf": config.getoption("newfirst", False),
+        "--sw": config.getoption("stepwise", False),
+        "pytest-randomly": config.pluginmanager.hasplugin("randomly")
+        and config.getoption("randomly_reorganize", False),
+        "pytest-order": config.pluginmanager.hasplugin("order"),
+    }
+    return [name for name, is_there in known.items() if is_there]
 
 
 def debugs(config: pytest.Config) -> bool:
@@ -40,6 +66,18 @@ def captures(config: pytest.Config) -> bool:
 def is_quiet(config: pytest.Config) -> bool:
     """Whether the user asked for quiet."""
     return bool(_given(config, "verbose", 0) < 0)
+
+
+def junit_file(config: pytest.Config) -> Path | None:
+    """Return where pytest's own JUnit file is to be written, None where none is."""
+    path = _given(config, "xmlpath", None)
+    return None if path is None else config.invocation_params.dir / path
+
+
+def test_files(config: pytest.Config) -> list[str]:
+    """Return the patterns that the names of test files match."""
+    patterns: list[str] = config.getini("python_files")
+    return patterns
 
 
 def keep_coverage(config: pytest.Config) -> None:

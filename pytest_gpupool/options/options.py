@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ..foreign.pytest_names import declared_ini_values, ini_values
 from ..records.store import LATEST, is_run_id
-from ..values.device import Export, Size
+from ..values import texts
+from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.verdicts import BAD, FAILING, RTOL
 from ..verdicts.judge import INVALID
@@ -17,6 +19,8 @@ from . import parsing
 from .role import only_informs
 
 _KEPT = 20
+_SECONDS = "seconds from 0, or a time such as 90s, 5m or 2h"
+_LIMIT = _SECONDS.replace("from", "above")
 _FAIL_ON = ",".join(reversed(BAD))
 
 # name, metavar, help; each has an ini twin with "_" for "-".
@@ -37,7 +41,7 @@ _VALUED = (
     (
         "gpupool-lock-dir",
         "PATH",
-        "Where the lock files lie (default: $GPUPOOL_LOCK_DIR, else /dev/shm/gpupool). "
+        "Where the lock files lie (default: $GPUPOOL_LOCK_DIR, else a public place such as /run/lock). "
         "All runs of a host need the same.",
     ),
     ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
@@ -50,23 +54,34 @@ _VALUED = (
     (
         "gpupool-order",
         "HOW",
-        "'longest' (default): the longest test first, by earlier runs' durations; 'file': the order of collection.",
+        "'longest' (default, unless an option, plugin or conftest.py orders the tests): the longest test first, by "
+        "earlier runs' durations; 'file': the order of collection.",
     ),
     ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
     (
         "gpupool-busy-memory",
         "SIZE",
-        "A GPU on which processes outside the pool hold more than this is busy (default 512MiB).",
+        "A GPU is busy with any compute process outside the pool, and with more than this of memory that no named "
+        "process explains (default 512MiB). Graphics processes do not count.",
     ),
 )
 
 _FLAGS = (
     ("gpupool-allow-busy", "Lease busy GPUs all the same."),
+    ("gpupool-affinity", "Pin a worker to the cores near its GPU."),
     (
         "gpupool-update-baseline",
         "Write this run's metrics into the baseline file, unless the run is incomplete (exit 1).",
     ),
+    (
+        "gpupool-resume-anyway",
+        "Resume also where sources have changed since that no test's recipe covers.",
+    ),
     ("gpupool-live", "Show a live table of devices and tests."),
+    (
+        "gpupool-yield",
+        "End workers after their present test while others wait for devices and this run has more than its share.",
+    ),
 )
 
 
@@ -84,10 +99,12 @@ class Options:
     html: Path | None
     markdown: Path | None
     resume: str | None
+    resume_anyway: bool
     keep_runs: int
     busy_memory: Size | None
     slots: int
-    longest_first: bool
+    longest_first: bool | None
+    """None where nobody has said: then not where something else orders the tests."""
     timeout: float | None
     baseline: Path | None
     update_baseline: bool
@@ -95,6 +112,8 @@ class Options:
     rtol: float
     sample: float
     live: bool
+    yields: bool
+    affinity: bool
 
     @classmethod
     def read(cls, config: pytest.Config) -> Options:
@@ -110,7 +129,7 @@ class Options:
         return cls(
             devices=source.parse("gpupool-devices", parsing.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
             require=source.parse("gpupool-require", parsing.whole, "a whole number from 0", 0),
-            wait=source.parse("gpupool-wait", parsing.seconds, "a number of seconds from 0", 3600.0),
+            wait=source.parse("gpupool-wait", texts.seconds, _SECONDS, 3600.0),
             export=source.parse("gpupool-export", parsing.export, "'index' or 'uuid'", "index"),
             lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
             directory=source.path("gpupool-dir") or config.rootpath / ".gpupool",
@@ -118,20 +137,23 @@ class Options:
             html=parsing.writable(source.path("gpupool-html"), "gpupool-html"),
             markdown=parsing.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
             resume=source.parse("gpupool-resume", parsing.run, "a run such as those that 'gpupool runs' lists", None),
+            resume_anyway=source.flag("gpupool-resume-anyway"),
             keep_runs=_keep_runs(config),
             busy_memory=None
             if source.flag("gpupool-allow-busy")
-            else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", Size(512 * 2**20)),
+            else source.parse("gpupool-busy-memory", Size.parse, "a size such as 512MiB or 0.1", BUSY_MEMORY),
             slots=source.parse("gpupool-slots", parsing.positive, "a whole number from 1", 1),
-            longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", True),
-            timeout=source.parse("gpupool-timeout", parsing.limit, "a number of seconds above 0", None),
+            longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", None),
+            timeout=source.parse("gpupool-timeout", parsing.limit, _LIMIT, None),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             # No change fails a test that is to be accepted.
             fail_on=fail_on(config) & {INVALID} if update else fail_on(config),
             rtol=_rtol(config),
-            sample=source.parse("gpupool-sample", parsing.seconds, "a number of seconds from 0", 0.5),
+            sample=source.parse("gpupool-sample", texts.seconds, _SECONDS, 0.5),
             live=source.flag("gpupool-live"),
+            yields=source.flag("gpupool-yield"),
+            affinity=source.flag("gpupool-affinity"),
         )
 
 
@@ -142,8 +164,8 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
     resume = (
-        "Go on with an earlier run, the latest where RUN is left out: only what has no final result yet runs, the "
-        "rest is taken from its record."
+        "Go on with an earlier incomplete run: only what has no final result yet runs, the rest is taken from its "
+        "record. Without RUN the latest; where that is complete, or sources have changed, a new run starts."
     )
     group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
     parser.addini("gpupool_resume", resume, type="string", default=None)
@@ -175,6 +197,33 @@ def given_in_vain(config: pytest.Config) -> list[str]:
     if given:
         Options.read(config)
     return [] if only_informs(config) else given
+
+
+def off_lines(given: list[str], why: str | None) -> list[str]:
+    """Return what pytest's header says where the pool is off: why, where options do not say so, and what is in vain."""
+    if why is None:
+        return []
+    kind, _, detail = why.partition(": ")
+    told = [f"gpupool: off here ({why})"] if detail else []
+    return [*told, *(f"gpupool: off here ({kind}), --{name} has no effect" for name in given)]
+
+
+def refuse_unknown(config: pytest.Config) -> None:
+    """Say so where the ini file has a value that begins like ours and is none.
+
+    Raises:
+        UsageProblem: naming it, and the one that is most like it.
+    """
+    known = declared_ini_values(config)
+    unknown = [name for name in ini_values(config) if name.startswith("gpupool") and name not in known]
+    if unknown and not only_informs(config):
+        from difflib import get_close_matches
+
+        name = unknown[0]
+        ours = [value for value in known if value.startswith("gpupool")]
+        like = get_close_matches(name.replace("-", "_"), ours, n=1, cutoff=0.7)
+        meant = f"; did you mean {like[0]}?" if like else ": 'pytest --help' lists those that there are"
+        raise UsageProblem(f"the ini file has {name}, which is no option of pytest-gpupool{meant}")
 
 
 def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
@@ -216,6 +265,6 @@ def fail_on(config: pytest.Config) -> frozenset[str]:
 def _rtol(config: pytest.Config) -> float:
     text = config.getini("gpupool_rtol")
     try:
-        return parsing.seconds(text)
+        return parsing.number(text)
     except ValueError:
         raise UsageProblem(f"gpupool_rtol = {text}: give a number from 0, such as {RTOL}") from None

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import pytest
 
+from ..foreign.pytest_names import ini_values
+from ..values import texts
 from ..values.device import Export
 from ..values.errors import UsageProblem
 from ..values.verdicts import FAILING
@@ -55,12 +57,20 @@ class Source:
     def flag(self, name: str) -> bool:
         """Return an option without a value."""
         given = getattr(self._config.known_args_namespace, name.replace("-", "_"), None)
-        return bool(self._config.getini(name.replace("-", "_")) if given is None else given)
+        return ini_flag(self._config, name.replace("-", "_")) if given is None else bool(given)
 
     def _given(self, name: str) -> tuple[str | None, bool]:
         dest = name.replace("-", "_")
         value = getattr(self._config.known_args_namespace, dest, None)
         return (value, False) if value is not None else (self._config.getini(dest), True)
+
+
+def ini_flag(config: pytest.Config, name: str) -> bool:
+    """Return a value of the ini file that is on or off. Raises UsageProblem where it is neither."""
+    try:
+        return bool(config.getini(name))
+    except (ValueError, TypeError, pytest.UsageError):  # pytest does not name the option, or not as an error of usage
+        raise UsageProblem(f"{name} = {ini_values(config).get(name)}: give on or off") from None
 
 
 def spec(text: str) -> str:
@@ -95,19 +105,19 @@ def order(text: str) -> bool:
 
 
 def limit(text: str) -> float | None:
-    """Read seconds above 0."""
-    number = seconds(text)
-    if not number:
+    """Read a time above 0."""
+    allowed = texts.seconds(text)
+    if not allowed:
         raise ValueError(text)
-    return number
+    return allowed
 
 
-def seconds(text: str) -> float:
-    """Read seconds from 0."""
-    number = float(text)
-    if not math.isfinite(number) or number < 0:
+def number(text: str) -> float:
+    """Read a number from 0."""
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
         raise ValueError(text)
-    return number
+    return value
 
 
 def export(text: str) -> Export:

@@ -7,10 +7,10 @@ Which room does what::
     events ─▶ planner ─▶ decisions
                  │ tells
                  ├─▶ progress    which tests are over, and when the next stage begins
-                 ├─▶ queue       which tests wait, in order       ◀── subqueue (of equal needs), loads (counted)
+                 ├─▶ backlog     which tests wait, in order       ◀── families (what is set up), loads (counted)
                  ├─▶ workers     which workers there are, what each has, who of them is idle
                  ├─▶ staffing    which workers there should be     ◀── sizes (how many of each size)
-                 └─▶ dispatch    who is given which test: next, ahead of time, stolen, again, alone
+                 └─▶ dispatch    who is given which test: next, ahead of time, stolen, again, alone; by nobody
 
 The life of a test::
 

@@ -13,27 +13,31 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from .backlog.costs import Costs
+from .backlog.queue import Queue
 from .decisions import Decision
+from .dispatch.differences import Differences
 from .dispatch.dispatcher import Dispatcher
+from .dispatch.orphans import Orphans
 from .dispatch.pace import Pace
 from .dispatch.reruns import Reruns
 from .dispatch.serial import SerialTurn
 from .dispatch.stealing import Stealing
 from .progress import Progress
-from .queue import Queue
 from .staffing import Staffing
 from .tests import Possible, Test, kind_of
-from .workers import Worker, Workers
+from .workers import Moment, Worker, Workers, set_up_after
 
 
 class Planner:
     """The state of one run's plan.
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
-    asked for. A worker is given by its name, a test by its number; every event is told once, in the order in which
-    things happened, and the decisions that it returns must be carried out in their order.
+    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys. A worker is given by its name, a test by
+    its number; every event is told once, in the order in which things happened, and the decisions that it returns must
+    be carried out in their order.
     """
 
     def __init__(
@@ -44,9 +48,15 @@ class Planner:
         asked: int = 0,
         longest_first: bool = True,
         largest_group_first: bool = True,
+        costs: Mapping[str, float | None] | None = None,
     ) -> None:
         self._tests = {test.index: test for test in tests}
-        self._queue = Queue(self._tests, longest_first=longest_first, largest_group_first=largest_group_first)
+        self._queue = Queue(
+            self._tests,
+            longest_first=longest_first,
+            largest_group_first=largest_group_first,
+            costs=Costs(costs),
+        )
         self._queue.add(self._tests)
         self._progress = Progress(self._tests, self._queue)
         self._workers = Workers(capacity)
@@ -55,6 +65,9 @@ class Planner:
         self._reruns = Reruns(self._tests, self._queue, self._workers)
         self._serial = SerialTurn(self._tests, self._queue, self._workers, self._reruns)
         self._stealing = Stealing(self._tests, self._queue)
+        self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
+        self._differences = Differences(self._tests, self._queue)
+        self._news = 0  # about what set-ups cost
         self._dispatcher = Dispatcher(
             self._queue,
             self._workers,
@@ -63,6 +76,7 @@ class Planner:
             reruns=self._reruns,
             serial=self._serial,
             stealing=self._stealing,
+            orphans=self._orphans,
         )
 
     @property
@@ -71,9 +85,9 @@ class Planner:
         return self._progress.finished
 
     @property
-    def has_pending(self) -> bool:
-        """Whether a test waits for a worker."""
-        return bool(self._queue) or self._reruns.waiting or any(worker.reserved for worker in self._workers)
+    def leaves_tests_alone(self) -> bool:
+        """Whether tests wait for those who have set up what they need, while others have none: time may change that."""
+        return bool(self._workers.idle.sizes()) and self._queue.families.some_wait
 
     def has(self, worker: str) -> bool:
         """Return whether a worker was started and has not ended."""
@@ -83,16 +97,45 @@ class Planner:
         """Return the tests that a worker was given: the running one, then those that it runs next."""
         return tuple(self._workers[worker].assigned)
 
+    def at(self, now: float) -> None:
+        """It is that late, in seconds since any moment, when the next event happens."""
+        self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
+
+    def owes_answer(self, worker: str) -> bool:
+        """Return whether a worker that has asked was neither given its next test nor told to end."""
+        asking = self._workers[worker]
+        return len(asking.assigned) < 2 and not asking.retired
+
     def started(self, worker: str, gpus: int = 1, memory: int = 0) -> None:
         """A worker was started that will hold so many devices: at first, by Start, or in a dead one's place."""
         self._workers.started(worker, gpus, memory)
+        self._workers[worker].is_last_hope = self._workers.nobody_has(gpus, self._queue.usable.lacked())
 
-    def joined(self, worker: str, devices: Iterable[str] = (), memory: float = math.inf) -> list[Decision]:
-        """A worker is ready for its first test, with these devices of at least so much memory."""
-        joined = self._workers.joined(worker, devices, memory)
+    def leased(self, worker: str) -> None:
+        """A worker has its devices; until then it is not worth waiting for."""
+        self._workers[worker].leased = True
+
+    def collects(self, worker: str, *, is_so: bool = True) -> None:
+        """A worker collects, or is about to: what it finds may be news, and so it is not let go for want of tests."""
+        self._workers[worker].collects = is_so
+
+    def collected(self, collection: int, lacks: Iterable[int], more: Sequence[Test]) -> None:
+        """The collection of a worker that is about to join differs: what it ``lacks``, and what is new in it.
+
+        The first collection, 0, are the tests that the planner was made with; each has its number.
+        """
+        self._differences.add(collection, lacks, more)
+        self._progress.add(more)
+
+    def joined(
+        self, worker: str, devices: Iterable[str] = (), memory: float = math.inf, collection: int = 0
+    ) -> list[Decision]:
+        """A worker is ready for its first test, with these devices of at least so much memory, and a collection."""
+        joined = self._workers.joined(worker, devices, memory, collection)
         if joined.retired:
             return []
         self._workers.rests(joined)
+        self._orphans.has_joined(joined)
         return self._dispatcher.replan()
 
     def asks(self, worker: str) -> list[Decision]:
@@ -104,14 +147,23 @@ class Planner:
         if asking.retired or asking.resting:
             return []  # it was told
         asking.wants_next = True
-        return [] if len(asking.assigned) > 1 else self._dispatcher.feed(asking)
+        if len(asking.assigned) > 1:
+            return []
+        decisions = self._dispatcher.feed(asking)
+        # One that asks when its test has ended may be the last that had something to do: others' tests are orphans now.
+        return decisions or ([] if asking.is_busy else self._dispatcher.replan())
 
-    def ended(self, worker: str, index: int, seconds: float) -> list[Decision]:
-        """A worker has ended a test, which took it that long."""
+    def ended(
+        self, worker: str, index: int, seconds: float, built: Mapping[str, float] | None = None
+    ) -> list[Decision]:
+        """A worker has ended a test, which took it that long, without what it ``built`` of wide fixtures, by key."""
         by = self._workers[worker]
+        self._learn(by, self._tests[index], built)
         by.assigned.remove(index)
         by.begun.discard(index)
         by.wants_next = False
+        # Only of those in a family does anybody ask; others may have many short tests ahead.
+        by.free_at = self._workers.moment.now + (sum(map(self._pace.guess, by.tests)) if by.family else 0.0)
         self._pace.ended(index, seconds)
         self._stealing.note(by)
         frees = self._release(by, index)
@@ -135,6 +187,14 @@ class Planner:
             self._stealing.thieves[worker] = None
         return self._dispatcher.wake()
 
+    def has_not_answered(self, worker: str) -> list[Decision]:
+        """A worker has not answered a Steal for so long that nobody is to wait for it; :meth:`stolen` may come yet."""
+        return self._dispatcher.wake() if self._stealing.has_not_answered(worker) else []
+
+    def looks_again(self) -> list[Decision]:
+        """Time has passed: workers that others were better off without may be of use by now."""
+        return self._dispatcher.wake()
+
     def poisoned(self, worker: str, given: Iterable[int]) -> list[Decision]:
         """A worker runs no more tests once the present one has ended; it gives its other tests back.
 
@@ -154,20 +214,33 @@ class Planner:
         return self._dispatcher.replan()
 
     def lost(
-        self, worker: str, blamed: int | None, over: Collection[int] = (), *, replaced: bool = False
+        self,
+        worker: str,
+        blamed: int | None,
+        over: Collection[int] = (),
+        *,
+        replaced: bool = False,
+        room: int | None = None,
+        is_ending: bool = False,
     ) -> list[Decision]:
         """A worker ended or died. ``blamed`` is the test that it ran; the others that it had wait again.
 
         ``over`` are those of them whose results had come before the word that they ended. The blamed test is given up
         when :meth:`settled` is called for it, unless :meth:`again` was before. ``replaced`` says that another worker of
-        that size is started without our saying.
+        that size is started without our saying, ``room`` is what others may hold from now on, where that is less, and
+        ``is_ending`` says that its process lives, until :meth:`exited`.
         """
+        if is_ending:
+            self._serial.is_ending(worker)
+        if room is not None:
+            self._workers.capacity = room
         gone = self._workers[worker]
         self._workers.ended(gone, replaced=replaced)
         self._stealing.leaves(gone)
         self._stealing.owes_nothing(gone)
         self._serial.leaves(gone)
         self._queue.release(gone.locks)
+        self._queue.families.leaves(gone)
         self._queue.add(index for index in gone.tests if index != blamed and index not in over)
         for index in over:
             self._progress.over(index)
@@ -194,6 +267,27 @@ class Planner:
         self._queue.shrink(possible)
         return self._dispatcher.replan()
 
+    def gives_way(self, capacity: int, *, to_others: bool) -> list[Decision]:
+        """The run is to hold no more than so many devices: ``to_others``, until it is told that it may hold more."""
+        self._workers.capacity, self._workers.gives_way = capacity, to_others
+        return self._dispatcher.replan()
+
+    def exited(self, worker: str) -> list[Decision]:
+        """The process of a worker is gone of which :meth:`lost` had said that it was not."""
+        return self._dispatcher.replan() if self._serial.has_exited(worker) else []
+
+    def _learn(self, worker: Worker, test: Test, built: Mapping[str, float] | None) -> None:
+        """Take in what it took to set up what a test shares; what was not worth a record took next to nothing."""
+        news = False
+        for fixture in test.set_ups:
+            if built is not None and fixture not in worker.was_set_up:
+                news |= self._queue.costs.learn(fixture, built.get(fixture.key, 0.0))
+        worker.was_set_up = set_up_after(worker.was_set_up, test)
+        # Sorting anew takes time: at the first, second, fourth, eighth … surprise.
+        self._news += news
+        if news and self._news.bit_count() == 1:
+            self._queue.sort_anew()
+
     def _release(self, worker: Worker, index: int) -> bool:
         """Release the locks that a test held as the last one of its unit; return whether there were any."""
         locks = worker.locks_held.pop(index, None)
@@ -207,5 +301,7 @@ class Planner:
         for index in back:
             worker.assigned.remove(index)
             self._release(worker, index)
+        worker.set_up = worker.was_set_up
+        self._queue.goes_to(worker, worker.tests)
         self._queue.add(back)
         self._stealing.note(worker)

@@ -6,9 +6,9 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from .queue import Queue
+from .backlog.queue import Queue
 from .tests import Test
 
 
@@ -25,6 +25,11 @@ class Progress:
     def finished(self) -> bool:
         """Whether every test is over."""
         return not self._unfinished
+
+    def add(self, tests: Iterable[Test]) -> None:
+        """More tests were found."""
+        for test in tests:
+            self.reopen(test.index)
 
     def over(self, index: int) -> bool:
         """A test has ended or was given up; return whether the next stage begins with that."""

@@ -10,7 +10,7 @@ import bisect
 import math
 from collections.abc import Iterable, Mapping
 
-from .loads import Load, mean_of, work
+from .backlog.loads import Load, mean_of, work
 
 URGENT = 0.6
 """A test that takes more than this part of the time that all need at best should not wait for larger ones."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
+from .backlog.loads import work_of_all
+from .backlog.queue import Queue
 from .decisions import Retire, Start
-from .loads import work_of_all
-from .queue import Queue
 from .sizes import targets
 from .tests import Need
 from .workers import Names, Worker, Workers
@@ -38,13 +38,16 @@ class Staffing:
         """Whether devices are kept free until there are enough for a larger worker."""
         return self._gathering is not None
 
-    def is_kept(self, worker: Worker, more: int) -> bool:
+    def is_kept(self, worker: Worker, more: int, *, in_any_case: bool = False) -> bool:
         """Return whether what waits for a lock or a stage, or ``more`` tests outside the queue, could need an idle one.
 
-        The dispatcher asks when it has no test for a worker, which is let go otherwise.
+        The dispatcher asks when it has no test for a worker, which is let go otherwise. What the worker lacks counts,
+        too: others in its place would lack it as well. ``in_any_case`` only who needs its devices is a reason against.
         """
         if self._workers.some_await_memory and not any(other.assigned for other in self._workers):
             return False  # nothing else will happen: perhaps it holds the devices that a worker with much memory needs
+        if in_any_case:
+            return True
         idle = self._workers.idle.of_size(worker.gpus)
         others = len(idle) - (worker.name in idle)
         return others < self._queue.usable.suiting(worker.gpus, worker.memory) + more
@@ -57,6 +60,8 @@ class Staffing:
         if worker.reserved:
             return False
         if worker.devices & self._workers.lost_devices:
+            return True
+        if worker.gpus and self._workers.gives_way and self._workers.room < 0:
             return True
         if self._gathering is None or not worker.gpus:
             return False
@@ -117,9 +122,13 @@ class Staffing:
 
     def _fill_room(self, usable: Mapping[int, int], least: Mapping[int, int]) -> Iterator[Start]:
         """Start workers on devices that are left over."""
+        if self._queue.next_serial() is not None:
+            return  # beside which there is nothing to do
         for gpus in sorted(usable, reverse=True):
-            # Tests of later stages must not take the devices that those of this one wait for.
-            while (gpus in least or not self._workers.some_await_memory) and self._has_spare_room(gpus, usable):
+            # How much memory those of later stages need is asked then: who came for them now might have too little.
+            wanted = usable if gpus in least else {gpus: self._queue.usable.suiting(gpus, 0.0)}
+            # Nor must they take the devices that those of this stage wait for.
+            while (gpus in least or not self._workers.some_await_memory) and self._has_spare_room(gpus, wanted):
                 yield self._workers.announce(gpus, least.get(gpus, 0))
 
     def _make_room(self, gpus: int, memory: int) -> Iterator[Retire | Start]:
@@ -150,8 +159,12 @@ class Staffing:
     def _lacks(self, gpus: int, usable: Mapping[int, int]) -> bool:
         """Return whether one more worker of that size would have something to do that is worth it."""
         workers = self._workers
-        without_test = len(workers.starting.of_size(gpus)) + len(workers.idle.of_size(gpus)) + workers.coming[gpus]
-        if without_test >= usable.get(gpus, 0) or gpus > workers.capacity:
+        without_test, wanted = len(workers.starting.of_size(gpus)) + workers.coming[gpus], usable.get(gpus, 0)
+        if not self._workers.nobody_has(gpus, self._queue.usable.lacked()):  # else those that are idle are no help
+            without_test += len(workers.idle.of_size(gpus))
+            # Who knows whether a new one would have what not all of the others have.
+            wanted -= self._queue.usable.lacked_by_some(gpus)
+        if without_test >= wanted or gpus > workers.capacity:
             return False
         if gpus == 0:
             others = sum(count for size, count in workers.live.items() if size)
@@ -169,10 +182,11 @@ class Staffing:
     # Whom to let go
 
     def _for_nothing(self, useful: Mapping[int, int]) -> list[Worker]:
-        """Workers that are not here yet and will find nothing to do."""
+        """Workers that are not here yet and will find nothing to do, but for those whose tests may be news."""
         starting = self._workers.starting
         sizes = [gpus for gpus in starting.sizes() if not useful.get(gpus) and not self._has_tests_ahead(gpus)]
-        return [self._workers[name] for gpus in sizes for name in starting.of_size(gpus)]
+        workers = (self._workers[name] for gpus in sizes for name in starting.of_size(gpus))
+        return [worker for worker in workers if not worker.collects]
 
     def _too_many(self) -> list[Worker]:
         """Workers without a test beyond the capacity: xdist replaces some that had made room, and devices get lost."""

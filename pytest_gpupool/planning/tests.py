@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from ..values.wide_fixture import WideFixture
+
 Rank = tuple[int, int, float]
 """How soon a work unit should start: by priority, then unknown durations, then the longest; the lowest goes first."""
 
@@ -24,23 +26,30 @@ SAME_LENGTH = math.log(1.05)
 SHORTEST = 0.01
 """So are all below this, in seconds."""
 
+Family = tuple[WideFixture, ...]
+"""What tests need to be set up, in one order."""
+
+Collections = frozenset[int]
+"""What workers have collected, by number: those that have found the same tests have found one collection."""
+
 _NONE: frozenset[str] = frozenset()
+_NOWHERE: Collections = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Test:
     """One collected test.
 
-    ``family`` is its function; tests of one ``group`` run on one worker, in order. ``gpus`` and ``memory`` say on
-    which workers it may run (devices, bytes of each); ``seconds`` is what it takes by earlier runs, None where that is
-    not known, and ``timeout`` what it may take. Workers prefer tests with the ``warm`` of their last one: those share
-    its set-up fixtures.
+    ``function`` is its id without parameters; tests of one ``group`` run on one worker, in order. ``gpus`` and
+    ``memory`` say on which workers it may run (devices, bytes of each); ``seconds`` is what it takes by earlier runs,
+    None where that is not known, and ``timeout`` what it may take. ``set_ups`` are set up for it, unless its worker has
+    them already. Workers of a collection in ``lacked_by`` cannot run it.
     """
 
     __test__ = False  # the name would make pytest collect it
 
     index: int
-    family: str
+    function: str
     group: str | None = None
     priority: int = 0
     gpus: int = 1
@@ -50,12 +59,20 @@ class Test:
     locks: frozenset[str] = frozenset()
     timeout: float | None = None
     seconds: float | None = None
-    warm: str | None = None
+    set_ups: Family = ()
+    lacked_by: Collections = _NOWHERE
+
+
+def _as_given(set_ups: Family, seconds: float | None) -> Family:
+    return set_ups
 
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """Tests that one worker runs in order, and what it needs for them. ``locks`` are held for all of them."""
+    """Tests that one worker runs in order, and what it needs for them. ``locks`` are held for all of them.
+
+    ``set_ups`` are what the first of them needs to be set up, ``family`` those of these that are worth planning for.
+    """
 
     tests: tuple[int, ...]
     rank: Rank
@@ -66,7 +83,9 @@ class WorkUnit:
     stage: int
     serial: bool
     seconds: float | None
-    warm: str | None
+    set_ups: Family
+    family: Family
+    lacked_by: Collections
 
     @property
     def need(self) -> Need:
@@ -75,9 +94,17 @@ class WorkUnit:
 
 
 def work_unit(
-    tests: Sequence[Test], possible: Possible, *, longest_first: bool = True, largest_group_first: bool = True
+    tests: Sequence[Test],
+    possible: Possible,
+    *,
+    longest_first: bool = True,
+    largest_group_first: bool = True,
+    dear: Callable[[Family, float | None], Family] = _as_given,
 ) -> WorkUnit:
-    """Return the work unit of tests that stay together, on a pool that can give them what ``possible`` says."""
+    """Return the work unit of tests that stay together, on a pool that can give them what ``possible`` says.
+
+    ``dear`` says which set-ups are worth planning for, where a unit takes so long.
+    """
     first = tests[0]
     known = [test.seconds for test in tests if test.seconds is not None]
     seconds = sum(known) if len(known) == len(tests) else None
@@ -99,10 +126,12 @@ def work_unit(
         stage=first.stage,
         serial=first.serial,
         seconds=seconds,
-        warm=first.warm if longest_first else None,
+        set_ups=first.set_ups if longest_first else (),
+        family=dear(first.set_ups, seconds) if longest_first else (),
+        lacked_by=first.lacked_by,
     )
 
 
 def kind_of(test: Test) -> Hashable:
     """Return what tests have in common that must stay together: no two tests without a group have it."""
-    return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)
+    return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial, test.lacked_by)

@@ -11,13 +11,25 @@ All but the last are live, until the worker is told to end (retired); it then ru
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
+from ..values.wide_fixture import WideFixture
 from .decisions import Retire, Start
-from .tests import Need, WorkUnit
+from .tests import Collections, Family, Need, Test, WorkUnit
 
+_NOTHING: frozenset[WideFixture] = frozenset()
 _NOBODY: dict[str, None] = {}
+
+
+class Moment(NamedTuple):
+    """What time it is, in seconds, how long tests have taken on average, how many workers of each size there are."""
+
+    now: float = 0.0
+    mean: float = 1.0
+    workers: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -32,8 +44,17 @@ class Worker:
     reserved: deque[int] = field(default_factory=deque)  # the rest of its work unit, which it is given later
     locks_held: dict[int, frozenset[str]] = field(default_factory=dict)  # by the last test that needs them
     begun: set[int] = field(default_factory=set)  # assigned tests that it would not give back
-    warm: str | None = None  # the fixtures that its last unit sets up
+    warm: Family = ()  # what the last of them needs
+    set_up: frozenset[WideFixture] = _NOTHING  # when it has run all that it was given
+    was_set_up: frozenset[WideFixture] = _NOTHING  # when it had run what has ended
+    family: Family = ()  # with what it goes on
+    level: tuple[int, int] = (0, 1)  # at which it was given that: see families
+    free_at: float = 0.0  # when it will have run what it was given, about
     wants_next: bool = False  # its running test nears its end
+    collection: int = 0  # the number of what it has collected
+    leased: bool = False  # it has its devices
+    collects: bool = False  # or is about to: what it finds may be news
+    is_last_hope: bool = False  # it came when nobody was left who has some test of its size
     resting: bool = False  # was told to wait for a test
     retired: bool = False  # was told to end
 
@@ -52,18 +73,50 @@ class Worker:
         """Whether it has any."""
         return bool(self.assigned or self.reserved)
 
+    def rest(self, moment: Moment) -> float:
+        """Return the seconds that it will still take for what it was given, about.
+
+        One that is late may be so for as long again: nobody knows in what its test hangs.
+        """
+        return abs(self.free_at - moment.now)
+
     def fits(self, need: Need) -> bool:
         """Return whether it has the devices that a test needs: exactly as many, each with enough memory."""
         gpus, memory = need
         return gpus == self.gpus and memory <= self.memory
 
+    def has(self, lacked_by: Collections) -> bool:
+        """Return whether it has collected what these collections lack."""
+        return self.collection not in lacked_by
+
+    def can_run(self, test: Test, need: Need) -> bool:
+        """Return whether it fits what a test needs, and has the test."""
+        return self.fits(need) and self.has(test.lacked_by)
+
     def take_on(self, unit: WorkUnit) -> int:
         """Reserve a work unit for it, taken from the queue; return the first test, which is to be assigned at once."""
         if unit.locks:
             self.locks_held[unit.tests[-1]] = unit.locks
-        self.warm = unit.warm
+        self.warm = unit.set_ups
         self.reserved.extend(unit.tests[1:])
         return unit.tests[0]
+
+
+def set_up_after(set_up: frozenset[WideFixture], test: Test) -> frozenset[WideFixture]:
+    """Return what is set up on a worker when a test has run there, by pytest's rules.
+
+    What belongs to another module, class or folder is torn down, and so is another instance of the same fixture.
+    """
+    if set_up.issuperset(test.set_ups) and (not set_up or all(_is_within(test, one) for one in set_up)):
+        return set_up
+    replaced = {one[:2] + one[3:] for one in test.set_ups}
+    kept = (one for one in set_up if _is_within(test, one) and one[:2] + one[3:] not in replaced)
+    return frozenset((*kept, *test.set_ups))
+
+
+def _is_within(test: Test, fixture: WideFixture) -> bool:
+    node = fixture.node
+    return not node or (test.function.startswith(node) and test.function[len(node) : len(node) + 1] in ("", ":", "/"))
 
 
 class Names:
@@ -102,6 +155,10 @@ class Workers:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.moment = Moment()
+        """What time it is."""
+        self.gives_way = False
+        """Whether workers are to end after their test where there are more than the capacity."""
         self.lost_devices: frozenset[str] = frozenset()
         """Devices that nobody should use any more."""
         self.live: Counter[int] = Counter()
@@ -159,15 +216,38 @@ class Workers:
             self._awaiting_memory.add(name)
             self._coming_for_memory = max(0, self._coming_for_memory - 1)
 
-    def joined(self, name: str, devices: Iterable[str], memory: float) -> Worker:
-        """It is ready for its first test, with these devices; return it."""
+    def joined(self, name: str, devices: Iterable[str], memory: float, collection: int = 0) -> Worker:
+        """It is ready for its first test, with these devices and what it has collected; return it."""
         if name not in self._by_name:
             self.started(name, 1)
         worker = self._by_name[name]
-        worker.devices, worker.memory = frozenset(devices), memory
+        worker.devices, worker.memory, worker.collection = frozenset(devices), memory, collection
         self.starting.discard(worker)
         self._awaiting_memory.discard(name)
         return worker
+
+    @property
+    def some_come(self) -> bool:
+        """Whether a worker is announced, starts, or collects."""
+        return bool(self.starting.sizes()) or any(self.coming.values())
+
+    @property
+    def all_wait(self) -> bool:
+        """Whether nobody has a test, comes, or is told to end."""
+        return not self.some_come and not any(worker.is_busy or worker.retired for worker in self)
+
+    def some_have(self, need: Need, lacked_by: Collections) -> bool:
+        """Return whether anybody who goes on can run tests of that need, which these collections lack."""
+        return any(worker.fits(need) and worker.has(lacked_by) and not worker.retired for worker in self.joined_ones())
+
+    def nobody_has(self, gpus: int, lacked: Iterable[tuple[Need, Collections]]) -> bool:
+        """Return whether some need of that size, among what these collections lack, is one that nobody can serve."""
+        return any(need[0] == gpus and not self.some_have(need, lacked_by) for need, lacked_by in lacked)
+
+    def joined_ones(self) -> Iterator[Worker]:
+        """Yield those that have collected."""
+        starting = {name for gpus in self.starting.sizes() for name in self.starting.of_size(gpus)}
+        return (worker for worker in self if worker.name not in starting)
 
     def rests(self, worker: Worker) -> None:
         """It was told to wait, or waits already; without a test it is idle."""

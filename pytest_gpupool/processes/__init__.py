@@ -1,3 +1,15 @@
 """Processes: who a process is, whom it started, how long it may take, how it is ended; the only reader of /proc."""
 
-__all__ = ["garbage", "guardian", "stacks", "table", "termination", "time_limits", "tree"]
+__all__ = [
+    "containers",
+    "cpu_limits",
+    "guardian",
+    "kernel_locks",
+    "marks",
+    "signals",
+    "stacks",
+    "table",
+    "termination",
+    "time_limits",
+    "tree",
+]

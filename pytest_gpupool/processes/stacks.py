@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
-import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-STACKS_SIGNAL = signal.SIGRTMIN + 5
+from . import table
+from .own import clock, forks
+from .own.system import os
+
+STACKS_SIGNAL = getattr(signal, "SIGRTMIN", 0) + 5  # only Linux has the others, and asks
 """What asks a worker for its stacks. SIGUSR1 and SIGUSR2 belong to users and to launchers such as Slurm and torchrun;
 of the real-time signals the C library takes the first, debuggers and profilers the next ones or the last."""
 
 
 _STACKS_NAME = "gpupool-stacks"
+_FRAMEWORK = (
+    *(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy", "xdist", "execnet", Path(__file__).parents[1].name)),
+    'File "<string>"',  # execnet's first lines
+)
+_STANDARD = f'"{Path(os.__file__).parent}{os.sep}'
 
 
 _POLL_SECONDS = 0.02
@@ -25,11 +33,17 @@ def offer_stacks() -> int:
     """Let :func:`stacks` ask this process for its stacks; return the descriptor of the memory that they go to.
 
     faulthandler writes them in the signal's handler itself, so also while C code holds the GIL. Programs that this
-    process starts do not inherit the descriptor.
+    process starts do not inherit the descriptor, and a child that it forks offers nothing.
     """
-    descriptor = os.memfd_create(_STACKS_NAME)
-    faulthandler.register(STACKS_SIGNAL, file=descriptor, all_threads=True, chain=False)
-    return descriptor
+    offer = _Offer()
+    _OFFERS[:] = [offer]
+    return offer.descriptor
+
+
+def renew_offer() -> None:
+    """See that the signal is still heard, where it was: a test may have put back all handlers that Python knows of."""
+    for offer in _OFFERS:
+        offer.renew()
 
 
 def stacks(
@@ -37,12 +51,13 @@ def stacks(
     fd: int,
     *,
     timeout: float = 1.0,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = clock.monotonic,
+    sleep: Callable[[float], None] = clock.sleep,
 ) -> str:
     """Return the stacks of all threads of a process that offers them at ``fd``, "" where it does not answer in time.
 
-    It does not where it is stopped or gone, where it never offered them, or where we have no permission.
+    It does not where it is stopped or gone, where it never offered them or has put back what handles the signal, or
+    where we have no permission.
     """
     try:
         memory = _open_stacks(pid, fd)
@@ -59,6 +74,47 @@ def stacks(
         os.close(memory)
 
 
+def folded(dump: str) -> str:
+    """Return of the stacks of a process what tells where a test, or another thread of the user's, is.
+
+    Threads that are execnet's or ours alone are left out, and of the others the frames of pytest, pluggy, xdist,
+    execnet and ours are counted.
+    """
+    threads = [block.splitlines() for block in dump.strip().split("\n\n")]
+    told = [lines for head, *frames in threads if frames and (lines := _fold(head, frames))]
+    return "\n".join(line for lines in told for line in lines) or dump.strip()
+
+
+class _Offer:
+    """That this process answers the signal."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create(_STACKS_NAME)
+        # What is there without the handler, and what Python says is there: who puts it back is not ended by it.
+        with contextlib.suppress(ValueError):  # in another thread
+            signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
+        self._register()
+        forks.in_child(self._withdraw)
+
+    def renew(self) -> None:
+        faulthandler.unregister(STACKS_SIGNAL)  # it takes a second call for no change
+        self._register()
+
+    def _register(self) -> None:
+        faulthandler.register(STACKS_SIGNAL, file=self.descriptor, all_threads=True, chain=False)
+
+    def _withdraw(self) -> None:
+        _OFFERS.clear()
+        faulthandler.unregister(STACKS_SIGNAL)
+        with contextlib.suppress(ValueError):
+            signal.signal(STACKS_SIGNAL, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+
+
+_OFFERS: list[_Offer] = []  # at most one
+
+
 def own_stacks() -> str:
     """Return the stacks of all threads of this process."""
     descriptor = os.memfd_create(_STACKS_NAME)
@@ -69,11 +125,33 @@ def own_stacks() -> str:
         os.close(descriptor)
 
 
+def _fold(head: str, frames: list[str]) -> list[str]:
+    lines: list[str] = []
+    ours = 0
+    for frame in [*frames, ""]:
+        if any(part in frame for part in _FRAMEWORK):
+            ours += 1
+            continue
+        if ours:
+            lines.append(f"  ({ours} frames of pytest and its plugins)")
+            ours = 0
+        lines.append(frame)
+    shown = [line for line in lines if line]
+    has_own = any(line.startswith("  File") and not _is_standard(line) for line in shown)
+    return [head, *shown] if has_own else []
+
+
+def _is_standard(frame: str) -> bool:
+    return _STANDARD in frame
+
+
 def _open_stacks(pid: int, fd: int) -> int:
     link = Path(f"/proc/{pid}/fd/{fd}")
     # The signal ends whoever does not expect it: a program that took the worker's place, or its pid.
     if not str(link.readlink()).startswith(f"/memfd:{_STACKS_NAME}"):
         raise FileNotFoundError(link)
+    if table.catches(pid, STACKS_SIGNAL) is False:
+        raise ProcessLookupError(pid)
     return os.open(link, os.O_RDONLY | os.O_CLOEXEC)
 
 

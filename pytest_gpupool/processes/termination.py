@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from . import table
+from ..values.process_id import ProcessId
+from . import marks, signals, table
+from .own import clock
+from .own.system import os
 
 _POLL_SECONDS = 0.02
 _SLOWEST_POLL_SECONDS = 0.2
@@ -24,29 +26,38 @@ def become_group_leader() -> None:
         os.setpgid(0, 0)
 
 
-def processes_of(pid: int, marks: Mapping[str, str]) -> set[int]:
-    """Return who lives of a worker and all that it started, without this process and its ancestors.
+class Worker(NamedTuple):
+    """A worker by its process, None where that does not count, and by the marks that what it starts inherits.
 
-    That is the group ``pid``, the descendants of ``pid``, whoever has all ``marks`` in its environment, and their
-    descendants. Marks find a program that left group and parent; not a process that was forked in the worker, left
-    both and started no program: its environment is the one that the worker was started with. Without marks none is
-    found by them. A zombie lives no more.
+    ``started`` has who else is known to have been started by it, ``kept`` who is none of it in spite of all.
     """
-    return set(_WorkerProcesses([(pid, marks)]).living())
+
+    process: ProcessId | None
+    marks: Mapping[str, str]
+    started: Collection[ProcessId] = ()
+    kept: Collection[ProcessId] = ()
 
 
-def end_worker(pid: int, marks: Mapping[str, str], *, grace: float, first: int = signal.SIGTERM) -> set[int]:
+def processes_of(*workers: Worker) -> set[int]:
+    """Return who lives of workers and all that they started, without this process and its ancestors.
+
+    Of each that is its process, that one's group and descendants, whoever it is known to have started, whoever has all
+    its marks, and their descendants. Marks find who left group and parent, and was given another environment. Without
+    marks none is found by them. A zombie lives no more.
+    """
+    return set(_WorkerProcesses(workers).living())
+
+
+def end_worker(worker: Worker, *, grace: float, first: int = signal.SIGTERM) -> set[int]:
     """End a worker and all that it started; see :func:`end_workers`."""
-    return end_workers([(pid, marks)], grace=grace, first=first)
+    return end_workers([worker], grace=grace, first=first)
 
 
-def end_workers(
-    workers: Sequence[tuple[int, Mapping[str, str]]], *, grace: float, first: int = signal.SIGTERM
-) -> set[int]:
-    """End workers, each a pid and its marks, and all that they started; return the pids that live on in spite of it.
+def end_workers(workers: Sequence[Worker], *, grace: float, first: int = signal.SIGTERM) -> set[int]:
+    """End workers and all that they started; return the pids that live on in spite of it.
 
     All get the signal ``first``, and SIGKILL where they still live ``grace`` seconds later. Whoever joins meanwhile
-    is ended as well. A pid given here should not have been waited for before, or it may be somebody else's by now.
+    is ended as well.
     """
     processes = _WorkerProcesses(workers)
     if not processes.signal(first, grace):
@@ -57,50 +68,49 @@ def end_workers(
 class _WorkerProcesses:
     """Some workers and what they started. Who is known stays known, when nothing else tells any more whose it is."""
 
-    def __init__(self, workers: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+    def __init__(self, workers: Sequence[Worker]) -> None:
         # Group 0 is the kernel's; all of the machine descends from 1.
-        self._groups = {pid for pid, _ in workers if pid > 1}
-        self._marks = [marks for _, marks in workers if marks]
-        self._known: dict[int, int | None] = dict.fromkeys(self._groups)
+        processes = [worker.process for worker in workers if worker.process is not None and worker.process.pid > 1]
+        self._leaders = {process.pid: process.started for process in processes if table.lives(process) is not None}
+        self._groups = set(self._leaders)
+        self._marks = [worker.marks for worker in workers]
+        self._kept = {process.pid: process.started for worker in workers for process in worker.kept}
+        started = {process for worker in workers for process in worker.started if table.lives(process)}
+        self._known = {**{process.pid: process.started for process in started}, **self._leaders}
 
     def living(self) -> dict[int, int]:
         """Return who of them lives now: starts by pid."""
         now = table.all_processes()
-        self._groups &= {process.group for process in now.values()}  # a group's number, too, is used again
-        roots = {pid for pid, start in self._known.items() if pid in now and start in (None, now[pid].start)}
+        self._groups = {group for group in self._groups if self._is_ours(group, now)}
+        roots = {pid for pid, start in self._known.items() if pid in now and start == now[pid].start}
         roots |= {pid for pid, process in now.items() if process.group in self._groups}
-        roots |= _marked(now, self._marks)
-        roots -= table.lineage(os.getpid(), now).keys()
-        living = {pid: now[pid].start for pid in table.with_descendants(roots, now) if now[pid].lives}
+        roots |= marks.marked(now, self._marks)
+        spared = table.lineage(os.getpid(), now).keys() | {
+            pid for pid, start in self._kept.items() if pid in now and start == now[pid].start
+        }
+        found = table.with_descendants(roots - spared, now) - spared
+        living = {pid: now[pid].start for pid in found if now[pid].lives}
         self._known = dict(living)
         return living
 
+    def _is_ours(self, group: int, now: Mapping[int, table.Process]) -> bool:
+        # As long as a group has members no process gets its number; an empty one's is used again.
+        if group in now and now[group].start != self._leaders[group]:
+            return False
+        return any(process.group == group for process in now.values())
+
     def signal(self, number: int, seconds: float) -> set[int]:
         """Send each of them a signal once, and wait up to so long for their end; return who still lives."""
-        deadline, pause = time.monotonic() + seconds, _POLL_SECONDS
+        deadline, pause = clock.monotonic() + seconds, _POLL_SECONDS
         signalled: set[tuple[int, int]] = set()
         while living := self.living():
             for pid, start in living.items() - signalled:
-                _send(pid, start, number)
+                # A stopped one hears the signal only when it goes on.
+                signals.send(pid, start, number, signal.SIGCONT)
             signalled |= living.items()
-            remaining = deadline - time.monotonic()
+            remaining = deadline - clock.monotonic()
             if remaining <= 0:
                 break
-            time.sleep(min(pause, remaining))
+            clock.sleep(min(pause, remaining))
             pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
         return set(living)
-
-
-def _send(pid: int, start: int, number: int) -> None:
-    if table.start_of(pid) != start:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-        os.kill(pid, signal.SIGCONT)  # a stopped one hears the signal only when it goes on
-
-
-def _marked(pids: Iterable[int], marks: Collection[Mapping[str, str]]) -> set[int]:
-    wanted = [{os.fsencode(f"{name}={value}") for name, value in one.items()} for one in marks]
-    if not wanted:
-        return set()
-    return {pid for pid in pids if any(map(table.environment(pid).issuperset, wanted))}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from .own import clock
+from .own.events import Event
 
 
 @dataclass(slots=True)
@@ -13,6 +15,7 @@ class _Clock:
     test: str
     limit: float
     deadline: float | None  # None while it is paused
+    waits: bool = False  # whether it is paused because the test waits for us
 
 
 class TimeLimits:
@@ -21,59 +24,80 @@ class TimeLimits:
     The controller has one for all its workers, and a process that runs its tests by itself has one for itself.
     """
 
-    def __init__(self, overdue: Callable[[str, str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, overdue: Callable[[str, str], None], *, clock: Callable[[], float] = clock.monotonic) -> None:
         self._overdue = overdue
         self._clock = clock
         self._clocks: dict[str, _Clock] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # who is told may use the limits
+        self._changed = Event()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def begin(self, worker: str, test: str, limit: float) -> None:
         """Start the clock of a worker that begins a test, which may take ``limit`` seconds."""
-        with self._changed:
+        with self._lock:
             self._clocks[worker] = _Clock(test, limit, self._clock() + limit)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="gpupool-watch", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            self._changed.set()
 
     def restart(self, worker: str, test: str) -> None:
         """Start it anew, as an attempt at the test begins: the time before does not count."""
-        with self._changed:
+        with self._lock:
             clock = self._clocks.get(worker)
             if clock is not None and clock.test == test:
                 clock.deadline = self._clock() + clock.limit
-                self._changed.notify()
+                self._changed.set()
 
     def pause(self, worker: str, test: str) -> None:
         """Stop it while the test waits for something that is not its own; :meth:`restart` lets it run again."""
-        with self._changed:
+        with self._lock:
             clock = self._clocks.get(worker)
             if clock is not None and clock.test == test:
                 clock.deadline = None
 
+    def wait(self, worker: str) -> None:
+        """Stop the clock of a worker while its test waits for us; :meth:`go_on` lets it run again, from the start."""
+        with self._lock:
+            if (clock := self._clocks.get(worker)) is not None:
+                clock.deadline, clock.waits = None, True
+
+    def go_on(self, worker: str) -> None:
+        """The worker's test waits for us no more; where it did not, nothing happens."""
+        with self._lock:
+            clock = self._clocks.get(worker)
+            if clock is not None and clock.waits:
+                clock.deadline, clock.waits = self._clock() + clock.limit, False
+                self._changed.set()
+
     def end(self, worker: str) -> None:
         """Forget it: the worker's test has ended, or the worker has."""
-        with self._changed:
+        with self._lock:
             self._clocks.pop(worker, None)
 
     def close(self) -> None:
         """Stop all for good, and wait for the thread; nothing is overdue after this."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify()
+            self._changed.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        with self._changed:
-            while not self._closed:
-                now = self._clock()
-                due = [
-                    name for name, clock in self._clocks.items() if clock.deadline is not None and clock.deadline <= now
-                ]
-                for name in due:
-                    self._overdue(name, self._clocks.pop(name).test)
-                deadlines = [clock.deadline for clock in self._clocks.values() if clock.deadline is not None]
-                self._changed.wait(min(deadlines) - now if deadlines else None)
+        while (seconds := self._look()) is not None:
+            self._changed.wait(seconds)
+
+    def _look(self) -> float | None:
+        """Tell of those that are overdue; return how long there is nothing to do then, None at the end."""
+        self._changed.clear()
+        with self._lock:
+            if self._closed:
+                return None
+            now = self._clock()
+            due = [name for name, clock in self._clocks.items() if clock.deadline is not None and clock.deadline <= now]
+            for name in due:
+                self._overdue(name, self._clocks.pop(name).test)
+            deadlines = [clock.deadline for clock in self._clocks.values() if clock.deadline is not None]
+            # A limit may be a number of seconds that no clock has.
+            return min(min(deadlines) - now, threading.TIMEOUT_MAX) if deadlines else threading.TIMEOUT_MAX

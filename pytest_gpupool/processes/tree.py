@@ -1,11 +1,14 @@
-"""The process tree: this process with what descends from it, and the resources that they have taken together."""
+"""The process tree: this process with what descends from it, the resources that they take, and what the host has."""
 
 from __future__ import annotations
 
-from os import getpid
 from typing import NamedTuple
 
+from ..values.process_id import ProcessId
 from . import table
+from .own.system import os
+
+_UNIT = 1024  # /proc/meminfo says kB and means this
 
 
 class ResourceUsage(NamedTuple):
@@ -15,6 +18,33 @@ class ResourceUsage(NamedTuple):
     rss: int
 
 
+class HostMemory(NamedTuple):
+    """Bytes: all there are, and those that processes can have yet without anything being swapped out."""
+
+    total: int
+    available: int
+
+
+def host_memory() -> HostMemory | None:
+    """Return what the kernel says of the host's memory now, None where it says nothing.
+
+    Read here, where no module that a test may hide or replace has a part in it.
+    """
+    words = [line.split() for line in table.lines_of_all("meminfo")]
+    sizes = {line[0]: int(line[1]) * _UNIT for line in words if len(line) > 1}
+    if not {b"MemTotal:", b"MemAvailable:"} <= sizes.keys():
+        return None
+    return HostMemory(sizes[b"MemTotal:"], sizes[b"MemAvailable:"])
+
+
+def ended_for_memory() -> int:
+    """Return how many processes the kernel has ended for want of memory since the machine was started, 0 if unknown."""
+    for line in table.lines_of_all("vmstat"):
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
 class ProcessTree:
     """A process and its living descendants. To find them costs more than to read those that are known.
 
@@ -22,7 +52,7 @@ class ProcessTree:
     """
 
     def __init__(self, root: int | None = None, *, lists: bool | None = None) -> None:
-        self._root = getpid() if root is None else root
+        self._root = os.getpid() if root is None else root
         self._descendants: dict[int, int] = {}  # starts by pid: a number is used again
         self._lists = table.lists_children() if lists is None else lists
 
@@ -45,3 +75,37 @@ class ProcessTree:
         looked = ((table.process(pid), start) for pid, start in self._descendants.items())
         known = [root, *(now for now, start in looked if now is not None and now.start == start)]
         return ResourceUsage(sum(one.seconds for one in known), sum(one.rss for one in known))
+
+
+class Newcomers:
+    """Which children of this process are new since the last look, and live.
+
+    Without the kernel's lists of children nobody is found: to go through all processes takes too long for each test.
+    """
+
+    def __init__(self) -> None:
+        self._own = table.identity() if table.lists_children() else None
+        self._known = self._children()
+
+    def look(self) -> list[ProcessId]:
+        """Return them. Where this process has no child it costs next to nothing."""
+        before, self._known = self._known, self._children()
+        new = ((pid, table.process(pid)) for pid in self._known - before)
+        return [
+            ProcessId(pid, known.start, self._own.pid_namespace)
+            for pid, known in new
+            if self._own is not None and known is not None and known.lives
+        ]
+
+    def _children(self) -> set[int]:
+        if self._own is None or not _has_children():
+            return set()
+        return table.children_by_lists(self._own.pid)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

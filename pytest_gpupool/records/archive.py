@@ -6,7 +6,6 @@ A run's directory holds ``plan.json`` (what the run was to do, and where) and a 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from .journal import VERSION
 from .record import Record, in_order
 from .results import Results
 from .shapes import DEVICE, FACTS, VERSIONS
-from .store import LATEST, RUN_ID, write_whole
+from .store import LATEST, RUN_ID, lock, write_whole
 
 PLAN = "plan.json"
 PLAN_FORMAT = "gpupool-plan"
@@ -41,6 +40,8 @@ class Plan:
     facts: Mapping[str, Any] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()
     each: bool = False
+    sources: Mapping[str, str | None] | None = None
+    """What the sources were beside the commit: a digest by path, None for what is gone. None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +141,24 @@ def goes_on(run: Path) -> bool:
 
 
 def prune(base: Path, keep: int) -> None:
-    """Remove all but the latest ``keep`` runs, never one that goes on. What cannot be removed stays."""
-    for run in runs(base)[: -keep or None]:
-        if not goes_on(run):
-            with contextlib.suppress(OSError):
-                # Others may see it half removed: without its first file it is no run.
-                (run / CONTROLLER).unlink(missing_ok=True)
-                shutil.rmtree(run)
+    """Remove all but the latest ``keep`` runs, never one that goes on. What cannot be removed stays.
+
+    Those that collected nothing count for nothing: they go where a later run has collected something.
+    """
+    known = runs(base)
+    counted = [run for run in known if _has_tests(run)]
+    kept = counted[-keep:]
+    for run in known:
+        if kept and run < kept[-1] and run not in kept and not goes_on(run):
+            remove(run)
+
+
+def remove(run: Path) -> None:
+    """Remove a run's directory, as far as that can be."""
+    with contextlib.suppress(OSError):
+        # Others may see it half removed: without its first file it is no run.
+        (run / CONTROLLER).unlink(missing_ok=True)
+        shutil.rmtree(run)
 
 
 @contextlib.contextmanager
@@ -158,10 +170,10 @@ def resuming(run: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            descriptor = os.open(run / "resume.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(run / "resume.lock", os.O_RDWR | os.O_CREAT, 0o644)
             stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock(descriptor, 0.0)
+        except TimeoutError:
             raise UsageProblem(f"run {run.name} is being resumed by another run, wait for its end") from None
         except OSError:
             pass  # read-only, or without locks: what is there can be read all the same
@@ -178,6 +190,7 @@ def write_plan(run: Path, plan: Plan) -> None:
         "run": dict(plan.facts),
         "devices": [device.to_wire() for device in plan.devices],
         "each": plan.each,
+        "sources": None if plan.sources is None else dict(plan.sources),
     }
     write_whole(run / PLAN, json.dumps(data, allow_nan=False, indent=1) + "\n")
 
@@ -254,6 +267,18 @@ def _has_collected(run: Path) -> bool:
     return any(record["record"] in ("collected", "kept") for record in journal.read(run / CONTROLLER))
 
 
+def _has_tests(run: Path) -> bool:
+    """Say whether a run has a word on any test, also where only workers could write; by how lines begin, unread."""
+    for path in sorted(run.glob("*.jsonl")):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if any(line.startswith(_OF_TESTS) for line in file):
+                return True
+    return False
+
+
+_OF_TESTS = tuple(f'{{"record":"{kind}"'.encode() for kind in ("collected", "kept", "start"))
+
+
 def _read_plan(path: Path, problems: list[str]) -> Plan:
     try:
         data = json.loads(path.read_bytes())
@@ -263,7 +288,13 @@ def _read_plan(path: Path, problems: list[str]) -> Plan:
             problems.append(f"{path.name} is of version {data['version']}, of a newer pytest-gpupool")
         told = [{name: device.get(name) for name in DEVICE.keys} for device in data["devices"]]
         devices = tuple(Device.from_wire(device) for device in told if DEVICE.fits(device))
-        return Plan(facts=dict(data["run"]), devices=devices, each=bool(data["each"]))
+        sources = data.get("sources")  # a version that did not write them, or somebody's edit: not known
+        return Plan(
+            facts=dict(data["run"]),
+            devices=devices,
+            each=bool(data["each"]),
+            sources=sources if isinstance(sources, dict) else None,
+        )
     except FileNotFoundError:
         problems.append(f"{path.name} is missing: the run was ended before it was written")
     except (OSError, ValueError, TypeError, KeyError, RecursionError, AttributeError):

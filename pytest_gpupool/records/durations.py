@@ -1,11 +1,15 @@
-"""Durations: what earlier runs measured of tests, ``<gpupool-dir>/durations.json``.
+"""Durations: what earlier runs measured of tests and of what they share, ``<gpupool-dir>/durations.json``.
 
-    {"format":"gpupool-durations","version":1,"tests":{
+    {"format":"gpupool-durations","version":2,"tests":{
     "test_a.py::test_b":{"NVIDIA H200":{"seconds":[2.1,2.0],"peak":[1048576],"used":"2026-11-21"}}
+    },"fixtures":{
+    "model[m0]":{"NVIDIA H200":{"seconds":[181.2],"used":"2026-11-21"}}
     }}
 
 By test and by kind of device: the last few durations in seconds and memory peaks in bytes, newest last, and the day
-of the newest in UTC. One line per test, sorted, so that a comparison of two files can be read.
+of the newest in UTC; a test's time is its own, without what it sets up for others as well. By wide fixture: what it
+took to set it up and to tear it down. One line each, sorted, so that a comparison of two files can be read. Version 1
+had no fixtures, and their time in that of the tests.
 """
 
 from __future__ import annotations
@@ -22,13 +26,13 @@ from typing import Any
 from ..values.errors import UsageProblem
 from ..values.outcomes import WHOLE
 from . import archive
-from .estimates import Known, median
+from .estimates import Known, Learned, median
 from .results import Results
 from .store import LOCK_SECONDS, lock, write_whole
 
 NAME = "durations.json"
 FORMAT = "gpupool-durations"
-VERSION = 1
+VERSION = 2
 
 _TIMED = WHOLE | {"timeout"}
 """Outcomes whose duration tells how long the test takes: in the others its body may not have run, or not whole."""
@@ -43,12 +47,16 @@ _LARGEST = 1 << 53  # a number beyond is no measurement, and not exact in every 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What one run measured of one test on one kind of device: seconds, and its memory peak in bytes."""
+    """What one run measured of one test on one kind of device: seconds, and its memory peak in bytes.
+
+    With ``is_fixture`` that of a wide fixture, by its key.
+    """
 
     nodeid: str
     kind: str
     seconds: float
     peak: int | None
+    is_fixture: bool = False
 
 
 @dataclass(slots=True)
@@ -72,24 +80,29 @@ _Tests = dict[str, dict[str, _Measured]]
 @dataclass(slots=True)
 class _Content:
     tests: _Tests = field(default_factory=dict)
+    fixtures: _Tests = field(default_factory=dict)
     damage: str | None = None
     newer: int | None = None  # its version, where that is above ours
+    has_fixtures: bool = True
 
 
-def load(base: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tuple[dict[str, Known], str | None]:
-    """Return what is known by nodeid, and a warning where the file is not as it should be.
+def load(base: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tuple[Learned, str | None]:
+    """Return what is known, and a warning where the file is not as it should be.
 
-    The first of ``kinds`` with data for a test counts, else the kind that was measured last. ``more`` is what the file
+    The first of ``kinds`` with data counts, else the kind that was measured last. ``more`` is what the file
     does not have yet. Nothing is raised.
     """
     path = base / NAME
     try:
         content = _read(path)
     except OSError as error:
-        return {}, f"{path} cannot be read: {error.strerror or error}; the durations of earlier runs are not used"
-    _merge(content.tests, more, _KEEP, _MOST, "")
-    known = {nodeid: _known(by_kind, kinds) for nodeid, by_kind in content.tests.items()}
-    return known, _warning(path, content)
+        return Learned(
+            {}, {}
+        ), f"{path} cannot be read: {error.strerror or error}; the durations of earlier runs are not used"
+    _merge(content, more, _KEEP, _MOST, "")
+    tests = {nodeid: _known(by_kind, kinds) for nodeid, by_kind in content.tests.items()}
+    fixtures = {key: _known(by_kind, kinds).seconds for key, by_kind in content.fixtures.items()}
+    return Learned(tests, fixtures, content.has_fixtures or bool(fixtures)), _warning(path, content)
 
 
 def save(
@@ -107,10 +120,10 @@ def save(
             content = _read(path)
             if content.newer is not None:
                 return f"{_warning(path, content)}, and those of this run are not kept"
-            _merge(content.tests, observed, keep, most, time.strftime("%Y-%m-%d", time.gmtime(now)))
+            _merge(content, observed, keep, most, time.strftime("%Y-%m-%d", time.gmtime(now)))
             if content.damage is not None:
                 path.replace(path.with_name(f"{NAME}.damaged"))
-            write_whole(path, _dump(content.tests))
+            write_whole(path, _dump(content))
     except OSError as error:
         return f"{path}: {error.strerror or error}; the durations of this run are not kept"
     return None
@@ -118,10 +131,14 @@ def save(
 
 def from_results(results: Results, kinds: Mapping[str, str]) -> list[Observed]:
     """Return what a run measured; ``kinds`` maps device ids to names. A test without a device ran on the CPU."""
-    return [
+    tests = [
         Observed(test.nodeid, _kind(test.devices, kinds), test.duration, test.peak)
         for test in results.ran
         if test.outcome in _TIMED and test.duration is not None
+    ]
+    set_ups = (one for one in results.set_ups.values() if not one.failed)
+    return tests + [
+        Observed(one.fixture, _kind(one.devices, kinds), one.seconds, None, is_fixture=True) for one in set_ups
     ]
 
 
@@ -166,12 +183,18 @@ def _warning(path: Path, content: _Content) -> str | None:
     return None
 
 
-def _merge(tests: _Tests, observed: Iterable[Observed], keep: int, most: int, today: str) -> None:
-    fresh = set()
+def _merge(content: _Content, observed: Iterable[Observed], keep: int, most: int, today: str) -> None:
+    fresh: dict[bool, set[str]] = {False: set(), True: set()}
     for one in observed:
         if _is_amount(one.seconds, _NUMBERS):
-            tests.setdefault(one.nodeid, {}).setdefault(one.kind, _Measured()).add(one, keep, today)
-            fresh.add(one.nodeid)
+            subjects = content.fixtures if one.is_fixture else content.tests
+            subjects.setdefault(one.nodeid, {}).setdefault(one.kind, _Measured()).add(one, keep, today)
+            fresh[one.is_fixture].add(one.nodeid)
+    _drop_oldest(content.tests, fresh[False], most)
+    _drop_oldest(content.fixtures, fresh[True], most)
+
+
+def _drop_oldest(tests: _Tests, fresh: Set[str], most: int) -> None:
     if len(tests) > most:
         # Days are coarse: of two tests of one day this run's is the newer one.
         age = {nodeid: (max(past.used for past in tests[nodeid].values()), nodeid in fresh) for nodeid in tests}
@@ -179,14 +202,19 @@ def _merge(tests: _Tests, observed: Iterable[Observed], keep: int, most: int, to
             del tests[nodeid]
 
 
-def _dump(tests: _Tests) -> str:
-    lines = ",\n".join(f"{_json(nodeid)}:{_json(_plain(tests[nodeid]))}" for nodeid in sorted(tests))
-    return f'{{"format":"{FORMAT}","version":{VERSION},"tests":{{\n{lines}\n}}}}\n'
+def _dump(content: _Content) -> str:
+    tests, fixtures = _lines(content.tests), _lines(content.fixtures, has_peaks=False)
+    return f'{{"format":"{FORMAT}","version":{VERSION},"tests":{{\n{tests}\n}},"fixtures":{{\n{fixtures}\n}}}}\n'
 
 
-def _plain(by_kind: Mapping[str, _Measured]) -> dict[str, Any]:
+def _lines(subjects: _Tests, *, has_peaks: bool = True) -> str:
+    return ",\n".join(f"{_json(name)}:{_json(_plain(subjects[name], has_peaks))}" for name in sorted(subjects))
+
+
+def _plain(by_kind: Mapping[str, _Measured], has_peaks: bool) -> dict[str, Any]:
     return {
-        kind: {"seconds": past.seconds, "peak": past.peak, "used": past.used} for kind, past in sorted(by_kind.items())
+        kind: {"seconds": past.seconds, **({"peak": past.peak} if has_peaks else {}), "used": past.used}
+        for kind, past in sorted(by_kind.items())
     }
 
 
@@ -203,8 +231,11 @@ def _read(path: Path) -> _Content:
     if not isinstance(data, dict) or data.get("format") != FORMAT or type(data.get("version")) is not int:
         return _Content(damage="it is not a file of durations")
     tests, wrong = _parse(data.get("tests"))
+    fixtures, wrong_too = _parse(data.get("fixtures", {}))
+    wrong += wrong_too
     damage = f"{wrong} part(s) of it are not what they should be" if wrong else None
-    return _Content(tests, damage, data["version"] if data["version"] > VERSION else None)
+    version = data["version"]
+    return _Content(tests, fixtures, damage, version if version > VERSION else None, version > 1)
 
 
 def _parse(data: object) -> tuple[_Tests, int]:

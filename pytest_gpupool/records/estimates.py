@@ -8,8 +8,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..values.nodeids import file_of, function_of
+from ..values.wide_fixture import split_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,33 @@ class Known:
 
     seconds: float
     peak: int | None
+
+
+class Learned(NamedTuple):
+    """What earlier runs measured: of tests by nodeid, of wide fixtures by key the median seconds of one instance."""
+
+    tests: Mapping[str, Known]
+    fixtures: Mapping[str, float]
+    has_fixtures: bool = True
+    """Whether those would be here that took any time: not where only version 0.1 has measured."""
+
+
+def set_ups(keys: Sequence[str], learned: Learned) -> list[float | None]:
+    """Return for each wide fixture the seconds that it may take, None where nothing is known that is like it.
+
+    Its own median; else the mean of the same fixture with other parameters.
+    """
+    by_fixture: dict[str, list[float]] = {}
+    for key, seconds in learned.fixtures.items():
+        by_fixture.setdefault(split_key(key)[0], []).append(seconds)
+
+    def expected(key: str) -> float | None:
+        if key in learned.fixtures:
+            return learned.fixtures[key]
+        like = by_fixture.get(split_key(key)[0])
+        return statistics.fmean(like) if like else None
+
+    return list(map(expected, keys))
 
 
 def durations(nodeids: Sequence[str], known: Mapping[str, Known]) -> list[float | None]:
@@ -35,6 +64,17 @@ def durations(nodeids: Sequence[str], known: Mapping[str, Known]) -> list[float 
         return by_function.get(function_of(nodeid), by_file.get(file_of(nodeid)))
 
     return list(map(expected, nodeids))
+
+
+def duration_of_all(seconds: Sequence[float | None], workers: int) -> float | None:
+    """Return the seconds that so many workers will take for all of these tests, None where one is not known.
+
+    They are shared evenly, but take no less than the longest of them takes alone.
+    """
+    known = [each for each in seconds if each is not None]
+    if len(known) < len(seconds):
+        return None
+    return max(sum(known) / max(1, workers), max(known, default=0.0))
 
 
 def median(values: Sequence[float]) -> float:

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import math
-import os
 import struct
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from ..processes.own import clock, forks
+from ..processes.own.system import os
+
+try:
+    import fcntl
+except ImportError:  # Windows, where journals are read only
+    fcntl = None  # type: ignore[assignment]
 
 VERSION = 1
 """Of the records. A reader takes what it knows of a newer one, and says so."""
 
 SYNC_SHARE = 0.02
+
+# Made before any test, which may replace what json makes it of.
+_encode, _decode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode, json.JSONDecoder().decode
 
 _LOCK = "hhqqi4x"  # struct flock of fcntl(2), with 64 bits for offsets: type, whence, start, length, pid
 
@@ -33,19 +41,23 @@ class Journal:
     """Appends records to ``path``. Where the file cannot be written it says so once and keeps nothing.
 
     ``problem`` is None while all is well, else the reason why later records are not on disk. While the file is open
-    a lock on it says that its run goes on, see :func:`is_open`.
+    a lock on it says that its run goes on, see :func:`is_open`: a child that this process forks lets go of it, and
+    writes nothing.
     """
 
-    def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path | None, *, clock: Callable[[], float] = clock.monotonic) -> None:
         self.path = path
         self.problem: str | None = None
         self._clock = clock
         self._descriptor: int | None = None
+        self._file: tuple[int, int] | None = None  # the one that it is of, by file system and inode
         self._due = 0.0  # when the disk may be asked again
+        self._owner = forks.Owner()
+        forks.in_child(self._let_go)
 
     def open(self) -> None:
         """Open the file now, not with the first record."""
-        if self.path is None or self._descriptor is not None:
+        if self.path is None or self._descriptor is not None or not self._owner.is_here:
             return
         try:
             # To be read as well, for its last byte.
@@ -55,7 +67,8 @@ class Journal:
             return
         with contextlib.suppress(OSError):  # not every file system has locks
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, struct.pack(_LOCK, fcntl.F_RDLCK, 0, 0, 0, 0))
-        size = os.fstat(self._descriptor).st_size
+        about = os.fstat(self._descriptor)
+        self._file, size = (about.st_dev, about.st_ino), about.st_size
         if not size:
             self._write(dump({"record": "journal", "version": VERSION}) + "\n")
         elif os.pread(self._descriptor, 1, size - 1) != b"\n":
@@ -65,7 +78,8 @@ class Journal:
         """Write one record, as :func:`dump` gives it, unless the journal is off or has failed before."""
         if self.path is None or self.problem is not None:
             return
-        if self._descriptor is None:
+        if not self._is_open():
+            self._descriptor = None
             self.open()
         if self._descriptor is not None and self.problem is None:
             self._write(line + "\n")
@@ -77,7 +91,7 @@ class Journal:
 
     def sync(self) -> None:
         """Have on the disk itself all that was appended."""
-        if self._descriptor is not None and self.problem is None:
+        if self._descriptor is not None and self.problem is None and self._is_open():
             try:
                 os.fdatasync(self._descriptor)
             except OSError as error:
@@ -90,8 +104,22 @@ class Journal:
         """Close the file; a later record opens it again."""
         if self._descriptor is not None:
             self.sync()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._descriptor is not None and self._is_open():
             os.close(self._descriptor)
-            self._descriptor = None
+        self._descriptor = None
+
+    def _is_open(self) -> bool:
+        # A test may close all descriptors that it finds; what has the number then is not ours to write to.
+        if self._descriptor is None:
+            return False
+        try:
+            about = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (about.st_dev, about.st_ino) == self._file
 
     def _write(self, text: str) -> None:
         assert self._descriptor is not None
@@ -107,7 +135,12 @@ class Journal:
 
 def dump(record: Mapping[str, Any]) -> str:
     """Return a record as one line of strict JSON, in ASCII."""
-    return json.dumps(record, allow_nan=False, separators=(",", ":"))
+    return _encode(record)
+
+
+def load(line: str) -> Any:
+    """Return what :func:`dump` wrote."""
+    return _decode(line)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
@@ -137,9 +170,11 @@ def lines(path: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def is_open(path: Path) -> bool:
-    """Say whether some process has a journal open."""
+    """Say whether some process has a journal open; elsewhere than on Linux no run does."""
+    if not hasattr(fcntl, "F_OFD_GETLK"):
+        return False
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY)  # not inherited, as all that Python opens
     except OSError:
         return False
     try:

@@ -41,7 +41,7 @@ def in_order(journals: Iterable[Iterable[Record]]) -> Iterable[Record]:
                 begun = open_attempts[record["test"]] = [record]
                 latest = max(latest, record["started"])
                 attempts.append((latest, begun))
-            elif kind in ("metric", "end"):
+            elif kind in ("metric", "set-up", "torn-down", "end"):
                 open_attempts.get(record["test"], last).append(record)
             else:
                 (first if kind in _FIRST else last).append(record)

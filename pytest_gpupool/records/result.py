@@ -33,6 +33,10 @@ class TestResult:
     started: str | None = None
     ended: str | None = None
     duration: float | None = None
+    waited: float = 0.0
+    """How long it waited for the controller, which is not in the duration."""
+    set_ups: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    """The seconds for which it set up what tests share, by wide fixture; they are not in the duration either."""
     phases: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
     message: str | None = None
@@ -76,6 +80,8 @@ class TestResult:
             "started": self.started,
             "ended": self.ended,
             "duration_s": self.duration,
+            **({"waited_s": self.waited} if self.waited else {}),
+            **({"set_ups": dict(self.set_ups)} if self.set_ups else {}),
             "phases": dict(self.phases),
             "metrics": list(self.metrics.values()),
             "message": self.message,
@@ -93,7 +99,7 @@ class DeviceUse:
     """How well a run used its devices; times are seconds, None is what nothing tells.
 
     ``makespan`` is from the start of the first test to the end of the last one, ``busy`` the sum of the durations of
-    its tests by device.
+    its tests by device: what they share is set up beside that.
     """
 
     makespan: float | None
@@ -113,6 +119,23 @@ class DeviceUse:
     def efficiency(self) -> float | None:
         """The share of the makespan in which the devices that had a test were busy."""
         return self.speedup / len(self.busy) if self.speedup is not None and self.busy else None
+
+
+@dataclass(slots=True, kw_only=True)
+class SetUp:
+    """One time that a wide fixture was set up, for a test, on devices; times are seconds."""
+
+    fixture: str
+    """Its key, see :class:`WideFixture`."""
+    devices: Sequence[str]
+    took: float
+    tear_down: float = 0.0
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """What it took in all."""
+        return self.took + self.tear_down
 
 
 @dataclass(slots=True, kw_only=True)

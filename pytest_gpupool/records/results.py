@@ -13,16 +13,19 @@ record               keys
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started``
 ``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins
 ``metric``           ``worker, test, metric``
+``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
+``torn-down``        ``worker, test, number, fixture, seconds``: the one of that number was torn down again
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
                      and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
                      ``resources``, ``output``, ``verdicts`` (by metric, where it has changed since it was recorded),
                      ``is_judged`` (true) where a verdict made it fail
-``crash``            ``worker, test, started, ended, message``: the worker died while it ran this test
+``crash``            ``worker, test, started, ended, message, output``: the worker died while it ran this test
 ``timeout``          the same keys: the test took too long, and its worker was ended
 ``quarantined``      ``device, reason``: the device has left the pool
 ``worker-end``       ``worker, ended, exit``
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
+``late-metric``      ``worker, text``: a metric came after its test had ended; changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
 ===================  ====================================================================================
 """
@@ -35,7 +38,7 @@ from typing import TypeVar
 
 from ..values.texts import epoch
 from .record import Record
-from .result import NOTHING, DeviceUse, TestResult, WorkerResult
+from .result import NOTHING, DeviceUse, SetUp, TestResult, WorkerResult
 
 T = TypeVar("T")
 
@@ -56,6 +59,8 @@ class Results:
         self._same: dict[object, object] = {}
         self._stands_for: dict[str, str] = {}
         self._replayed: set[Key] = set()  # an earlier attempt is being folded once more
+        self.set_ups: dict[tuple[str, int], SetUp] = {}
+        """Each time that something was set up which tests share, by worker and its number there."""
         self.workers: dict[str, WorkerResult] = {}
         self.uncollected: set[str] = set()
         """The ids of what could not be collected."""
@@ -183,7 +188,7 @@ class Results:
         test.devices = self._shared(tuple(record["devices"]))
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
-        test.resources, test.output, test.is_judged = NOTHING, NOTHING, False
+        test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
         test.kind = self._shared(record.get("device_kind"))
         test.reported = False
@@ -196,6 +201,21 @@ class Results:
         metrics[self._shared(metric["name"])] = metric
         test.metrics = metrics
 
+    def _set_up(self, record: Record) -> None:
+        number, fixture = (record["worker"], record["number"]), self._shared(record["fixture"])
+        if number in self.set_ups:
+            return
+        test, seconds, failed = self._test(record), record["seconds"], record.get("failed", False)
+        self.set_ups[number] = SetUp(fixture=fixture, devices=test.devices, took=seconds, failed=failed)
+        test.set_ups = {**test.set_ups, fixture: test.set_ups.get(fixture, 0.0) + seconds}
+
+    def _torn_down(self, record: Record) -> None:
+        number = record["worker"], record["number"]
+        if number not in self.set_ups:  # which took next to nothing
+            devices = self._test(record).devices
+            self.set_ups[number] = SetUp(fixture=self._shared(record["fixture"]), devices=devices, took=0.0)
+        self.set_ups[number].tear_down = record["seconds"]
+
     def _end(self, record: Record) -> None:
         if self._is_replayed(record):
             return
@@ -203,7 +223,7 @@ class Results:
         test.outcome, test.message = self._shared(record["outcome"]), record["message"]
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases, test.peak = record["phases"], record.get("torch_peak")
-        test.is_final = record.get("is_final", True)
+        test.is_final, test.waited = record.get("is_final", True), record.get("waited_s", 0.0)
         _take_measured(test, record)
         for name, verdict in record.get("verdicts", NOTHING).items():
             if name in test.metrics:
@@ -219,6 +239,7 @@ class Results:
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
+        test.waited, test.set_ups = result.get("waited_s", 0.0), result.get("set_ups", NOTHING)
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
         _take_measured(test, result)
@@ -236,6 +257,7 @@ class Results:
         if record.get("started") not in (None, test.started):
             return  # of an attempt before the last one
         test.outcome, test.message = outcome, record["message"]
+        test.output = record.get("output", NOTHING)
         test.worker, test.ended = record["worker"], record["ended"]
         test.attempt = max(test.attempt, 1)
         if test.started is not None:
@@ -256,6 +278,8 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "replaces": Results._replaces,
     "start": Results._start,
     "metric": Results._metric,
+    "set-up": Results._set_up,
+    "torn-down": Results._torn_down,
     "end": Results._end,
     "crash": lambda results, record: results._cut_off(record, "crashed"),
     "timeout": lambda results, record: results._cut_off(record, "timeout"),

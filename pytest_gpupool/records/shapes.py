@@ -78,6 +78,10 @@ PHASES = _maps_to(or_null(SECONDS))._replace(
 """How long the phases of a test took: of some of them in a record, of all in a report."""
 
 
+SET_UPS = _maps_to(SECONDS)
+"""The seconds that wide fixtures took, by their keys."""
+
+
 def _agrees_with_itself(metric: Mapping[str, Any]) -> bool:
     if "samples" in metric and metric["n"] not in (None, len(metric["samples"])):
         return False
@@ -176,6 +180,8 @@ _RESULT = Shape(
         "started": or_null(TIMESTAMP),
         "ended": or_null(TIMESTAMP),
         "duration_s": or_null(SECONDS),
+        "waited_s": optional(SECONDS),
+        "set_ups": optional(SET_UPS),
         "phases": PHASES,
         "metrics": METRICS,
         "message": TEXT_OR_NULL,
@@ -189,7 +195,16 @@ _RESULT = Shape(
 )
 
 _OF_TEST: Mapping[str, DataType] = {"worker": TEXT, "test": NAME}
-_CUT_OFF = Shape({**_OF_TEST, "started": optional(or_null(TIMESTAMP)), "ended": TIMESTAMP, "message": TEXT})
+_OF_FIXTURE: Mapping[str, DataType] = {**_OF_TEST, "number": COUNT, "fixture": TEXT, "seconds": SECONDS}
+_CUT_OFF = Shape(
+    {
+        **_OF_TEST,
+        "started": optional(or_null(TIMESTAMP)),
+        "ended": TIMESTAMP,
+        "message": TEXT,
+        "output": optional(OUTPUT),
+    }
+)
 
 RECORDS: Mapping[str, Shape] = {
     "journal": Shape({"version": WHOLE}),
@@ -217,6 +232,8 @@ RECORDS: Mapping[str, Shape] = {
         }
     ),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
+    "set-up": Shape({**_OF_FIXTURE, "failed": optional(FLAG)}),
+    "torn-down": Shape(_OF_FIXTURE),
     "end": Shape(
         {
             **_OF_TEST,
@@ -224,6 +241,7 @@ RECORDS: Mapping[str, Shape] = {
             "phases": PHASES,
             "duration_s": SECONDS,
             "ended": TIMESTAMP,
+            "waited_s": optional(SECONDS),
             "message": TEXT_OR_NULL,
             "torch_peak": optional(BYTES_OR_NULL),
             "resources": optional(MEASURED),

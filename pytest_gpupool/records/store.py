@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import re
 import secrets
@@ -11,7 +11,13 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..processes.own import clock
 from ..values.errors import UsageProblem
+
+try:
+    import fcntl
+except ImportError:  # Windows, where reports are read and written without locks
+    fcntl = None  # type: ignore[assignment]
 
 LATEST = "latest"
 """What stands for the latest run that collected any test."""
@@ -24,12 +30,14 @@ _RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
 LOCK_SECONDS = 10.0
 """How long to wait for a lock: a run that is stopped while it writes must not keep another one from ending."""
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+for _name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # Windows has the last one only
+    _NEW_FILE |= getattr(os, _name, 0)
 
 
 def new_run_id(now: float | None = None) -> str:
     """Return a new id that sorts by time: ``20261121T114652Z-9f3c2a``."""
-    now = time.time() if now is None else now
+    now = clock.now() if now is None else now
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     # The fraction of the second in 20 bits, so that runs of one second are in order too, and a random digit.
     return f"{stamp}-{int(now % 1 * 0x100000):05x}{secrets.randbelow(16):x}"
@@ -67,14 +75,16 @@ def lock(descriptor: int, seconds: float) -> None:
         TimeoutError: another process has kept it locked that long.
         OSError: its file system has no locks.
     """
-    deadline = time.monotonic() + seconds
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    deadline = clock.monotonic() + seconds
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 raise TimeoutError(None, "another run has kept its lock for too long") from None
-            time.sleep(0.02)
+            clock.sleep(0.02)
 
 
 def write_whole(path: Path, text: str | Iterable[str]) -> None:
@@ -96,7 +106,7 @@ def write_whole(path: Path, text: str | Iterable[str]) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with os.fdopen(os.open(draft, _NEW_FILE, 0o666), "wb") as file:
-            if path.is_file():
+            if path.is_file() and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             for piece in [text] if isinstance(text, str) else text:
                 # A lone surrogate becomes its escape, which is what JSON has for it.

@@ -7,8 +7,8 @@ reading needs no foreign class.
 
 from __future__ import annotations
 
-import io
 import pickle
+from io import BytesIO  # by its name: a test may put its own in the place of io.BytesIO
 from typing import Any
 
 from ..values.texts import safe_repr
@@ -22,14 +22,14 @@ def dumps(value: object) -> bytes:
 
     A value of a type derived from a plain one becomes that one; any other becomes its repr.
     """
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     _Pickler(buffer, protocol=5).dump(value)
     return buffer.getvalue()
 
 
 def loads(data: bytes) -> Any:
     """Return what :func:`dumps` was given. Builds nothing but plain values, whatever the bytes say."""
-    return _Unpickler(io.BytesIO(data)).load()
+    return _Unpickler(BytesIO(data)).load()
 
 
 class _Pickler(pickle.Pickler):

@@ -9,6 +9,5 @@ __all__ = [
     "publish",
     "scaling",
     "schema",
-    "terminal",
     "words",
 ]

@@ -13,7 +13,7 @@ from ..values.texts import cut
 from ..verdicts.comparison import GONE, Comparison, Duration, OutcomeChange, Pair, Value
 from . import columns
 from .markdown import escaped
-from .terminal import MOST_ROWS, name_text
+from .terminal.rows import MOST_ROWS, name_text
 from .words import counted, seconds_text
 
 FORMAT = "gpupool-comparison"

@@ -37,6 +37,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
         "devices": _devices(pool, results),
         "workers": [_worker(worker) for worker in results.workers.values()],
         "tests": [_test(test, facts.get("id")) for test in results.tests],
+        "fixtures": fixtures(results),
         "summary": summary(results),
     }
 
@@ -90,6 +91,17 @@ def summary(results: Results) -> dict[str, Any]:
         "speedup": use.speedup,
         "efficiency": use.efficiency,
     }
+
+
+def fixtures(results: Results) -> list[dict[str, Any]]:
+    """Return the report's list: an entry per wide fixture and its parameters, what took longest first."""
+    entries: dict[str, dict[str, Any]] = {}
+    for one in results.set_ups.values():
+        entry = entries.setdefault(one.fixture, {"fixture": one.fixture, "built": 0, "setup_s": 0.0, "teardown_s": 0.0})
+        entry["built"] += 1
+        entry["setup_s"] += one.took
+        entry["teardown_s"] += one.tear_down
+    return sorted(entries.values(), key=lambda entry: entry["setup_s"] + entry["teardown_s"], reverse=True)
 
 
 def _devices(pool: Pool, results: Results) -> list[dict[str, Any]]:
@@ -159,6 +171,8 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "devices": list(test.devices),
         "started": test.started,
         "duration_s": test.duration,
+        "waited_s": test.waited,
+        "setup_s": test.set_ups,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
         "resources": {name: test.resources.get(name) for name in RESOURCES.keys}

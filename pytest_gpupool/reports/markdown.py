@@ -23,6 +23,7 @@ from .words import (
     placement_texts,
     rank,
     seconds_text,
+    set_up_texts,
     use_text,
     worst_first,
 )
@@ -87,6 +88,7 @@ def _head(report: Mapping[str, Any]) -> str:
     kept = escaped(cut(kept_text(report), _LONGEST_NAME))
     more = [
         use_text(report["summary"]),
+        *(escaped(f"{text}.") for text in set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"])),
         kept,
         *map(escaped, placement_texts(report)),
         f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",

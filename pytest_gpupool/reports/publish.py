@@ -23,9 +23,9 @@ class Wanted:
     markdown: Path | None = None
     junit: Path | None = None
 
-    def any(self) -> bool:
-        """Whether there is any."""
-        return any((self.json, self.html, self.markdown, self.junit))
+    def paths(self) -> list[Path]:
+        """Return the files, those for people first."""
+        return [path for path in (self.html, self.markdown, self.json, self.junit) if path is not None]
 
 
 def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = ()) -> list[str]:

@@ -10,7 +10,7 @@ from ..trends.speedup import Agreement, Difference, Point
 from ..values.outcomes import BAD
 from ..values.texts import cut
 from . import columns
-from .terminal import name_text
+from .terminal.rows import name_text
 from .words import counted, seconds_text
 
 FORMAT = "gpupool-scaling"
@@ -30,6 +30,8 @@ Reports = Mapping[int, Mapping[str, Any]]
 def lines(points: Sequence[Point], same: Agreement, reports: Reports, *, verbose: bool) -> Iterator[str]:
     """Yield what a person reads: the table, what is to be known of it, and the metrics that differ."""
     yield from columns.lines([_HEAD, *map(_row, points)], right=_RIGHT)
+    if any(point.grade is None for point in points):
+        yield "gpupool: workers that share cores slow each other down: their speedup says nothing of GPUs"
     for note in (*_notes(points, reports), *_failures(reports)):
         yield f"gpupool: {note}"
     if len(reports) > 1 and same.compared + same.timed:
@@ -37,7 +39,10 @@ def lines(points: Sequence[Point], same: Agreement, reports: Reports, *, verbose
 
 
 def plain(points: Sequence[Point], same: Agreement, statuses: Mapping[int, int]) -> dict[str, Any]:
-    """Return what another program reads; ``statuses`` are the runs' exit statuses. Times are seconds."""
+    """Return what another program reads; ``statuses`` are the runs' exit statuses. Times are seconds.
+
+    A run's ``class`` is null, and ``shared_cores`` how many there are, where its workers shared cores.
+    """
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -62,6 +67,7 @@ def _plain_run(point: Point, status: int) -> dict[str, Any]:
         "speedup": point.speedup,
         "efficiency": point.efficiency,
         "class": point.grade,
+        "shared_cores": point.timed.shared_cores,
         "exit_status": status,
     }
 
@@ -70,7 +76,8 @@ def _row(point: Point) -> tuple[str, ...]:
     timed = point.timed
     times = seconds_text(timed.time), seconds_text(timed.makespan)
     return (
-        str(timed.asked), str(timed.workers), *times, f"{point.speedup:.2f}", f"{point.efficiency:.0%}", point.grade,
+        str(timed.asked), str(timed.workers), *times, f"{point.speedup:.2f}", f"{point.efficiency:.0%}",
+        "shares cores" if point.grade is None else point.grade,
     )  # fmt: skip
 
 

@@ -32,12 +32,12 @@ from ..records.datatypes import (
     or_null,
     unread,
 )
-from ..records.shapes import EXIT, GIT, HOST, MEASURED, METRICS, OUTCOME, OUTPUT, PARAMS, PHASES, SOFTWARE
+from ..records.shapes import EXIT, GIT, HOST, MEASURED, METRICS, OUTCOME, OUTPUT, PARAMS, PHASES, SET_UPS, SOFTWARE
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.2.0"
+SPEC_VERSION = "1.4.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -76,11 +76,11 @@ _DEVICE = Shape(
     {
         "id": DEVICE_ID,
         "kind": unread(one_of("gpu", "mig", "cpu")),
-        "index": unread(COUNT, "NVML's index of the GPU, of the parent GPU for a MIG instance; a CPU slot's number."),
+        "index": unread(COUNT, "Its vendor's number of the GPU, or of a MIG instance's GPU; a CPU slot's number."),
         "name": TEXT,
         "memory_total_bytes": unread(BYTES_OR_NULL),
         "tests": unread(COUNT, "Tests whose result comes from this device."),
-        "busy_s": unread(SECONDS, "The sum of its tests' durations."),
+        "busy_s": unread(SECONDS, "The sum of its tests' durations, without what they share."),
         "utilization_mean": unread(_PERCENT_OR_NULL),
         "energy_j": unread(or_null(AMOUNT)),
         "quarantined": unread(TEXT_OR_NULL, "Why the device left the pool."),
@@ -114,6 +114,10 @@ TEST = Shape(
         "devices": _DEVICES,
         "started": _TIMESTAMP_OR_NULL,
         "duration_s": _SECONDS_OR_NULL,
+        "waited_s": unread(SECONDS, "What it waited for the controller, which is in no duration.", always=False),
+        "setup_s": unread(
+            SET_UPS, "What it set up for itself and others, seconds by wide fixture; in no duration.", always=False
+        ),
         "phases": unread(PHASES),
         "metrics": METRICS,
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
@@ -127,6 +131,15 @@ TEST = Shape(
     }
 )
 """A test of a report."""
+
+_FIXTURE = Shape(
+    {
+        "fixture": Key(TEXT, "Where it is defined, its name, and its parameters."),
+        "built": Key(POSITIVE, "How often it was set up, over all workers and attempts."),
+        "setup_s": SECONDS,
+        "teardown_s": SECONDS,
+    }
+)
 
 _SUMMARY = Shape(
     {
@@ -170,6 +183,11 @@ REPORT = Shape(
         "devices": Key(list_of(object_of(_DEVICE, "device")), "The whole pool."),
         "workers": list_of(object_of(_WORKER, "worker")),
         "tests": Key(list_of(object_of(TEST, "test")), "One per collected test, in the order of collection."),
+        "fixtures": Key(
+            list_of(object_of(_FIXTURE, "fixture")),
+            "What tests share and was set up for them, in no test's duration; what took longest first.",
+            is_needed=False,
+        ),
         "summary": object_of(_SUMMARY, "summary"),
         "placement": unread(
             list_of(object_of(_PLACEMENT, "placement")),

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..matrices.table import Table
+from ..metrics.wording import value_text
 from ..values import outcomes, verdicts
 from ..values.device import Device
-from ..values.texts import cut, duration_text
+from ..values.texts import cut, cut_middle, duration_text
+from ..values.wide_fixture import split_key
+
+NONE = "–"
+"""Stands where there is no value."""
 
 NEEDS_NO_LOOK = len(outcomes.BAD) + 1
 """The rank of a test that needs no look."""
+
+_MUCH = 0.05  # of all the time of devices; of a fixture that took less nobody gains by knowing
+_LEAST = 0.1  # seconds
+_WIDEST = 40
+_MOST_PARAMS = 12
 
 
 def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -96,6 +107,19 @@ def use_text(summary: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
+def means(table: Table) -> Iterator[list[str]]:
+    """Yield the cells of each row of a table of means; where they are over different numbers of results, with those."""
+    unit, (least, most) = table.unit, table.counts
+    for row in table.cells:
+        yield [
+            NONE
+            if cell is None
+            else value_text({"value": cell.mean, "unit": cell.unit if unit is None else ""})
+            + (f" ({cell.count})" if least < most else "")
+            for cell in row
+        ]
+
+
 def rank(test: Mapping[str, Any]) -> int:
     """Return how much a test needs a look, 0 the most."""
     if test["outcome"] in outcomes.BAD:
@@ -106,3 +130,48 @@ def rank(test: Mapping[str, Any]) -> int:
 def counted(number: int, what: str) -> str:
     """Return ``1 test``, ``2 tests``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def shared_cores(report: Mapping[str, Any], workers: int) -> int | None:
+    """Return how many cores so many workers of a run shared, None where they had GPUs, or a core each.
+
+    Their tests take longer the more there are, so that their speedup says nothing.
+    """
+    cores = ((report.get("run") or {}).get("host") or {}).get("cpu_count")
+    on_cpu = all(device.get("kind") == "cpu" for device in report.get("devices", ()))
+    return cores if on_cpu and cores is not None and workers > cores else None
+
+
+def set_up_texts(fixtures: Sequence[Mapping[str, Any]], busy: float) -> Iterator[str]:
+    """Yield a sentence for each fixture that took much of the devices' time, which tests had for ``busy`` seconds.
+
+    ``fixtures`` are as a report has them.
+    """
+    total = busy + sum(map(_seconds, fixtures))
+    by_fixture: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in fixtures:
+        by_fixture.setdefault(split_key(entry["fixture"])[0], []).append(entry)
+    for name, entries in by_fixture.items():
+        seconds, built = sum(map(_seconds, entries)), sum(entry["built"] for entry in entries)
+        if seconds >= max(_LEAST, _MUCH * total):
+            times = f"{seconds_text(seconds)} of {seconds_text(total)}"
+            each = _by_params(entries)
+            yield f"{_short(name)} was built {counted(built, 'time')} ({times}){f': {each}' if each else ''}"
+
+
+def _by_params(entries: Sequence[Mapping[str, Any]]) -> str:
+    told = [
+        f"{cut_middle(params, _WIDEST)} ×{entry['built']}"
+        for entry in sorted(entries, key=lambda entry: str(entry["fixture"]))
+        if (params := split_key(entry["fixture"])[1])
+    ]
+    more = f", … {len(told) - _MOST_PARAMS} more" if len(told) > _MOST_PARAMS else ""
+    return f"{', '.join(told[:_MOST_PARAMS])}{more}"
+
+
+def _short(name: str) -> str:
+    return cut_middle(name, 2 * _WIDEST)
+
+
+def _seconds(entry: Mapping[str, Any]) -> float:
+    return float(entry["setup_s"] + entry["teardown_s"])

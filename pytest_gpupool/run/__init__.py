@@ -3,9 +3,9 @@
 ``start`` makes the parts of a run, each in a room of its own, and the ``controller`` that holds them together:
 
     console    what the user is told meanwhile        devices    the pool, and what has left it
-    records    directory, journal, results            history    what earlier runs measured
-    baseline   what metrics are judged by             orders     what a worker is told at its start
-    resume     the earlier run that is gone on with   ending     exit status, reports, the facts for them
+    records    directory, journal, results            orders     what a worker is told at its start
+    baseline   what metrics are judged by             ending     exit status, reports, the facts for them
+    earlier    what is taken from earlier runs: the one that is gone on with, what they measured
 
 Without workers, ``single_process`` also does what a worker does.
 """

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 from ..foreign.pytest_names import end_line
+from ..options import companions
 
 
 class Console:
@@ -16,6 +17,11 @@ class Console:
         self._config = config
         self.warnings: list[str] = []
         """What :meth:`warn` was told, for pytest's summary."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the user asked for quiet, so that pytest shows no header."""
+        return companions.is_quiet(self._config)
 
     def tell(self, text: str, *, label: bool = True) -> None:
         """Show a line now, unless the user asked for quiet."""
@@ -27,6 +33,13 @@ class Console:
     def warn(self, text: str) -> None:
         """Show a warning at the end of the run, in any case."""
         self.warnings.append(text)
+
+    def show(self, text: str) -> None:
+        """Show lines now, in any case: pytest shows no summary, and so no warning, for every exit status."""
+        reporter = self._reporter
+        if reporter is not None:
+            end_line(self._config, reporter)
+            reporter.write_line(f"gpupool: {text}", red=True)
 
     def stop(self, text: str, status: int) -> NoReturn:
         """End the run now, for a reason that is shown even where the user asked for quiet."""

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from ..options.options import Options
-from ..worker.items import params_of
+from ..records import archive
+from ..worker.items.params import params_of
 from ..worker.recording.writer import RECORDS_ATTRIBUTE, SINGLE_PROCESS
 from ..worker.resume import WholeCollection, whole_collection_key
 from .baseline import RunBaseline
 from .console import Console
 from .devices import RunDevices
+from .earlier.history import History
+from .earlier.resume import EarlierRun
 from .ending import junit_file
 from .ending.facts import Facts
-from .history import History
 from .orders import WorkerOrders
 from .records import RunRecords
-from .resume import EarlierRun
 
 
 @dataclass(eq=False, kw_only=True)
@@ -57,7 +58,12 @@ class Controller:
         """Tests were collected that are to run; ``whole`` has those besides that an earlier run has finished."""
         params = dict(tests)
         nodeids = params if whole is None else whole.tests
+        is_first = not self.records.results.collected
         self.records.write("collected", worker=worker, tests=[[nodeid, params.get(nodeid, {})] for nodeid in nodeids])
+        if (
+            is_first and nodeids and self.records.directory is not None
+        ):  # only now it is a run that others make room for
+            archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
             judge = self.baseline.judge()
             for kept in self.earlier.kept(whole, params):
@@ -67,7 +73,7 @@ class Controller:
     @pytest.hookimpl
     def pytest_report_header(self) -> list[str]:
         """Say what the pool is. What the pool had to leave out follows."""
-        notes = [f"gpupool: {note}" for note in self.devices.pool.notes]
+        notes = [f"gpupool: {note}" for note in self.devices.notes()]
         return [self.devices.header(self.orders.workers), *self.header, *notes]
 
     @pytest.hookimpl
@@ -93,13 +99,16 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take over the records that a report carries. A test that died with its worker has one more report."""
         for line in vars(report).pop(RECORDS_ATTRIBUTE, ()):
-            self.records.take(line)
-        if report.when not in ("teardown", junit_file.UNKNOWN_PHASE):
+            record = self.records.take(line)
+            if record["record"] == "end":  # by the test that ran: other plugins may rewrite the id in its report
+                ended = self.records.results.get(record["test"], record["worker"])
+                if ended is not None:
+                    ended.reported = True
+        if report.when != junit_file.UNKNOWN_PHASE or not report.failed:
             return
         test = self.records.results.get(report.nodeid, _worker_of(report))
-        if test is not None and report.when == "teardown":
+        if test is not None:
             test.reported = True
-        elif test is not None and report.when == junit_file.UNKNOWN_PHASE and report.failed:
             self.config.hook.pytest_runtest_logreport(report=junit_file.last_report(report, test))
 
 

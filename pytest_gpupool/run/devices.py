@@ -1,15 +1,24 @@
-"""Devices: the pool as one run has it, without those that have left it meanwhile."""
+"""Devices: the pool as one run has it: where it comes from, and without those that have left it meanwhile."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 
+from ..devices import pool, vendors
 from ..devices.pool import Pool
+from ..leases import inherited, nested, quarantines
+from ..leases.inherited import Inherited
+from ..leases.locking.lock_directory import LockDirectory, lock_directory
+from ..leases.occupancy import free_slots
 from ..options.options import Options
 from ..reports import json
-from ..values.device import Device, Size
+from ..values.device import Device, Export, Size
+from ..values.errors import NoLease, RequirementNotMet, UsageProblem
+from ..worker.affinity import problem_of
 from .console import Console
 from .records import RunRecords
 
@@ -18,14 +27,32 @@ class RunDevices:
     """The devices that the run's workers may lease. Where there are CPU slots these cap nothing."""
 
     def __init__(
-        self, pool: Pool, lock_dir: Path | None, options: Options, records: RunRecords, console: Console
+        self,
+        pool: Pool,
+        lock_dir: LockDirectory | None,
+        options: Options,
+        records: RunRecords,
+        console: Console,
+        *,
+        outer: Inherited | None = None,
     ) -> None:
         self.pool = pool
         self.lock_dir = lock_dir
-        """Where devices are locked, None for CPU slots."""
+        """Where devices are locked, None for CPU slots, and where another run's lease holds them already."""
+        self.outer = outer
+        """That lease."""
         self._options = options
         self._records = records
         self._console = console
+
+    @property
+    def export(self) -> Export:
+        """How a worker's environment names its devices: as the user chose, unless a number could mean another one.
+
+        Also where the user asked for numbers: tests that read a UUID for a number fail, and say so; with a wrong number
+        two workers would be on one device, and nobody would know.
+        """
+        return "uuid" if self.pool.by_uuid else self._options.export
 
     def usable(self) -> list[Device]:
         """Return the pool's devices that have not left it."""
@@ -34,6 +61,14 @@ class RunDevices:
     def places(self) -> int:
         """Return how many workers could lease a device each, 0 where CPU slots cap nothing."""
         return len(self.usable()) * self._options.slots
+
+    def free_places(self) -> int:
+        """Return how many workers could lease a device each at this moment. Not for CPU slots."""
+        slots = self._options.slots
+        if self.outer is not None:
+            return nested.free_slots(self.pool.devices, self.outer.run, slots)
+        assert self.lock_dir is not None
+        return free_slots(self.pool.devices, self.lock_dir, slots)
 
     def kinds(self) -> list[str]:
         """Return the names of the kinds of device that the pool has, the most frequent first."""
@@ -45,15 +80,22 @@ class RunDevices:
 
     def memory_after_death(self) -> Size | None:
         """Return what may be left in use on a device whose worker died, None where that cannot be told."""
-        return self._options.busy_memory if self._options.slots == 1 else None
+        # Within another run's lease what is in use may be that one's.
+        return self._options.busy_memory if self._options.slots == 1 and self.outer is None else None
 
     def quarantine(self, device: str, reason: str) -> bool:
-        """Take a device out of the pool; return whether it was still in it."""
+        """Take a device out of the pool, also of the host's, until somebody lifts that; return whether it was in it."""
         if device in self._records.results.quarantined:
             return False
         self._records.write("quarantined", device=device, reason=reason)
         label = next(known.label for known in self.pool.devices if known.id == device)
-        self._console.warn(f"{label} ({device}) was taken out of the pool: it {reason}")
+        lift = "" if self.lock_dir is None else f" ('gpupool quarantine {device} --lift' takes it back)"
+        self._console.warn(f"{label} ({device}) was taken out of the pool: it {reason}{lift}")
+        if self.lock_dir is not None:
+            # Another user may have said it before. Where it cannot be written, this run goes without all the same.
+            with suppress(OSError, quarantines.NotYours):
+                said = quarantines.mine(reason, run=self._records.run_id)
+                quarantines.put(self.lock_dir, device, said, replace=False)
         return True
 
     def no_lease_text(self, blockers: Sequence[str]) -> str:
@@ -71,4 +113,75 @@ class RunDevices:
             return first
         slots = self._options.slots
         share = "one device each" if slots == 1 else f"up to {slots} on a device"
-        return f"{first}, {share}, CUDA_VISIBLE_DEVICES by {self._options.export}"
+        return f"{first}, {share}, {self._variable} by {self.export}"
+
+    def notes(self) -> list[str]:
+        """Return what the header says besides of the pool."""
+        notes = list(self.pool.notes)
+        if self.export != self._options.export:
+            notes.append(
+                f"{self._variable} has UUIDs, although --gpupool-export={self._options.export}: {self.pool.by_uuid}"
+            )
+        problem = problem_of(self.pool.devices) if self._options.affinity else None
+        if problem is not None:
+            notes.append(f"--gpupool-affinity leaves workers unpinned: {problem}")
+        return notes
+
+    @property
+    def _variable(self) -> str:
+        return vendors.of(self.pool.devices).variable
+
+
+def pool_here(options: Options) -> tuple[Pool, Inherited | None]:
+    """Find this run's pool, and the lease that it is of, None where its devices have to be leased.
+
+    Raises:
+        UsageProblem, RequirementNotMet: see :func:`pool.discover`.
+    """
+    outer = inherited.inherited(os.environ, lambda: _lock_directory(options))
+    found = pool.discover(
+        options.devices,
+        require=options.require,
+        slots=options.slots,
+        look=lambda: inherited.seen_within(vendors.survey(), outer),
+    )
+    return found, None if found.is_cpu else outer
+
+
+def outer_lines(outer: Inherited | None, console: Console) -> list[str]:
+    """Return what the header says of it; warn where the environment speaks of a lease that nobody holds."""
+    if outer is not None:
+        return [f"gpupool: within the lease of {outer.run} (GPUPOOL_RUN), which has these devices"]
+    if not inherited.is_claimed(os.environ):
+        return []
+    warning = inherited.warning(os.environ)
+    console.warn(warning)
+    return [f"gpupool: {warning}"]
+
+
+def _lock_directory(options: Options) -> LockDirectory | None:
+    try:
+        return lock_directory(options.lock_dir)
+    except UsageProblem:  # said where one is needed
+        return None
+
+
+def without_quarantined(pool: Pool, lock_dir: LockDirectory, *, require: int) -> Pool:
+    """Return the pool without the devices that are in quarantine on this host, which its notes name.
+
+    Raises:
+        NoLease: none is left.
+        RequirementNotMet: fewer than ``require`` are left.
+    """
+    found = quarantines.quarantined(pool.devices, lock_dir)
+    left = tuple(device for device in pool.devices if device.id not in found)
+    gone = [device for device in pool.devices if device.id in found]
+    notes = tuple(f"{device.label} is left out: {quarantines.sentence(device, found[device.id])}" for device in gone)
+    lines = "".join(f"\n  {note}" for note in notes)
+    if len(left) < require:
+        raise RequirementNotMet(
+            f"--gpupool-require={require}, but of {pool.describe()} only {len(left)} may be used:{lines}"
+        )
+    if not left:
+        raise NoLease(f"no device may be used: all of {pool.describe()} are in quarantine{lines}")
+    return replace(pool, devices=left, notes=(*notes, *pool.notes)) if notes else pool

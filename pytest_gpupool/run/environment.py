@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from ..options import role_end
+
 
 def set_until_end(config: pytest.Config, values: Mapping[str, str]) -> None:
     """Set variables; at pytest's end each is again what it was, for a program that has called ``pytest.main``."""
@@ -20,4 +22,4 @@ def set_until_end(config: pytest.Config, values: Mapping[str, str]) -> None:
                 os.environ[name] = value
 
     os.environ.update(values)
-    config.add_cleanup(restore)
+    role_end.at_end(config, restore)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..devices.pool import cpu_count
 from ..options.options import Options
-from ..values.device import cpu_device
+from ..values.device import Device, cpu_device, usable_together
 from ..values.orders import Orders
 from .baseline import RunBaseline
 from .devices import RunDevices
@@ -47,21 +47,29 @@ class WorkerOrders:
             run=self._records.run_id,
             run_dir=None if directory is None else str(directory),
             directory=str(options.directory),
-            lock_dir=None if devices.lock_dir is None else str(devices.lock_dir),
-            devices=tuple(devices.usable()) if devices.pool.devices else tuple(map(cpu_device, places)),
+            lock_dir=None if devices.lock_dir is None else str(devices.lock_dir.path),
+            outer=None if devices.outer is None else devices.outer.run,
+            outer_pids=() if devices.outer is None else devices.outer.holders,
+            devices=self._from(gpus) if devices.pool.devices else tuple(map(cpu_device, places)),
             number=places[0],
             wait=options.wait,
-            export=options.export,
+            export=devices.export,
             busy_memory=options.busy_memory,
             threads=max(1, cpu_count() // self.workers),
             gpus=gpus,
             slots=options.slots,
             memory=memory,
             avoid=tuple(avoid),
-            pool=len(devices.pool.devices),
+            pool=len(usable_together(devices.pool.devices)),
             earlier=None if self._finished is None else str(self._finished),
             baseline=self._baseline.file,
             rtol=options.rtol,
             fail_on=tuple(sorted(options.fail_on)),
             sample=options.sample,
+            affinity=options.affinity,
         )
+
+    def _from(self, gpus: int) -> tuple[Device, ...]:
+        """Return the devices that a worker may lease so many of."""
+        usable = self._devices.usable()
+        return tuple(usable if gpus < 2 else usable_together(usable))

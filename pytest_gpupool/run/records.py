@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..records import archive
-from ..records.journal import Journal, dump, read
+from ..records.journal import Journal, dump, load, read
 from ..records.results import Results
 from .console import Console
 
@@ -47,18 +47,38 @@ class RunRecords:
         """End it."""
         self._journal.close()
 
+    def leave_no_trace(self) -> None:
+        """At the very end: a run that has collected no test is none, and leaves nothing on record."""
+        self.close()
+        if self.directory is not None and not self.results.collected:
+            archive.remove(self.directory)
+
     def write(self, kind: str, **values: Any) -> None:
         """Write a record of the controller's own, and fold it."""
         record = {"record": kind, **values}
         self._journal.append(dump(record))
         self.results.add(record)
 
-    def take(self, line: str) -> None:
-        """Fold a record that a worker sent, which is in its own journal."""
-        record = json.loads(line)
+    def take(self, line: str) -> Mapping[str, Any]:
+        """Fold a record that a worker sent, which is in its own journal; return it."""
+        record: Mapping[str, Any] = load(line)
         self.results.add(record)
         if record["record"] == "journal-problem":
             self.are_lost(record["worker"], record["text"])
+        elif record["record"] == "late-metric":
+            self._console.warn(record["text"])
+        return record
+
+    def keep_text(self, name: str, text: str) -> str | None:
+        """Write a text beside the records; return its path as users see it, None where that cannot be."""
+        if self.directory is None:
+            return None
+        path = self.directory / name
+        try:
+            path.write_text(text)
+        except OSError:
+            return None
+        return os.path.relpath(path)
 
     def are_lost(self, writer: str, problem: str) -> None:
         """Say, once, that from now on records of this writer are not on disk."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from ..devices import pool
-from ..leases.lock_directory import lock_directory
-from ..leases.occupancy import locked_devices
-from ..options import companions
+from ..leases.locking.lock_directory import LockDirectory, lock_directory
+from ..leases.occupancy import bad_files
+from ..options import companions, role_end
 from ..options.options import Options
-from ..records import archive, store
+from ..records import store
+from ..values.device import Device
 from ..values.errors import UsageProblem
 from .baseline import RunBaseline
 from .console import Console
 from .controller import Controller
-from .devices import RunDevices
+from .devices import RunDevices, outer_lines, pool_here, without_quarantined
+from .earlier import resume
+from .earlier.history import History
+from .earlier.resume import EarlierRun
 from .ending.facts import Facts
 from .ending.hooks import Ending
 from .ending.interrupts import Interrupts
-from .history import History
 from .orders import WorkerOrders
 from .records import RunRecords
-from .resume import EarlierRun
 
 
 def start(config: pytest.Config, *, distributed: bool) -> Controller:
@@ -47,22 +49,24 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     options = Options.read(config)
     if each and options.resume is not None:
         raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
-    found = pool.discover(options.devices, require=options.require)
-    lock_dir = None if found.is_cpu else lock_directory(options.lock_dir)
-    console, run_id = Console(config), store.new_run_id()
-    earlier = _earlier_run(config, options, console)
-    resumed_from = None if earlier is None else earlier.run
-    facts = Facts(config, run_id, found, resumed_from=resumed_from, baseline=options.baseline)
-    directory, header = _run_directory(options.directory, run_id)
+    found, outer = pool_here(options)
+    lock_dir = None if found.is_cpu or outer is not None else lock_directory(options.lock_dir)
     if lock_dir is not None:
-        locked_devices(found.devices, lock_dir)  # a bad lock file is said now
+        found = without_quarantined(found, lock_dir, require=options.require)
+    console, run_id = Console(config), store.new_run_id()
+    directory, header = _run_directory(options.directory, run_id)
     records = RunRecords(run_id, directory, console, each=each)
     records.open()
+    role_end.at_end(config, records.leave_no_trace)
+    earlier, finished, why_new = resume.begin(config, options, directory)
+    header += _about_resume(earlier, why_new, console)
+    header += outer_lines(outer, console)
+    if lock_dir is not None:
+        header += _about_locks(found.devices, lock_dir)
+    resumed_from = None if earlier is None else earlier.run
+    facts = Facts(config, run_id, found, resumed_from=resumed_from, baseline=options.baseline)
     baseline = RunBaseline(options, directory)
-    finished = None if earlier is None else earlier.tell_workers(directory)
-    if directory is not None:
-        archive.prune(options.directory, options.keep_runs)
-    devices = RunDevices(found, lock_dir, options, records, console)
+    devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
     return Controller(
         config=config,
         options=options,
@@ -78,14 +82,26 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     )
 
 
-def _earlier_run(config: pytest.Config, options: Options, console: Console) -> EarlierRun | None:
-    if options.resume is None:
-        return None
-    earlier = EarlierRun(options.directory, options.resume)
-    config.add_cleanup(earlier.close)
-    for problem in earlier.problems:
-        console.warn(f"run {earlier.run}: {problem}")
-    return earlier
+def _about_locks(devices: Sequence[Device], lock_dir: LockDirectory) -> list[str]:
+    """Return what the header says of the locks: where they are, and which devices cannot be locked."""
+    bad = bad_files(devices, lock_dir)
+    lines = [f"{device.label} cannot be leased: {bad[device.id]}" for device in devices if device.id in bad]
+    if len(lines) == len(devices):
+        raise UsageProblem("\n  ".join(["no device can be leased:", *lines]))
+    return [f"gpupool: {line}" for line in (*lock_dir.notes(), *lines)]
+
+
+def _about_resume(earlier: EarlierRun | None, why_new: str | None, console: Console) -> list[str]:
+    """Return what the header says of a run that was to be gone on with; warn of what could not be read of it."""
+    if earlier is not None:
+        for problem in earlier.problems:
+            console.warn(f"run {earlier.run}: {problem}")
+    if why_new is None:
+        return []
+    line = f"a new run, --gpupool-resume goes on with none: {why_new}"
+    if console.is_quiet:  # which hides pytest's header
+        console.warn(line)
+    return [f"gpupool: {line}"]
 
 
 def _run_directory(base: Path, run_id: str) -> tuple[Path | None, list[str]]:

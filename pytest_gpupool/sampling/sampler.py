@@ -6,17 +6,18 @@ A thread that cannot run, since a test holds the GIL or the driver does not answ
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from os import register_at_fork
-from threading import Event, Thread
-from time import monotonic
+from threading import Thread
 from typing import TYPE_CHECKING
-from weakref import WeakMethod
 
+from ..processes.own import clock, forks
+from ..processes.own.events import Event
 from ..values.device import Device
+from ..values.process_id import ProcessId
 from ..values.texts import safe_repr
 
 if TYPE_CHECKING:
     from .figures import Figures
+    from .outside import Outsider
     from .samples import Samples
 
 _END_SECONDS = 1.0  # a driver that hangs is not to hold up the end
@@ -26,18 +27,22 @@ _FORK_SECONDS = 0.25
 class Sampler:
     """Samples what the tests of this process take, in a thread of its own: "gpupool-sampling", a daemon.
 
-    ``interval`` is in seconds; with 0 it never does, and has no figures. ``own`` gives the pids of other workers that
+    ``interval`` is in seconds; with 0 it never does, and has no figures. ``own`` gives the other workers that
     share the devices, None where nobody does; where somebody may, the memory is what this process and its children
     have on a device, else all that is used of it. Utilisation, energy, temperature and throttling are always those of
     the whole device.
 
     The thread starts with the first attempt. It rests while this process forks, so that no child inherits a lock that
-    it holds, of NVML's for instance, and Python has no reason to warn of a fork with threads; a child that begins an
-    attempt gets a thread of its own.
+    it holds, of a vendor's library for instance, and Python has no reason to warn of a fork with threads; a child that
+    begins an attempt gets a thread of its own.
     """
 
     def __init__(
-        self, devices: Sequence[Device], *, interval: float, own: Callable[[], Collection[int]] | None = None
+        self,
+        devices: Sequence[Device],
+        *,
+        interval: float,
+        own: Callable[[], Collection[ProcessId]] | None = None,
     ) -> None:
         self.problem: str | None = None
         """What went wrong last with a look, which nobody expected; None where nothing did."""
@@ -77,6 +82,10 @@ class Sampler:
         """Return the figures of the attempt so far, from what has been read; asks nobody anything."""
         return _no_figures() if self._samples is None else self._samples.figures()
 
+    def outsiders(self) -> frozenset[Outsider]:
+        """Return who of this process and its descendants was seen on devices that are not leased, in this attempt."""
+        return frozenset() if self._samples is None else self._samples.outsiders()
+
     def stop(self) -> bool:
         """Sample no more; return whether the thread has ended, which it has not where the driver does not answer."""
         self._ending = True
@@ -99,12 +108,13 @@ class Sampler:
     def _watch_forks(self) -> None:
         if not self._watches_forks:
             self._watches_forks = True
-            before, parent, child = map(_weakly, (self._pause, self._resume, self._reset_in_child))
-            register_at_fork(before=before, after_in_parent=parent, after_in_child=child)
+            forks.before(self._pause)
+            forks.in_parent(self._resume)
+            forks.in_child(self._reset_in_child)
 
     def _run(self, samples: Samples, halt: Event) -> None:
         self._try(samples.open)
-        while not halt.wait(max(0.0, samples.due - monotonic())):
+        while not halt.wait(max(0.0, samples.due - clock.monotonic())):
             self._try(samples.look)
         if self._ending:
             self._try(samples.close)
@@ -138,15 +148,3 @@ def _no_figures() -> Figures:
     from .figures import Figures
 
     return Figures()
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    # What is called at forks can never be taken back.
-    weak = WeakMethod(method)
-
-    def call() -> None:
-        bound = weak()
-        if bound is not None:
-            bound()
-
-    return call

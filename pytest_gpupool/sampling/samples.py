@@ -10,17 +10,19 @@ Where a look takes more processor time than its share, the next one waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from time import monotonic, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
 from ..devices.readings import Count
+from ..processes.own import clock
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
+from ..values.process_id import ProcessId
 from .figures import Counters, Figures, Observation, Totals
+from .outside import OutsideLook, Outsider
 
 if TYPE_CHECKING:
-    from ..devices.nvml_meter import Meter
     from ..devices.probe import GpuProcess
+    from ..devices.vendor import Meter
     from .foreign_processes import ForeignProcesses
 
 T = TypeVar("T")
@@ -35,14 +37,15 @@ _NOTHING = Totals()
 
 
 class _Attempt:
-    """An attempt at a test; ``totals`` is replaced as a whole, so that who reads it needs no lock."""
+    """An attempt at a test; what may change is replaced as a whole, so that who reads it needs no lock."""
 
-    __slots__ = ("began", "lost", "on_devices", "totals")
+    __slots__ = ("began", "lost", "on_devices", "outsiders", "totals")
 
     def __init__(self, began: float, lost: bool, on_devices: bool) -> None:
         self.began = began
         self.lost = lost
         self.on_devices = on_devices
+        self.outsiders: frozenset[Outsider] = frozenset()
         self.totals = _NOTHING
 
 
@@ -75,9 +78,9 @@ class Samples:
         devices: Sequence[Device],
         *,
         interval: float,
-        own: Callable[[], Collection[int]] | None = None,
-        clock: Callable[[], float] = monotonic,
-        cost: Callable[[], float] = thread_time,
+        own: Callable[[], Collection[ProcessId]] | None = None,
+        clock: Callable[[], float] = clock.monotonic,
+        cost: Callable[[], float] = clock.processor_time,
     ) -> None:
         self.due = clock()
         """When the next look is to come."""
@@ -92,22 +95,26 @@ class Samples:
         self._lists = _RateLimited(clock, cost)
         self._meter: Meter | None = None
         self._foreign: ForeignProcesses | None = None
+        self._outside = OutsideLook(devices, clock=clock)
+        self._outside_looks = _RateLimited(clock, cost)
+        self._on_leased: frozenset[int] = frozenset()
         if any(device.is_gpu for device in devices):
-            # The rest, NVML and its large module, is loaded by the thread.
-            from ..devices.nvml_meter import Meter
+            # The rest, the vendor's library and its large module, is loaded by the thread.
+            from ..devices import vendors
             from .foreign_processes import ForeignProcesses
 
-            self._meter, self._foreign = Meter(devices, clock=clock), ForeignProcesses(own)
+            self._meter, self._foreign = vendors.of(devices).meter(devices, clock=clock), ForeignProcesses(own)
 
     def open(self) -> None:
-        """Start NVML where there are devices. The thread that looks does this first."""
+        """Start the library where there are devices. The thread that looks does this first."""
         if self._meter is not None:
             self._meter.open()
 
     def close(self) -> None:
-        """Stop NVML."""
+        """Stop the library."""
         if self._meter is not None:
             self._meter.close()
+        self._outside.close()
 
     def begin(self, *, on_devices: bool = True) -> None:
         """An attempt begins; ``on_devices`` says whether it may use them."""
@@ -127,6 +134,11 @@ class Samples:
             return Figures()
         return attempt.totals.figures(self._clock() - attempt.began, lost=attempt.lost)
 
+    def outsiders(self) -> frozenset[Outsider]:
+        """Return who of this process and its descendants used devices that it has not leased, in the attempt so far."""
+        attempt = self._attempt
+        return frozenset() if attempt is None else attempt.outsiders
+
     def look(self) -> None:
         """Read what is due. Between attempts, and before one is as old as the interval, that is what only grows."""
         before, now, attempt = self._cost(), self._clock(), self._attempt
@@ -136,6 +148,9 @@ class Samples:
         seen = self._observe(attempt, used) if attempt is not None and not remaining else None
         if attempt is not None and attempt is self._attempt:
             self._add(attempt, counters, seen)
+            if seen is not None and self._outside.is_due:
+                found = self._outside_looks.ask(lambda: self._outside.look(self._on_leased))
+                attempt.outsiders |= found or frozenset()
         self._before = counters
         budget = max(SHARE, _LEAST_BUDGET / self._interval)
         self.due = max(self.due, now + (self._cost() - before) / budget)
@@ -160,6 +175,7 @@ class Samples:
         devices = self._meter.levels()
         processes = self._lists.ask(self._meter.processes)
         pids = {process.pid for listed in (processes or {}).values() for process in listed}
+        self._on_leased = frozenset(pids) or self._on_leased
         kinds = self._foreign.sort(pids, attempt.totals.foreign or ()) if processes else {}
         if self._shares:
             mine = {pid for pid, kind in kinds.items() if kind == "mine"}

@@ -86,7 +86,7 @@ def ticks(most: float) -> list[float]:
 def _described(points: Sequence[Point]) -> str:
     told = (
         f"with {point.timed.asked} workers {point.timed.time:.2f} seconds, efficiency {point.efficiency:.0%} "
-        f"({point.grade})"
+        f"({point.grade or 'they share cores'})"
         for point in points
     )
     return f"Time of the suite: {'; '.join(told)}."
@@ -108,13 +108,16 @@ def _efficiencies(points: Sequence[Point]) -> Iterator[str]:
     efficiencies = [point.efficiency for point in points]
     plot = _Plot(*_RIGHT, max(1.0, *efficiencies) * _HEADROOM, len(points))
     over = plot.most
-    for least, name in CLASSES:
+    for least, name in CLASSES if any(point.grade for point in points) else ():
         top, bottom = plot.y(over), plot.y(least)
         over = least
         size = f'width="{plot.right - plot.left}" height="{round(bottom - top, 1)}"'
         yield f'<rect x="{plot.left}" y="{top}" {size} class="band {name}"/>'
         yield f'<text x="{plot.right + 8}" y="{(top + bottom) / 2 + 4:.1f}" class="{name}">{name}</text>'
-    yield from _axes(plot, "Efficiency (speedup ÷ workers)", [(value, f"{value:.0%}") for value in ticks(plot.most)])
+    head = "Efficiency (speedup ÷ workers)"
+    if any(point.grade is None for point in points):
+        head += ": some share cores"
+    yield from _axes(plot, head, [(value, f"{value:.0%}") for value in ticks(plot.most)])
     yield from _bottom(plot, points)
     yield _line("ideal", plot, [1.0] * len(points))
     yield from _curve(plot, efficiencies, [f"{efficiency:.0%}" for efficiency in efficiencies])

@@ -25,13 +25,15 @@ Value = int | float | str | None
 class TimedRun:
     """The suite once: so many workers were asked for, so many ran; seconds of the command, and of its tests alone.
 
-    The makespan is from the start of the first test to the end of the last one, None where none ran.
+    The makespan is from the start of the first test to the end of the last one, None where none ran. ``shared_cores``
+    is on how many cores the workers ran, None where they had GPUs, or a core each.
     """
 
     asked: int
     workers: int
     time: float
     makespan: float | None = None
+    shared_cores: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,10 @@ class Point:
     efficiency: float
 
     @property
-    def grade(self) -> str:
-        """What its efficiency is called, see :data:`CLASSES`."""
+    def grade(self) -> str | None:
+        """What its efficiency is called, see :data:`CLASSES`; None where its workers slowed each other down."""
+        if self.timed.shared_cores is not None:
+            return None
         return next(name for least, name in CLASSES if self.efficiency >= least)
 
 

@@ -1,3 +1,15 @@
 """Values: frozen data that every wing shares; nothing here acts: no clock, no files, no pytest."""
 
-__all__ = ["device", "errors", "messages", "nodeids", "orders", "outcomes", "requirement", "texts", "verdicts"]
+__all__ = [
+    "device",
+    "errors",
+    "messages",
+    "nodeids",
+    "orders",
+    "outcomes",
+    "process_id",
+    "requirement",
+    "texts",
+    "verdicts",
+    "wide_fixture",
+]

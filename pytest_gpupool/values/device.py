@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 Kind = Literal["gpu", "mig", "cpu"]
@@ -19,9 +19,10 @@ UNKNOWN = "unknown"
 class Device:
     """One GPU, one MIG instance, or one CPU slot.
 
-    ``id`` is NVML's UUID (``GPU-…``, ``MIG-…``) or ``cpu:N``; ``index`` is NVML's index of the GPU (of the
-    parent GPU for a MIG instance), as nvidia-smi shows it; ``memory_total`` is in bytes, None for a CPU slot;
-    ``legacy_id`` is a MIG instance's name in drivers before R470, ``MIG-GPU-<uuid>/<gi>/<ci>``.
+    ``id`` is its vendor's UUID (``GPU-…``, ``MIG-…``) or ``cpu:N``; ``index`` is the vendor's number of the GPU (of the
+    parent GPU for a MIG instance), as the vendor's tool shows it; ``memory_total`` is in bytes, None for a CPU slot;
+    ``legacy_id`` is another name that the vendor's programs know it by: a MIG instance's in drivers before R470,
+    ``MIG-GPU-<uuid>/<gi>/<ci>``. ``vendor`` is a name that :mod:`devices.vendors` knows, empty for the first of them.
     """
 
     id: str
@@ -30,10 +31,11 @@ class Device:
     name: str
     memory_total: int | None = None
     legacy_id: str | None = None
+    vendor: str = ""
 
     @property
     def is_gpu(self) -> bool:
-        """Whether a CUDA program can run on it."""
+        """Whether it is one on which GPU programs run."""
         return self.kind != "cpu"
 
     @property
@@ -51,13 +53,22 @@ class Device:
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Device:
-        """Make it again from :meth:`to_wire`."""
-        return cls(**data)
+        """Make it again from :meth:`to_wire`, of this version's or a later one's."""
+        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
 def cpu_device(number: int) -> Device:
     """Return CPU slot ``number``."""
     return Device(id=f"cpu:{number}", kind="cpu", index=number, name="CPU")
+
+
+def usable_together(devices: Sequence[Device]) -> Sequence[Device]:
+    """Return those of the devices that one process can use together: GPUs, for it sees one MIG instance at most.
+
+    Where that is only one, or none, it is any of them.
+    """
+    whole = [device for device in devices if device.kind != "mig"]
+    return whole if len(whole) > 1 or len(whole) == len(devices) else devices[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +98,7 @@ class Size:
     def of(self, device: Device) -> int:
         """Return it in bytes, for that device."""
         return int(self.amount * (device.memory_total or 0)) if self.relative else int(self.amount)
+
+
+BUSY_MEMORY = Size(512 * 2**20)
+"""What may be in use of a device that no named process explains, where nobody says otherwise."""

@@ -5,6 +5,7 @@ Each carries the exit status that a run ends with. All survive pickling, because
 
 from __future__ import annotations
 
+EXIT_INTERNAL = 3  # pytest's INTERNAL_ERROR
 EXIT_USAGE = 4
 EXIT_REQUIRE = 69  # EX_UNAVAILABLE of sysexits.h
 EXIT_NO_LEASE = 75  # EX_TEMPFAIL of sysexits.h

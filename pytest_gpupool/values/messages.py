@@ -12,11 +12,11 @@ The life of a question, which keeps a worker's next test open until the present 
 
     worker: runs A                               controller: scheduler, planning
     A's call ends      report of the call -----> a hint: the next test can be chosen now (asks)
-    tear-down looks at the next test
+    what is A's alone is torn down; then it looks at the next test
       |- it has come:  goes on
       '- it has not:   Ask --------------------> what the hint has not answered yet (asks)
          waits         <------- runtests [B]     Assign: tear down what B does not need, then run it
-                       <------- Rest             none now, one may come: tear everything down, then wait
+                       <------- Rest             none now, one may come: wait, with all set up that is not A's alone
                        <------- shutdown         Retire: tear everything down, then end
     A is over          runtest_protocol_complete -> ended; it may bring tests for those that wait
 
@@ -44,18 +44,22 @@ class Leased(NamedTuple):
     stacks: int
 
 
+class Delayed(NamedTuple):
+    """Its devices were not free at once. That may be a matter of moments; :class:`Waiting` tells the user."""
+
+
 class Waiting(NamedTuple):
-    """It waits for a device: a line for each holder, and the pids of those that have one."""
+    """It waits for a device: a line for each holder, and the fields of :class:`ProcessId` of those that are known."""
 
     blockers: Sequence[str]
-    pids: Sequence[int]
+    processes: Sequence[Sequence[int]]
 
 
 class Expired(NamedTuple):
     """It has waited for as long as the user said, or waits in vain; the fields are those of :class:`Waiting`."""
 
     blockers: Sequence[str]
-    pids: Sequence[int]
+    processes: Sequence[Sequence[int]]
 
 
 class Failed(NamedTuple):
@@ -65,18 +69,53 @@ class Failed(NamedTuple):
     status: int
 
 
-class Items(NamedTuple):
-    """It has collected: what planning needs to know of its tests and no id says. xdist's event brings the ids."""
+class Refused(NamedTuple):
+    """pytest itself refuses to go on with what is in the suite or on the command line: why, and the exit status."""
 
+    text: str
+    status: int
+
+
+class Collected(NamedTuple):
+    """It has collected. Mostly the controller knows these tests already, from another worker; else it asks for them."""
+
+    digest: str
+    """Of the ids in their order."""
+    members: str
+    """Of the ids in any order."""
+    number: int
+    """How many there are."""
+
+
+class WrongUsage(NamedTuple):
+    """pytest has found in its collection what it ends with as wrong usage, such as a bad ``-k``: its words."""
+
+    text: str
+
+
+class Items(NamedTuple):
+    """The answer to :class:`Tell`: the ids of its tests, and what planning needs to know of them and no id says."""
+
+    ids: Sequence[str]
     about: str
     """As :meth:`of` has it: one text, since execnet is slow with many small values."""
     whole_collection: str | None
     """Of a run that resumes another: all that was found, as ``worker.resume.WholeCollection`` has it."""
 
+    order_is_promised: bool = False
+    """Whether an option or a plugin has ordered the tests, or a conftest.py."""
+
     @classmethod
-    def of(cls, whole_collection: str | None, **about: Mapping[int, Any]) -> Items:
-        """Make it of the tests' ``requirements``, their ``groups``, and what keeps set-up ``warm``, by number."""
-        return cls(json.dumps(about), whole_collection)
+    def of(
+        cls,
+        ids: Sequence[str],
+        whole_collection: str | None,
+        *,
+        order_is_promised: bool = False,
+        **about: Mapping[int, Any],
+    ) -> Items:
+        """Make it of the tests' ids, ``requirements``, ``groups``, and what they share, by number."""
+        return cls(ids, json.dumps(about), whole_collection, order_is_promised)
 
     def told(self) -> dict[str, dict[int, Any]]:
         """Return what :meth:`of` was given."""
@@ -85,6 +124,12 @@ class Items(NamedTuple):
             key: {int(index): value for index, value in values.items()}
             for key, values in json.loads(self.about).items()
         }
+
+
+class Captures(NamedTuple):
+    """Its tests' output is captured into these files: its descriptors by stream."""
+
+    descriptors: Mapping[str, int]
 
 
 class Params(NamedTuple):
@@ -114,7 +159,7 @@ class Stolen(NamedTuple):
 
 
 class Poisoned(NamedTuple):
-    """Its process can use CUDA no more: the test that did it, why, and the tests that it gives back, by number."""
+    """Its process can use its device no more: the test that did it, why, the tests that it gives back, by number."""
 
     test: str
     why: str
@@ -134,10 +179,27 @@ class LetIn(NamedTuple):
     test: str
 
 
+class LeftRunning(NamedTuple):
+    """A test is over, and processes live that were started meanwhile: the fields of each one's :class:`ProcessId`."""
+
+    test: str
+    processes: Sequence[Sequence[int]]
+
+
 class Records(NamedTuple):
     """Records, as lines of JSON, that no disk keeps and that no report brings in time."""
 
     lines: Sequence[str]
+
+
+class TearingDown(NamedTuple):
+    """It tears down what its last test shared with others and the next one does not need."""
+
+    test: str
+
+
+class Finishing(NamedTuple):
+    """Its tests are over and all is torn down: ``pytest_sessionfinish`` is next."""
 
 
 class Broken(NamedTuple):
@@ -147,7 +209,27 @@ class Broken(NamedTuple):
 
 
 Message = (
-    Leased | Waiting | Expired | Failed | Items | Params | Ask | Stolen | Poisoned | HeldUp | LetIn | Records | Broken
+    Leased
+    | Delayed
+    | Waiting
+    | Expired
+    | Failed
+    | Refused
+    | WrongUsage
+    | Collected
+    | Items
+    | Captures
+    | Params
+    | Ask
+    | Stolen
+    | Poisoned
+    | HeldUp
+    | LetIn
+    | LeftRunning
+    | Records
+    | TearingDown
+    | Finishing
+    | Broken
 )
 """What a worker says to the controller."""
 
@@ -170,13 +252,42 @@ class Fewer(NamedTuple):
     """A worker has ended that nobody replaces: those that wait may now wait in vain."""
 
 
+class Share(NamedTuple):
+    """How many devices the run is to hold while others wait, None for all, said by the thread that looks for them."""
+
+    most: int | None
+
+
+class Exited(NamedTuple):
+    """The process of a worker is gone that was gone as a worker before, said by the thread that waits for that."""
+
+    worker: str
+
+
 class Settled(NamedTuple):
     """By now other plugins have said whether a test that ended with its worker, by number, runs again."""
 
     test: int
 
 
-Notice = Overdue | DeviceFailed | Fewer | Settled
+class Unanswered(NamedTuple):
+    """A worker was asked for tests so long ago that its answer is not waited for: something holds it up."""
+
+    worker: str
+
+
+class TimePasses(NamedTuple):
+    """Some time has passed in which workers waited, though there were tests, which others were about to run."""
+
+
+class Gone(NamedTuple):
+    """A worker has ended that has run no test, or that we have ended: then other plugins hear of ``error``."""
+
+    worker: str
+    error: str | None
+
+
+Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | TimePasses | Gone
 """What the controller says to itself, to be heard once the present event is over."""
 
 Heard = Message | Notice
@@ -185,6 +296,10 @@ Heard = Message | Notice
 
 class Rest(NamedTuple):
     """The answer to a question: there is no next test now, one may come."""
+
+
+class Tell(NamedTuple):
+    """Tell what you have collected: nobody else has the same tests in the same order."""
 
 
 class Describe(NamedTuple):
@@ -197,7 +312,13 @@ class Attempts(NamedTuple):
     attempts: Mapping[int, int]
 
 
-Command = Rest | Describe | Attempts
+class Ends(NamedTuple):
+    """When the run is expected to end, ISO 8601, for those who wait for its devices."""
+
+    at: str
+
+
+Command = Rest | Tell | Describe | Attempts | Ends
 """What the controller says to a worker."""
 
 _MESSAGES: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}

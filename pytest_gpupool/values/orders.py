@@ -17,13 +17,17 @@ class Orders:
     ``number`` is the worker's position among the devices, ``threads`` its share of the cores. It leases ``gpus`` of
     ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
-    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds.
+    Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
+    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. With
+    ``affinity`` it runs on the cores near its devices alone.
     """
 
     run: str
     run_dir: str | None
     directory: str
     lock_dir: str | None
+    outer: str | None = None
+    outer_pids: tuple[int, ...] = ()
     devices: tuple[Device, ...]
     number: int
     wait: float
@@ -40,6 +44,7 @@ class Orders:
     rtol: float = RTOL
     fail_on: tuple[str, ...] = ()
     sample: float = 0.0
+    affinity: bool = False
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""
@@ -53,5 +58,5 @@ class Orders:
         """Make it again from :meth:`to_wire`."""
         devices = tuple(Device.from_wire(device) for device in data["devices"])
         busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
-        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on")}
+        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on", "outer_pids")}
         return cls(**{**data, **lists, "devices": devices, "busy_memory": busy})

@@ -44,10 +44,12 @@ def outcome_of(phases: Mapping[str, str], *, xfail: bool) -> str:
 
     ``phases`` maps setup, call and teardown, as far as they ran, to pytest's ``passed``, ``failed`` or ``skipped``;
     ``xfail`` says whether the test was expected to fail. As pytest's own terminal counts: a failing set-up or
-    tear-down is an error, except that a failed call stays a failure.
+    tear-down is an error, except that a failed call stays a failure. So is an attempt without a word of its set-up.
     """
     if phases.get("call") == "failed":
         return "failed"
+    if "passed" in phases.values() and "setup" not in phases:
+        return "error"
     if "failed" in (phases.get("setup"), phases.get("teardown")):
         return "error"
     if "skipped" in phases.values():

@@ -10,7 +10,7 @@ from typing import Any
 
 from .device import Size
 from .errors import MarkerProblem
-from .texts import safe_repr
+from .texts import safe_repr, seconds
 
 _MOST_GPUS = 1024  # no host has as many, but CPU slots are as many as are asked for
 
@@ -20,9 +20,9 @@ class Requirement:
     """What one test asks for by ``@pytest.mark.gpupool(…)``.
 
     ``gpus`` is the number of devices, all leased together; ``memory`` must be free on each of them before the test
-    starts; ``timeout`` is in seconds, for set-up, call and tear-down; a higher ``priority`` starts earlier; nothing
-    else of the run runs beside a ``serial`` test; tests that share a ``lock`` never run at the same time; those of a
-    ``stage`` start when all of lower stages have ended.
+    starts; ``timeout`` is in seconds (or such as ``"5m"``), for set-up, call and tear-down; a higher ``priority``
+    starts earlier; nothing else of the run runs beside a ``serial`` test; tests that share a ``lock`` never run at the
+    same time; those of a ``stage`` start when all of lower stages have ended.
     """
 
     gpus: int = 1
@@ -106,9 +106,10 @@ def _flag(value: object) -> bool:
 def _limit(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= sys.float_info.max:
+    value = seconds(value) if isinstance(value, str) else value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise ValueError(value)
-    return float(value)
+    return float(value) if value <= sys.float_info.max else math.inf  # no limit, whatever the command line says
 
 
 def _memory(value: object) -> Size | None:
@@ -134,7 +135,7 @@ def _names(value: object) -> tuple[str, ...]:
 _KEYS: Mapping[str, tuple[Callable[[object], Any], str]] = {
     "gpus": (_count, f"a whole number from 0 to {_MOST_GPUS}"),
     "memory": (_memory, "bytes, a size such as '20GiB', or a fraction of the device's memory such as 0.5"),
-    "timeout": (_limit, "a number of seconds above 0"),
+    "timeout": (_limit, "seconds above 0, or a time such as '90s', '5m' or '2h'"),
     "priority": (_whole, "a whole number"),
     "serial": (_flag, "True or False"),
     "lock": (_names, "a name or a tuple of names"),

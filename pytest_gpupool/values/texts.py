@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 MESSAGE_LIMIT = 10_000
 """Characters of a failure that are kept in records and reports."""
 
+
+# Bound, and not the class: what a test puts in its place here is not asked.
+_in_utc, _parsed = partial(datetime.fromtimestamp, tz=UTC), partial(datetime.fromisoformat)
 
 # What no text file can carry, and what would change how the text around it is shown (the order of writing).
 _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -55,12 +60,12 @@ def cut_middle(text: str, most: int) -> str:
 
 def iso(epoch: float) -> str:
     """Return seconds since 1970 as UTC in ISO 8601 with ``Z``, to the microsecond."""
-    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _in_utc(epoch).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def epoch(text: str) -> float:
     """Return the seconds since 1970 of what :func:`iso` wrote."""
-    return datetime.fromisoformat(text).timestamp()
+    return _parsed(text).timestamp()
 
 
 def duration_text(seconds: float) -> str:
@@ -76,3 +81,15 @@ def size_text(size: int) -> str:
     """Return bytes as people say them: ``61.2 GiB``, ``512 MiB``."""
     gib = size / 2**30
     return f"{gib:.1f} GiB" if gib >= 1 else f"{size / 2**20:.0f} MiB"
+
+
+_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Read a time from 0, in seconds or such as ``90s``, ``5m`` or ``2h``. Raises ValueError where it is none."""
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(|s|m|min|h)\s*", text, re.ASCII)
+    value = float(match[1]) * _UNITS[match[2]] if match else math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value

@@ -119,6 +119,9 @@ def _read(path: Path) -> Baseline:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens none
+        yield
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..values.errors import UsageProblem
 from ..values.outcomes import GOOD
 from ..values.verdicts import BAD, RTOL, is_disturbed, is_lost
 
@@ -27,6 +29,12 @@ class Judge:
         self._path = path
         self._rtol = rtol
         self._read: Baseline | None = None
+
+    def prepare(self) -> None:
+        """Read the file now: a test may put another file system in the place of what there is."""
+        if self._path is not None:
+            with suppress(UsageProblem):  # said with the first metric
+                self._baseline()
 
     def judge(self, metric: Metric, test: str, kind: str) -> dict[str, Any]:
         """Return the metric as records have it, with its verdict. Raises UsageProblem where the file cannot be read."""

@@ -1,21 +1,34 @@
-"""Fixtures: what a test sees of the pool."""
+"""Fixtures: what a test sees of the pool. A plugin of their own, which stays where ``-p no:gpupool`` is given.
+
+PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, has imported this one already.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from ..devices import visible
-from ..leases.lease import Lease
-from ..values.device import Device, cpu_device
-from ..values.errors import GpupoolError
-from .recording.recorder import recorder_key
+from ..options import options, role_end
+from ..values.device import Device
+from ..values.errors import GpupoolError, UsageProblem
+from ..values.requirement import Requirement
+from ..verdicts.judge import Judge
+from .recording.recorder import Recorder, recorder_key
+from .recording.refusal import Refusal
 
-lease_key = pytest.StashKey[Lease]()
+if TYPE_CHECKING:
+    from ..leases.lease import Lease
+
+_PLUGIN = "gpupool"
+"""The name of the plugin of the pool."""
+
+lease_key: pytest.StashKey[Lease] = pytest.StashKey()
+"""What this process holds."""
+
+_in_vain: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +74,64 @@ class RecordMetric(Protocol):
         """Record a number under a name."""
 
 
+def be_off(config: pytest.Config, judge: Judge) -> None:
+    """Register what stays where the pool is off: metrics are judged, and go to JUnit."""
+    record(config, Recorder(judge=judge))
+
+
+def record(config: pytest.Config, recorder: Recorder) -> None:
+    """Register the recorder, for the fixtures too, until pytest ends."""
+    config.stash[recorder_key] = recorder
+    config.pluginmanager.register(recorder, "gpupool-recorder")
+    config.pluginmanager.register(Refusal(recorder), "gpupool-refusal")
+    if recorder.set_ups is not None:
+        config.pluginmanager.register(recorder.set_ups, "gpupool-set-ups")
+    role_end.at_end(config, recorder.close)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the options where nobody else does: what is typed, or in the ini file, is in vain then, and no error."""
+    if pluginmanager.is_blocked(_PLUGIN):
+        options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Be off where the plugin of the pool is switched off: metrics are judged, and go to JUnit."""
+    if early_config.pluginmanager.is_blocked(_PLUGIN):
+        try:
+            be_off(early_config, Judge(fail_on=options.fail_on(early_config)))
+            early_config.stash[_in_vain] = options.given_in_vain(early_config)
+        except UsageProblem as problem:
+            raise pytest.UsageError(f"gpupool: {problem}") from None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker: pytest's strict mode refuses unknown ones."""
+    config.addinivalue_line(
+        "markers",
+        f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which options are given in vain."""
+    return options.off_lines(config.stash.get(_in_vain, []), f"by -p no:{_PLUGIN}")
+
+
 @pytest.fixture(scope="session")
 def gpu(pytestconfig: pytest.Config) -> Gpu:
     """The device that this worker holds: ``gpu.device`` is ``cuda:0``, or ``cpu`` where there is no GPU."""
     lease = pytestconfig.stash.get(lease_key, None)
-    return describe(_visible_devices() if lease is None else lease.devices)
+    if lease is not None:
+        return describe(lease.devices)
+    from ..devices import vendors
+
+    return describe(vendors.visible_devices())
 
 
 @pytest.fixture
-def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
+def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
     """Record a metric of this test: ``record_metric("accuracy", 0.91, higher_is_better=True, n=1000)``.
 
     Takes ints, floats, bools, enums of these, and NumPy and torch scalars. NaN and infinities are kept and fail the
@@ -77,7 +139,8 @@ def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
     """
     from ..metrics import metric as metrics  # most workers' start is not held up by it
 
-    recorder = pytestconfig.stash[recorder_key]
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
 
     def record(
         name: str,
@@ -94,7 +157,7 @@ def record_metric(pytestconfig: pytest.Config) -> RecordMetric:
             metric = metrics.make(
                 name, value, unit=unit, higher_is_better=higher_is_better, n=n, samples=samples, atol=atol, rtol=rtol
             )
-            recorder.metric(metric)
+            recorder.metric(metric, attempt)
         except GpupoolError as error:
             problem = str(error)
         else:
@@ -114,11 +177,3 @@ def describe(devices: Sequence[Device]) -> Gpu:
         memory_total=devices[0].memory_total if devices else None,
         is_gpu=is_gpu,
     )
-
-
-def _visible_devices() -> Sequence[Device]:
-    """Return what CUDA would see in this process: the pool is off, and nothing is leased."""
-    from ..devices.nvml import survey
-
-    found = visible.read_environment(os.environ.get("CUDA_VISIBLE_DEVICES"), survey().devices)
-    return found.devices or (cpu_device(0),)

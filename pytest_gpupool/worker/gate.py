@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..devices import cuda
+from ..devices import torch_memory, vendors
+from ..processes.own import clock
 from ..values.device import Size
 from ..values.messages import HeldUp, LetIn, Message
 from ..values.requirement import Requirement
@@ -29,8 +29,8 @@ class Gate:
         lease: Lease,
         orders: Orders,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = clock.monotonic,
+        sleep: Callable[[float], None] = clock.sleep,
     ) -> None:
         self._lease = lease
         self._orders = orders
@@ -39,9 +39,18 @@ class Gate:
         self._estimates: dict[str, int] | None = None
         self._fraction = 1.0
         self.tell: Callable[[Message], None] | None = None
+        self.lost: str | None = None
+        """Why the devices may be somebody else's by now, None while they are not."""
+
+    def expect_end(self, at: str) -> None:
+        """Say from the next test on when the run is expected to end, ISO 8601."""
+        self._lease.until = at
 
     def enter(self, nodeid: str, requirement: Requirement) -> str | None:
         """Wait until the test can run; return why it never can, else None."""
+        self.lost = self._lease.restore()
+        if self.lost is not None:
+            return f"this worker's lease is lost: {self.lost}"
         self._lease.note(nodeid)
         devices = self._lease.devices
         if requirement.gpus > len(devices):
@@ -52,14 +61,14 @@ class Gate:
         problem = None if need is None else self._wait(nodeid, need, given=requirement.memory is not None)
         if self._orders.slots > 1:
             self._cap(need)
-        cuda.forget_peak()
+        torch_memory.forget_peak()
         return problem
 
     def leave(self) -> None:
         """The test has ended; others on the device may need what torch keeps."""
         self._lease.note(None)
         if self._orders.slots > 1:
-            cuda.give_back_cache()
+            torch_memory.give_back_cache()
 
     def _estimate(self, nodeid: str) -> Size | None:
         """Return what the test took in earlier runs. On a device of one's own nobody else takes it."""
@@ -68,16 +77,14 @@ class Gate:
         if self._estimates is None:
             from ..records import durations
 
-            known, _ = durations.load(Path(self._orders.directory), [self._lease.devices[0].name])
-            self._estimates = {test: about.peak for test, about in known.items() if about.peak}
+            learned, _ = durations.load(Path(self._orders.directory), [self._lease.devices[0].name])
+            self._estimates = {test: about.peak for test, about in learned.tests.items() if about.peak}
         peak = self._estimates.get(nodeid)
         total = self._lease.devices[0].memory_total
         return None if peak is None else Size(min(peak, total or peak))
 
     def _wait(self, nodeid: str, need: Size, *, given: bool) -> str | None:
-        from ..devices.nvml import NvmlProbe
-
-        probe = NvmlProbe()
+        probe = vendors.of(self._lease.devices).probe()
         began, told = self._clock(), False
         while blockers := self._lease.admit(need, probe):
             waited = self._clock() - began
@@ -99,9 +106,9 @@ class Gate:
         if need is not None and device.memory_total:
             share = min(1.0, max(share, need.of(device) / device.memory_total))
         if share != self._fraction:
-            cuda.cap_memory(share)
+            torch_memory.cap_memory(share)
             # Where torch is not loaded yet it is to be told before the next test.
-            self._fraction = share if cuda.has_torch() else self._fraction
+            self._fraction = share if torch_memory.has_torch() else self._fraction
 
     def _say(self, message: Message) -> None:
         if self.tell is not None:
@@ -111,11 +118,18 @@ class Gate:
 def _too_few(gpus: int, orders: Orders, held: int) -> str:
     text = f"this test asks for {'a device' if gpus == 1 else f'{gpus} devices'}, but"
     if gpus > orders.pool > 0:
-        return f"{text} the pool has {orders.pool}"
+        return f"{text} the pool has {orders.pool}{_of_instances(orders)}"
     text += f" its worker holds {held}"
     if not orders.pool:
         return text  # of CPU slots there are as many as are asked for
     return f"{text}: the others of the pool's {orders.pool} are not to be had in this run"
+
+
+def _of_instances(orders: Orders) -> str:
+    """Say why devices that are there do not count, where that is so."""
+    if all(device.kind != "mig" for device in orders.devices):
+        return ""
+    return " that one process can use together: it sees a single MIG instance, and no GPU beside it"
 
 
 def _no_memory(need: Size, blockers: tuple[Blocker, ...], waited: float) -> str:

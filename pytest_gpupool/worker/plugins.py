@@ -6,10 +6,11 @@ import pytest
 
 from ..options import companions
 from ..values.orders import Orders
-from ..verdicts.judge import Judge
 from . import program
-from .fixtures import lease_key
-from .recording.recorder import Recorder, recorder_key
+from .fixtures import lease_key, record
+from .recording.recorder import Recorder
+from .recording.started_processes import StartedProcesses
+from .trespass import hooks as trespass
 
 
 def worker_side(config: pytest.Config) -> program.WorkerSide | None:
@@ -18,9 +19,21 @@ def worker_side(config: pytest.Config) -> program.WorkerSide | None:
     return next((plugin for plugin in plugins if isinstance(plugin, program.WorkerSide)), None)
 
 
+_WORKERS: list[program.WorkerSide] = []  # what this process is, whatever else calls pytest in it
+
+
+def is_within_worker() -> bool:
+    """Return whether this process has been a worker of ours before: a test in it calls pytest."""
+    return bool(_WORKERS)
+
+
 def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     """Register what a worker of xdist has, which came with its lease."""
-    record(config, Recorder.of(side.worker, side.lease, side.orders))
+    _WORKERS.append(side)
+    recorder = Recorder.of(side.worker, side.lease, side.orders, side.loads.own)
+    record(config, recorder)
+    see_processes(config, recorder)
+    trespass.watch(config, recorder, side.loads)
     resume(config, side.orders)
     config.stash[lease_key] = side.lease
     # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
@@ -28,16 +41,9 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     companions.keep_coverage(config)
 
 
-def be_off(config: pytest.Config, judge: Judge) -> None:
-    """Register what stays where the pool is off: metrics are judged, and go to JUnit."""
-    record(config, Recorder(judge=judge))
-
-
-def record(config: pytest.Config, recorder: Recorder) -> None:
-    """Register the recorder, for the fixtures too, until pytest ends."""
-    config.stash[recorder_key] = recorder
-    config.pluginmanager.register(recorder, "gpupool-recorder")
-    config.add_cleanup(recorder.close)
+def see_processes(config: pytest.Config, recorder: Recorder) -> None:
+    """Register what sees which processes the tests leave running."""
+    config.pluginmanager.register(StartedProcesses(recorder), "gpupool-started-processes")
 
 
 def resume(config: pytest.Config, orders: Orders) -> None:

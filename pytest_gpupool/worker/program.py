@@ -7,39 +7,34 @@ from __future__ import annotations
 
 import os
 import socket
-import time
-from collections.abc import Mapping
-from pathlib import Path
+import traceback
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..devices import visible
+from ..devices import vendors
 from ..foreign import xdist_protocol
 from ..leases.lease import Lease, Request
-from ..processes import stacks, termination
+from ..processes import marks, stacks, termination
+from ..processes.own import clock
 from ..records.journal import dump
-from ..values.errors import GpupoolError, UsageProblem
-from ..values.messages import Failed, Leased
+from ..values.errors import EXIT_INTERNAL, EXIT_USAGE, GpupoolError, UsageProblem
+from ..values.messages import Failed, Leased, Refused
 from ..values.orders import Orders
 from ..values.texts import iso
 from .equipment import journal_of
 from .protocol.early_line import EarlyLine
+from .trespass.loads import LoadWatch
+from .trespass.own_devices import OwnDevices
 
 if TYPE_CHECKING:
     from ..leases.admission import Blocker
 
 
-class Refused(Protocol):
+class OnRefusal(Protocol):
     """What is called after each attempt that failed."""
 
     def __call__(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Tell somebody; raise to give up."""
-
-
-class Pause(Protocol):
-    """How to wait between attempts."""
-
-    def __call__(self, seconds: float) -> bool:
-        """Wait, and say whether to go on."""
 
 
 class WorkerSide:
@@ -49,26 +44,32 @@ class WorkerSide:
         self.worker = worker
         self.lease = lease
         self.orders = orders
+        self.loads = LoadWatch(OwnDevices.of(lease.devices, orders))
 
 
-def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tuple[Lease | None, float]:
+def lease(
+    orders: Orders, worker: str, *, refused: OnRefusal, is_cancelled: Callable[[], bool]
+) -> tuple[Lease | None, float]:
     """Take the lease that the orders ask for; return it (None where cancelled) and the seconds waited.
 
     Raises:
-        UsageProblem: CUDA is already initialised here, or a lock file cannot be used.
+        UsageProblem: this process has begun to use devices already, or a lock file cannot be used.
     """
     if not orders.gpus or not orders.devices[0].is_gpu:
         return Lease(orders.devices[: orders.gpus]), 0.0
-    from ..devices import cuda
-    from ..devices.nvml import NvmlProbe
+    if orders.outer is not None:
+        return _lease_within(orders.outer, orders, worker, refused, is_cancelled)
+    from ..devices import torch_memory
     from ..leases.acquisition import acquire
+    from ..leases.locking.lock_directory import lock_directory
 
-    if cuda.is_initialised():
-        raise UsageProblem(_too_late(cuda.importer_of_torch()))
+    vendor = vendors.of(orders.devices)
+    if vendor.is_initialised():
+        raise UsageProblem(_too_late(vendor.runtime, torch_memory.importer_of_torch()))
     assert orders.lock_dir is not None
     request = Request(
         devices=orders.devices,
-        lock_dir=Path(orders.lock_dir),
+        lock_dir=lock_directory(orders.lock_dir),
         worker=worker,
         run=orders.run,
         first=orders.number,
@@ -78,14 +79,40 @@ def lease(orders: Orders, worker: str, *, refused: Refused, pause: Pause) -> tup
         avoid=frozenset(orders.avoid),
         memory=orders.memory,
     )
-    return acquire(request, NvmlProbe(), refused=refused, pause=pause)
+    return acquire(request, vendor.probe(), refused=refused, is_cancelled=is_cancelled)
 
 
-def environ(held: Lease, orders: Orders, present: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker sets before any CUDA library loads; ``present`` is its environment as it is."""
-    threads = {name: str(orders.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name not in present}
+def _lease_within(
+    outer: str, orders: Orders, worker: str, refused: OnRefusal, is_cancelled: Callable[[], bool]
+) -> tuple[Lease | None, float]:
+    """Take what the orders ask for of a lease that a process above, or this one, holds."""
+    from ..leases.nested import NestedRequest, acquire
+
+    vendor = vendors.of(orders.devices)
+    request = NestedRequest(
+        outer=outer,
+        devices=orders.devices,
+        worker=worker,
+        run=orders.run,
+        first=orders.number,
+        # A test may have called pytest here. What this process sees by now it sees for good, and that is all of it.
+        gpus=len(orders.devices) if vendor.is_initialised() else orders.gpus,
+        slots=orders.slots,
+        avoid=frozenset(orders.avoid),
+        memory=orders.memory,
+    )
+    return acquire(request, vendor.probe(), refused=refused, is_cancelled=is_cancelled)
+
+
+def environ(held: Lease, orders: Orders, present: Mapping[str, str], *, cores: int | None = None) -> dict[str, str]:
+    """Return what a worker sets before any library that uses devices loads; ``present`` is its environment as it is.
+
+    ``cores`` is to how many the process is pinned, None where it is not.
+    """
+    count = orders.threads if cores is None else min(orders.threads, cores)
+    threads = {name: str(count) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name not in present}
     return {
-        **visible.export(held.devices, orders.export),
+        **vendors.of(orders.devices).export(held.devices, orders.export),
         "GPUPOOL_DEVICES": ",".join(device.id for device in held.devices),
         "GPUPOOL_RUN": orders.run,
         **threads,
@@ -101,7 +128,7 @@ def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
         "pid": os.getpid(),
         "devices": [device.id for device in held.devices],
         "lease_wait_s": round(waited, 3),
-        "started": iso(time.time()),
+        "started": iso(clock.now()),
     }
 
 
@@ -111,24 +138,47 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     worker = workerinput["workerid"]
     orders = Orders.from_wire(workerinput["gpupool"])
     termination.become_group_leader()
+    marks.bear(marks.of_worker(orders.run, worker))
     line = EarlyLine(channel, worker, orders.wait)
     try:
-        held, waited = lease(orders, worker, refused=line.refused, pause=line.pause)
+        side = _take_up(line, orders, worker)
     except GpupoolError as error:
-        line.say(Failed(str(error), error.exit_status))
-        held = None
-        while line.pause(1.0):  # until the controller has ended the run
-            pass
-    if held is None:
+        side = None
+        _give_up(line, Failed(str(error), error.exit_status))
+    except Exception:
+        # Whatever it is, to xdist a worker that breaks so early is one that found no tests.
+        side = None
+        _give_up(line, Failed(f"{worker} broke before it ran pytest:\n{traceback.format_exc()}", EXIT_INTERNAL))
+    if side is None:
         line.finish()
-        return
+    else:
+        _run_pytest(line, workerinput, args, option_dict, side)
+
+
+def _take_up(line: EarlyLine, orders: Orders, worker: str) -> WorkerSide | None:
+    """Lease, say so, and set the environment; None where the worker is not needed any more."""
+    held, waited = lease(orders, worker, refused=line.refused, is_cancelled=line.is_cancelled)
+    if held is None:
+        return None
     record = began(held, worker, waited)
     journal = journal_of(orders, worker)
     journal.append(dump(record))
     journal.close()
     line.say(Leased(record, stacks.offer_stacks()))
-    os.environ.update(environ(held, orders, os.environ))
-    _run_pytest(line, workerinput, args, option_dict, WorkerSide(worker, held, orders))
+    os.environ.update(environ(held, orders, os.environ, cores=_pinned(held) if orders.affinity else None))
+    return WorkerSide(worker, held, orders)
+
+
+def _give_up(line: EarlyLine, why: Failed | Refused) -> None:
+    line.say(why)
+    while line.pause(1.0):  # until the controller has ended the run
+        pass
+
+
+def _pinned(held: Lease) -> int | None:
+    from .affinity import Pin
+
+    return Pin().to(held.devices)
 
 
 def _run_pytest(
@@ -140,21 +190,25 @@ def _run_pytest(
         return
     from ..foreign import pytest_names
 
-    config = pytest_names.prepare_config(args, [side])
-    if not line.pause(0):
-        pytest_names.abandon(config)
+    try:
+        config = pytest_names.prepare_config(args, [side, side.loads])
+        if not line.pause(0):
+            pytest_names.abandon(config)
+            line.finish()
+            return
+        # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
+        from .protocol import interactor
+
+        interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
+    except pytest_names.UsageError as error:
+        _give_up(line, Refused(str(error).removeprefix("gpupool: "), EXIT_USAGE))
         line.finish()
-        return
-    # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
-    from .protocol import interactor
-
-    interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
 
 
-def _too_late(module: str | None) -> str:
+def _too_late(runtime: str, module: str | None) -> str:
     who = f" ({module!r} loaded torch)" if module else ""
     return (
-        f"CUDA is already initialised in this process{who}: a lease would come too late, because a process sees its "
-        "GPUs for good. Let that module use CUDA inside tests or fixtures only, or give the workers with -n: they "
-        "lease before any plugin or conftest.py is loaded"
+        f"{runtime} is already initialised in this process{who}: a lease would come too late, because a process sees "
+        f"its GPUs for good. Let that module use {runtime} inside tests or fixtures only, or give the workers with -n: "
+        "they lease before any plugin or conftest.py is loaded"
     )

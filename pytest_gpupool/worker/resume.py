@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..records import recipe
+from .items.identity import tell_apart
 from .recording.recipes import Recipes
 
 
@@ -36,7 +37,7 @@ class WholeCollection:
         return cls(tests, changed)
 
 
-whole_collection_key = pytest.StashKey[WholeCollection]()
+whole_collection_key: pytest.StashKey[WholeCollection] = pytest.StashKey()
 
 
 class Deselector:
@@ -51,6 +52,7 @@ class Deselector:
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect them, once other plugins have chosen and sorted."""
+        tell_apart(items)  # as the earlier run has told them apart
         recipes, changed = Recipes(session), Counter[str]()
         to_run: list[pytest.Item] = []
         kept: list[pytest.Item] = []

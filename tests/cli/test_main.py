@@ -19,6 +19,9 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
     status, out, _ = gpupool(cpu_host, "--help")
     assert status == 0
     assert re.findall(r"^    (\w+)  +\S", out, re.MULTILINE) == [
+        "run",
+        "status",
+        "quarantine",
         "report",
         "runs",
         "baseline",
@@ -42,7 +45,9 @@ def test_the_schema_is_printed(cpu_host: Host) -> None:
     assert done.stdout == out
 
 
-@pytest.mark.parametrize("args", [[], ["report"], ["none"], ["report", "latest", "--yaml=x"], ["runs", "more"]])
+@pytest.mark.parametrize(
+    "args", [[], ["report"], ["none"], ["report", "latest", "--yaml=x"], ["runs", "more"], ["quarantine", "0"]]
+)
 def test_what_is_no_command(cpu_host: Host, args: list[str]) -> None:
     """The usage is said."""
     status, out, err = gpupool(cpu_host, *args)

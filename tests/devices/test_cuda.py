@@ -12,21 +12,25 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from standin import TORCH_PATH, Driver
+from standin import TORCH_PATH, Driver, Gpu, Mig, fake_uuid
 
-from pytest_gpupool.devices.cuda import (
+from pytest_gpupool.devices.nvidia.cuda import is_initialised
+from pytest_gpupool.devices.nvidia.visible import shows_exactly
+from pytest_gpupool.devices.torch_memory import (
     cap_memory,
     forget_peak,
     give_back_cache,
     has_torch,
     importer_of_torch,
-    is_initialised,
     torch_peak,
 )
+from pytest_gpupool.values.device import Device, cpu_device
 
 ASK = """
 import json, sys
-from pytest_gpupool.devices.cuda import importer_of_torch, is_initialised
+from pytest_gpupool.devices.nvidia.cuda import is_initialised, strangers
+from pytest_gpupool.devices.nvidia.nvml import survey
+from pytest_gpupool.devices.torch_memory import importer_of_torch
 print(json.dumps([{value}]))
 """
 
@@ -72,6 +76,95 @@ class TestDriver:
             " any(name.startswith('torch') for name in sys.modules)]"
         )
         assert answer("", value, driver.environ()) == [False, False, False]
+
+
+class TestStrangers:
+    """The devices that CUDA sees in a process, beside those that it has leased."""
+
+    INITIALISED = TestDriver.LOADED + "library.cuInit(0)\n"
+
+    @pytest.fixture
+    def driver(self, libraries: Path, tmp_path: Path) -> Driver:
+        """A driver of two GPUs, and of two MIG instances on a third one."""
+        mig = tuple(Mig(fake_uuid("MIG", number), gi=number) for number in (1, 2))
+        third = Gpu(fake_uuid("GPU", 2), mig_enabled=True, mig=mig)
+        return Driver(libraries, tmp_path / "nvml", [*(Gpu(fake_uuid("GPU", number)) for number in (0, 1)), third])
+
+    def asked(self, driver: Driver, visible: str, leased: str, before: str = INITIALISED) -> Any:
+        """What is said with these visible, and these of the devices leased."""
+        environ = {**driver.environ(), "CUDA_VISIBLE_DEVICES": visible}
+        return answer(before, f"strangers(survey().devices[{leased}])", environ)
+
+    def test_before_cuda_is_initialised_none_is_known(self, driver: Driver) -> None:
+        """Nor is the library loaded for it."""
+        assert self.asked(driver, "0", "1:2", TestDriver.LOADED) is None
+        assert self.asked(driver, "0", "1:2", "") is None
+
+    @pytest.mark.parametrize(("visible", "leased"), [("1", "1:2"), ("1,0", ":2"), ("0", ":2"), ("-1", "1:2")])
+    def test_who_sees_no_more_than_its_lease_sees_no_stranger(self, driver: Driver, visible: str, leased: str) -> None:
+        """In whatever order."""
+        assert self.asked(driver, visible, leased) == []
+
+    def test_a_gpu_outside_the_lease_is_named(self, driver: Driver) -> None:
+        """By its id, those that are leased are not."""
+        assert self.asked(driver, "0", "1:2") == [driver.uuids[0]]
+        assert self.asked(driver, "1,0", "1:2") == [driver.uuids[0]]
+        assert self.asked(driver, "0,1", ":0") == [*driver.uuids[:2]]
+
+    def test_an_instance_is_told_from_its_neighbour(self, driver: Driver) -> None:
+        """Both are on one GPU."""
+        first, second = (instance.uuid for instance in driver.gpus[2].mig)
+        assert self.asked(driver, first, "2:3") == []
+        assert self.asked(driver, second, "2:3") == [second]
+
+
+GPUS = tuple(
+    Device(id=f"GPU-{number}0000000-0000-4000-8000-000000000000", kind="gpu", index=number, name="H200")
+    for number in range(3)
+)
+INSTANCE = Device(id="MIG-30000000-0000-4000-8000-000000000000", kind="mig", index=0, name="H200 MIG")
+PCI = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+class TestSpelling:
+    """Whether an environment shows CUDA some devices and no others."""
+
+    @pytest.mark.parametrize(
+        ("devices", "listed", "order"),
+        [
+            (GPUS[1:2], "1", PCI),
+            (GPUS[1:], " 1, 2", PCI),
+            (GPUS[1:2], GPUS[1].id, {}),
+            ((INSTANCE,), INSTANCE.id, {}),
+            ((), "-1", {}),
+            ((), "", {}),
+            ((cpu_device(0),), "NoDevFiles", {}),
+        ],
+    )
+    def test_these_do(self, devices: tuple[Device, ...], listed: str, order: dict[str, str]) -> None:
+        """By index, by UUID, or by what hides all."""
+        assert shows_exactly(devices, {"CUDA_VISIBLE_DEVICES": listed, **order})
+
+    @pytest.mark.parametrize(
+        ("devices", "listed", "order"),
+        [
+            (GPUS[1:2], "0", PCI),
+            (GPUS[1:2], "1", {}),  # CUDA's own order is another one
+            (GPUS[1:2], "1", {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}),
+            (GPUS[1:], "2,1", PCI),
+            (GPUS[1:], "1", PCI),
+            (GPUS[1:2], "1,2", PCI),
+            (GPUS[1:2], GPUS[1].id[:8], {}),  # which may be another one's beginning too
+            (GPUS[1:2], "-1", PCI),
+            ((INSTANCE,), "0", PCI),  # every instance of that GPU
+            ((), "0", PCI),
+            ((), None, {}),
+            (GPUS[:1], None, PCI),
+        ],
+    )
+    def test_these_do_not(self, devices: tuple[Device, ...], listed: str | None, order: dict[str, str]) -> None:
+        """Others, fewer, another order, or what cannot be told."""
+        assert not shows_exactly(devices, {"CUDA_VISIBLE_DEVICES": listed, **order})
 
 
 class TestTorch:

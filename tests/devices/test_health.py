@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -24,13 +25,19 @@ KEPT = "did not give its memory back after its worker died: "
 
 # Once its devices are known: an expression a line in, as JSON; its value a line out.
 CHILD = """
-import json, sys, threading
+import json, os, subprocess, sys, threading
 from pytest_gpupool.devices.health import Health
+from pytest_gpupool.processes import table
+from pytest_gpupool.processes.termination import Worker
 from pytest_gpupool.values.device import Device, Size
 
 wire, allowed, keys = map(json.loads, sys.argv[1:])
 devices = [Device.from_wire(device) for device in wire]
-told, failures = [], []
+told, failures, held = [], [], set()
+dead = subprocess.Popen(["sleep", "600"])
+worker = Worker(table.identity(dead.pid), {"GPUPOOL_RUN": "the dead one's"})
+dead.kill()
+dead.wait()
 threading.excepthook = lambda failure: failures.append(repr(failure.exc_value))
 health = Health(
     devices, None if allowed is None else Size.parse(allowed), lambda *call: told.append(call), **keys
@@ -93,7 +100,7 @@ class Keeper:
 
     def dies(self, *ids: str) -> None:
         """A worker dies that held these devices."""
-        self.ask(f"health.after_death({list(ids)!r})")
+        self.ask(f"health.after_death({list(ids)!r}, worker, held.__contains__)")
 
     def kill(self) -> None:
         """End it."""
@@ -214,7 +221,7 @@ class TestMemory:
 
     def test_what_comes_back_late_is_no_failure(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
         """The driver takes its time to free it."""
-        driver.replace(0, used=40 * GIB, processes=((815, 40 * GIB),))
+        driver.replace(0, used=40 * GIB, processes=((5000815, 40 * GIB),))
         controller = keeper(driver, return_seconds=HANGS)
         controller.dies(driver.uuids[0])
         assert controller.ask("threads()") == 1
@@ -222,11 +229,19 @@ class TestMemory:
         controller.forgets()
         assert controller.told() == []
 
+    def test_what_a_desktop_holds_is_nobodys_to_give_back(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
+        """It was there before."""
+        driver.replace(0, used=2 * GIB, graphics=((77, 2 * GIB),))
+        controller = keeper(driver, return_seconds=0)
+        controller.dies(driver.uuids[0])
+        controller.forgets()
+        assert controller.told() == []
+
     @pytest.mark.parametrize(
         ("processes", "who"),
         [
-            (((815, 3 * GIB), (816, None)), "NVML names pid 815, 816"),
-            (((815, 3 * GIB),), "NVML names pid 815"),
+            (((5000815, 3 * GIB), (5000816, None)), "NVML names pid 5000815, 5000816"),
+            (((5000815, 3 * GIB),), "NVML names pid 5000815"),
             ((), "NVML names no process"),
         ],
     )
@@ -238,6 +253,40 @@ class TestMemory:
         controller = keeper(driver, return_seconds=0.0)
         controller.dies(driver.uuids[1])
         assert controller.tells() == [[driver.uuids[1], f"{KEPT}3.0 GiB are still in use ({who})"]]
+
+    def test_what_others_have_is_not_its(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
+        """Here this process, which came when the device was free; nor does it count where its memory is not told."""
+        controller = keeper(driver, return_seconds=0.0)
+        for others in ((os.getpid(), 40 * GIB), (os.getpid(), None)):
+            driver.replace(0, used=40 * GIB, processes=(others,))
+            controller.dies(driver.uuids[0])
+            controller.forgets()
+        assert controller.told() == []
+        driver.replace(0, used=43 * GIB, processes=((os.getpid(), 40 * GIB),))
+        controller.dies(driver.uuids[0])
+        assert controller.tells() == [[driver.uuids[0], f"{KEPT}3.0 GiB are still in use (NVML names no process)"]]
+
+    def test_what_its_family_has_counts(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
+        """By its marks, be it that its worker has died."""
+        environ = {**os.environ, "GPUPOOL_RUN": "the dead one's"}
+        with subprocess.Popen(["sleep", "600"], env=environ) as left:
+            try:
+                driver.replace(0, used=43 * GIB, processes=((os.getpid(), 40 * GIB), (left.pid, 3 * GIB)))
+                controller = keeper(driver, return_seconds=0.0)
+                controller.dies(driver.uuids[0])
+                told = f"{KEPT}3.0 GiB are still in use (NVML names pid {left.pid})"
+                assert controller.tells() == [[driver.uuids[0], told]]
+            finally:
+                left.kill()
+
+    def test_once_another_has_leased_it_nothing_is_told(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
+        """It found the device free."""
+        driver.replace(0, used=40 * GIB)
+        controller = keeper(driver, return_seconds=HANGS)
+        controller.dies(driver.uuids[0])
+        controller.ask(f"held.add({driver.uuids[0]!r})")
+        controller.forgets()
+        assert controller.told() == []
 
     def test_it_is_told_once(self, driver: Driver, keeper: Callable[..., Keeper]) -> None:
         """Though two workers died on it, and it is lost in the end."""

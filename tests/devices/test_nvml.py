@@ -28,7 +28,7 @@ CHILD = """
 import json, os, sys
 from dataclasses import asdict
 from pytest_gpupool.values.device import Device
-from pytest_gpupool.devices.nvml import NvmlProbe, survey
+from pytest_gpupool.devices.nvidia.nvml import NvmlProbe, cores, survey
 from pytest_gpupool.devices.probe import DeviceFailed
 
 probe = NvmlProbe()
@@ -38,6 +38,10 @@ def usage(uuid):
         return probe.usage(Device(id=uuid, kind="gpu", index=0, name="GPU"))
     except DeviceFailed as failed:
         return str(failed)
+
+def near(uuid, kind):
+    found = cores(Device(id=uuid, kind=kind, index=0, name="GPU"))
+    return None if found is None else sorted(found)
 
 def forked(uuid):
     reader, writer = os.pipe()
@@ -68,12 +72,27 @@ class Asker:
 
     def survey(self) -> dict[str, Any]:
         """What one look at the host finds."""
+        found = self.survey_and_order()
+        return {key: found[key] for key in ("devices", "broken", "problem", "driver")}
+
+    def survey_and_order(self) -> dict[str, Any]:
+        """The same, with what it says of the order of devices and of those that are not to be shared."""
         found: dict[str, Any] = self.ask("survey()")
         return found
 
     def usage(self, uuid: str) -> Any:
-        """Who uses a device, or how it failed."""
-        return self.ask(f"usage({uuid!r})")
+        """Who uses a device, or how it failed. Nobody draws on it if not said otherwise."""
+        return self._plain(f"usage({uuid!r})")
+
+    def in_fork(self, uuid: str) -> Any:
+        """The same, asked by a child."""
+        return self._plain(f"forked({uuid!r})")
+
+    def _plain(self, question: str) -> Any:
+        answer = self.ask(question)
+        if isinstance(answer, dict) and (answer["graphics"], answer["forbidden"]) == ([], None):
+            return {key: answer[key] for key in ("processes", "memory_used", "memory_free")}
+        return answer
 
     def end(self) -> None:
         """End it."""
@@ -118,7 +137,7 @@ def mig_driver(driver: Driver) -> Driver:
 def gpu(driver: Driver, index: int, memory: int | None = 80 * GIB) -> dict[str, Any]:
     """A GPU as the survey has it."""
     names = {"id": driver.uuids[index], "kind": "gpu", "index": index, "name": "NVIDIA H200"}
-    return {**names, "memory_total": memory, "legacy_id": None}
+    return {**names, "memory_total": memory, "legacy_id": None, "vendor": ""}
 
 
 class TestSurvey:
@@ -161,6 +180,7 @@ class TestSurvey:
                 "name": "Stand-in GPU MIG 1g.10gb",
                 "memory_total": 10 * GIB,
                 "legacy_id": f"MIG-{parent}/7/0",
+                "vendor": "",
             },
             {
                 "id": fake_uuid("MIG", 1),
@@ -169,6 +189,7 @@ class TestSurvey:
                 "name": "MIG 2g.20gb",
                 "memory_total": 20 * GIB,
                 "legacy_id": f"MIG-{parent}/3/1",
+                "vendor": "",
             },
             gpu(mig_driver, 1),
         ]
@@ -248,6 +269,78 @@ class TestBroken:
 NOT_FOUND_WORDS = "no NVIDIA driver here: libnvidia-ml.so.1 is not found"
 
 
+class TestOrder:
+    """Where CUDA may number GPUs otherwise than NVML the survey says why."""
+
+    def test_on_a_sound_host_the_numbers_agree(self, asker: Asker) -> None:
+        """Nothing is said."""
+        assert asker.survey_and_order()["by_uuid"] is None
+
+    def test_a_gpu_that_does_not_answer(self, driver: Driver, asker: Asker) -> None:
+        """CUDA may count without it."""
+        driver.lose(0)
+        reason = "GPU 0 does not answer, and CUDA may number the others without it"
+        assert asker.survey_and_order()["by_uuid"] == reason
+
+    def test_mig_anywhere(self, driver: Driver, mig_driver: Driver, asker: Asker) -> None:
+        """Also where the GPU has no instances."""
+        reason = "GPU 0 is in MIG mode, and CUDA may number the others without it"
+        assert asker.survey_and_order()["by_uuid"] == reason
+        driver.replace(0, mig=())
+        assert asker.survey_and_order()["by_uuid"] == reason
+
+
+class TestComputeMode:
+    """``nvidia-smi -c``."""
+
+    @pytest.mark.parametrize("mode", [1, 3])
+    def test_exclusive(self, driver: Driver, asker: Asker, mode: int) -> None:
+        """The survey names those devices, and says how that is ended. One worker may use them."""
+        driver.replace(1, compute_mode=mode)
+        assert asker.survey_and_order()["exclusive"] == {
+            driver.uuids[1]: "is in compute mode EXCLUSIVE_PROCESS, which lets one process at a time use it: set it "
+            "back ('nvidia-smi -i 1 -c 0'), or start MPS ('nvidia-cuda-mps-control -d')"
+        }
+        assert asker.usage(driver.uuids[1]) == UNUSED
+
+    def test_prohibited(self, driver: Driver, asker: Asker) -> None:
+        """Nobody may use it."""
+        driver.replace(1, compute_mode=2)
+        assert asker.survey_and_order()["exclusive"] == {}
+        assert asker.usage(driver.uuids[1])["forbidden"] == (
+            "its compute mode is PROHIBITED, which lets no program use it ('nvidia-smi -i 1 -c 0' ends that)"
+        )
+        assert asker.usage(driver.uuids[0]) == UNUSED
+
+    @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND, NO_PERMISSION, UNKNOWN])
+    def test_where_it_is_not_told(self, driver: Driver, asker: Asker, code: int) -> None:
+        """The device is in the pool all the same."""
+        driver.fault("nvmlDeviceGetComputeMode", code)
+        assert len(asker.survey()["devices"]) == 2
+        assert asker.usage(driver.uuids[0]) == UNUSED
+
+
+class TestCores:
+    """Which cores are near a device."""
+
+    def cores(self, asker: Asker, uuid: str, kind: str = "gpu") -> Any:
+        return asker.ask(f"near({uuid!r}, {kind!r})")
+
+    def test_as_nvml_tells(self, driver: Driver, mig_driver: Driver, asker: Asker) -> None:
+        """Of a MIG instance those of its GPU."""
+        driver.replace(0, cores=(0, 1, 3))
+        driver.replace(1, cores=(2,))
+        assert self.cores(asker, fake_uuid("MIG", 1), "mig") == [0, 1, 3]
+        assert self.cores(asker, driver.uuids[1]) == [2]
+
+    def test_where_it_does_not_tell(self, driver: Driver, asker: Asker) -> None:
+        """Nor without NVML, nor of a device that is gone."""
+        assert self.cores(asker, driver.uuids[0]) is None
+        assert self.cores(asker, "GPU-gone") is None
+        driver.fail_init(UNKNOWN)
+        assert self.cores(asker, driver.uuids[0]) is None
+
+
 class TestNoNvml:
     """Without NVML there is a reason, and no device."""
 
@@ -257,7 +350,8 @@ class TestNoNvml:
             (DRIVER_NOT_LOADED, "the NVIDIA driver is not loaded (try 'nvidia-smi')"),
             (
                 MISMATCH,
-                "the NVIDIA driver and its library differ in version (after an update: reboot, or load the new module)",
+                "Failed to initialize NVML: Driver/library version mismatch "
+                "(after an update: reboot, or load the new module)",
             ),
             (NO_PERMISSION, "no permission to use the NVIDIA driver (see /dev/nvidia*)"),
             (LIBRARY_NOT_FOUND, NOT_FOUND_WORDS),
@@ -338,6 +432,30 @@ class TestUsage:
         }
         assert asker.usage(fake_uuid("MIG", 1)) == {"processes": [], "memory_used": 0, "memory_free": 20 * GIB}
 
+    def test_clients_of_mps_are_processes_that_compute(self, driver: Driver, asker: Asker) -> None:
+        """Whether NVML lists them among the others as well or not."""
+        driver.replace(0, processes=((1, GIB), (815, None)), mps=((815, 2 * GIB), (816, GIB)))
+        assert asker.usage(driver.uuids[0])["processes"] == [
+            {"pid": 815, "memory": None},
+            {"pid": 816, "memory": GIB},
+            {"pid": 1, "memory": GIB},
+        ]
+
+    def test_programs_that_only_draw_are_apart(self, driver: Driver, asker: Asker) -> None:
+        """One that computes too is among those."""
+        driver.replace(0, processes=((815, GIB),), graphics=((815, GIB), (77, 2 * GIB), (78, None)))
+        answer = asker.usage(driver.uuids[0])
+        assert answer["processes"] == [{"pid": 815, "memory": GIB}]
+        assert answer["graphics"] == [{"pid": 77, "memory": 2 * GIB}, {"pid": 78, "memory": None}]
+
+    @pytest.mark.parametrize("code", [NOT_SUPPORTED, FUNCTION_NOT_FOUND, NO_PERMISSION, UNKNOWN])
+    def test_where_neither_is_told_there_are_none(self, driver: Driver, asker: Asker, code: int) -> None:
+        """That is no reason to do without the device."""
+        driver.replace(0, graphics=((77, GIB),), mps=((816, GIB),))
+        driver.fault("nvmlDeviceGetGraphicsRunningProcesses_v3", code)
+        driver.fault("nvmlDeviceGetMPSComputeRunningProcesses_v3", code)
+        assert asker.usage(driver.uuids[0]) == UNUSED
+
     def test_it_sees_changes(self, driver: Driver, asker: Asker) -> None:
         """In a process that goes on."""
         for used in (0, GIB, 0):
@@ -348,11 +466,11 @@ class TestUsage:
 
     def test_a_forked_child_may_ask(self, driver: Driver, asker: Asker) -> None:
         """Before and after its parent has."""
-        assert asker.ask(f"forked({driver.uuids[0]!r})") == UNUSED
+        assert asker.in_fork(driver.uuids[0]) == UNUSED
         driver.replace(0, used=GIB)
         assert asker.usage(driver.uuids[0])["memory_used"] == GIB
         used = {"processes": [], "memory_used": GIB, "memory_free": FREE - GIB}
-        assert asker.ask(f"forked({driver.uuids[0]!r})") == used
+        assert asker.in_fork(driver.uuids[0]) == used
 
     @pytest.mark.parametrize(
         ("code", "words"),

@@ -15,9 +15,9 @@ NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, RESET_
 UNKNOWN = 999
 
 PRELUDE = """
-from pytest_gpupool.devices.nvml_meter import THROTTLING, Meter
+from pytest_gpupool.devices.nvidia.meter import THROTTLING, Meter
 from pytest_gpupool.values.device import Device
-from pytest_gpupool.devices.nvml import survey
+from pytest_gpupool.devices.nvidia.nvml import survey
 
 now = [7.0]
 meter = Meter([])

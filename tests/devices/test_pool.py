@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,12 @@ class TestDevices:
         """``-n auto`` starts as many workers on CPU slots."""
         assert cpu_count() >= 1
 
+    def test_the_time_that_it_has_counts_too(self) -> None:
+        """In a container that may run on all cores of its host, but not for long."""
+        cores = cpu_count(limit=lambda: None)
+        assert cpu_count(limit=lambda: 0.5) == cpu_count(limit=lambda: 1.9) == 1
+        assert cpu_count(limit=lambda: cores + 0.5) == cpu_count(limit=lambda: 1000.0) == cores
+
     @pytest.mark.parametrize(
         ("look", "listed", "reason"),
         [
@@ -134,6 +141,78 @@ class TestDevices:
     def test_describe(self, devices: tuple[Device, ...], text: str) -> None:
         """Kinds are counted, names told once."""
         assert Pool(devices=devices).describe() == text
+
+
+class TestOrder:
+    """Where numbers may mean other GPUs to CUDA than to NVML."""
+
+    REASON = "GPU 4 does not answer, and CUDA may number the others without it"
+
+    def test_a_worker_is_then_given_uuids(self) -> None:
+        """The pool says why; of MIG instances alone there is nothing to say, they have UUIDs anyhow."""
+        host = Survey(devices=(*FOUR, mig(9, 1)), by_uuid=self.REASON)
+        assert discover("auto", environ={}, look=Look(survey=host)).by_uuid == self.REASON
+        assert discover("auto", environ={}, look=Look(*FOUR)).by_uuid is None
+        assert discover("MIG-1", environ={}, look=Look(survey=host)).by_uuid is None
+
+    @pytest.mark.parametrize(("listed", "told"), [("0,2", True), ("GPU-0", False), (None, False), ("-1", False)])
+    def test_a_list_of_numbers_is_then_in_doubt(self, listed: str | None, told: bool) -> None:
+        """A note says how it was read, and what to list."""
+        host = Survey(devices=FOUR, by_uuid=self.REASON)
+        note = (
+            f"CUDA_VISIBLE_DEVICES={listed} is read by nvidia-smi's numbers, which may not be CUDA's ({self.REASON}): "
+            "list UUIDs there"
+        )
+        assert discover("auto", environ=visible(listed), look=Look(survey=host)).notes == ((note,) if told else ())
+
+    @pytest.mark.parametrize(
+        ("listed", "order", "told"),
+        [("1", None, True), ("1", "FASTEST_FIRST", True), ("1", "PCI_BUS_ID", False), (None, None, False)],
+    )
+    def test_and_on_a_host_of_several_kinds(self, listed: str | None, order: str | None, told: bool) -> None:
+        """Unless CUDA was told to count as NVML does."""
+        environ = visible(listed) | ({} if order is None else {"CUDA_DEVICE_ORDER": order})
+        pool = discover("auto", environ=environ, look=Look(gpu(0), gpu(1, "NVIDIA L4")))
+        note = (
+            "CUDA_VISIBLE_DEVICES=1 is read by nvidia-smi's numbers; CUDA numbers GPUs of several kinds "
+            "(NVIDIA H200, NVIDIA L4) by speed: set CUDA_DEVICE_ORDER=PCI_BUS_ID, or list UUIDs there"
+        )
+        assert pool.notes == ((note,) if told else ())
+
+
+class TestExclusive:
+    """A device that one process at a time may use cannot be shared."""
+
+    HOST = Survey(devices=FOUR, exclusive={FOUR[1].id: "is in compute mode X: end it"})
+
+    def test_it_is_refused(self) -> None:
+        """With the option, the GPU and the cure."""
+        with pytest.raises(UsageProblem) as raised:
+            discover("auto", slots=2, environ={}, look=Look(survey=self.HOST))
+        assert str(raised.value) == (
+            "--gpupool-slots=2: GPU 1 (NVIDIA H200) is in compute mode X: end it, or leave --gpupool-slots out"
+        )
+
+    def test_one_worker_may_have_it(self) -> None:
+        """And several the others."""
+        assert discover("auto", environ={}, look=Look(survey=self.HOST)).devices == FOUR
+        assert discover("0,2", slots=2, environ={}, look=Look(survey=self.HOST)).devices == (FOUR[0], FOUR[2])
+
+    def test_nor_where_a_container_speaks_to_a_server_outside(self) -> None:
+        """The variable says where."""
+        environ = {"CUDA_MPS_PIPE_DIRECTORY": "/tmp/nvidia-mps"}
+        assert discover("auto", slots=2, environ=environ, look=Look(survey=self.HOST)).devices == FOUR
+
+    def test_through_the_vendors_server_it_is_shared(self, tmp_path: Path) -> None:
+        """Which is the one process that uses it."""
+        # The kernel takes a process's name from its program's file.
+        server = tmp_path / "nvidia-cuda-mps-server"
+        server.symlink_to(shutil.which("sleep") or "sleep")
+        with subprocess.Popen([server, "300"]) as running:
+            try:
+                assert discover("auto", slots=2, environ={}, look=Look(survey=self.HOST)).devices == FOUR
+            finally:
+                running.kill()
 
 
 class TestRefusal:
@@ -237,5 +316,7 @@ def test_on_a_host_with_nvml(libraries: Path, tmp_path: Path) -> None:
         [driver.uuids[2], driver.uuids[0]],
         [
             "GPU 1 is lost (it fell off the bus: see 'dmesg', then reset or reboot); the pool goes on without it",
+            "CUDA_VISIBLE_DEVICES=2,0 is read by nvidia-smi's numbers, which may not be CUDA's "
+            "(GPU 1 does not answer, and CUDA may number the others without it): list UUIDs there",
         ],
     ]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from pytest_gpupool.devices.visible import Visible, export, read_environment, select
+from pytest_gpupool.devices import lists
+from pytest_gpupool.devices.nvidia.vendor import Nvidia
+from pytest_gpupool.devices.nvidia.visible import export, read_environment
+from pytest_gpupool.devices.vendor import Visible
 from pytest_gpupool.values.device import Device, cpu_device
 from pytest_gpupool.values.errors import UsageProblem
 
 FIRST = "GPU-8a5c0000-0000-4000-8000-000000000000"
 SECOND = "GPU-8a5cffff-0000-4000-8000-000000000001"
 THIRD = "GPU-1f000000-0000-4000-8000-000000000002"
+
+
+def select(spec: str, visible: Sequence[Device], host: Sequence[Device]) -> tuple[Device, ...]:
+    """What a list chooses of NVIDIA's devices."""
+    return lists.select(spec, visible, host, Nvidia())
 
 
 def gpu(index: int, uuid: str) -> Device:

@@ -13,6 +13,7 @@ from pytest_gpupool.distribution.workers.member import Member
 from pytest_gpupool.distribution.workers.roster import Roster
 from pytest_gpupool.values.errors import EXIT_NO_LEASE
 from pytest_gpupool.values.messages import Expired
+from pytest_gpupool.values.process_id import ProcessId
 
 HOLDER = "GPU 0  NVIDIA H200  held by pid 4711 (alice)"
 
@@ -59,9 +60,13 @@ class Hall:
         self.waits = LeaseWaits(self.controller, roster)  # type: ignore[arg-type]
 
 
+def known(pid: int) -> ProcessId:
+    return ProcessId(pid, started=815, pid_namespace=4026531836)
+
+
 def leased(name: str, pid: int = 100) -> Member:
     one = member(name, 0)
-    one.leased, one.pid = True, pid
+    one.leased, one.identity = True, known(pid)
     return one
 
 
@@ -76,7 +81,7 @@ def test_each_holder_is_named_once() -> None:
 def test_while_somebody_works_nobody_waits_in_vain() -> None:
     """The one that works runs all tests."""
     waiting = member("gw1", 1)
-    assert Hall(leased("gw0"), waiting).waits.has_expired(waiting, Expired([HOLDER], [4711])) is None
+    assert Hall(leased("gw0"), waiting).waits.has_expired(waiting, Expired([HOLDER], [known(4711)])) is None
 
 
 def test_while_somebody_hopes_the_run_goes_on() -> None:
@@ -93,7 +98,7 @@ def test_what_our_own_workers_hold_comes_free() -> None:
     gone, waiting = leased("gw0", pid=4711), member("gw1", 1)
     gone.gone = True
     hall = Hall(gone, waiting)
-    assert hall.waits.has_expired(waiting, Expired([HOLDER], [4711])) is None
+    assert hall.waits.has_expired(waiting, Expired([HOLDER], [known(4711)])) is None
 
 
 def test_without_devices_together_the_run_goes_on() -> None:

@@ -26,7 +26,6 @@ from _pytest.runner import SetupState
 from _pytest.terminal import TerminalReporter
 from execnet import Group
 from xdist.dsession import DSession
-from xdist.report import report_collection_diff
 from xdist.scheduler import EachScheduling
 from xdist.workermanage import NodeManager, WorkerController
 
@@ -41,9 +40,9 @@ AT_HOME_ONLY = (
     *("_io", "allocate_id"),
     "torun",
     *("_down", "process_from_remote", "_removed2pending"),
-    *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown"),
+    *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown", "worker_collectionfinish"),
     *("_parser", "_anonymous", "_inidict", "_ensure_unconfigure", "_excinfo", "_fixtureinfo", "name2fixturedefs"),
-    *("node_reporters", "width_of_current_line", "_tw", "_current_line"),
+    *("node_reporters", "width_of_current_line", "_tw", "_current_line", "_add_stats", "_inicfg"),
 )
 """Names of xdist's, execnet's and pytest's that no wing but foreign knows."""
 
@@ -169,6 +168,18 @@ class TestXdistsController:
         assert has(DSession.worker_unscheduled, "remove_pending_tests_from_node(node, indices)")
         assert has(DSession.loop_once, "self.queue.get", "callname, kwargs = eventcall", '"worker_" + callname')
 
+    def test_a_warning(self) -> None:
+        """It is made again from what a worker says of it."""
+        heard = WorkerController.process_from_remote
+        assert has(heard, 'eventname == "warning_recorded"', "unserialize_warning_message(\n", '"warning_message_data"')
+        assert parameters(xdist.workermanage.unserialize_warning_message) == ["data"]
+
+    def test_a_crash_too_many(self) -> None:
+        """Our hook is called before it is counted, and all workers are told to end where it is one too many."""
+        source = inspect.getsource(DSession.worker_errordown)
+        told, counted = source.index("pytest_testnodedown("), source.index("self._failed_nodes_count += 1")
+        assert told < counted < source.index("_max_worker_restart == 0") < source.index("self.triggershutdown()")
+
     def test_a_worker_that_is_said_to_have_finished(self) -> None:
         """All that xdist reads of its last words is among those that we put into its mouth."""
         read = re.findall(r'workeroutput\["(\w+)"\]', inspect.getsource(DSession.worker_workerfinished))
@@ -180,6 +191,8 @@ class TestXdistsController:
         """A plugin with a name."""
         assert has(xdist.plugin, '.register(session, "dsession")')
         assert has(DSession.__init__, "self._active_nodes", "self.nodemanager", "self.shuttingdown", "self.queue")
+        assert parameters(DSession.worker_collectionfinish) == ["self", "node", "ids"]
+        assert has(DSession.worker_collectionfinish, "self._session.testscollected = len(ids)")
         assert parameters(DSession._handlefailures) == ["self", "rep"]
         assert has(DSession._handlefailures, "self.shouldstop", "self.maxfail")
 
@@ -207,10 +220,11 @@ class TestXdistsController:
         )
 
     def test_its_schedulers(self) -> None:
-        """Whose differences of collections are told, and whose ``--dist each`` is used."""
-        assert parameters(report_collection_diff)[:4] == ["from_collection", "to_collection", "from_id", "to_id"]
+        """Whose ``--dist each`` is used."""
         assert hasattr(EachScheduling, "remove_pending_tests_from_node")
-        assert has(EachScheduling, "self.node2collection", "self.node2pending", "self._removed2pending")
+        assert has(
+            EachScheduling, "self.node2collection", "self.node2pending", "self._removed2pending", "self._started"
+        )
 
 
 class TestExecnet:
@@ -227,6 +241,12 @@ class TestExecnet:
         finally:
             group.terminate(timeout=10)
         assert process_of(gateway).wait(timeout=10) is not None
+
+    def test_a_group_holds_gateways_that_have_ended_and_is_held_itself(self) -> None:
+        """Until it has ended one of them itself."""
+        assert has(
+            Group, "atexit.register(self._cleanup_atexit)", "while self:", "self._gateways_to_join.append(gateway)"
+        )
 
     def test_a_copy_of_a_spec_gets_an_id_of_its_own(self) -> None:
         """And leaves the first one's alone."""
@@ -289,7 +309,8 @@ class TestPytest:
         """Its fixtures by name, the last definition being the one that is used, and the numbers of its parameters."""
         item = request.node
         fixtures = {one.name: one for one in pytest_names.fixtures_of(pytest_names.fixture_info(item))}
-        assert fixtures["wide"] == ("wide", "module", __name__)
+        place = item.getparent(pytest.Module).nodeid
+        assert fixtures["wide"] == ("wide", "module", __name__, place, ("request",))
         assert fixtures["tmp_path"].scope == "function"
         assert fixtures["tmp_path"].module.startswith("_pytest.")
         assert pytest_names.parameter_numbers_of(item)["wide"] == ["first", "second"].index(wide)

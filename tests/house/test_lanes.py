@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-SLOW = ("runs", "browser")
+SLOW = ("runs", "browser", "neighbours")
 
-STARTS = re.compile(r"""host\.(pytest|start)\(|\bWatched\(|"-m", "pytest"[,\]]|pytest\.main\(|pytester|webdriver""")
+STARTS = re.compile(
+    r"""host\.(pytest|start)\(|\bWatched\(|"-m", "pytest"[,\]]|pytest\.main\(|pytester|webdriver|Neighbour\("""
+)
 
 
 def test_what_starts_pytest_or_a_browser_is_in_the_slow_lane() -> None:
-    """Below tests/runs or tests/browser, which --quick leaves out."""
+    """Below tests/runs, tests/browser or tests/neighbours, which --quick leaves out."""
     found = {
         str(path.relative_to(TESTS))
         for path in TESTS.rglob("test_*.py")

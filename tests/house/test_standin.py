@@ -399,8 +399,25 @@ class TestDevices:
         assert probe.ask("nvmlDeviceGetCurrentClocksThrottleReasons(a)") == 36
 
 
+def test_compute_mode(driver: Driver, probe: Probe) -> None:
+    """By NVML's numbers."""
+    driver.replace(0, compute_mode=2)
+    assert probe.ask("[nvmlDeviceGetComputeMode(a), nvmlDeviceGetComputeMode(b)]") == [2, 0]
+    assert probe.ask("NVML_COMPUTEMODE_PROHIBITED") == 2
+
+
+def test_cores(driver: Driver, probe: Probe) -> None:
+    """Bits, as many words of them as are asked for; a machine may know none."""
+    driver.replace(0, cores=(0, 2, 65))
+    assert probe.ask("list(nvmlDeviceGetCpuAffinity(a, 3))") == [5, 2, 0]
+    assert probe.ask("list(nvmlDeviceGetCpuAffinity(a, 1))") == [5]
+    assert probe.error("nvmlDeviceGetCpuAffinity(b, 1)") == NOT_SUPPORTED
+
+
 @pytest.mark.parametrize(
-    ("kind", "field"), [("Compute", "processes"), ("Graphics", "graphics")], ids=["compute", "graphics"]
+    ("kind", "field"),
+    [("Compute", "processes"), ("Graphics", "graphics"), ("MPSCompute", "mps")],
+    ids=["compute", "graphics", "mps"],
 )
 class TestProcesses:
     """The processes NVML finds on a GPU."""
@@ -424,10 +441,10 @@ class TestProcesses:
         kind: str,
         field: str,
     ) -> None:
-        """Compute and graphics processes are listed apart."""
+        """Compute and graphics processes, and clients of MPS, are listed apart."""
         driver.replace(0, **{field: ((41, 1),)})
-        other = {"Compute": "Graphics", "Graphics": "Compute"}[kind]
-        assert probe.ask(f"nvmlDeviceGet{other}RunningProcesses(a)") == []
+        for other in {"Compute", "Graphics", "MPSCompute"} - {kind}:
+            assert probe.ask(f"nvmlDeviceGet{other}RunningProcesses(a)") == []
 
     @pytest.mark.parametrize("room", [0, 2])
     def test_a_short_buffer_is_told_the_count(
@@ -528,6 +545,13 @@ class TestMig:
         assert mig_probe.error("nvmlDeviceGetCurrentClocksEventReasons(m)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetMigMode(m)") == NOT_SUPPORTED
         assert mig_probe.error("nvmlDeviceGetMaxMigDeviceCount(m)") == NOT_SUPPORTED
+
+    def test_nor_its_gpus_mode_and_cores(self, mig_driver: Driver, mig_probe: Probe) -> None:
+        """They are asked of its GPU."""
+        mig_driver.replace(0, compute_mode=3, cores=(0,))
+        assert mig_probe.error("nvmlDeviceGetComputeMode(m)") == NOT_SUPPORTED
+        assert mig_probe.error("nvmlDeviceGetCpuAffinity(m, 1)") == NOT_SUPPORTED
+        assert mig_probe.ask("nvmlDeviceGetComputeMode(a)") == 3
 
     def test_a_mig_device_goes_with_its_mode(self, mig_driver: Driver, mig_probe: Probe) -> None:
         """Its handle is then invalid; the GPU's stays good."""
@@ -705,9 +729,20 @@ CUDA = """
 import ctypes, os
 library = ctypes.CDLL("libcuda.so.1")
 count = ctypes.c_int(-1)
+uuid = (ctypes.c_ubyte * 16)()
 
 def counted():
     return library.cuDeviceGetCount(ctypes.byref(count)), count.value
+"""
+
+UUIDS = f"""{CUDA}
+library.cuInit(0)
+answers = []
+for number in range(counted()[1]):
+    assert library.cuDeviceGet(ctypes.byref(count), number) == 0
+    both = [(ask(uuid, count), bytes(uuid).hex()) for ask in (library.cuDeviceGetUuid_v2, library.cuDeviceGetUuid)]
+    answers.append([value for one in both for value in one])
+print(__import__("json").dumps(answers))
 """
 
 
@@ -747,6 +782,31 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "0,1,2"
 print([library.cuInit(0), counted()[1]])
 """
         assert run(source, {**driver.environ(), "CUDA_VISIBLE_DEVICES": "0"}) == [0, 3]
+
+    @pytest.mark.parametrize("visible", [None, "1,0", "GPU-7", "-1"])
+    def test_a_device_has_the_uuid_that_its_entry_names(self, driver: Driver, visible: str | None) -> None:
+        """By index or by the beginning of the UUID; both versions of the question agree on GPUs."""
+        environ = {**driver.environ(), "CUDA_VISIBLE_DEVICES": visible}
+        named = {None: [0, 1], "1,0": [1, 0], "GPU-7": [1], "-1": []}[visible]
+        uuids = [driver.uuids[number].removeprefix("GPU-").replace("-", "") for number in named]
+        assert run(UUIDS, environ) == [[0, uuid, 0, uuid] for uuid in uuids]
+
+    def test_of_a_mig_device_the_older_question_tells_the_gpu(self, mig_driver: Driver) -> None:
+        """The newer one the instance."""
+        gpu = mig_driver.gpus[0]
+        environ: dict[str, str | None] = {**mig_driver.environ(), "CUDA_VISIBLE_DEVICES": gpu.mig[1].uuid}
+        both = [uuid[4:].replace("-", "") for uuid in (gpu.mig[1].uuid, gpu.uuid)]
+        assert run(UUIDS, environ) == [[0, both[0], 0, both[1]]]
+
+    def test_an_entry_that_names_no_device_has_no_uuid(self, driver: Driver) -> None:
+        """Nor has anything before cuInit, or out of range."""
+        environ: dict[str, str | None] = {**driver.environ(), "CUDA_VISIBLE_DEVICES": "7"}
+        source = f"""{CUDA}
+before = [library.cuDeviceGet(ctypes.byref(count), 0), library.cuDeviceGetUuid(uuid, 0)]
+library.cuInit(0)
+print([*before, library.cuDeviceGet(ctypes.byref(count), 1), library.cuDeviceGetUuid_v2(uuid, 0)])
+"""
+        assert run(source, environ) == [3, 3, 101, 101]
 
     def test_the_version_needs_no_init(self, driver: Driver) -> None:
         """Wrong arguments are refused."""

@@ -18,7 +18,12 @@ import pytest_gpupool
 PACKAGE = Path(pytest_gpupool.__file__).parent
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 
-ONLY_IMPORTERS = {"pynvml": "devices.nvml", "filelock": "leases.locks", "rich": "live.painter"}
+ONLY_IMPORTERS = {
+    "pynvml": "devices.nvidia.nvml",
+    "amdsmi": "devices.amd.smi",
+    "filelock": "leases.locking.locks",
+    "rich": "live.painter",
+}
 KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "run", "distribution", "live", "plugin"}
 KNOW_XDIST = {"foreign", "worker", "distribution"}
 PURE = {"values", "planning"}
@@ -224,3 +229,26 @@ def test_options_are_read_in_options_alone() -> None:
         if any(isinstance(node, ast.Attribute) and node.attr in asks for node in ast.walk(tree))
     }
     assert {name for name in readers if wing_of(name) != "options"} == {"worker.recording.recipes"}
+
+
+NVIDIA_WORD = re.compile("nvml|nvidia|cuda", re.IGNORECASE)
+MAY_SAY_NVIDIA = {
+    "options.options": "help of options, for users",
+    "worker.fixtures": "torch calls every GPU cuda:N, also those of others, and so does the fixture gpu",
+    "run.ending.host": "the name of a package, of which the report gives the version",
+}
+
+
+def names_and_texts(tree: ast.Module) -> Iterator[str]:
+    """The identifiers, imports and strings of a module's code."""
+    yield from texts(tree)
+    for node in ast.walk(tree):
+        # The names of functions, arguments, aliases, keywords and imports are fields that hold plain text.
+        if not isinstance(node, ast.Constant):
+            yield from (value for _, value in ast.iter_fields(node) if isinstance(value, str))
+
+
+def test_only_devices_knows_a_vendor() -> None:
+    """What runs on NVIDIA's devices runs on others': no name, import or message elsewhere is NVIDIA's."""
+    know = {name for name, tree in modules().items() if any(map(NVIDIA_WORD.search, names_and_texts(tree)))}
+    assert {name for name in know if wing_of(name) != "devices"} == set(MAY_SAY_NVIDIA)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from made_leases import (
     GIB,
@@ -22,7 +24,9 @@ from made_leases import (
     for_nothing,
     leased,
     lock_file,
+    locked,
     never,
+    noted,
     refused,
     request,
     starting,
@@ -32,13 +36,11 @@ from made_leases import (
 from standin import Driver
 
 from pytest_gpupool.devices.probe import DeviceFailed, Usage
-from pytest_gpupool.leases import holders
 from pytest_gpupool.leases.acquisition import acquire, try_lease
 from pytest_gpupool.leases.admission import Blocker
 from pytest_gpupool.leases.lease import Lease
-from pytest_gpupool.leases.lock_directory import lock_directory
-from pytest_gpupool.leases.locks import LockFile
-from pytest_gpupool.leases.occupancy import locked_devices
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
+from pytest_gpupool.leases.locking.locks import LockFile
 from pytest_gpupool.values.device import cpu_device
 from pytest_gpupool.values.errors import NoLease
 
@@ -46,13 +48,13 @@ from pytest_gpupool.values.errors import NoLease
 @pytest.fixture
 def lock_dir(tmp_path: Path) -> Path:
     """A directory for lock files."""
-    return lock_directory(str(tmp_path / "locks"), {})
+    return lock_directory(str(tmp_path / "locks"), {}).path
 
 
 @pytest.fixture
 def request_for(lock_dir: Path) -> Requests:
     """Makes requests for devices, the first GPU alone if not said otherwise."""
-    return partial(request, lock_dir)
+    return partial(request, lock_directory(str(lock_dir), {}))
 
 
 @pytest.fixture
@@ -75,6 +77,10 @@ def leaser(driver: Driver, lock_dir: Path) -> Iterator[Leasers]:
         yield start
 
 
+OF_816 = "busy: pid 816 (not of this pool)"
+MANY = "uses 4.0 GiB, pid 815 1.0 GiB, pid 7 0 MiB and 1 more"
+
+
 class TestBusy:
     """A device that a process outside the pool uses is not free, though nobody locks it."""
 
@@ -82,17 +88,18 @@ class TestBusy:
         ("usage", "text", "pid"),
         [
             (using((815, 61 * GIB), used=61 * GIB), "busy: pid 815 (not of this pool) uses 61.0 GiB", 815),
-            (using((815, GIB), (816, 3 * GIB), used=0), "busy: pid 816 (not of this pool) uses 4.0 GiB", 816),
-            (using((1, 300 << 20), (2, 300 << 20), used=None), "busy: pid 1 (not of this pool) uses 600 MiB", 1),
-            (using((815, None), used=2 * GIB), "busy: pid 815 (not of this pool) uses 2.0 GiB", 815),
-            (using((7, None), (8, 1 << 20), used=2 * GIB), "busy: pid 8 (not of this pool) uses 2.0 GiB", 8),
-            (using(used=2 * GIB), "busy: a process that NVML does not name uses 2.0 GiB", None),
-            (using(used=(512 << 20) + 1), "busy: a process that NVML does not name uses 512 MiB", None),
+            (using((815, GIB), (816, 3 * GIB), used=0), f"{OF_816} uses 3.0 GiB, pid 815 1.0 GiB", 816),
+            (using((815, GIB), (816, GIB << 2), (7, 9), (8, 8), used=None), f"{OF_816} {MANY}", 816),
+            (using((815, 1), used=0), "busy: pid 815 (not of this pool) uses 0 MiB", 815),
+            (using((815, None), used=None), "busy: pid 815 (not of this pool) computes on it", 815),
+            (using((7, None), (8, 1 << 20), used=2 * GIB), "busy: pid 8 (not of this pool) uses 1 MiB, pid 7", 8),
+            (using(used=2 * GIB), "busy: 2.0 GiB in use by no process that is named", None),
+            (using(used=(512 << 20) + 1), "busy: 512 MiB in use by no process that is named", None),
         ],
-        ids=["process", "largest", "sum", "unknown", "some unknown", "unnamed", "just above"],
+        ids=["process", "largest", "many", "however little", "unknown", "some unknown", "unnamed", "just above"],
     )
     def test_it_is_busy(self, request_for: Requests, usage: Usage, text: str, pid: int | None) -> None:
-        """Above what is allowed; the line says who, or that NVML does not."""
+        """With any process, or with more than is allowed that none explains; the line says who."""
         answer = try_lease(request_for(), Machine(gpu0=usage))
         assert refused(answer) == [f"GPU 0  NVIDIA H200  {text}"]
         assert isinstance(answer, tuple)
@@ -106,11 +113,9 @@ class TestBusy:
             IDLE,
             using(used=None),
             using(used=512 << 20),
-            using((815, 512 << 20), used=400 << 20),
-            using((815, None), used=None),
-            using((os.getpid(), 9 * GIB), used=0),
+            using((os.getpid(), 9 * GIB), used=9 * GIB),
         ],
-        ids=["idle", "unknown", "as much as allowed", "small", "all unknown", "this process itself"],
+        ids=["idle", "unknown", "as much as allowed", "this process itself"],
     )
     def test_it_is_free(self, request_for: Requests, usage: Usage) -> None:
         """Below, or where nothing can be told."""
@@ -162,7 +167,7 @@ class TestChoice:
         lines = refused(try_lease(request_for(*GPUS, first=2), machine))
         assert [re.sub("  held .*", "  held", line) for line in lines] == [
             "GPU 2  NVIDIA H200  is lost",
-            "GPU 0  NVIDIA H200  busy: a process that NVML does not name uses 2.0 GiB",
+            "GPU 0  NVIDIA H200  busy: 2.0 GiB in use by no process that is named",
             "GPU 1  NVIDIA H200  held",
         ]
         assert machine.asked == [GPUS[2].id, ZERO.id]
@@ -176,77 +181,84 @@ class TestChoice:
         second.release()
         assert list(lock_dir.iterdir()) == []
 
-    def test_locked_devices(self, process: Processes, request_for: Requests, lock_dir: Path) -> None:
-        """Those that are held, with their holders; the others are free as before, and no note changes."""
-        other = process(devices=GPUS[1:2])
-        other.says()
-        left = lock_dir / f"{ZERO.id}.0.json"
-        left.write_text("left by a holder that was killed")
-        (blocker,) = locked_devices(GPUS, lock_dir)
-        assert (blocker.device, blocker.pid) == (GPUS[1], other.pid)
-        assert left.read_text() == "left by a holder that was killed"
-        assert holders.read(lock_dir / f"{GPUS[1].id}.0.json") is not None
-        leased(try_lease(request_for(GPUS[0]), Machine())).release()
-
 
 class TestAcquire:
     """Trying again is the caller's policy."""
 
-    def test_it_tries_until_there_is_a_lease(self, request_for: Requests) -> None:
-        """Pauses grow to half a second; each refusal is told with the seconds waited."""
+    def test_it_tries_until_there_is_a_lease(self, request_for: Requests, lock_dir: Path) -> None:
+        """Each refusal is told with the seconds waited; it has a place in the queue meanwhile, and none afterwards."""
         machine = Machine(gpu0=using(used=2 * GIB))
         clock = [100.0]
-        pauses: list[float] = []
         told: list[tuple[str, float]] = []
 
-        def pause(seconds: float) -> bool:
-            pauses.append(seconds)
-            clock[0] += seconds
-            if len(pauses) == 9:
+        def tell(blockers: tuple[Blocker, ...], waited: float) -> None:
+            told.append((str(blockers[0]), waited))
+            assert len(list(lock_dir.glob("gpupool-*.ticket"))) == 1
+            clock[0] += 5.0
+            if len(told) == 4:
                 machine.usages.clear()
-            return True
 
         lease, seconds = acquire(
-            request_for(),
-            machine,
-            refused=lambda blockers, waited: told.append((str(blockers[0]), waited)),
-            pause=pause,
-            clock=lambda: clock[0],
+            request_for(), machine, refused=tell, is_cancelled=lambda: False, clock=lambda: clock[0]
         )
         assert lease is not None
         lease.release()
-        assert pauses == sorted(pauses)
-        assert (pauses[0], pauses[-1]) == (0.05, 0.5)
-        assert seconds == pytest.approx(sum(pauses))
-        assert [waited for _, waited in told] == pytest.approx([sum(pauses[:number]) for number in range(9)])
-        assert {line for line, _ in told} == {
-            "GPU 0  NVIDIA H200  busy: a process that NVML does not name uses 2.0 GiB"
-        }
+        assert seconds == 20.0
+        assert [waited for _, waited in told] == [0.0, 5.0, 10.0, 15.0]
+        assert {line for line, _ in told} == {"GPU 0  NVIDIA H200  busy: 2.0 GiB in use by no process that is named"}
+        assert list(lock_dir.glob("*.ticket")) == []
 
     def test_at_once_it_takes_no_time(self, request_for: Requests) -> None:
-        """Nothing is told, nobody pauses."""
-        lease, seconds = acquire(request_for(), Machine(), refused=never, pause=never, clock=lambda: 5.0)
+        """Nothing is told, nobody is asked."""
+        lease, seconds = acquire(request_for(), Machine(), refused=never, is_cancelled=never, clock=lambda: 5.0)
         assert lease is not None
         assert seconds == 0.0
         lease.release()
 
-    def test_who_is_told_may_give_up(self, request_for: Requests) -> None:
-        """By raising; nothing is held then."""
+    def test_who_is_told_may_give_up(self, request_for: Requests, lock_dir: Path) -> None:
+        """By raising; nothing is held then, and nobody waits."""
 
         def give_up(blockers: tuple[Blocker, ...], waited: float) -> None:
             raise NoLease(f"{len(blockers)} refused after {waited} s")
 
         busy = Machine(gpu0=using(used=2 * GIB), gpu1=using(used=2 * GIB))
         with pytest.raises(NoLease, match="2 refused after"):
-            acquire(request_for(*GPUS[:2]), busy, refused=give_up, pause=never)
-        assert locked_devices(GPUS, request_for().lock_dir) == ()
+            acquire(request_for(*GPUS[:2]), busy, refused=give_up, is_cancelled=never)
+        assert locked(lock_dir) == []
+        assert list(lock_dir.glob("*.ticket")) == []
 
-    def test_a_pause_may_be_cancelled(self, request_for: Requests) -> None:
+    def test_it_may_be_cancelled(self, request_for: Requests, lock_dir: Path) -> None:
         """There is no lease then."""
         busy = Machine(gpu0=using(used=2 * GIB))
         clock = iter([1.0, 2.0, 4.5])
-        answer = acquire(request_for(), busy, refused=lambda *_: None, pause=lambda _: False, clock=lambda: next(clock))
+        answer = acquire(
+            request_for(), busy, refused=lambda *_: None, is_cancelled=lambda: True, clock=lambda: next(clock)
+        )
         assert answer == (None, 3.5)
+        assert list(lock_dir.glob("*.ticket")) == []
+
+    def test_a_directory_that_vanishes_while_it_waits_is_made_again(
+        self, process: Processes, request_for: Requests, lock_dir: Path
+    ) -> None:
+        """With its place in the queue; it gets the device in the new one."""
+        process().says()
+        told: list[str] = []
+
+        def tell(blockers: tuple[Blocker, ...], _: float) -> None:
+            told.append(blockers[0].reason.partition(" by ")[0])
+            if len(told) == 2:
+                shutil.rmtree(lock_dir)
+            if len(told) > 3 and lock_dir.is_dir():
+                assert len(list(lock_dir.glob("*.ticket"))) == 1
+                for other in list(psutil.Process().children()):
+                    other.kill()
+                    other.wait()
+
+        lease, _ = acquire(request_for(), Machine(), refused=tell, is_cancelled=lambda: False)
+        assert lease is not None
+        assert locked(lock_dir) == [0]
+        assert set(told) == {"held"}
+        lease.release()
 
 
 class TestSeveral:
@@ -261,7 +273,7 @@ class TestSeveral:
             "GPU 1  NVIDIA H200  held",
             "GPU 2  NVIDIA H200  free, but 3 devices are needed together",
         ]
-        assert [blocker.device for blocker in locked_devices(GPUS, lock_dir)] == [GPUS[1]]
+        assert locked(lock_dir) == [1]
         lease = leased(try_lease(request_for(*GPUS, gpus=2), Machine()))
         assert lease.devices == (GPUS[0], GPUS[2])
         lease.release()
@@ -282,8 +294,8 @@ class TestSeveral:
         lease = leased(try_lease(request_for(*GPUS, gpus=3, first=first), Machine()))
         assert lease.devices == GPUS
         lease.note("test_a.py::test_a")
-        notes = [holders.read(lock_dir / f"{gpu.id}.0.json") for gpu in GPUS]
-        assert [note.test for note in notes if note] == ["test_a.py::test_a"] * 3
+        notes = [noted(lock_dir, gpu) for gpu in GPUS]
+        assert [note["test"] for note in notes if note] == ["test_a.py::test_a"] * 3
         lease.release()
 
     def test_a_device_that_is_busy_gives_the_others_back(self, request_for: Requests, lock_dir: Path) -> None:
@@ -291,11 +303,11 @@ class TestSeveral:
         assert refused(try_lease(request_for(*GPUS, gpus=3), Machine(gpu2=using(used=2 * GIB)))) == [
             "GPU 0  NVIDIA H200  free, but 3 devices are needed together",
             "GPU 1  NVIDIA H200  free, but 3 devices are needed together",
-            "GPU 2  NVIDIA H200  busy: a process that NVML does not name uses 2.0 GiB",
+            "GPU 2  NVIDIA H200  busy: 2.0 GiB in use by no process that is named",
         ]
         with pytest.raises(RuntimeError, match="a bug"):
             try_lease(request_for(*GPUS, gpus=3), Machine(gpu2=RuntimeError("a bug")))
-        assert locked_devices(GPUS, lock_dir) == ()
+        assert locked(lock_dir) == []
 
     def test_avoided_devices_come_last(self, request_for: Requests) -> None:
         """They are leased where nothing else is left."""
@@ -389,19 +401,9 @@ class TestSlots:
         worker.lease(only=[0], slots=2)
         assert [worker.ask("free", slots=slots) for slots in (1, 2, 3)] == [2, 5, 7]
 
-    def test_locked_devices_are_those_that_are_shared_too(
-        self, leaser: Leasers, driver: Driver, lock_dir: Path
-    ) -> None:
-        """In whatever slot."""
-        worker = leaser()
-        worker.lease(only=[1], slots=2, first=1)
-        devices = [replace(ZERO, id=uuid, index=index) for index, uuid in enumerate(driver.uuids)]
-        (blocker,) = locked_devices(devices, lock_dir)
-        assert (blocker.device.index, blocker.pid) == (1, worker.pid)
-
     def test_somebody_who_looks_does_not_make_a_device_held(self, request_for: Requests, lock_dir: Path) -> None:
         """It is tried again, a moment later, and some moments more."""
-        looking = LockFile(lock_file(lock_dir))
+        looking = LockFile(lock_directory(str(lock_dir), {}), lock_file(lock_dir).name)
         assert looking.lock()
         moments: list[float] = []
 
@@ -412,8 +414,7 @@ class TestSlots:
         leased(try_lease(request_for(), Machine(), sleep=sleep)).release()
         assert len(moments) == 1
         assert looking.lock()
-        assert refused(try_lease(request_for(), Machine(), sleep=moments.append)) == [
-            "GPU 0  NVIDIA H200  held by a process that does not say who it is"
-        ]
+        (line,) = refused(try_lease(request_for(), Machine(), sleep=moments.append))
+        assert line.startswith(f"GPU 0  NVIDIA H200  held by pid {os.getpid()} (")
         assert 2 < len(moments) < 10
         looking.unlock()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +19,12 @@ from standin.leaser import Leaser
 from pytest_gpupool.devices.probe import GpuProcess, Usage
 from pytest_gpupool.leases.acquisition import try_lease
 from pytest_gpupool.leases.lease import Lease, Request
-from pytest_gpupool.leases.lock_directory import lock_directory
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.values.device import Device, Size, cpu_device
 
 GIB = 2**30
 NOT_SUPPORTED = 3
+SHARED = f"GPU-{os.getpid():08x}"
 
 Leasers = Callable[..., Leaser]
 
@@ -35,7 +38,7 @@ def driver(libraries: Path, tmp_path: Path) -> Driver:
 @pytest.fixture
 def lock_dir(tmp_path: Path) -> Path:
     """A directory for lock files."""
-    return lock_directory(str(tmp_path / "locks"), {})
+    return lock_directory(str(tmp_path / "locks"), {}).path
 
 
 @pytest.fixture
@@ -67,7 +70,8 @@ def use(driver: Driver, *processes: tuple[int, float | None], index: int = 0) ->
 
 def reserved(lock_dir: Path, driver: Driver, slot: int) -> int | None:
     """What a holder's note says that its test may take."""
-    data: dict[str, Any] = json.loads((lock_dir / f"{driver.uuids[0]}.{slot}.json").read_text())
+    alone, shared = (lock_dir / f"{driver.uuids[0]}.{part}json" for part in ("", f"{slot}."))
+    data: dict[str, Any] = json.loads((shared if shared.exists() else alone).read_text())
     return data.get("memory")
 
 
@@ -175,7 +179,7 @@ class TestMemory:
         probe.asked = 0
         assert lease.admit(0, probe) == ()
         assert probe.asked == 0
-        assert '"memory"' not in (lock_dir / "GPU-0.0.json").read_text()
+        assert '"memory"' not in (lock_dir / f"{SHARED}.0.json").read_text()
         lease.release()
 
     def test_a_probe_that_breaks_leaves_nothing_reserved(self, lock_dir: Path) -> None:
@@ -183,7 +187,7 @@ class TestMemory:
         lease = _lease(lock_dir, _Machine(free=GIB))
         with pytest.raises(RuntimeError, match="a bug"):
             lease.admit(GIB, _Broken())
-        assert '"memory"' not in (lock_dir / "GPU-0.0.json").read_text()
+        assert '"memory"' not in (lock_dir / f"{SHARED}.0.json").read_text()
         lease.release()
 
 
@@ -272,10 +276,26 @@ class TestReservations:
         slept: list[float] = []
         assert len(low.admit(6 * GIB, probe, sleep=slept.append)) == 1
         assert slept
-        assert '"memory"' not in (lock_dir / "GPU-0.0.json").read_text()
-        assert '"memory"' in (lock_dir / "GPU-0.1.json").read_text()
+        assert '"memory"' not in (lock_dir / f"{SHARED}.0.json").read_text()
+        assert '"memory"' in (lock_dir / f"{SHARED}.1.json").read_text()
         low.release()
         high.release()
+
+
+def test_a_neighbour_that_is_process_1_of_its_container_owns_nobody(
+    pair: tuple[Leaser, Leaser], driver: Driver, lock_dir: Path
+) -> None:
+    """Every process here descends from one of that number."""
+    first, second = pair
+    note = lock_dir / f"{driver.uuids[0]}.1.json"
+    said = json.loads(note.read_text())
+    note.write_text(json.dumps(said | {"pid": 1, "pid_namespace": said["pid_namespace"] + 1}))
+    stranger = psutil.Process().pid
+    use(driver, (first.pid, 1), (stranger, 40))
+    ((_, reason, pid, _),) = first.admit("60GiB")
+    assert f"pid {stranger} (not of this pool) has 40.0 GiB" in reason
+    assert pid == stranger
+    assert second.pid != stranger
 
 
 class TestBusyBeside:
@@ -288,16 +308,18 @@ class TestBusyBeside:
         use(driver, (first.pid, 30), (first.ask("child"), 10))
         assert second.lease(only=[0], slots=2) == [0]
 
-    def test_foreign_processes_are_counted_together(self, leaser: Leasers, driver: Driver) -> None:
-        """What NVML knows of each; what the device has in use beside that is the workers'."""
+    def test_foreign_processes_are_named_the_largest_first(self, leaser: Leasers, driver: Driver) -> None:
+        """However little they hold; what the device has in use beside that is the workers'."""
         first, second = leaser(), leaser()
         first.lease(only=[0], slots=2)
         use(driver, (first.pid, 30), (1, 0.3), (os.getpid(), 0.4))
         assert second.lease(only=[0], slots=2) == [
-            [0, f"busy: pid {os.getpid()} (not of this pool) uses 717 MiB", os.getpid(), False]
+            [0, f"busy: pid {os.getpid()} (not of this pool) uses 410 MiB, pid 1 307 MiB", os.getpid(), False]
         ]
-        use(driver, (first.pid, 30), (1, 0.3), (os.getpid(), None))
-        assert second.lease(only=[0], slots=2) == [0]
+        use(driver, (first.pid, 30), (os.getpid(), None))
+        assert second.lease(only=[0], slots=2) == [
+            [0, f"busy: pid {os.getpid()} (not of this pool) computes on it", os.getpid(), False]
+        ]
 
     def test_a_killed_workers_child_is_one(self, leaser: Leasers, driver: Driver) -> None:
         """Nobody holds the slot that it was leased with."""
@@ -319,8 +341,120 @@ class TestBusyBeside:
         """As it does without sharing."""
         driver.replace(0, used=GIB)
         assert leaser().lease(only=[0], slots=2) == [
-            [0, "busy: a process that NVML does not name uses 1.0 GiB", None, False]
+            [0, "busy: 1.0 GiB in use by no process that is named", None, False]
         ]
+
+
+class TestGraphics:
+    """Programs that only draw are named, and stand in nobody's way."""
+
+    def test_a_desktop_does_not_block(self, leaser: Leasers, driver: Driver) -> None:
+        """What it holds is explained."""
+        driver.replace(0, used=2 * GIB, graphics=((1, GIB), (os.getpid(), GIB)))
+        assert leaser().lease(only=[0]) == [0]
+
+    def test_memory_that_nobody_explains_beside_it_does(self, leaser: Leasers, driver: Driver) -> None:
+        """The line names who draws, so that nobody goes after them."""
+        driver.replace(0, used=2 * GIB, graphics=((os.getpid(), GIB),))
+        name = psutil.Process().name()
+        assert leaser().lease(only=[0]) == [
+            [
+                0,
+                "busy: 1.0 GiB in use by no process that is named, beside graphics: "
+                f"pid {os.getpid()} ({name}) 1.0 GiB",
+                None,
+                False,
+            ]
+        ]
+        assert leaser().lease(only=[0], busy="1GiB") == [0]
+
+    def test_what_it_holds_without_saying_is_unexplained(self, leaser: Leasers, driver: Driver) -> None:
+        """A larger ``--gpupool-busy-memory`` lets that pass."""
+        driver.replace(0, used=GIB, graphics=((999999999, None),))
+        line = "busy: 1.0 GiB in use by no process that is named, beside graphics: pid 999999999 an untold size"
+        assert leaser().lease(only=[0]) == [[0, line, None, False]]
+        assert leaser().lease(only=[0], busy="2GiB") == [0]
+
+    def test_one_that_computes_too_blocks(self, leaser: Leasers, driver: Driver) -> None:
+        """As any process does."""
+        driver.replace(0, used=GIB, graphics=((1, GIB),), processes=((1, GIB),))
+        assert leaser().lease(only=[0]) == [[0, "busy: pid 1 (not of this pool) uses 1.0 GiB", 1, False]]
+
+    def test_who_needs_memory_is_told_of_it(self, leaser: Leasers, driver: Driver) -> None:
+        """With the others that have some."""
+        worker = leaser()
+        worker.lease(only=[0])
+        driver.replace(0, used=60 * GIB, graphics=((77, 60 * GIB),))
+        assert worker.admit("40GiB") == [
+            [0, "19.5 GiB free, 40.0 GiB needed: pid 77 (graphics) has 60.0 GiB", 77, False]
+        ]
+
+
+class TestMps:
+    """Work that reaches a device through MPS is the work of whoever sent it."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Iterator[int]:
+        """A process with the name of MPS's server."""
+        # The kernel takes a process's name from its program's file.
+        program = tmp_path / "nvidia-cuda-mps-server"
+        program.symlink_to(shutil.which("sleep") or "sleep")
+        with subprocess.Popen([program, "300"]) as running:
+            yield running.pid
+            running.kill()
+
+    def test_the_server_alone_is_nobody(self, leaser: Leasers, driver: Driver, server: int) -> None:
+        """It has a context for others, who may be gone."""
+        use(driver, (server, 0.03))
+        assert leaser().lease(only=[0]) == [0]
+
+    def test_a_client_is_a_process_like_others(self, leaser: Leasers, driver: Driver, server: int) -> None:
+        """A foreign one blocks, however little it holds."""
+        driver.replace(0, used=GIB, processes=((server, GIB),), mps=((1, 1 << 20),))
+        assert leaser().lease(only=[0]) == [[0, "busy: pid 1 (not of this pool) uses 1 MiB", 1, False]]
+
+    def test_workers_may_be_clients(self, leaser: Leasers, driver: Driver, server: int) -> None:
+        """Of a device that they share."""
+        first, second = leaser(), leaser()
+        first.lease(only=[0], slots=2)
+        driver.replace(0, used=GIB, processes=((server, GIB),), mps=((first.pid, GIB),))
+        assert second.lease(only=[0], slots=2) == [0]
+
+
+class TestUnusable:
+    """What no program may use is busy."""
+
+    def test_compute_mode_prohibited(self, leaser: Leasers, driver: Driver) -> None:
+        """The line says how that is ended; another device is leased meanwhile."""
+        driver.replace(0, compute_mode=2)
+        why = "its compute mode is PROHIBITED, which lets no program use it ('nvidia-smi -i 0 -c 0' ends that)"
+        assert leaser().lease(only=[0]) == [[0, f"busy: {why}", None, False]]
+        assert leaser().lease() == [1]
+
+    def test_where_the_user_leases_busy_ones(self, leaser: Leasers, driver: Driver) -> None:
+        """``--gpupool-allow-busy`` asks for nothing but that the device answers."""
+        driver.replace(0, compute_mode=2, used=60 * GIB, processes=((1, 60 * GIB),))
+        assert leaser().lease(only=[0], busy=None) == [0]
+
+
+class TestContainer:
+    """Where processes have other numbers than the vendor's library tells, as in a container."""
+
+    GONE = 999999999
+
+    def test_alone_an_unseen_process_is_foreign(self, leaser: Leasers, driver: Driver) -> None:
+        """Nobody of the pool holds the device."""
+        use(driver, (self.GONE, 0.1))
+        assert leaser().lease(only=[0]) == [
+            [0, f"busy: pid {self.GONE} (not of this pool) uses 102 MiB", self.GONE, False]
+        ]
+
+    def test_on_a_shared_device_it_may_be_a_worker(self, leaser: Leasers, driver: Driver) -> None:
+        """One of those that hold its other slots, by the number that it has outside."""
+        first, second = leaser(), leaser()
+        first.lease(only=[0], slots=2)
+        use(driver, (self.GONE, 30))
+        assert second.lease(only=[0], slots=2) == [0]
 
 
 class _Machine:
@@ -339,8 +473,16 @@ class _Broken:
 
 
 def _lease(lock_dir: Path, probe: _Machine) -> Lease:
-    gpu = Device(id="GPU-0", kind="gpu", index=0, name="NVIDIA H200", memory_total=80 * GIB)
-    request = Request(devices=(gpu,), lock_dir=lock_dir, worker="gw0", run="run-1", first=0, busy_memory=None, slots=2)
+    gpu = Device(id=SHARED, kind="gpu", index=0, name="NVIDIA H200", memory_total=80 * GIB)
+    request = Request(
+        devices=(gpu,),
+        lock_dir=lock_directory(str(lock_dir), {}),
+        worker="gw0",
+        run="run-1",
+        first=0,
+        busy_memory=None,
+        slots=2,
+    )
     answer = try_lease(request, probe)
     assert isinstance(answer, Lease)
     return answer

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import re
+import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +19,6 @@ from pathlib import Path
 import psutil
 import pytest
 from made_leases import (
-    GIB,
     GPUS,
     LEASES,
     NOBODY,
@@ -23,32 +26,34 @@ from made_leases import (
     Machine,
     Processes,
     Requests,
+    for_nothing,
     leased,
     lock_file,
+    locked,
+    note_file,
+    noted,
     refused,
     request,
     starting,
+    wait_until,
 )
 
-from pytest_gpupool.devices.probe import GpuProcess, Usage
-from pytest_gpupool.leases import holders
 from pytest_gpupool.leases.acquisition import try_lease
 from pytest_gpupool.leases.lease import Lease
-from pytest_gpupool.leases.lock_directory import lock_directory
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.values.device import Device
-from pytest_gpupool.values.errors import UsageProblem
 
 
 @pytest.fixture
 def lock_dir(tmp_path: Path) -> Path:
     """A directory for lock files."""
-    return lock_directory(str(tmp_path / "locks"), {})
+    return lock_directory(str(tmp_path / "locks"), {}).path
 
 
 @pytest.fixture
 def request_for(lock_dir: Path) -> Requests:
     """Makes requests for devices, the first GPU alone if not said otherwise."""
-    return partial(request, lock_dir)
+    return partial(request, lock_directory(str(lock_dir), {}))
 
 
 @pytest.fixture
@@ -102,9 +107,9 @@ class TestExclusion:
         other.says()
         other.kill()
         lease = leased(try_lease(request_for(), Machine()))
-        holder = holders.read(request_for().lock_dir / f"{ZERO.id}.0.json")
-        assert holder is not None
-        assert holder.pid == os.getpid()
+        note = noted(request_for().lock_dir.path)
+        assert note is not None
+        assert note["pid"] == os.getpid()
         lease.release()
 
     def test_the_subprocess_of_a_killed_holder_does_not_hold_it(
@@ -122,26 +127,21 @@ class TestExclusion:
         leased(try_lease(request_for(), Machine())).release()
         child.kill()
 
-    def test_the_forked_child_of_a_killed_holder_is_found_by_its_memory(
-        self, process: Processes, request_for: Requests
-    ) -> None:
-        """It lives on without the lock; while it uses the GPU, nobody gets that."""
+    def test_the_forked_child_of_a_killed_holder_holds_it(self, process: Processes, request_for: Requests) -> None:
+        """It may use the GPU as its parent did; the device is free when it has ended, too."""
         other = process(
             "held, text = lease()\nif os.fork() == 0:\n    say(os.getpid())\n    signal.pause()\nsys.stdin.read()\n"
         )
         child = psutil.Process(int(other.says()))
         other.kill()
-        try:
-            assert child.is_running()
-            used = Usage(processes=(GpuProcess(pid=child.pid, memory=2 * GIB),), memory_used=2 * GIB)
-            assert refused(try_lease(request_for(), Machine(gpu0=used))) == [
-                f"GPU 0  NVIDIA H200  busy: pid {child.pid} (not of this pool) uses 2.0 GiB"
-            ]
-            leased(try_lease(request_for(), Machine())).release()
-        finally:
-            child.kill()
+        assert refused(try_lease(request_for(), Machine())) == [
+            "GPU 0  NVIDIA H200  held by a process that does not say who it is"
+        ]
+        child.kill()
+        wait_until(lambda: locked(request_for().lock_dir.path) == [])
+        leased(try_lease(request_for(), Machine())).release()
 
-    @pytest.mark.parametrize("ending", ["sys.exit()", "os._exit(0)", "held.release(); os._exit(0)", "del held"])
+    @pytest.mark.parametrize("ending", ["sys.exit()", "os._exit(0)", "held.release(); os._exit(0)", "held = None"])
     def test_a_forked_child_that_ends_takes_nothing_from_its_parent(
         self, process: Processes, request_for: Requests, ending: str
     ) -> None:
@@ -180,7 +180,7 @@ class TestFiles:
         assert other.says() == f"leased {ZERO.id}"
         assert stat.S_IMODE(where.stat().st_mode) == 0o1777
         files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in where.iterdir()}
-        assert files == {f"{ZERO.id}.0.lock": 0o666, f"{ZERO.id}.0.json": 0o666}
+        assert files == {f"{ZERO.id}.lock": 0o666, f"{ZERO.id}.json": 0o666}
 
     def test_a_lock_file_stays_for_ever(self, process: Processes, request_for: Requests, lock_dir: Path) -> None:
         """Through a release and a kill: where it is removed, two can lock one name."""
@@ -194,28 +194,31 @@ class TestFiles:
 
     def test_the_note_says_who_and_what(self, request_for: Requests, lock_dir: Path) -> None:
         """The test while it runs, nobody after the release."""
-        note = lock_dir / f"{ZERO.id}.0.json"
         lease = leased(try_lease(request_for(), Machine()))
-        holder = holders.read(note)
-        assert holder is not None
-        assert holder == holders.myself(worker="gw0", run="run-1", since=holder.since)
+        note = noted(lock_dir)
+        assert note is not None
+        assert list(note) == ["pid", "started", "pid_namespace", "uid", "user", "host", "run", "worker", "since"]
+        assert (note["pid"], note["uid"], note["user"]) == (os.getpid(), os.getuid(), getpass.getuser())
+        assert (note["run"], note["worker"]) == ("run-1", "gw0")
         lease.note("test_a.py::test_b[1]")
-        assert holders.read(note) == replace(holder, test="test_a.py::test_b[1]")
+        assert noted(lock_dir) == note | {"test": "test_a.py::test_b[1]"}
         (line,) = refused(try_lease(request_for(), Machine()))
         assert f"held by pid {os.getpid()} ({getpass.getuser()}, test_b[1]) for " in line
         lease.note(None)
-        assert holders.read(note) == holder
+        assert noted(lock_dir) == note
         lease.release()
-        assert note.read_bytes() == b""
+        assert noted(lock_dir) is None
 
     def test_a_holder_whose_note_cannot_be_read_holds_all_the_same(
         self, process: Processes, request_for: Requests, lock_dir: Path
     ) -> None:
-        """Only the lock excludes."""
-        process().says()
-        (lock_dir / f"{ZERO.id}.0.json").write_text("garbage")
-        answer = try_lease(request_for(), Machine())
-        assert refused(answer) == ["GPU 0  NVIDIA H200  held by a process that does not say who it is"]
+        """Only the lock excludes, and the kernel tells who has it."""
+        other = process()
+        other.says()
+        note_file(lock_dir).write_text("garbage")
+        (line,) = refused(try_lease(request_for(), Machine()))
+        who = f"pid {other.pid} ({getpass.getuser()}, {sys.executable[:60]}"
+        assert line.startswith(f"GPU 0  NVIDIA H200  held by {who}")
 
     def test_the_slashes_of_an_old_drivers_mig_name_make_no_directories(
         self, request_for: Requests, lock_dir: Path
@@ -226,31 +229,86 @@ class TestFiles:
         assert lock_file(lock_dir, replace(mig, id="MIG-GPU-1f_7_0")).exists()
         lease.release()
 
-    def test_a_link_in_place_of_a_lock_file_is_refused(self, request_for: Requests, lock_dir: Path) -> None:
-        """Anybody may put one there; its target is left alone, and the error says what to do."""
-        target = lock_dir.parent / "precious"
-        target.write_text("precious")
-        lock_file(lock_dir).symlink_to(target)
-        with pytest.raises(UsageProblem) as raised:
-            try_lease(request_for(), Machine())
-        assert str(raised.value) == (
-            f"cannot lock {lock_file(lock_dir)}: Too many levels of symbolic links; remove the file if its owner no "
-            "longer runs, or choose another directory with --gpupool-lock-dir (all runs on this host need the same)"
-        )
-        assert (target.read_text(), stat.S_IMODE(target.stat().st_mode) & 0o022) == ("precious", 0)
+    @pytest.mark.parametrize(
+        ("bad", "why"),
+        [
+            ("mkdir {0}", "{0} is no regular file: remove it"),
+            ("mkfifo {0}", "{0} is no regular file: remove it"),
+            ("ln -s precious {0}", "{0} is a link: remove it"),
+            ("ln precious {0}", "{0} has a second name (a hard link): remove it"),
+        ],
+        ids=["directory", "pipe", "link", "hard link"],
+    )
+    def test_a_bad_file_spoils_its_device_alone(
+        self, request_for: Requests, lock_dir: Path, bad: str, why: str
+    ) -> None:
+        """Anybody may put one there; what it leads to is left alone, and the line says what to do."""
+        precious = lock_dir / "precious"
+        precious.write_text("precious")
+        subprocess.run(["sh", "-c", bad.format(lock_file(lock_dir))], cwd=lock_dir, check=True)
+        lease = leased(try_lease(request_for(*GPUS[:2]), Machine()))
+        assert lease.devices == (GPUS[1],)
+        answer = try_lease(request_for(), Machine())
+        assert refused(answer) == [f"GPU 0  NVIDIA H200  cannot be locked: {why.format(lock_file(lock_dir))}"]
+        assert for_nothing(answer)
+        lease.release()
+        assert precious.read_text() == "precious"
 
-    def test_a_directory_in_place_of_a_lock_file_is_refused(self, request_for: Requests, lock_dir: Path) -> None:
-        """The error names it."""
-        lock_file(lock_dir).mkdir()
-        with pytest.raises(UsageProblem, match=re.escape(f"cannot lock {lock_file(lock_dir)}: Is a directory; ")):
-            try_lease(request_for(), Machine())
+
+class TestCleaners:
+    """Whatever removes lock files while they are held, nobody else gets the device, and the holder puts them back."""
+
+    @pytest.mark.parametrize("what", ["the file", "the directory", "and made again"])
+    def test_removed_while_it_is_held(
+        self, process: Processes, request_for: Requests, lock_dir: Path, what: str
+    ) -> None:
+        """A second anchor excludes meanwhile; then the lock is as it was."""
+        lease = leased(try_lease(request_for(), Machine()))
+        if what == "the file":
+            lock_file(lock_dir).unlink()
+        else:
+            shutil.rmtree(lock_dir)
+        if what == "and made again":
+            lock_dir.mkdir()
+            lock_dir.chmod(0o1777)
+            lock_file(lock_dir).touch()
+        other = process()
+        assert other.says().startswith("GPU 0  NVIDIA H200  held by ")
+        assert lease.restore() is None
+        assert locked(lock_dir) == [0]
+        assert (noted(lock_dir) or {})["pid"] == os.getpid()
+        lease.release()
+        assert process().says() == f"leased {ZERO.id}"
+
+    def test_where_others_lock_the_new_file_first_it_says_so(self, request_for: Requests, lock_dir: Path) -> None:
+        """A program that knows the file, but not the anchor."""
+        lease = leased(try_lease(request_for(), Machine()))
+        lock_file(lock_dir).unlink()
+        with lock_file(lock_dir).open("w") as stranger:
+            fcntl.flock(stranger, fcntl.LOCK_EX)
+            assert lease.restore() == (
+                f"{lock_file(lock_dir)} was removed while it was locked, and another process has locked a new one"
+            )
+        assert lease.restore() is None
+        lease.release()
+
+    def test_those_who_lock_elsewhere_are_excluded_too(
+        self, process: Processes, request_for: Requests, tmp_path: Path
+    ) -> None:
+        """By the anchor, which knows no directory."""
+        lease = leased(try_lease(request_for(), Machine()))
+        assert process(where=tmp_path / "elsewhere").says() == (
+            "GPU 0  NVIDIA H200  held by a process that does not say who it is"
+        )
+        lease.release()
+        assert process(where=tmp_path / "elsewhere").says() == f"leased {ZERO.id}"
 
 
 class TestOtherUsers:
     """Locks are for all users of a host."""
 
     # What is imported late must be there by then: another user may not be able to read this one's Python.
-    AS_NOBODY = "import filelock, pytest_gpupool.leases.holders, pytest_gpupool.leases.occupancy\n"
+    AS_NOBODY = "import filelock, pytest_gpupool.leases.occupancy, pytest_gpupool.leases.slots\n"
     AS_NOBODY += f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
 
     def test_another_user_locks_what_root_has_made(self, process: Processes, public: Path) -> None:
@@ -263,26 +321,30 @@ class TestOtherUsers:
         first.end()
         third = process(self.AS_NOBODY + LEASES, where=where)
         assert third.says() == f"leased {ZERO.id}"
-        holder = holders.read(where / f"{ZERO.id}.0.json")
-        assert holder is not None
-        assert holder.pid == third.pid
+        assert (noted(where) or {})["pid"] == third.pid
         assert lock_file(where).stat().st_uid == 0
 
-    def test_a_lock_file_that_only_its_owner_may_open_is_refused(self, process: Processes, public: Path) -> None:
-        """The error says what to do."""
-        where = lock_directory(str(public / "locks"), {})
+    def test_a_lock_file_that_only_its_owner_may_open(self, process: Processes, public: Path) -> None:
+        """The line says who can help."""
+        where = lock_directory(str(public / "locks"), {}).path
         lock_file(where).touch(0o600)
-        assert (
-            process(self.AS_NOBODY + LEASES, where=where)
-            .says()
-            .startswith(
-                f"cannot lock {lock_file(where)}: Permission denied; remove the file if its owner no longer runs, or "
-            )
+        assert process(self.AS_NOBODY + LEASES, where=where).says() == (
+            f"GPU 0  NVIDIA H200  cannot be locked: {lock_file(where)} belongs to root, and may not be opened: let "
+            "root remove it"
         )
+
+    def test_a_lock_file_that_others_may_only_read_is_locked_all_the_same(
+        self, process: Processes, public: Path
+    ) -> None:
+        """To lock it is enough."""
+        where = lock_directory(str(public / "locks"), {}).path
+        lock_file(where).touch(0o644)
+        assert process(self.AS_NOBODY + LEASES, where=where).says() == f"leased {ZERO.id}"
+        assert process(where=where).says().startswith("GPU 0  NVIDIA H200  held by pid ")
 
     def test_root_locks_another_users_file(self, process: Processes, public: Path) -> None:
         """In a sticky directory, where the kernel may refuse to create what is there."""
-        where = lock_directory(str(public / "locks"), {})
+        where = lock_directory(str(public / "locks"), {}).path
         process(self.AS_NOBODY + "held, text = lease()\nsay(text)\n", where=where).end()
         assert lock_file(where).stat().st_uid == NOBODY
         assert process(where=where).says() == f"leased {ZERO.id}"
@@ -300,5 +362,5 @@ class TestOtherUsers:
         """The error has the reason."""
         where = public / "locks"
         assert process(self.AS_NOBODY + LEASES, where=where).says() == (
-            f"the lock directory {where} cannot be made: Permission denied; choose one with --gpupool-lock-dir"
+            f"the lock directory {where} cannot be used: Permission denied; choose one with --gpupool-lock-dir"
         )

@@ -1,21 +1,22 @@
-"""A slot's note tells how many it lets in, and of any two that come at once at most one is one too many."""
+"""Who has a device alone, and who shares it, is the kernel's to say; of any two that come at once one goes back."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.leases import holders
-from pytest_gpupool.leases.holders import Holder
-from pytest_gpupool.leases.lock_directory import lock_directory
-from pytest_gpupool.leases.occupancy import holders_now, noted_workers, room_beside
-from pytest_gpupool.leases.slots import Refusal, Slot, claim, refusal_of, slots_of
+from pytest_gpupool.leases.locking import holders
+from pytest_gpupool.leases.locking.holders import Holder
+from pytest_gpupool.leases.locking.lock_directory import LockDirectory, lock_directory
+from pytest_gpupool.leases.occupancy import Occupancy
+from pytest_gpupool.leases.slots import Refusal, Slot, claim
 from pytest_gpupool.values.device import Device
-from pytest_gpupool.values.errors import UsageProblem
 
-GPU = Device(id="GPU-8a5c0000-0000", kind="gpu", index=0, name="NVIDIA H200")
-LONG_GONE = 2**22 + 1  # above the kernel's largest
+GPU = Device(id=f"GPU-8a5c0000-{os.getpid()}", kind="gpu", index=0, name="NVIDIA H200")
 
 
 def me(slots: int, worker: str = "gw0") -> Holder:
@@ -36,7 +37,7 @@ def refused(answer: Slot | Refusal | None) -> Refusal:
 
 
 @pytest.fixture
-def lock_dir(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> LockDirectory:
     """A directory for lock files."""
     return lock_directory(str(tmp_path / "locks"), {})
 
@@ -47,122 +48,90 @@ class TestClaim:
     @pytest.mark.parametrize(
         "wishes", [(1, 1), (1, 2), (2, 1), (2, 2, 2), (2, 3, 3), (3, 3, 2), (8, 1), (1, 8)], ids=str
     )
-    def test_the_last_one_is_too_many(self, lock_dir: Path, wishes: tuple[int, ...]) -> None:
+    def test_the_last_one_is_too_many(self, directory: LockDirectory, wishes: tuple[int, ...]) -> None:
         """Whoever comes first; nothing of it stays behind, and when one goes it may come."""
         *before, last = wishes
-        held = [taken(claim(lock_dir, GPU, me(number))) for number in before]
-        refusal = refused(claim(lock_dir, GPU, me(last)))
+        held = [taken(claim(directory, GPU, me(number))) for number in before]
+        refusal = refused(claim(directory, GPU, me(last)))
         assert refusal == Refusal(min((slot.holder for slot in held if slot.holder), key=lambda h: h.slots), False)
-        assert len(holders_now(lock_dir, GPU)) == len(held)
+        assert len(Occupancy(directory).holds(GPU.id)) == len(held)
         for slot in held:
             slot.unlock()
-        taken(claim(lock_dir, GPU, me(last))).unlock()
+        taken(claim(directory, GPU, me(last))).unlock()
 
     @pytest.mark.parametrize("wishes", [(1,), (2, 2), (2, 3), (3, 2), (4, 4, 4, 4), (5, 3, 4)], ids=str)
-    def test_these_share(self, lock_dir: Path, wishes: tuple[int, ...]) -> None:
-        """Each in a slot of its own, with a note of its own."""
-        held = [taken(claim(lock_dir, GPU, me(number, f"gw{number}"))) for number in wishes]
+    def test_these_share(self, directory: LockDirectory, wishes: tuple[int, ...]) -> None:
+        """Each with a number and a note of its own."""
+        held = [taken(claim(directory, GPU, me(number, f"gw{number}"))) for number in wishes]
         assert [slot.number for slot in held] == list(range(len(wishes)))
-        assert holders_now(lock_dir, GPU) == {slot.number: slot.holder for slot in held}
+        assert [hold.holder for hold in Occupancy(directory).holds(GPU.id)] == [slot.holder for slot in held]
+        for slot in held:
+            slot.unlock()
 
-    def test_it_begins_at_the_number_that_is_given(self, lock_dir: Path) -> None:
+    def test_it_begins_at_the_number_that_is_given(self, directory: LockDirectory) -> None:
         """And goes on around."""
-        held = [taken(claim(lock_dir, GPU, me(3), first=5)) for _ in range(3)]
+        held = [taken(claim(directory, GPU, me(3), first=5)) for _ in range(3)]
         assert [slot.number for slot in held] == [2, 0, 1]
+        for slot in held:
+            slot.unlock()
 
-    def test_a_neighbour_that_does_not_say_who_it_is_has_it_alone(self, lock_dir: Path) -> None:
-        """It may go in a moment: its note may be half written."""
-        slot = taken(claim(lock_dir, GPU, me(2)))
-        (lock_dir / f"{GPU.id}.0.json").write_text("garbage")
-        assert refused(claim(lock_dir, GPU, me(2))) == Refusal(None, momentary=True)
-        slot.note(me(2))
-        assert taken(claim(lock_dir, GPU, me(2))).number == 1
-
-    def test_who_has_locked_and_not_yet_noted_is_not_overlooked(self, lock_dir: Path) -> None:
-        """By an exclusive one, in any slot; that goes back and leaves no note."""
-        silent = Slot(lock_dir, GPU, 4)
-        assert silent.lock()
-        assert refusal_of(lock_dir, GPU, me(1)) is None
-        assert refused(claim(lock_dir, GPU, me(1))) == Refusal(None, momentary=True)
-        assert (lock_dir / f"{GPU.id}.0.json").read_bytes() == b""
-        assert set(holders_now(lock_dir, GPU)) == {4}
-
-    def test_a_killed_holders_note_keeps_nobody_out(self, lock_dir: Path) -> None:
-        """Only the lock does."""
-        assert not Slot(lock_dir, GPU, 1).is_taken()
-        holders.write(lock_dir / f"{GPU.id}.1.json", me(1))
-        assert taken(claim(lock_dir, GPU, me(2))).number == 0
-
-    def test_who_only_looks_may_pass(self, lock_dir: Path) -> None:
-        """A lock beside the note of a process that is gone is somebody's who looks whether it is free."""
-        looking = Slot(lock_dir, GPU)
-        assert looking.lock()
-        holders.write(lock_dir / f"{GPU.id}.0.json", _gone())
-        assert refused(claim(lock_dir, GPU, me(1))) == Refusal(_gone(), momentary=True)
-
-    def test_an_error_gives_the_lock_back(self, lock_dir: Path) -> None:
-        """That of another slot's bad file."""
-        (lock_dir / f"{GPU.id}.1.lock").mkdir()
-        with pytest.raises(UsageProblem, match="Is a directory"):
-            claim(lock_dir, GPU, me(1))
-        (lock_dir / f"{GPU.id}.1.lock").rmdir()
-        taken(claim(lock_dir, GPU, me(1)))
-
-
-class TestLooking:
-    """What is to be seen without taking a slot."""
-
-    def test_only_slots_of_the_device_count(self, lock_dir: Path) -> None:
-        """Whatever else lies there."""
-        names = ("0.lock", "2.lock", "02.lock", "-1.lock", "x.lock", "1.json", "99999999999.lock", "3.lock.1")
-        for name in names:
-            (lock_dir / f"{GPU.id}.{name}").touch()
-        (lock_dir / "GPU-8a5c0000-00001.1.lock").touch()
-        (lock_dir / "queue.lock").touch()
-        assert [slot.number for slot in slots_of(lock_dir, GPU)] == [0, 2]
-
-    def test_neighbours(self, lock_dir: Path) -> None:
-        """Those who hold other slots now, by number."""
-        held = [taken(claim(lock_dir, GPU, me(3, f"gw{number}"))) for number in range(3)]
-        held.pop(1).unlock()
-        holders.write(lock_dir / f"{GPU.id}.1.json", me(3))
-        assert held[0].neighbours() == {2: held[1].holder}
-
-    def test_workers_are_counted_by_their_notes(self, lock_dir: Path) -> None:
-        """Of processes that live."""
-        assert noted_workers(lock_dir, GPU) == 0
-        slot = taken(claim(lock_dir, GPU, me(3)))
-        assert noted_workers(lock_dir, GPU) == 1
-        slot.note(_gone())
-        assert noted_workers(lock_dir, GPU) == 0
+    def test_a_note_that_lets_others_in_lets_nobody_in(self, directory: LockDirectory) -> None:
+        """Anybody may write it; the lock says who has the device alone."""
+        slot = taken(claim(directory, GPU, me(1)))
+        note = directory.path / f"{GPU.id}.json"
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"slots": 8}))
+        (directory.path / f"{GPU.id}.of-8.lock").touch()
+        refused(claim(directory, GPU, me(8)))
         slot.unlock()
-        assert noted_workers(lock_dir, GPU) == 0
 
-    @pytest.mark.parametrize(
-        ("held", "wanted", "left"),
-        [
-            ({}, 1, 1),
-            ({}, 3, 3),
-            ({0: 1}, 1, 0),
-            ({0: 1}, 3, 0),
-            ({0: 2}, 1, 0),
-            ({0: 2}, 3, 1),
-            ({0: 3}, 3, 2),
-            ({0: 3, 1: 3}, 3, 1),
-            ({0: 3, 2: 3}, 2, 0),
-            ({2: 3}, 2, 1),
-            ({0: 3, 1: 3, 2: 3}, 3, 0),
-            ({0: None}, 3, 0),
-        ],
-        ids=str,
-    )
-    def test_room_beside_holders(self, held: dict[int, int | None], wanted: int, left: int) -> None:
-        """As many as both they and the others let in; who does not say has it alone."""
-        assert (
-            room_beside({number: None if lets is None else me(lets) for number, lets in held.items()}, wanted) == left
-        )
+    @pytest.mark.parametrize(("mine", "note"), [(1, "json"), (2, "0.json")])
+    def test_a_killed_holders_note_keeps_nobody_out(self, directory: LockDirectory, mine: int, note: str) -> None:
+        """Only the lock does."""
+        holders.write(directory, f"{GPU.id}.{note}", me(1))
+        taken(claim(directory, GPU, me(mine))).unlock()
+
+    @pytest.mark.parametrize(("first", "second"), [(1, 1), (1, 3), (3, 1)])
+    def test_where_the_files_are_gone_the_anchors_exclude(
+        self, directory: LockDirectory, first: int, second: int
+    ) -> None:
+        """Until the holder puts them back, and after that."""
+        slot = taken(claim(directory, GPU, me(first), first=2))
+        shutil.rmtree(directory.path)
+        refused(claim(directory, GPU, me(second)))
+        assert slot.restore() is None
+        refused(claim(directory, GPU, me(second)))
+        slot.unlock()
+        taken(claim(directory, GPU, me(second))).unlock()
+
+    def test_those_who_share_do_so_where_the_files_are_gone(self, directory: LockDirectory) -> None:
+        """Nobody gets a number that somebody has."""
+        slot = taken(claim(directory, GPU, me(2)))
+        shutil.rmtree(directory.path)
+        second = taken(claim(directory, GPU, me(2)))
+        assert {slot.number, second.number} == {0, 1}
+        assert slot.restore() is None
+        refused(claim(directory, GPU, me(2)))
+        slot.unlock()
+        second.unlock()
 
 
-def _gone() -> Holder:
-    data = me(2).to_json() | {"pid": LONG_GONE}
-    return Holder(**data)  # type: ignore[arg-type]
+class TestNeighbours:
+    """Who shares a device, by what they note."""
+
+    def test_those_who_hold_other_numbers_now(self, directory: LockDirectory) -> None:
+        """Not what one has left that was killed."""
+        held = [taken(claim(directory, GPU, me(3, f"gw{number}"))) for number in range(3)]
+        held.pop(1).unlock()
+        holders.write(directory, f"{GPU.id}.1.json", me(3))
+        assert held[0].neighbours() == {2: held[1].holder}
+        for slot in held:
+            slot.unlock()
+
+    def test_only_files_of_the_device_count(self, directory: LockDirectory) -> None:
+        """Whatever else lies there."""
+        for name in ("02.lock", "-1.lock", "x.lock", "99999999999.lock", "3.lock.1", "of-0.lock", "of-x.lock"):
+            (directory.path / f"{GPU.id}.{name}").touch()
+        (directory.path / f"{GPU.id}1.1.lock").touch()
+        slot = taken(claim(directory, GPU, me(3)))
+        assert slot.neighbours() == {}
+        slot.unlock()

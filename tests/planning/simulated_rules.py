@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 
-from simulated_workers import Worker
+from simulated_workers import COSTS, DEAR, Worker
 
 from pytest_gpupool.planning.decisions import Decision, Start
 from pytest_gpupool.planning.dispatch.ahead import AHEAD_SECONDS, AHEAD_TESTS
 from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
 from pytest_gpupool.planning.planner import Planner
-from pytest_gpupool.planning.tests import SHORTEST, Test
+from pytest_gpupool.planning.tests import SHORTEST, Family, Test
 
 
 class State:
     """A run under way, as its workers know it, and which tests are free."""
 
-    def begin(self, tests: Sequence[Test], seconds: Mapping[str, float], devices: Sequence[int], longest: bool) -> None:
-        """Workers have collected; ``seconds`` are what tests of each function take, unless they are stuck."""
+    def begin(
+        self,
+        tests: Sequence[Test],
+        seconds: Mapping[str, float],
+        devices: Sequence[int],
+        longest: bool,
+        odd: Sequence[tuple[set[int], list[Test]]] = (),
+        seed: int = 0,
+    ) -> None:
+        """A worker has collected; ``seconds`` are what tests of each function take, unless they are stuck.
+
+        Workers of ``odd`` collections lack some tests, and have others that nobody else has.
+        """
+        self.seed = seed
+        self.begin_collections(len(tests), odd)
+        self.exiting: list[str] = []  # workers that are gone, and whose processes are not
         self.seconds = {**seconds}
         self.devices = {f"d{number}": memory for number, memory in enumerate(devices)}
         self.tests = [*tests]
         self.largest = len(devices)
         self.longest = longest
-        self.planner = Planner(self.tests, capacity=len(devices), asked=len(devices), longest_first=longest)
+        self.planner = Planner(
+            self.tests, capacity=len(devices), asked=len(devices), longest_first=longest, costs=COSTS
+        )
         self.workers: dict[str, Worker] = {}
         self.numbers = 0
         self.lost_devices: set[str] = set()
@@ -35,10 +51,12 @@ class State:
         self.resting: set[str] = set()  # those that were told to wait
         self.ending: set[str] = set()  # workers that are about to end their test and begin the next
         self.robbed: list[str] = []
+        self.silent: set[str] = set()  # workers whose answer nobody waits for any more
         self.asked_for: dict[str, set[int]] = {}  # what the open question to a worker is about
         self.refused: dict[str, set[int]] = {}
         self.late: list[tuple[str, list[int]]] = []
         self.over: set[int] = set()
+        self.given_up: set[int] = set()
         self.blamed: list[tuple[int, frozenset[str]]] = []  # neither settled nor wanted again
         self.crashed: set[int] = set()
         self.rerun: set[int] = set()  # wait to run again
@@ -48,7 +66,14 @@ class State:
         self.owners: dict[Hashable, str] = {}
         self.group_locks: dict[Hashable, frozenset[str]] = {}  # what a group's worker holds for all its tests
         self.split: set[Hashable] = set()  # groups of which a test ran again, apart from the others
-        self.families: dict[str, list[float]] = {}
+        self.functions: dict[str, list[float]] = {}
+
+    def begin_collections(self, number: int, odd: Sequence[tuple[set[int], list[Test]]]) -> None:
+        self.first = number
+        self.lacks = [set[int](), *(lacks for lacks, _ in odd)]
+        self.more = [list[Test](), *(more for _, more in odd)]
+        self.found = {0}
+        self.lacked_by: dict[int, set[int]] = defaultdict(set)
 
     def kind(self, test: Test) -> Hashable:
         return test.index if test.group is None else (test.group, test.stage, test.gpus, test.serial)
@@ -61,6 +86,14 @@ class State:
             return (-test.priority, 0, 0) if self.longest else (-test.priority, 0, 0, test.index)
         return (-test.priority, 1, -round(math.log(max(test.seconds, SHORTEST)) / math.log(1.05)))
 
+    def family(self, test: Test) -> tuple[int, Family]:
+        """Among which tests the longest goes first."""
+        return test.priority, test.set_ups if self.longest else ()
+
+    def may_be_left_alone(self, test: Test) -> bool:
+        """Whether an idle worker may leave a test to those who have its dear set-up already."""
+        return self.longest and DEAR in test.set_ups and any(DEAR in worker.family for worker in self.planner._workers)
+
     def locks_of(self, kind: Hashable) -> frozenset[str]:
         """What a worker must hold that is given a group's tests now."""
         left = (test for test in self.tests if self.kind(test) == kind and test.index not in self.over)
@@ -71,9 +104,21 @@ class State:
         held = {index for name in self.workers for index in self.planner.assigned(name)} | {at for at, _ in self.blamed}
         return [test for test in self.tests if test.index not in self.over | held and test.group is None]
 
+    def has(self, worker: Worker, index: int) -> bool:
+        """Whether a worker has collected a test."""
+        return worker.collection not in self.lacked_by[index]
+
+    def is_orphan(self, test: Test) -> bool:
+        """Whether nobody who is ready, goes on and has the devices has collected a test."""
+        workers = [worker for name, worker in self.workers.items() if worker.ready and name not in self.retired]
+        able = [worker for worker in workers if worker.gpus == self.size(test) and worker.memory >= test.memory]
+        return not any(self.has(worker, test.index) for worker in able)
+
     def may_run(self, worker: Worker | None, test: Test) -> bool:
         """Whether nothing keeps a free test from running now, on this worker if one is given."""
         if worker is not None:
+            if not self.has(worker, test.index):
+                return False
             if worker.gpus != test.gpus or worker.memory < test.memory or worker.devices & self.lost_devices:
                 return False
             if self.agains[test.index] and worker.devices:
@@ -106,7 +151,8 @@ class Rules(State):
         assert not running or not test.serial, f"{running} run beside {test}"
         assert not any(other.serial for other in running), f"{test} runs beside a serial test"
         assert not any(other.locks & test.locks for other in running), f"{running} hold a lock of {test}"
-        earlier = {other.index for other in self.tests if other.stage < test.stage}
+        # What is found later may be late for its stage.
+        earlier = {other.index for other in self.tests[: self.first] if other.stage < test.stage}
         assert earlier <= self.over, f"{test} began before {earlier - self.over} had ended"
         if worker.gpus == test.gpus:
             assert worker.memory >= test.memory
@@ -121,14 +167,21 @@ class Rules(State):
         worker, queue = self.workers[name], self.planner.assigned(name)
         assert queue[len(queue) - len(tests) :] == tests
         for index in tests:
+            assert self.has(worker, index), f"{name} has not collected {self.tests[index]}"
+            if self.tests[index].serial and self.tests[index].group is None:
+                self.check_alone(worker)
             kind = self.kind(self.tests[index])
             if self.tests[index].group is not None and kind not in self.split:
                 if kind not in self.owners:
                     self.group_locks[kind] = self.locks_of(kind)
                 assert self.owners.setdefault(kind, name) == name, "a group is on two workers"
         if not any(self.tests[index].group or self.agains[index] for index in tests):
-            last = max(self.rank(self.tests[index]) for index in tests)
-            better = {test.index for test in self.free() if self.rank(test) < last and self.may_run(worker, test)}
+            last = {self.family(self.tests[index]): self.rank(self.tests[index]) for index in tests}
+            better = {
+                test.index
+                for test in self.free()
+                if self.rank(test) < last.get(self.family(test), ()) and self.may_run(worker, test)
+            }
             assert not better, f"{better} should come before {tests}"
         if ahead := [self.tests[index] for index in queue[2:]]:
             assert len(queue) - 1 <= AHEAD_TESTS
@@ -137,7 +190,7 @@ class Rules(State):
             assert not any(test.locks or test.serial for test in ahead if test.group is None)
 
     def expected(self, test: Test) -> float:
-        seen = self.families.get(test.family, [])
+        seen = self.functions.get(test.function, [])
         assert len(seen) >= FAMILY_SEEN or test.seconds is not None, "of a function that is not known"
         return max(sum(seen) / len(seen) if len(seen) >= FAMILY_SEEN else 0.0, test.seconds or 0.0)
 
@@ -150,8 +203,27 @@ class Rules(State):
         assert not set(tests) & self.refused[name], "asked for what was refused"
         assert all(self.tests[index].group is None for index in tests)
 
+    def check_alone(self, worker: Worker) -> None:
+        """Nobody starts, collects, ends or works when a serial test is given to a worker."""
+        others = [other for other in self.workers.values() if other is not worker]
+        assert all(other.ready and other.name not in self.retired for other in others), f"{others} come or go"
+        assert not self.exiting, f"{self.exiting} still end"
+
+    def check_given_up(self) -> None:
+        """What nobody has is given up, and nothing else."""
+        unfinished = self.planner._progress._unfinished
+        blamed = {index for index, _ in self.blamed}
+        for test in self.tests:
+            if test.index not in self.over | unfinished | blamed:
+                assert self.lacked_by[test.index]
+                assert self.is_orphan(test), f"{test} is given up"
+                self.over.add(test.index)
+                self.given_up.add(test.index)
+
     def check_kept(self) -> None:
         """No more workers wait for a test than there are tests that could come."""
+        if self.silent or any(test.serial and test.index not in self.over for test in self.tests):
+            return  # what they have may come, and nobody ends while a serial test runs
         idle = [self.workers[name].gpus for name in self.waits - self.retired if not self.planner.assigned(name)]
         held = {index for name in self.workers for index in self.planner.assigned(name)}
         left = Counter(self.size(test) for test in self.tests if test.index not in self.over | held)
@@ -162,7 +234,8 @@ class Rules(State):
         makes_room = self.planner._staffing.gathers or any(isinstance(decision, Start) for decision in decisions)
         if makes_room or self.lost_devices or not worker.ready or worker.name in self.unasked:
             return
-        could = {test.index for test in self.free() if self.may_run(worker, test)}
+        free = [test for test in self.free() if not self.may_be_left_alone(test)]
+        could = {test.index for test in free if self.may_run(worker, test)}
         assert not could, f"{worker.name} is let go while {could} are free"
         to_be_had = {
             index
@@ -170,6 +243,6 @@ class Rules(State):
             if other.gpus == worker.gpus and not other.poisoned
             for index in self.planner.assigned(other.name)[2 if other.name in self.ending else 1 :]
             if self.tests[index].group is None and index not in self.refused[other.name]
-            if self.tests[index].memory <= worker.memory
+            if self.tests[index].memory <= worker.memory and self.has(worker, index)
         }
         assert not to_be_had, f"{worker.name} is let go while {to_be_had} wait behind a running test"

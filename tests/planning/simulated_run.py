@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from random import Random
 
 from made_plans import LONG
@@ -21,7 +22,8 @@ class SimulatedRun(Rules):
         name = f"gw{self.numbers}"
         self.numbers += 1
         assert self.numbers <= 100 + 10 * (len(self.tests) + self.losses), "workers come and go without end"
-        self.workers[name] = Worker(name, gpus=gpus, memory=memory)
+        collection = Random(f"{self.seed}-{name}").randrange(len(self.lacks))
+        self.workers[name] = Worker(name, gpus=gpus, memory=memory, collection=collection)
         self.refused[name] = set()
         self.planner.started(name, gpus, memory)
         return name
@@ -35,16 +37,42 @@ class SimulatedRun(Rules):
         ]
 
     def can_join(self, worker: Worker) -> bool:
-        return not worker.ready and not worker.told and len(self.free_devices(worker)) >= worker.gpus
+        enough = worker.leased or len(self.free_devices(worker)) >= worker.gpus
+        return not worker.ready and not worker.told and enough
+
+    def come_on(self, worker: Worker) -> None:
+        """Lease, collect or be ready, whichever comes next."""
+        if not worker.leased:
+            worker.devices = frozenset(self.free_devices(worker)[: worker.gpus])
+            worker.memory = min((self.devices[device] for device in worker.devices), default=0)
+            worker.leased = True
+            self.planner.leased(worker.name)
+        elif not worker.collects:
+            worker.collects = True
+            self.planner.collects(worker.name)
+        else:
+            self.join(worker)
 
     def join(self, worker: Worker) -> None:
-        worker.devices = frozenset(self.free_devices(worker)[: worker.gpus])
-        worker.memory = min((self.devices[device] for device in worker.devices), default=0)
         worker.ready = True
+        if worker.collection not in self.found:
+            self.find(worker.collection)
         self.waits.add(worker.name)
         self.questions += 1
         memory = worker.memory if worker.gpus else math.inf
-        self.carry_out(self.planner.joined(worker.name, worker.devices, memory))
+        self.carry_out(self.planner.joined(worker.name, worker.devices, memory, worker.collection))
+
+    def find(self, collection: int) -> None:
+        """Workers of this collection have found other tests than those before."""
+        more = [replace(test, index=len(self.tests) + at) for at, test in enumerate(self.more[collection])]
+        lacks = {*self.lacks[collection], *(index for index in range(self.first, len(self.tests)))}
+        self.found.add(collection)
+        for index in lacks:
+            self.lacked_by[index].add(collection)
+        for test in more:
+            self.lacked_by[test.index] = self.found - {collection}
+        self.tests += more
+        self.planner.collected(collection, sorted(lacks), more)
 
     def can_be_poisoned(self, worker: Worker) -> bool:
         # Two of them are always left: devices of no use to anybody else would be lost to the pool.
@@ -59,7 +87,7 @@ class SimulatedRun(Rules):
     def drain(self) -> None:
         """Let everybody go on until nothing moves."""
         for _ in range(40 * len(self.tests) + 400):
-            moved = [self.go_on(worker) for worker in list(self.workers.values())]
+            moved = [self.go_on(worker) for worker in list(self.workers.values())] + [self.exit_one()]
             if not any(moved):
                 return
         left = [test for test in self.tests if test.index not in self.over]
@@ -74,7 +102,7 @@ class SimulatedRun(Rules):
         elif not worker.ready and worker.told:
             self.bury(worker, None)  # cancelled before it had a device
         elif self.can_join(worker):
-            self.join(worker)
+            self.come_on(worker)
         elif worker.ready and worker.told:
             worker.read()
         elif worker.can_step() and not stuck:
@@ -102,12 +130,15 @@ class SimulatedRun(Rules):
         elif chance < 0.05:
             if self.late:
                 self.hear_late()
+            self.exit_one()
         elif deaths and chance < 0.06:
             self.kill(worker, keep=dice.random() < 0.8, fate=fate, hung=dice.random() < 0.3)
         elif deaths and chance < 0.065 and self.can_be_poisoned(worker):
             worker.poison()
         elif deaths and chance < 0.1 and self.robbed and self.waits:
             self.kill(self.workers[self.robbed[0]], keep=dice.random() < 0.8, fate=fate, hung=False)
+        elif chance < 0.11 and self.robbed:
+            self.does_not_answer(self.robbed.pop())
         elif chance < 0.15 and worker.running is not None and not worker.reported:
             worker.report_call()
         elif worker.said and chance < 0.4:
@@ -119,7 +150,7 @@ class SimulatedRun(Rules):
 
     def step(self, worker: Worker, seconds: float | None, *, look_first: bool) -> None:
         before = worker.running
-        usual = 0.0 if before is None else self.seconds[self.tests[before].family]
+        usual = 0.0 if before is None else self.seconds[self.tests[before].function]
         worker.step(usual if seconds is None else seconds, look_first=look_first)
         if worker.running is not None and worker.running != before:
             self.check_begun(worker, self.tests[worker.running])
@@ -139,14 +170,15 @@ class SimulatedRun(Rules):
             case "ended", (int(index), float(seconds)):
                 self.over.add(index)
                 self.ending.discard(name)
-                self.families.setdefault(self.tests[index].family, []).append(seconds)
+                self.functions.setdefault(self.tests[index].function, []).append(seconds)
                 decisions = self.planner.ended(name, index, seconds)
                 self.carry_out(decisions)
                 if not self.robbed and not any(isinstance(decision, Assign) for decision in decisions):
                     self.check_kept()
             case "stolen", list(given):
-                if name in self.robbed:
-                    self.robbed.remove(name)
+                if name in self.robbed or name in self.silent:
+                    self.robbed = [robbed for robbed in self.robbed if robbed != name]
+                    self.silent.discard(name)
                     self.refused[name] |= self.asked_for.pop(name) - set(given)
                 self.carry_out(self.planner.stolen(name, given))
             case "poisoned", list(given):
@@ -182,7 +214,13 @@ class SimulatedRun(Rules):
         if replaced:
             self.unasked.add(self.start(worker.gpus, 0))
 
+    def does_not_answer(self, name: str) -> None:
+        """It was asked for tests too long ago."""
+        self.silent.add(name)
+        self.carry_out(self.planner.has_not_answered(name))
+
     def leaves(self, name: str) -> None:
+        self.silent.discard(name)
         self.waits.discard(name)
         self.resting.discard(name)
         self.unasked.discard(name)
@@ -195,7 +233,15 @@ class SimulatedRun(Rules):
         assert blamed is None or blamed in self.planner.assigned(worker.name)
         del self.workers[worker.name]
         self.leaves(worker.name)
-        self.carry_out(self.planner.lost(worker.name, blamed, replaced=replaced))
+        self.exiting.append(worker.name)
+        self.carry_out(self.planner.lost(worker.name, blamed, replaced=replaced, is_ending=True))
+
+    def exit_one(self) -> bool:
+        """The process of a worker that is gone has ended; say whether there was one."""
+        if not self.exiting:
+            return False
+        self.carry_out(self.planner.exited(self.exiting.pop(0)))
+        return True
 
     def hear_late(self) -> None:
         """An answer comes of a worker that is dead."""
@@ -255,3 +301,4 @@ class SimulatedRun(Rules):
                     self.start(gpus, memory)
                 case Retire(worker=name):
                     self.check_retired(self.workers[name], decisions)
+        self.check_given_up()

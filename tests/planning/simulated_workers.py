@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hypothesis import strategies as st
-from made_plans import LONG, SHORT
+from made_plans import LONG, SHORT, model
 
 from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Steal
 from pytest_gpupool.planning.dispatch.ahead import AHEAD_SECONDS
+from pytest_gpupool.planning.tests import Family
 
 STOP = -1
 """What a worker finds in its queue when it was let go."""
@@ -27,6 +29,9 @@ class Worker:
     gpus: int = 1
     memory: int = 0  # of each device, at least: what it asks for, and has once it is ready
     devices: frozenset[str] = frozenset()
+    collection: int = 0
+    leased: bool = False
+    collects: bool = False
     ready: bool = False
     poisoned: bool = False
     told: deque[Decision] = field(default_factory=deque)
@@ -106,7 +111,7 @@ class Block:
     """Tests of a function, as they were collected."""
 
     count: int
-    family: str
+    function: str
     group: str | None
     priority: int
     gpus: int
@@ -115,18 +120,26 @@ class Block:
     serial: bool
     locks: frozenset[str]
     known: bool
-    warm: str | None
+    set_ups: Family
 
     def fits(self, devices: Sequence[int]) -> bool:
         """Whether such tests can run on devices with so much memory each."""
         return sum(memory >= self.memory for memory in devices) >= self.gpus
 
 
+DEAR = model("v")
+"""What several tests share, and what takes long to set up."""
+
+COSTS = MappingProxyType({DEAR.key: 3.0})
+
+FAMILIES: Sequence[Family] = ((), (), (DEAR,), (model("w"),), (model("u", "a"),), (DEAR, model("u", "a")))
+"""What tests share; of the others nobody knows how long they take."""
+
 BLOCKS = st.lists(
     st.builds(
         Block,
         count=st.integers(1, 30),
-        family=st.sampled_from("aaabc"),
+        function=st.sampled_from("aaabc"),
         group=st.sampled_from([None] * 6 + ["g", "h"]),
         priority=st.sampled_from([0, 0, 0, 1]),
         gpus=st.sampled_from([1, 1, 1, 1, 0, 2, 4]),
@@ -135,7 +148,7 @@ BLOCKS = st.lists(
         serial=st.sampled_from([False] * 5 + [True]),
         locks=st.sampled_from([frozenset()] * 5 + [frozenset("x"), frozenset("y"), frozenset("xy")]),
         known=st.booleans(),
-        warm=st.sampled_from([None, "v", "w"]),
+        set_ups=st.sampled_from(FAMILIES),
     ),
     min_size=1,
     max_size=5,

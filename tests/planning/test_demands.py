@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from made_plans import model
 
-from pytest_gpupool.planning.demands import group_of
+from pytest_gpupool.planning.demands import group_of, set_up_costs
 from pytest_gpupool.planning.demands import planned_tests as planned
 from pytest_gpupool.planning.tests import Test
-from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.records.estimates import Known, Learned
 from pytest_gpupool.values.device import Device
+from pytest_gpupool.values.wide_fixture import WideFixture
 
 GIB = 2**30
 
@@ -30,6 +32,14 @@ def gpus(*sizes: int | None) -> tuple[Device, ...]:
     )
 
 
+def instances(*sizes: int) -> tuple[Device, ...]:
+    """MIG instances of so many GiB."""
+    return tuple(
+        Device(id=f"MIG-{number}", kind="mig", index=9, name="MIG", memory_total=size * GIB)
+        for number, size in enumerate(sizes)
+    )
+
+
 def ask(
     keys: Mapping[str, Any], devices: Sequence[Device] = gpus(80, 80, 80, 80), *, timeout: float | None = None
 ) -> Test:
@@ -43,9 +53,9 @@ class TestKeys:
 
     def test_a_test_without_marks_asks_for_one_device(self) -> None:
         """And the limit that all tests have, where there is one."""
-        assert planned(["a"], {}, {}, devices=gpus(80)) == [Test(index=0, family="a", gpus=1)]
+        assert planned(["a"], {}, {}, devices=gpus(80)) == [Test(index=0, function="a", gpus=1)]
         assert planned(["a"], {"requirements": {0: {}}}, {}, devices=gpus(80), timeout=9.0) == [
-            Test(index=0, family="a", timeout=9.0)
+            Test(index=0, function="a", timeout=9.0)
         ]
 
     def test_every_key_is_taken_over(self) -> None:
@@ -56,7 +66,7 @@ class TestKeys:
         }  # fmt: skip
         assert ask(keys) == Test(
             index=0,
-            family="test_a.py::test_a",
+            function="test_a.py::test_a",
             gpus=2,
             memory=0,
             priority=3,
@@ -81,12 +91,34 @@ class TestKeys:
 
     def test_groups_and_fixtures_are_taken_over(self) -> None:
         """The group by xdist's mode, the name of a mark where that is loadgroup."""
-        told = {"groups": {1: "disk"}, "warm": {0: "m.py|model"}}
+        told: Mapping[str, Any] = {
+            "groups": {1: "disk"},
+            "fixtures": {0: ["model", "", "m0", ""], 1: ["data", "m.py", "", "m.py"]},
+            "families": {0: [0, 1]},
+            "set_ups": {0: 0},
+        }
         tests = planned(["m.py::a[1]", "m.py::b"], told, {}, devices=gpus(80), mode="loadgroup")
-        assert [(one.family, one.group, one.warm) for one in tests] == [
-            ("m.py::a", None, "m.py|model"),
-            ("m.py::b", "disk", None),
+        shared = (model("m0"), WideFixture("data", "m.py", "", "m.py"))
+        assert [(one.function, one.group, one.set_ups) for one in tests] == [
+            ("m.py::a", None, shared),
+            ("m.py::b", "disk", ()),
         ]
+
+    def test_what_set_ups_take_is_what_earlier_runs_say(self) -> None:
+        """Of their like where they are new; nothing where a test is on record that needs it, and it is not."""
+        told: Mapping[str, Any] = {
+            "fixtures": {0: ["model", "", "m0", ""], 1: ["model", "", "m1", ""], 2: ["data", "", "", ""]},
+            "families": {0: [0, 2], 1: [1]},
+            "set_ups": {0: 0, 1: 1},
+        }
+        nodeids = ["m.py::a[m0]", "m.py::a[m1]"]
+        known = {"m.py::a[m0]": Known(1.0, None)}
+        learned = Learned(known, {"model[m0]": 4.0})
+        assert set_up_costs(nodeids, told, learned) == {"model[m0]": 4.0, "model[m1]": 4.0, "data": 0.0}
+        assert set_up_costs(nodeids, told, Learned({}, {})) == dict.fromkeys(["model[m0]", "model[m1]", "data"])
+        # Version 0.1 has measured the test with all that it needs.
+        before = Learned(known, {}, has_fixtures=False)
+        assert set_up_costs(nodeids, told, before)["data"] is None
 
     def test_no_tests_ask_for_nothing(self) -> None:
         """As where all were deselected."""
@@ -135,6 +167,38 @@ class TestDevices:
         """A test that cannot run is not to wait for a particular worker."""
         asks = ask({"gpus": 3, "memory": 60 * GIB}, gpus(80, 40))
         assert (asks.gpus, asks.memory) == (1, 0)
+
+
+class TestInstances:
+    """One process sees one MIG instance, and no GPU beside it."""
+
+    @pytest.mark.parametrize(
+        ("whole", "parts", "wanted", "planned"),
+        [
+            ((), (10, 10), 1, (1, 0)),
+            ((), (10, 10), 2, (1, 0)),
+            ((80,), (10, 10), 2, (1, 0)),
+            ((80, 80), (10, 10), 2, (2, 80)),
+            ((80, 80), (10,), 3, (1, 0)),
+            ((80, 40), (10,), 2, (2, 40)),
+            ((80, 80), (10,), 1, (1, 0)),
+            ((None, None), (10,), 2, (2, 0)),
+        ],
+    )
+    def test_several_devices_are_whole_gpus(
+        self, whole: tuple[int | None, ...], parts: tuple[int, ...], wanted: int, planned: tuple[int, int]
+    ) -> None:
+        """More than there are of those is more than the pool has. By their memory workers are told apart."""
+        devices = (*gpus(*whole), *instances(*parts))
+        asks = ask({"gpus": wanted}, devices)
+        assert (asks.gpus, asks.memory) == (planned[0], planned[1] * GIB)
+
+    @pytest.mark.parametrize(("memory", "floor"), [(20, 40), (60, 60), (100, 40)])
+    def test_with_memory(self, memory: int, floor: int) -> None:
+        """The larger of both counts; what no two have, the test asks for on any two."""
+        devices = (*gpus(80, 80, 40), *instances(10))
+        asks = ask({"gpus": 2, "memory": memory * GIB}, devices)
+        assert (asks.gpus, asks.memory) == (2, floor * GIB)
 
 
 class TestSeconds:

@@ -14,33 +14,57 @@ from simulated_workers import BLOCKS, DEVICES, PICK, SECONDS, Block
 from pytest_gpupool.planning.tests import Test
 
 
+def odd_collections(tests: list[Test], number: int, dice: Random) -> list[tuple[set[int], list[Test]]]:
+    """What so many collections lack, and what they have besides."""
+    found = []
+    for _ in range(number):
+        lacks = {test.index for test in tests if dice.random() < 0.3}
+        found.append((lacks, [test for test in tests if dice.random() < 0.2]))
+    return found
+
+
 class Schedule(SimulatedRun, RuleBasedStateMachine):
     """A scheduler around the planner, with workers that do what they please, when they please."""
 
     # What may happen
 
-    @initialize(blocks=BLOCKS, seconds=st.tuples(SECONDS, SECONDS, SECONDS), devices=DEVICES, longest=st.booleans())
-    def collected(self, blocks: list[Block], seconds: tuple[float, ...], devices: list[int], longest: bool) -> None:
-        """Workers have collected; a test takes the time of its function, unless it is stuck."""
+    @initialize(
+        blocks=BLOCKS,
+        seconds=st.tuples(SECONDS, SECONDS, SECONDS),
+        devices=DEVICES,
+        longest=st.booleans(),
+        odd=st.integers(-2, 2),
+        seed=st.integers(0, 9999),
+    )
+    def collected(
+        self,
+        blocks: list[Block],
+        seconds: tuple[float, ...],
+        devices: list[int],
+        longest: bool,
+        odd: int,
+        seed: int,
+    ) -> None:
+        """Workers have collected, not always the same; a test takes the time of its function, unless it is stuck."""
         times = dict(zip("abc", seconds, strict=True))
         each = [block for block in blocks if block.fits(devices) for _ in range(block.count)]
         tests = [
             Test(
                 index=index,
-                family=block.family,
-                group=block.group,
+                function=block.function,
+                group=block.group if odd <= 0 else None,
                 priority=block.priority,
                 gpus=block.gpus,
                 memory=block.memory if block.gpus else 0,
                 stage=block.stage,
                 serial=block.serial,
                 locks=block.locks,
-                seconds=times[block.family] if block.known else None,
-                warm=block.warm,
+                seconds=times[block.function] if block.known else None,
+                set_ups=block.set_ups,
             )
             for index, block in enumerate(each)
         ]
-        self.begin(tests, times, devices, longest)
+        self.begin(tests, times, devices, longest, odd_collections(tests, odd, Random(seed)), seed)
         for _ in devices:
             self.start(1, 0)
 
@@ -48,7 +72,7 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
     def joins(self, pick: int) -> None:
         """A worker has its lease and has collected."""
         if able := [worker for worker in self.workers.values() if self.can_join(worker)]:
-            self.join(able[pick % len(able)])
+            self.come_on(able[pick % len(able)])
 
     @rule(pick=PICK)
     def hears(self, pick: int) -> None:
@@ -132,6 +156,12 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
         """Another plugin says so, late; where there are stages, that would be too late."""
         self.again(sorted(self.crashed)[pick % len(self.crashed)], frozenset())
 
+    @rule()
+    @precondition(lambda self: self.exiting)
+    def a_process_is_gone(self) -> None:
+        """The worker has said goodbye, or died, before."""
+        self.exit_one()
+
     # What must hold
 
     @invariant()
@@ -162,7 +192,8 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
         untold = wanting - self.resting - idle  # without a test a worker waits anyhow
         assert self.robbed or not untold, f"{untold} wait for nothing"
         for worker in map(self.workers.__getitem__, idle):
-            could = {test.index for test in self.free() if self.may_run(worker, test)}
+            free = [test for test in self.free() if not self.may_be_left_alone(test)]
+            could = {test.index for test in free if self.may_run(worker, test)}
             assert not could, f"{worker} waits while {could} are free"
 
     @invariant()
@@ -198,7 +229,6 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
         left = [test for test in self.tests if test.index not in self.over]
         assert not left, f"nobody runs {left}: {self.workers}"
         assert self.planner.finished
-        assert not self.planner.has_pending
         assert not self.workers
 
 

@@ -44,7 +44,7 @@ class TestLost:
         planner = Planner(several(1))
         planner.joined("gw0")
         planner.lost("gw0", None)
-        assert (planner.finished, planner.has_pending) == (False, True)
+        assert not planner.finished
         assert planner.joined("gw1") == [Assign("gw1", (0,))]
 
     def test_a_worker_that_was_let_go_gets_nothing_more(self) -> None:
@@ -64,7 +64,7 @@ class TestPoisoned:
 
     def test_a_poisoned_worker_s_queue_goes_to_others(self) -> None:
         """Those on their way to it too; nothing more is given to it."""
-        planner = Planner([Test(index=index, family="f", seconds=SHORT) for index in range(4)])
+        planner = Planner([Test(index=index, function="f", seconds=SHORT) for index in range(4)])
         assert planner.joined("gw0") == [Assign("gw0", (0, 1, 2, 3))]
         assert planner.poisoned("gw0", (1, 2)) == []
         assert planner.assigned("gw0") == (0,)
@@ -74,8 +74,8 @@ class TestPoisoned:
     def test_a_poisoned_worker_keeps_its_lock_while_its_test_runs(self) -> None:
         """And the rest of a group waits for the end of the worker, so that two workers never run one group."""
         x = frozenset({"x"})
-        group = [Test(index=index, family="f", group="g", locks=x, priority=1) for index in range(3)]
-        planner = Planner([*group, Test(index=3, family="h", locks=x)])
+        group = [Test(index=index, function="f", group="g", locks=x, priority=1) for index in range(3)]
+        planner = Planner([*group, Test(index=3, function="h", locks=x)])
         planner.joined("gw0")
         planner.asks("gw0")
         assert planner.poisoned("gw0", (1,)) == []
@@ -106,7 +106,7 @@ class TestShrunk:
     def test_what_needs_more_memory_than_is_left_runs_on_any_worker(self) -> None:
         """It would wait for ever for the device that was lost."""
         devices = [Device(id=f"d{number}", kind="gpu", index=number, name="G", memory_total=16) for number in range(2)]
-        tests = [Test(index=0, family="f", memory=40), Test(index=1, family="f")]
+        tests = [Test(index=0, function="f", memory=40), Test(index=1, function="f")]
         planner = with_workers(tests, 2)
         assert planner.joined("gw0", ["d0"], 16) == [Assign("gw0", (1,))]
         planner.shrunk(1, functools.partial(possible, devices=devices), ["d2"])
@@ -120,3 +120,17 @@ class TestShrunk:
         assert planner.shrunk(1, at_most(1), ["d1"]) == []
         assert planner.asks("gw1") == [Retire("gw1")]
         assert planner.asks("gw0") == [Assign("gw0", (2,))]
+
+
+class TestQuestions:
+    """A worker asks for its next test."""
+
+    def test_who_was_told_to_end_is_owed_nothing(self) -> None:
+        """Its question has crossed with the answer, for which the call of its test was the reason."""
+        planner = with_workers(several(2), 2)
+        planner.joined("gw0")
+        planner.joined("gw1")
+        assert planner.owes_answer("gw0")
+        assert planner.asks("gw0") == [Retire("gw0")]
+        assert not planner.owes_answer("gw0")
+        assert planner.asks("gw0") == []

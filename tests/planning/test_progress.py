@@ -15,7 +15,7 @@ class TestStages:
 
     def test_a_stage_begins_when_all_of_the_lower_have_ended(self) -> None:
         """Until then a worker that nothing is there for rests, and is fed by the last end."""
-        planner = Planner([*several(2), Test(index=2, family="g", stage=1), Test(index=3, family="g", stage=1)])
+        planner = Planner([*several(2), Test(index=2, function="g", stage=1), Test(index=3, function="g", stage=1)])
         planner.joined("gw0")
         planner.joined("gw1")
         assert planner.asks("gw0") == [Rest("gw0")]
@@ -25,7 +25,7 @@ class TestStages:
 
     def test_a_stage_waits_for_what_may_run_again(self) -> None:
         """A crashed test has not ended before that is settled."""
-        planner = Planner([*several(2), Test(index=2, family="g", stage=1)])
+        planner = Planner([*several(2), Test(index=2, function="g", stage=1)])
         planner.joined("gw0")
         planner.joined("gw1")
         planner.asks("gw0")
@@ -38,7 +38,7 @@ class TestStages:
 
     def test_a_stage_begins_when_a_crashed_test_is_settled(self) -> None:
         """No other event would say so."""
-        planner = Planner([*several(1), Test(index=1, family="g", stage=1)])
+        planner = Planner([*several(1), Test(index=1, function="g", stage=1)])
         planner.joined("gw0")
         assert planner.joined("gw1") == []
         assert planner.lost("gw0", 0) == []
@@ -48,7 +48,7 @@ class TestStages:
 class TestProgress:
     """Which tests are over."""
 
-    TESTS = (*several(2), Test(index=2, family="g", stage=3), Test(index=3, family="g", stage=7))
+    TESTS = (*several(2), Test(index=2, function="g", stage=3), Test(index=3, function="g", stage=7))
 
     def test_it_is_finished_when_every_test_is_over(self) -> None:
         """One that is over twice is over once; one that runs again is not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from made_plans import LONG, of_kind, queue_of, several, sized, with_workers
 
 from pytest_gpupool.planning.decisions import Assign, Rest, Retire, Start
+from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.staffing import Staffing
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.planning.workers import Workers
@@ -25,9 +26,9 @@ class TestSizes:
 
     def test_devices_are_gathered_for_a_test_that_comes_late(self) -> None:
         """Workers that would be free are let go one by one, and the last one's place is the larger one's."""
-        tests = [*sized(1, 1, 1, 1), Test(index=4, family="g", gpus=2, stage=1, seconds=LONG)]
+        tests = [*sized(1, 1, 1, 1), Test(index=4, function="g", gpus=2, stage=1, seconds=LONG)]
         planner = with_workers(
-            [*tests, *(Test(index=index, family="g", stage=1, seconds=LONG) for index in (5, 6, 7))], 2
+            [*tests, *(Test(index=index, function="g", stage=1, seconds=LONG) for index in (5, 6, 7))], 2
         )
         planner.joined("gw0", ["d0"])
         planner.joined("gw1", ["d1"])
@@ -48,9 +49,19 @@ class TestSizes:
         assert planner.joined("gw2", ["d0", "d1"]) == [Assign("gw2", (0,))]
         assert planner.asks("gw2") == [Retire("gw2"), Start(1), Start(1)]
 
+    def test_nobody_comes_for_a_later_stage_that_asks_for_memory(self) -> None:
+        """How much it needs is asked then: a worker of less would be let go, and another one started, without end."""
+        tests = [*sized(2), *(Test(index=index, function="g", memory=16, stage=1) for index in (1, 2))]
+        planner = Planner(tests, capacity=3, asked=3)
+        planner.started("gw0", 2)
+        assert planner.joined("gw0", ["d0", "d1"], 80) == [Assign("gw0", (0,))]
+        planner.started("gw1", 1)
+        assert planner.joined("gw1", ["d2"], 8) == [Retire("gw1")]
+        assert of_kind(planner.lost("gw1", None), Start) == []
+
     def test_a_worker_that_waits_for_a_later_stage_makes_room(self) -> None:
         """Also where it asks after its test has ended."""
-        tests = [*sized(2), Test(index=1, family="g"), Test(index=2, family="h", gpus=2, stage=1)]
+        tests = [*sized(2), Test(index=1, function="g"), Test(index=2, function="h", gpus=2, stage=1)]
         planner = with_workers(tests, 2)
         planner.joined("gw0", ["d0"])
         planner.started("gw2", 2)
@@ -60,7 +71,7 @@ class TestSizes:
 
     def test_gathered_devices_are_used_when_they_are_gathered_in_vain(self) -> None:
         """Devices do not idle once what they were kept free for is no longer worth it."""
-        tests = [*sized(1, 1), Test(index=2, family="g", gpus=2, seconds=LONG, priority=1)]
+        tests = [*sized(1, 1), Test(index=2, function="g", gpus=2, seconds=LONG, priority=1)]
         planner = with_workers(tests, 2)
         planner.joined("gw0", ["d0"])
         planner.started("gw2", 2)
@@ -78,7 +89,7 @@ class TestSizes:
 
     def test_a_test_waits_for_a_worker_with_enough_memory(self) -> None:
         """One with less is let go for it when it has nothing else to do."""
-        tests = [Test(index=0, family="f", memory=80, seconds=LONG), Test(index=1, family="g", seconds=LONG)]
+        tests = [Test(index=0, function="f", memory=80, seconds=LONG), Test(index=1, function="g", seconds=LONG)]
         planner = with_workers(tests, 1)
         assert planner.joined("gw0", ["d0"], 40) == [Retire("gw0"), Start(1, 80)]
         planner.started("gw1", 1, 80)
@@ -86,7 +97,7 @@ class TestSizes:
 
     def test_workers_are_started_with_as_much_memory_as_every_test_needs(self) -> None:
         """One with less would be let go as soon as it came, time and again."""
-        tests = [Test(index=index, family="f", gpus=2, memory=40 + 40 * index) for index in range(2)]
+        tests = [Test(index=index, function="f", gpus=2, memory=40 + 40 * index) for index in range(2)]
         planner = with_workers(tests, 4)
         decisions = planner.joined("gw0", ["d0"], 40)
         assert of_kind(decisions, Start) == [Start(2, 80), Start(2, 40)]
@@ -111,7 +122,7 @@ class TestKept:
     def test_as_many_idle_workers_are_kept_as_could_be_needed(self) -> None:
         """By what waits, and by so many tests more."""
         x = frozenset("x")
-        queue, workers = queue_of(*(Test(index=index, family="f", locks=x) for index in range(3))), Workers(3)
+        queue, workers = queue_of(*(Test(index=index, function="f", locks=x) for index in range(3))), Workers(3)
         staffing = Staffing(queue, workers, requested=3)
         idle = [workers.joined(name, ["d"], 8) for name in ("gw0", "gw1", "gw2")]
         for worker in idle[:2]:
@@ -121,7 +132,7 @@ class TestKept:
 
     def test_nobody_is_kept_while_the_last_worker_waits_for_memory(self) -> None:
         """Perhaps the one that is idle holds the devices."""
-        queue, workers = queue_of(Test(index=0, family="f"), Test(index=1, family="f", memory=80)), Workers(2)
+        queue, workers = queue_of(Test(index=0, function="f"), Test(index=1, function="f", memory=80)), Workers(2)
         staffing = Staffing(queue, workers, requested=2)
         idle = workers.joined("gw0", ["d0"], 8)
         assert staffing.is_kept(idle, 0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_plans import load
 
-from pytest_gpupool.planning.loads import Load
+from pytest_gpupool.planning.backlog.loads import Load
 from pytest_gpupool.planning.sizes import targets
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from made_plans import unit
+from made_plans import model, unit
 
 from pytest_gpupool.planning.decisions import Retire, Start
 from pytest_gpupool.planning.workers import Worker, Workers
@@ -27,8 +27,8 @@ class TestWorker:
     def test_the_rest_of_a_unit_is_reserved_for_it(self) -> None:
         """Nobody else may run that, and its locks are held until the last test."""
         worker = Worker("gw0")
-        assert worker.take_on(unit(7, locks=frozenset("x"), warm="model")) == 7
-        assert (worker.tests, worker.is_busy, worker.warm) == ((), False, "model")
+        assert worker.take_on(unit(7, locks=frozenset("x"), set_ups=(model("m0"),))) == 7
+        assert (worker.tests, worker.is_busy, worker.warm) == ((), False, (model("m0"),))
         assert (worker.locks_held, worker.locks) == ({7: frozenset("x")}, frozenset("x"))
         worker.assigned.append(7)
         worker.reserved.extend([8, 9])

@@ -45,6 +45,30 @@ class TestStacks:
         worker.popen.communicate("\n")
         assert worker.wait() == 9
 
+    def test_who_has_put_back_all_handlers_answers_once_it_has_renewed_its_offer(self, start: Start) -> None:
+        """Until then it does not, and is not ended by the question."""
+        put_back = "for one in signal.valid_signals() - {9, 19}: signal.signal(one, signal.getsignal(one) or 0)\n"
+        code = (
+            f"fd = stacks.offer_stacks()\n{put_back}say(fd)\nsys.stdin.readline()\nstacks.renew_offer()\nsay()\n{SLEEP}"
+        )
+        worker = start(code, stdin=subprocess.PIPE)
+        assert stacks(worker.pid, worker.said[0], timeout=GRACE) == ""
+        assert worker.popen.stdin is not None
+        assert worker.popen.stdout is not None
+        worker.popen.stdin.write("\n")
+        worker.popen.stdin.flush()
+        worker.popen.stdout.readline()
+        assert "<module>" in stacks(worker.pid, worker.said[0], timeout=GRACE)
+
+    def test_a_forked_child_offers_nothing(self, start: Start) -> None:
+        """The memory is its parent's."""
+        code = "fd, (read, write) = stacks.offer_stacks(), os.pipe()\npid = os.fork()\n"
+        code += f"os.read(read, 1) and say(pid, fd) if pid else os.write(write, b'.')\n{SLEEP}"
+        worker = start(code)
+        pid, fd = worker.said
+        assert stacks(pid, fd, timeout=GRACE) == ""
+        assert lives(pid)
+
     def test_a_stopped_one_does_not_answer(self, start: Start) -> None:
         """Until it goes on, when it can be asked again."""
         worker = start(STUCK)

@@ -11,11 +11,18 @@ import psutil
 import pytest
 from made_workers import GRACE, STUCK, Start, lives, marked, starting, stuck_stacks
 
-from pytest_gpupool.processes import termination
+from pytest_gpupool.processes import table
 from pytest_gpupool.processes.table import start_of
-from pytest_gpupool.processes.termination import end_worker, end_workers, processes_of
+from pytest_gpupool.processes.termination import Worker, end_worker, end_workers, processes_of
+from pytest_gpupool.values.process_id import ProcessId
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+
+
+def the_namespace() -> int:
+    own = table.identity()
+    assert own is not None
+    return own.pid_namespace
 
 
 @pytest.fixture
@@ -48,26 +55,28 @@ class TestProcessesOf:
             "say(child.pid, other.pid, forked)\n"
             "time.sleep(600)"
         )
-        assert processes_of(worker.pid, {}) == {worker.pid, *worker.said}
+        assert processes_of(worker.known._replace(marks={})) == {worker.pid, *worker.said}
 
     def test_a_daemon_is_found_by_its_marks(self, start: Start) -> None:
         """It has left group, session and parent; without marks it is nobody's."""
         worker = start("say(daemon())\ntime.sleep(600)")
-        assert processes_of(worker.pid, {}) == {worker.pid}
-        assert processes_of(worker.pid, worker.marks) == {worker.pid, *worker.said}
+        assert processes_of(worker.known._replace(marks={})) == {worker.pid}
+        assert processes_of(worker.known) == {worker.pid, *worker.said}
 
     def test_all_marks_count_and_all_of_each(self, start: Start) -> None:
         """gw3's daemon is neither gw33's nor gw's, nor that of another run's gw3."""
         worker = start("say(daemon())\ntime.sleep(600)")
         for other in ("gw33", "gw", ""):
-            assert processes_of(worker.pid, {**worker.marks, "PYTEST_XDIST_WORKER": other}) == {worker.pid}
-        assert processes_of(worker.pid, {**worker.marks, "GPUPOOL_RUN": "other"}) == {worker.pid}
+            assert processes_of(worker.known._replace(marks={**worker.marks, "PYTEST_XDIST_WORKER": other})) == {
+                worker.pid
+            }
+        assert processes_of(worker.known._replace(marks={**worker.marks, "GPUPOOL_RUN": "other"})) == {worker.pid}
 
     def test_who_stays_in_the_group_of_a_dead_worker(self, start: Start) -> None:
         """The worker's number is its group's."""
         worker = start("say(start().pid)\nos.kill(os.getpid(), signal.SIGKILL)")
         assert worker.wait() == -signal.SIGKILL
-        assert processes_of(worker.pid, {}) == set(worker.said)
+        assert processes_of(worker.known._replace(marks={})) == set(worker.said)
 
     def test_a_zombie_is_not_in_it(self, start: Start) -> None:
         """Neither a child that the worker does not wait for, nor the worker itself."""
@@ -75,7 +84,7 @@ class TestProcessesOf:
             "child = start('pass')\nos.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)\nsay()\nos._exit(0)"
         )
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
-        assert processes_of(worker.pid, worker.marks) == set()
+        assert processes_of(worker.known) == set()
 
     def test_a_process_whose_first_thread_ended_lives(self, start: Start) -> None:
         """The system calls it a zombie, but the others of its threads go on and hold what it has."""
@@ -88,20 +97,20 @@ class TestProcessesOf:
         while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
             time.sleep(0.01)
         assert not lives(worker.pid)
-        assert processes_of(worker.pid, {}) == {worker.pid}
-        assert end_worker(worker.pid, {}, grace=GRACE) == set()
+        assert processes_of(worker.known._replace(marks={})) == {worker.pid}
+        assert end_worker(worker.known._replace(marks={}), grace=GRACE) == set()
         assert worker.wait() == -signal.SIGTERM
 
     def test_nobody_of_a_pid_that_is_gone(self, start: Start) -> None:
         """Nothing is raised."""
         worker = start("say()")
         worker.wait()
-        assert processes_of(worker.pid, worker.marks) == set()
+        assert processes_of(worker.known) == set()
 
     @pytest.mark.parametrize("pid", [0, 1, -1])
     def test_the_whole_machine_is_no_workers(self, pid: int) -> None:
         """Those numbers are the kernel's, or mean everybody."""
-        assert processes_of(pid, {}) == set()
+        assert processes_of(Worker(ProcessId(pid, start_of(1) or 0, the_namespace()), {})) == set()
 
     def test_neither_the_asking_process_nor_its_ancestors(self, start: Start) -> None:
         """Not by its marks, nor as a member of the group, nor as a descendant; but its children."""
@@ -109,8 +118,8 @@ class TestProcessesOf:
             f"marks = {{name: os.environ[name] for name in {['GPUPOOL_RUN', 'PYTEST_XDIST_WORKER']}}}\n"
             "child = start()\n"
             "for pid in (child.pid, os.getpid()):\n"
-            "    assert termination.processes_of(pid, marks) == {child.pid}, pid\n"
-            "assert termination.processes_of(os.getppid(), {}).isdisjoint({os.getpid(), os.getppid()})\n"
+            "    assert termination.processes_of(known(pid, marks)) == {child.pid}, pid\n"
+            "assert termination.processes_of(known(os.getppid(), {})).isdisjoint({os.getpid(), os.getppid()})\n"
             "say(1)\n"
             "time.sleep(600)"
         )
@@ -123,7 +132,7 @@ class TestProcessesOf:
         worker = start(
             "child = start()\n"
             "os.setuid(65534)\n"
-            "say(child.pid, *termination.processes_of(child.pid, {'GPUPOOL_RUN': os.environ['GPUPOOL_RUN']}))\n"
+            "say(child.pid, *termination.processes_of(known(child.pid, {'GPUPOOL_RUN': os.environ['GPUPOOL_RUN']})))\n"
             "time.sleep(600)"
         )
         child, *found = worker.said
@@ -136,21 +145,21 @@ class TestEnd:
     def test_a_child_that_sleeps(self, start: Start) -> None:
         """SIGTERM is enough for it and for the worker."""
         worker = start("say(start().pid)\ntime.sleep(600)")
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == -signal.SIGTERM
         assert not marked(worker.marks)
 
     def test_the_worker_may_clean_up(self, start: Start) -> None:
         """It has the time of grace for it."""
         worker = start("signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), os._exit(7)))\nsay()\nrest()")
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == 7
 
     def test_the_first_signal_may_be_another(self, start: Start) -> None:
         """SIGINT is Python's KeyboardInterrupt."""
         code = "try:\n    say()\n    rest()\nexcept KeyboardInterrupt:\n    os._exit(8)"
         worker = start(code)
-        assert end_worker(worker.pid, worker.marks, grace=GRACE, first=signal.SIGINT) == set()
+        assert end_worker(worker.known, grace=GRACE, first=signal.SIGINT) == set()
         assert worker.wait() == 8
 
     @pytest.mark.parametrize("grace", [0.0, 0.1])
@@ -163,7 +172,7 @@ class TestEnd:
             "say(child.pid)\n"
             "while True:\n    pass"
         )
-        assert end_worker(worker.pid, worker.marks, grace=grace) == set()
+        assert end_worker(worker.known, grace=grace) == set()
         assert worker.wait() == -signal.SIGKILL
         assert not marked(worker.marks)
 
@@ -171,7 +180,7 @@ class TestEnd:
     def test_who_left_the_group(self, start: Start, kind: str) -> None:
         """With or without a parent."""
         worker = start(f"say({kind})\ntime.sleep(600)")
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert not lives(worker.said[0])
         assert not marked(worker.marks)
 
@@ -185,7 +194,7 @@ class TestEnd:
             "    say(os.getpid())\n"
             "time.sleep(600)"
         )
-        assert end_worker(worker.pid, {}, grace=0.3) == set()
+        assert end_worker(worker.known._replace(marks={}), grace=0.3) == set()
         assert not lives(worker.said[0])
 
     def test_who_is_started_while_it_ends(self, start: Start) -> None:
@@ -193,7 +202,7 @@ class TestEnd:
         worker = start(
             "signal.signal(signal.SIGTERM, lambda *_: (start(start_new_session=True), os._exit(0)))\nsay()\nrest()"
         )
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == 0
         assert not marked(worker.marks)
 
@@ -202,7 +211,7 @@ class TestEnd:
         worker = start("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\nsay()\nrest()")
         os.kill(worker.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == 7
 
     @pytest.mark.parametrize("waited_for", [False, True], ids=["zombie", "gone"])
@@ -217,7 +226,7 @@ class TestEnd:
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if waited_for:
             worker.wait()
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert not any(map(lives, worker.said))
         assert worker.wait() == -signal.SIGSEGV
 
@@ -225,13 +234,13 @@ class TestEnd:
         """Python's handler of the signal never runs there; SIGKILL ends it."""
         worker = start(f"signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n{STUCK}")
         stuck_stacks(worker)
-        assert end_worker(worker.pid, worker.marks, grace=0.1) == set()
+        assert end_worker(worker.known, grace=0.1) == set()
         assert worker.wait() == -signal.SIGKILL
 
     def test_others_live_on(self, start: Start) -> None:
         """Another worker of the run, and its daemon."""
         worker, other = (start("say(daemon())\ntime.sleep(600)", name) for name in ("gw3", "gw4"))
-        assert end_worker(worker.pid, worker.marks, grace=GRACE) == set()
+        assert end_worker(worker.known, grace=GRACE) == set()
         assert lives(other.pid)
         assert lives(other.said[0])
 
@@ -240,7 +249,7 @@ class TestEnd:
         workers = [start("say(daemon())\ntime.sleep(600)", f"gw{number}") for number in range(3)]
         gone = start("say()", "gw9")
         gone.wait()
-        assert end_workers([(one.pid, one.marks) for one in [*workers, gone]], grace=GRACE) == set()
+        assert end_workers([one.known for one in [*workers, gone]], grace=GRACE) == set()
         assert [one.wait() for one in workers] == [-signal.SIGTERM] * 3
         assert not any(lives(one.said[0]) for one in workers)
 
@@ -256,18 +265,27 @@ class TestEnd:
             "child = start()\n"
             "os.setuid(65534)\n"
             "termination._KILL_SECONDS = 0.1\n"
-            "say(child.pid, *termination.end_worker(child.pid, {}, grace=0))\n"
+            "say(child.pid, *termination.end_worker(known(child.pid, {}), grace=0))\n"
             "time.sleep(600)"
         )
         child, *left = worker.said
         assert left == [child]
 
-    def test_a_pid_that_is_used_again_gets_no_signal(self, start: Start) -> None:
-        """Its start is another one."""
-        worker = start("say()\ntime.sleep(600)")
-        start_now = start_of(worker.pid)
-        assert start_now is not None
-        termination._send(worker.pid, start_now - 1, signal.SIGKILL)
-        assert lives(worker.pid)
-        termination._send(worker.pid, start_now, signal.SIGKILL)
-        assert worker.wait() == -signal.SIGKILL
+    def test_a_number_that_is_used_again_gets_no_signal(self, start: Start) -> None:
+        """Whoever has a worker's number now is not ended for it, nor the group that it leads."""
+        stranger = start("say(start().pid)\ntime.sleep(600)")
+        process = stranger.known.process
+        assert process is not None
+        worker = Worker(process._replace(started=process.started - 1), {"GPUPOOL_RUN": "no such run"})
+        assert end_worker(worker, grace=GRACE) == set()
+        assert lives(stranger.pid)
+        assert lives(stranger.said[0])
+
+    def test_a_number_of_another_pid_namespace_gets_no_signal(self, start: Start) -> None:
+        """A container's 17 is not ours."""
+        stranger = start("say()\ntime.sleep(600)")
+        process = stranger.known.process
+        assert process is not None
+        worker = Worker(process._replace(pid_namespace=process.pid_namespace + 1), {})
+        assert end_worker(worker, grace=GRACE) == set()
+        assert lives(stranger.pid)

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import psutil
 import pytest
 
 from pytest_gpupool.processes import table
-from pytest_gpupool.processes.tree import ProcessTree, ResourceUsage
+from pytest_gpupool.processes.tree import ProcessTree, ResourceUsage, host_memory
 
 MEMORY = 64 * 2**20
 
@@ -149,3 +150,11 @@ def test_a_tree_is_of_this_process_unless_another_is_named() -> None:
     grown = ProcessTree()
     grown.walk()
     assert usage(grown).rss >= rss(os.getpid()) / 2
+
+
+def test_the_hosts_memory_is_what_psutil_finds() -> None:
+    """What is left changes at any moment."""
+    memory = host_memory()
+    assert memory is not None
+    assert memory.total == psutil.virtual_memory().total
+    assert 0 < memory.available <= memory.total

@@ -123,11 +123,17 @@ class TestGoesOn:
         assert not archive.goes_on(base / "runs" / IDS[0])
         assert not archive.goes_on(base / "none")
 
-    @pytest.mark.parametrize("how", ["itself", "fork"])
-    def test_a_process_has_it_open(self, base: Path, how: str) -> None:
-        """Itself, or a child that it left behind."""
+    def test_a_child_that_its_writer_left_behind_does_not_count(self, base: Path) -> None:
+        """It was forked while the journal was open, and lives on: it writes nothing."""
         run = base / "runs" / IDS[0]
-        with running(HOLD, run / "gw0.jsonl", how):
+        with running(HOLD, run / "gw0.jsonl", "fork") as process:
+            process.wait()
+            assert not archive.goes_on(run)
+
+    def test_a_process_has_it_open(self, base: Path) -> None:
+        """It may write, then."""
+        run = base / "runs" / IDS[0]
+        with running(HOLD, run / "gw0.jsonl", "itself"):
             assert archive.goes_on(run)
             assert archive.goes_on(run)  # looking changes nothing
         assert not archive.goes_on(run)
@@ -211,6 +217,22 @@ class TestPrune:
             IDS[2],
         ]
         assert (outside / "mine.txt").read_text() == "mine"
+
+    def test_what_has_no_test_counts_for_nothing(self, base: Path) -> None:
+        """A run that was killed before it had collected pushes no other off, and goes with the next that has."""
+        for end in ("000000", "000001"):
+            self.empty(base, f"20200101T000000Z-{end}")
+        self.empty(base, "20990101T000000Z-000000")
+        lost = base / "runs" / IDS[1]
+        (lost / archive.CONTROLLER).rename(lost / "gw0.jsonl")  # what the controller wrote is lost, not its worker's
+        archive.prune(base, 3)
+        assert [run.name for run in archive.runs(base)] == [*IDS[:3], "20990101T000000Z-000000"]
+
+    def empty(self, base: Path, run: str) -> None:
+        """Make a run that has a worker, and no test."""
+        (base / "runs" / run).mkdir()
+        lines = ({"record": "journal", "version": 1}, {"record": "worker", "worker": "gw0"})
+        (base / "runs" / run / archive.CONTROLLER).write_text("".join(f"{dump(line)}\n" for line in lines))
 
     def test_nothing_to_prune(self, tmp_path: Path) -> None:
         """As before the first run."""

@@ -17,8 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gpupool.records import durations
-from pytest_gpupool.records.durations import Observed, from_results, load, save
-from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.records.durations import Observed, from_results, save
+from pytest_gpupool.records.estimates import Known, Learned
 from pytest_gpupool.records.journal import dump
 from pytest_gpupool.records.results import Results
 
@@ -26,6 +26,12 @@ H200 = "NVIDIA H200"
 NOW = 1795261612.0  # 2026-11-21 in UTC
 DAY = 86400.0
 T = "test_a.py::test_f[été]"
+
+
+def load(*given: Any) -> tuple[Any, str | None]:
+    """What is known of tests, and the warning."""
+    learned, warning = durations.load(*given)
+    return learned.tests, warning
 
 
 def content(base: Path) -> Any:
@@ -56,11 +62,14 @@ class TestKept:
 
     def test_the_file_is_one_line_per_test(self, tmp_path: Path) -> None:
         """Sorted, in ASCII, with the day in UTC; nothing but the file and its lock is in the directory."""
-        save(tmp_path, [Observed("b", "CPU", 0.12345678, None), Observed(T, H200, 2, 5)], now=NOW)
+        model = Observed("model[m0]", H200, 180.5, None, is_fixture=True)
+        save(tmp_path, [Observed("b", "CPU", 0.12345678, None), model, Observed(T, H200, 2, 5)], now=NOW)
         assert (tmp_path / "durations.json").read_text().splitlines() == [
-            '{"format":"gpupool-durations","version":1,"tests":{',
+            '{"format":"gpupool-durations","version":2,"tests":{',
             '"b":{"CPU":{"seconds":[0.123457],"peak":[],"used":"2026-11-21"}},',
             '"test_a.py::test_f[\\u00e9t\\u00e9]":{"NVIDIA H200":{"seconds":[2.0],"peak":[5],"used":"2026-11-21"}}',
+            '},"fixtures":{',
+            '"model[m0]":{"NVIDIA H200":{"seconds":[180.5],"used":"2026-11-21"}}',
             "}}",
         ]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["durations.json", "durations.lock"]
@@ -90,6 +99,15 @@ class TestKept:
         save(tmp_path, [Observed("b", H200, 2.0, None)])
         save(tmp_path, [])
         assert load(tmp_path, [H200])[0] == {"a": Known(1.0, None), "b": Known(2.0, None)}
+
+    def test_fixtures_are_known_by_the_kind_of_device(self, tmp_path: Path) -> None:
+        """The median of one instance; a file of version 1, which has none, is read as well."""
+        put(tmp_path, {"a": {"CPU": {"seconds": [3.0], "peak": []}}})
+        assert durations.load(tmp_path, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {}, has_fixtures=False), None)
+        for kind, seconds in [("CPU", 2.0), ("CPU", 4.0), (H200, 1.0)]:
+            save(tmp_path, [Observed("model[m0]", kind, seconds, None, is_fixture=True)])
+        assert durations.load(tmp_path, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {"model[m0]": 3.0}), None)
+        assert durations.load(tmp_path, [H200])[0].fixtures == {"model[m0]": 1.0}
 
     @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
     def test_what_is_no_duration_is_not_kept(self, tmp_path: Path, seconds: float) -> None:
@@ -193,10 +211,10 @@ class TestDamaged:
 
     def test_a_newer_version_is_left_alone(self, tmp_path: Path) -> None:
         """What is understood is used; a run of this version does not write over it."""
-        path = put(tmp_path, {"a": {H200: {"seconds": [2.0], "watts": 1}}, "b": "new"}, version=2)
+        path = put(tmp_path, {"a": {H200: {"seconds": [2.0], "watts": 1}}, "b": "new"}, version=3)
         before = path.read_bytes()
         warning = (
-            f"{path} is of version 2, which a newer pytest-gpupool wrote; "
+            f"{path} is of version 3, which a newer pytest-gpupool wrote; "
             "the durations in it are used as far as this one understands them"
         )
         assert load(tmp_path, [H200]) == ({"a": Known(2.0, None)}, warning)
@@ -224,7 +242,7 @@ class TestDamaged:
             ),
             max_leaves=20,
         ),
-        st.sampled_from([1, 1, 1, 2, 0, None]),
+        st.sampled_from([1, 2, 2, 3, 0, None]),
     )
     def test_any_values_are_survived(
         self, tmp_path_factory: pytest.TempPathFactory, tests: object, version: object
@@ -235,7 +253,7 @@ class TestDamaged:
         known, _ = load(base, [H200])
         assert all(test.seconds >= 0 for test in known.values())
         problem = save(base, [Observed("new", H200, 1.0, None)])
-        assert (problem is not None) == (version == 2)
+        assert (problem is not None) == (version == 3)
         if problem is None:
             assert load(base, [H200]) == ({**known, "new": Known(1.0, None)}, None)
 
@@ -339,7 +357,7 @@ class TestFromResults:
         """Where the result has one."""
         results = run_of("passed", devices=[], duration=1.0)
         test = SimpleNamespace(nodeid=T, outcome="passed", devices=["GPU-1"], duration=1.0, peak=7)
-        with_peak = cast(Results, SimpleNamespace(ran=[*results.ran, test]))
+        with_peak = cast(Results, SimpleNamespace(ran=[*results.ran, test], set_ups={}))
         assert [observed.peak for observed in from_results(with_peak, {})] == [None, 7]
 
 
@@ -396,7 +414,7 @@ class TestKilledRuns:
         self.record(tmp_path, present, 7.0, ended=False)
         observed = durations.of_killed_runs(tmp_path, {}, skip=present)
         assert observed == [Observed("t.py::a", "CPU", 3.0, None)]
-        known, problem = durations.load(tmp_path, ["CPU"], observed)
+        known, problem = load(tmp_path, ["CPU"], observed)
         assert (known["t.py::a"].seconds, problem) == (3.0, None)
 
     def test_damaged_records_are_passed_over(self, tmp_path: Path) -> None:

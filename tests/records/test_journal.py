@@ -193,3 +193,35 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_test_that_closes_all_files_costs_no_record(tmp_path: Path) -> None:
+    """Nor is anything written to the file that has the journal's number by now."""
+    path, other = tmp_path / "gw0.jsonl", tmp_path / "other"
+    book = Journal(path)
+    book.append(dump(RECORDS[0]))
+    assert book._descriptor is not None
+    descriptor = os.open(other, os.O_RDWR | os.O_CREAT)
+    os.dup2(descriptor, book._descriptor)
+    book.append(dump(RECORDS[1]))
+    assert book._descriptor is not None
+    os.close(book._descriptor)
+    book.append(dump(RECORDS[2]))
+    book.close()
+    assert (book.problem, other.read_bytes(), list(journal.read(path))) == (None, b"", RECORDS)
+
+
+def test_a_forked_child_writes_nothing(tmp_path: Path) -> None:
+    """It would be in the order of another writer."""
+    path = tmp_path / "gw0.jsonl"
+    book = Journal(path)
+    book.append(dump(RECORDS[0]))
+    pid = os.fork()
+    if pid == 0:
+        book.append(dump(RECORDS[1]))
+        book.close()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    book.append(dump(RECORDS[2]))
+    book.close()
+    assert list(journal.read(path)) == [RECORDS[0], RECORDS[2]]

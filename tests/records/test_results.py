@@ -40,6 +40,11 @@ def start(test: str, at: float, worker: str = "gw0") -> Record:
     return {"record": "start", "worker": worker, "test": test, "devices": DEVICES[worker], "started": iso(at)}
 
 
+def set_up(kind: str, test: str, number: int, worker: str = "gw0") -> Record:
+    """A wide fixture was set up for a test, or torn down."""
+    return {"record": kind, "worker": worker, "test": test, "number": number, "fixture": "model[m0]", "seconds": 1.5}
+
+
 def metric(test: str, name: str, value: float, worker: str = "gw0") -> Record:
     """A test records a metric."""
     return {"record": "metric", "worker": worker, "test": test, "metric": {"name": name, "value": value}}
@@ -337,6 +342,11 @@ def runs(draw: st.DrawFn) -> list[Record]:
         test = draw(st.sampled_from("abc"))
         clock += 1
         records.append(start(test, clock, worker))
+        numbers = [sum(one["record"] == "set-up" and one["worker"] == worker for one in records)]
+        if draw(st.booleans()):
+            records.append(set_up("set-up", test, numbers[-1], worker))
+        elif numbers[-1]:
+            records.append(set_up("torn-down", test, numbers[-1] - 1, worker))
         for name in draw(st.lists(st.sampled_from(["loss", "accuracy"]), max_size=2, unique=True)):
             clock += 1
             records.append(metric(test, name, clock, worker))
@@ -350,6 +360,28 @@ def runs(draw: st.DrawFn) -> list[Record]:
         if draw(st.booleans()):
             records.append(quarantined(draw(st.sampled_from(["GPU-0", "GPU-1"])), f"is lost at {clock}"))
     return records + ([gone(), gone("gw1")] if draw(st.booleans()) else [])
+
+
+class TestSetUps:
+    """What is set up for several tests is counted by itself."""
+
+    def test_of_every_attempt(self) -> None:
+        """A test has those of its last one; what took next to nothing to set up may take long to tear down."""
+        results = fold(
+            start("a", 0),
+            set_up("set-up", "a", 1),
+            end("a", 2),
+            start("a", 3),
+            set_up("torn-down", "a", 1),
+            set_up("set-up", "a", 2),
+            set_up("set-up", "a", 3),
+            set_up("torn-down", "a", 4),
+        )
+        assert [test.set_ups for test in results.tests] == [{"model[m0]": 3.0}]
+        assert [one.seconds for one in results.set_ups.values()] == [3.0, 1.5, 1.5, 1.5]
+        report = build({}, Pool(devices=()), results)
+        expected = {"fixture": "model[m0]", "built": 4, "setup_s": 4.5, "teardown_s": 3.0}
+        assert report["fixtures"] == [expected]
 
 
 class TestAgain:

@@ -148,6 +148,21 @@ class TestSummary:
             "75% efficiency of 2 devices used",
         ]
 
+    def test_workers_that_share_cores_are_not_praised(self) -> None:
+        """Neither in the figures nor where the use of devices is drawn: the more there are, the longer tests take."""
+        report = a_report(a_test())
+        report["summary"] |= {"makespan_s": 600.0, "busy_s": 1200.0, "speedup": 2.0, "efficiency": 1.0}
+        report["devices"] = [device | {"kind": "cpu", "tests": 1} for device in report["devices"][:2]]
+        report["run"]["host"]["cpu_count"] = 2
+        assert figures(parsed(render(report)))[2:] == [
+            "2.00 speedup 20 min of device time",
+            "100% efficiency of 2 devices used",
+        ]
+        assert data(parsed(render(report)))["runs"][-1]["speedup"] == 2.0
+        report["run"]["host"]["cpu_count"] = 1
+        assert figures(parsed(render(report)))[2:] == ["2 CPU slots share 1 core: no speedup can be told"]
+        assert data(parsed(render(report)))["runs"][-1]["speedup"] is None
+
     def test_results_of_earlier_runs(self) -> None:
         """They are counted at the top, and each is marked; they have no place on the timeline."""
         root = page(a_test("a.py::a", run="run-1"), a_test("b.py::b"))

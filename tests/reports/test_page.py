@@ -23,6 +23,11 @@ class TestData:
         assert found["tests"]["took"] == [None, 1.5]
         assert found["workers"] == [{"id": "gw0", "devices": [1], "wait": 2.5, "start": 2.5, "end": None, "exit": None}]
 
+    def test_its_own_time_begins_when_what_it_shares_is_set_up(self) -> None:
+        """Else a bar of the timeline would lie where the set-up was."""
+        found = data(page(a_test("a", setup_s={"model[m0]": 4.0, "data": 0.5})))
+        assert found["tests"]["start"] == [5.5]
+
     def test_parameters(self) -> None:
         """Values in the order of collection, whatever comes first in the table; whether they are numbers."""
         tests = [a_test("a[10-x]", params={"n": 10, "m": "x"}), a_test("b", "failed", params={"n": 2.5, "m": True})]

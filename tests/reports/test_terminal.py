@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_reports import a_metric, any_text
 
 from pytest_gpupool.records.results import Results
-from pytest_gpupool.reports.terminal import show
+from pytest_gpupool.reports.terminal.summary import show, use_line
 from pytest_gpupool.values.verdicts import VERDICTS
 
 HUGE = 10**400
@@ -253,3 +253,38 @@ def test_any_metrics(metrics: list[dict[str, Any]], verbosity: int, text: str) -
     for line in lines(suite, verbosity, names={"GPU-1": text * 20}):
         assert line.isprintable() or line.splitlines() == [line]
         assert len(line) < WIDEST
+
+
+@pytest.mark.parametrize(
+    ("cores", "end"),
+    [
+        (None, "on 2 devices: speedup 1.00, efficiency 50%"),
+        (2, "on 2 devices: speedup 1.00, efficiency 50%"),
+        (1, "on 2 CPU slots, which share 1 core: no speedup can be told from that"),
+    ],
+)
+def test_workers_that_share_cores_are_not_praised(cores: int | None, end: str) -> None:
+    """Their tests take longer the more there are."""
+    assert use_line(results_on("cpu:0", "cpu:1"), cores) == f"gpupool: makespan 2.00 s, busy 2.00 s {end}"
+
+
+def test_of_one_cpu_slot_no_use_is_told() -> None:
+    """There is no device that could have been used better; a GPU could."""
+    assert use_line(results_on("cpu:0", "cpu:0"), 8) is None
+    assert use_line(results_on("GPU-1", "GPU-1")) == (
+        "gpupool: makespan 2.00 s, busy 2.00 s on 1 device: speedup 1.00, efficiency 100%"
+    )
+
+
+def results_on(*devices: str) -> Results:
+    """The results of one test of a second on each device, one after the other."""
+    results = Results()
+    tests = [f"test_a.py::test_{number}" for number in range(len(devices))]
+    results.add({"record": "collected", "tests": [[test, {}] for test in tests], "worker": "gw0"})
+    for number, (test, device) in enumerate(zip(tests, devices, strict=True)):
+        of = {"worker": f"gw{number}", "test": test}
+        started, ended = (f"2026-11-21T11:46:5{number + second}.000000Z" for second in (0, 1))
+        results.add({"record": "start", **of, "devices": [device], "started": started, "attempt": 1})
+        end_of_test = {"outcome": "passed", "phases": {}, "duration_s": 1.0, "ended": ended, "message": None}
+        results.add({"record": "end", **of, **end_of_test})
+    return results

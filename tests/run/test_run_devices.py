@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
 from made_records import leased
-from made_run_parts import CARDS, Silent, devices, records
+from made_run_parts import CARDS, RUN, Silent, devices, records
+
+from pytest_gpupool.leases import quarantines
+from pytest_gpupool.run.devices import without_quarantined
+from pytest_gpupool.values.errors import NoLease, RequirementNotMet
 
 
 def test_a_device_leaves_the_pool_once(tmp_path: Path) -> None:
@@ -14,10 +20,52 @@ def test_a_device_leaves_the_pool_once(tmp_path: Path) -> None:
     pool = devices(tmp_path, kept=run, console=console)
     assert pool.quarantine("GPU-1", "has fallen off the bus")
     assert not pool.quarantine("GPU-1", "has an ECC error")
-    assert console.warnings == ["GPU 1 (GPU-1) was taken out of the pool: it has fallen off the bus"]
+    assert console.warnings == [
+        "GPU 1 (GPU-1) was taken out of the pool: it has fallen off the bus "
+        "('gpupool quarantine GPU-1 --lift' takes it back)"
+    ]
     assert run.results.quarantined == {"GPU-1": "has fallen off the bus"}
     assert pool.usable() == [CARDS[0], CARDS[2], CARDS[3]]
     assert pool.places() == 3
+
+
+def test_the_host_is_told_which_device_left(tmp_path: Path) -> None:
+    """Other runs go without it as well; what somebody said before stays."""
+    pool = devices(tmp_path)
+    assert pool.lock_dir is not None
+    quarantines.put(pool.lock_dir, "GPU-0", quarantines.mine("dust"))
+    for device in ("GPU-0", "GPU-1"):
+        pool.quarantine(device, "has fallen off the bus")
+    found = quarantines.quarantined(CARDS, pool.lock_dir)
+    assert {id_: (one.reason, one.run) for id_, one in found.items()} == {
+        "GPU-0": ("dust", None),
+        "GPU-1": ("has fallen off the bus", RUN),
+    }
+
+
+def test_the_pool_is_what_is_not_in_quarantine(tmp_path: Path) -> None:
+    """The header names the others."""
+    made = devices(tmp_path)
+    assert made.lock_dir is not None
+    assert without_quarantined(made.pool, made.lock_dir, require=4) is made.pool
+    quarantines.put(made.lock_dir, "GPU-3", quarantines.mine("dust"))
+    left = without_quarantined(made.pool, made.lock_dir, require=3)
+    assert left.devices == CARDS[:3]
+    (note,) = left.notes
+    said = r"GPU 3 is left out: quarantined by \w+ 0 s ago: dust \('gpupool quarantine GPU-3 --lift' takes it back\)"
+    assert re.fullmatch(said, note)
+    with pytest.raises(RequirementNotMet) as too_few:
+        without_quarantined(made.pool, made.lock_dir, require=4)
+    assert str(too_few.value) == (
+        f"--gpupool-require=4, but of 4 GPUs (NVIDIA H200, NVIDIA T4) only 3 may be used:\n  {note}"
+    )
+    for device in CARDS[:3]:
+        quarantines.put(made.lock_dir, device.id, quarantines.mine("rust"))
+    with pytest.raises(NoLease) as none:
+        without_quarantined(made.pool, made.lock_dir, require=0)
+    assert str(none.value).startswith(
+        "no device may be used: all of 4 GPUs (NVIDIA H200, NVIDIA T4) are in quarantine\n  GPU 0 is left out: "
+    )
 
 
 def test_each_slot_of_a_device_is_a_place(tmp_path: Path) -> None:

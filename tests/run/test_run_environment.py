@@ -14,6 +14,7 @@ class Config:
 
     def __init__(self) -> None:
         self.cleanups: list[object] = []
+        self.stash = pytest.Stash()
 
     def add_cleanup(self, func: object) -> None:
         """Be told what to do at the end."""

@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 from support import LIMIT
 
+from pytest_gpupool.processes import marks, table
 from pytest_gpupool.sampling.foreign_processes import ForeignProcesses
+from pytest_gpupool.values.process_id import ProcessId
 
 WAIT = "import os; print(os.getpid(), flush=True); input()"
 # Starts a process that outlives it, whose parent is then nobody of ours.
+LEFT = f"import os, sys, time\nwhile os.getppid() == int(sys.argv[1]): time.sleep(0.01)\n{WAIT}"
 LEAVE = f"""
-import subprocess, sys
-subprocess.Popen([sys.executable, "-c", {WAIT!r}])
+import os, subprocess, sys
+subprocess.Popen([sys.executable, "-c", {LEFT!r}, str(os.getpid())])
 """
 
 
@@ -49,6 +52,12 @@ def _kill(pid: int) -> None:
         os.kill(pid, 9)
 
 
+def parent() -> ProcessId:
+    known = table.identity(os.getppid())
+    assert known is not None
+    return known
+
+
 @pytest.fixture
 def environ(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     """This process is a worker that holds a device; what it starts inherits that."""
@@ -69,6 +78,17 @@ class TestOurs:
     def test_a_program_whose_parent_has_ended(self, start: Callable[..., int]) -> None:
         """By the environment that it was given."""
         assert list(ForeignProcesses().sort({start(LEAVE, start_new_session=True)}).values()) == ["mine"]
+
+    def test_one_of_which_nothing_but_its_limits_tells(self, start: Callable[..., int]) -> None:
+        """It was given an empty environment, and its parent has ended."""
+        pid = start(LEAVE, env={}, start_new_session=True)
+        assert ForeignProcesses().sort([pid]) == {pid: "foreign"}
+        take_off = marks.bear({"GPUPOOL_RUN": "20261121-1"})
+        try:
+            pid = start(LEAVE, env={}, start_new_session=True)
+            assert ForeignProcesses().sort([pid]) == {pid: "mine"}
+        finally:
+            take_off()
 
     def test_one_that_was_ours_stays_so(self, start: Callable[..., int], environ: Mapping[str, str]) -> None:
         """While it is named at each look, though nothing says any more whose it is."""
@@ -162,9 +182,9 @@ class TestPool:
         """They are asked for only where somebody may be foreign."""
         asked = []
 
-        def own() -> set[int]:
+        def own() -> set[ProcessId]:
             asked.append(1)
-            return {os.getppid()}
+            return {parent()}
 
         foreign = ForeignProcesses(own)
         assert foreign.sort({start()}) != {}
@@ -173,11 +193,22 @@ class TestPool:
 
     def test_one_that_comes_late(self) -> None:
         """A note may be written after the first look."""
-        others: set[int] = set()
+        others: set[ProcessId] = set()
         foreign = ForeignProcesses(lambda: others)
         assert foreign.sort({os.getppid()}) == {os.getppid(): "foreign"}
-        others.add(os.getppid())
+        others.add(parent())
         assert foreign.sort({os.getppid()}) == {os.getppid(): "pool"}
+
+    def test_a_container_s_first_process_makes_nobody_ours(self) -> None:
+        """Everybody here descends from a process 1, but not from that one."""
+        container = parent()._replace(pid=1, pid_namespace=parent().pid_namespace + 1)
+        foreign = ForeignProcesses(lambda: {container})
+        assert foreign.sort({os.getppid()}) == {os.getppid(): "foreign"}
+
+    def test_one_whose_number_is_used_again(self) -> None:
+        """Its note was not wiped when it was killed."""
+        before = parent()._replace(started=parent().started - 1)
+        assert ForeignProcesses(lambda: {before}).sort({os.getppid()}) == {os.getppid(): "foreign"}
 
     def test_the_server_of_mps(self, tmp_path: Path) -> None:
         """Its name is cut as the kernel does."""

@@ -21,7 +21,7 @@ seen_at_forks = []
 os.register_at_fork(before=lambda: seen_at_forks.append(threads()))
 
 from pytest_gpupool.values.device import cpu_device
-from pytest_gpupool.devices.nvml import survey
+from pytest_gpupool.devices.nvidia.nvml import survey
 from pytest_gpupool.sampling.sampler import Sampler
 
 def until(condition):

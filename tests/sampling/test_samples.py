@@ -18,7 +18,8 @@ UNKNOWN = 999
 
 PRELUDE = """
 import json, os, subprocess, sys
-from pytest_gpupool.devices.nvml import survey
+from pytest_gpupool.devices.nvidia.nvml import survey
+from pytest_gpupool.processes import table
 from pytest_gpupool.sampling.samples import Samples
 
 now, cost = [100.0], [0.0]
@@ -361,7 +362,7 @@ class TestForeign:
     def test_who_shares_the_device_is_none(self, driver: Driver, worker: Asker, stranger: int) -> None:
         """Nor is the memory that it has ours."""
         child = worker.ask("child()")
-        worker.ask(f"fresh(own=lambda: [{stranger}])")
+        worker.ask(f"fresh(own=lambda: [table.identity({stranger})])")
         driver.replace(0, used=6 * GIB, processes=((worker.pid, GIB), (child, 2 * GIB), (stranger, 3 * GIB)))
         worker.ask("begin()")
         worker.ask("look(0.5)")
@@ -461,5 +462,5 @@ def test_on_a_cpu_nothing_of_nvml_is_loaded(cpu_host: Host) -> None:
         assert found.pop("cpu_percent") >= 0
         assert found.pop("rss_peak_bytes") > 2**20
         assert found == {key: NOTHING[key] for key in found}
-        loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.devices.nvml_meter') if name in sys.modules]"
+        loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.devices.nvidia.meter') if name in sys.modules]"
         assert asker.ask(loaded) == []

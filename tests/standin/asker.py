@@ -30,7 +30,18 @@ class Asker:
         command = [sys.executable, "-c", CHILD, prelude]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True)
-        self.pid = self._process.pid
+
+    @classmethod
+    def of(cls, process: subprocess.Popen[str]) -> Asker:
+        """One that somebody has started with ``CHILD`` and a prelude; whoever has ends it."""
+        asker = cls.__new__(cls)
+        asker._process = process
+        return asker
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
 
     def ask(self, source: str) -> Any:
         """The value of an expression, None of a statement. What it raises ends the process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ Fault = tuple[str, int]
 
 
 def fake_uuid(kind: str, number: int) -> str:
-    """A device UUID of real shape, the same at every call; the first 16 differ in their first digit."""
+    """A device UUID of real shape, the same at every call of a process; the first 16 differ in their first digit.
+
+    Two processes that test have different ones, since a lease excludes all of the host by this id.
+    """
     digest = uuid.UUID(bytes=hashlib.sha256(f"{kind} {number}".encode()).digest()[:16], version=4)
-    return f"{kind}-{number * 7 % 16:x}{str(digest)[1:]}"
+    return f"{kind}-{number * 7 % 16:x}{str(digest)[1:-8]}{os.getpid():08x}"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Mig:
     ci: int = 0
     processes: tuple[Process, ...] = ()
     graphics: tuple[Process, ...] = ()
+    mps: tuple[Process, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
@@ -52,7 +57,8 @@ class Mig:
 class Gpu:
     """A GPU; `lost` and `lookup` are the codes with which its handle, and looking that up, fail.
 
-    `reasons` are the bits of why its clocks are as they are, `hangs` the functions that do not return for it.
+    `reasons` are the bits of why its clocks are as they are, `hangs` the functions that do not return for it. `cores`
+    are those near it, None where NVML does not tell; `mps` are clients of MPS.
     """
 
     uuid: str
@@ -62,6 +68,7 @@ class Gpu:
     reserved: int = GIB // 2
     processes: tuple[Process, ...] = ()
     graphics: tuple[Process, ...] = ()
+    mps: tuple[Process, ...] = ()
     faults: tuple[Fault, ...] = ()
     mig: tuple[Mig, ...] = ()
     mig_capable: bool = True
@@ -75,6 +82,8 @@ class Gpu:
     power: int = 70_000
     energy: int = 1_000_000
     reasons: int = 0
+    compute_mode: int = 0
+    cores: tuple[int, ...] | None = None
     hangs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -110,6 +119,7 @@ def _common_lines(device: Gpu | Mig) -> Iterator[str]:
     yield f"reserved {device.reserved}"
     yield from (_process_line("compute", process) for process in device.processes)
     yield from (_process_line("graphics", process) for process in device.graphics)
+    yield from (_process_line("mps", process) for process in device.mps)
     yield from (f"fault {function} {code}" for function, code in device.faults)
 
 
@@ -134,4 +144,6 @@ def _sensor_lines(gpu: Gpu) -> Iterator[str]:
     yield f"power {gpu.power}"
     yield f"energy {gpu.energy}"
     yield f"reasons {gpu.reasons}"
+    yield f"compute-mode {gpu.compute_mode}"
+    yield from (f"core {core}" for core in gpu.cores or ())
     yield from (f"hang {function}" for function in gpu.hangs)

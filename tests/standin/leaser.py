@@ -13,16 +13,16 @@ from typing import Any
 CHILD = """
 import json, os, signal, subprocess, sys
 from pathlib import Path
-from pytest_gpupool.leases import holders
 from pytest_gpupool.leases.acquisition import try_lease
 from pytest_gpupool.leases.lease import Lease, Request
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.leases.occupancy import free_slots
 from pytest_gpupool.values.device import Size
-from pytest_gpupool.devices.nvml import NvmlProbe, survey
+from pytest_gpupool.devices.nvidia.nvml import NvmlProbe, survey
 
 held = None
 children = []
-lock_dir, run, worker = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+lock_dir, run, worker = lock_directory(sys.argv[1], {}), sys.argv[2], sys.argv[3]
 devices = survey().devices
 
 def lease(*, only=None, busy="512MiB", first=0, avoid=(), **keys):

@@ -25,6 +25,7 @@
  *   used N, reserved N     bytes, apart from one another
  *   compute PID N          a compute process and its bytes ('-': not available)
  *   graphics PID N         a graphics process, likewise
+ *   mps PID N              a client of MPS, likewise
  *   fault FUNCTION CODE    this function fails with CODE for this device (for a
  *                          GPU: for its MIG devices too)
  *   gi N, ci N             GPU and compute instance ids           (mig only)
@@ -34,6 +35,8 @@
  *   utilization N, memory-utilization N   per cent                (gpu only)
  *   temperature N, power N, energy N      C, mW, mJ               (gpu only)
  *   reasons N              bits: why the clocks are as they are   (gpu only)
+ *   compute-mode N         0 default, 2 prohibited, 3 exclusive   (gpu only)
+ *   core N                 a core near it; a line each            (gpu only)
  *   hang FUNCTION          this function does not return for this device while
  *                          the file says so (for a GPU: for its MIG devices too)
  *
@@ -73,6 +76,8 @@ enum {
     MAX_PROCESSES = 1024,
     MAX_FAULTS = 256,
     MAX_MIG_DEVICES = 7,
+    MAX_CORE_WORDS = 16,
+    CORES_A_WORD = 64,
     NOWHERE = -1,
     HANGS = -1, /* the code of a fault that is a hang */
     HANG_POLL_MICROSECONDS = 2000
@@ -125,11 +130,16 @@ struct device {
     number mig_capable, mig_enabled, mig_pending;
     number lost, lookup;
     number utilization, memory_utilization, temperature, power, energy, reasons;
+    number compute_mode;
+    int has_cores;
+    number cores[MAX_CORE_WORDS]; /* bits */
 };
+
+enum kind { COMPUTE, GRAPHICS, MPS };
 
 struct process {
     int device;
-    int graphics;
+    enum kind kind;
     unsigned pid;
     number bytes;
 };
@@ -175,6 +185,7 @@ static const struct {
     {"power", offsetof(struct device, power)},
     {"energy", offsetof(struct device, energy)},
     {"reasons", offsetof(struct device, reasons)},
+    {"compute-mode", offsetof(struct device, compute_mode)},
 };
 
 /* The parsers answer 1 where they understood the text, else 0. */
@@ -227,7 +238,7 @@ static int parse_device(int is_mig, const char *uuid)
     return parse_text(device->uuid, sizeof device->uuid, uuid);
 }
 
-static int parse_process(int graphics, char *value)
+static int parse_process(enum kind kind, char *value)
 {
     struct process *process = &state.processes[state.process_count];
     char *bytes = strchr(value, ' ');
@@ -239,7 +250,7 @@ static int parse_process(int graphics, char *value)
     if (!parse_number(&pid, value))
         return 0;
     process->device = state.device_count - 1;
-    process->graphics = graphics;
+    process->kind = kind;
     process->pid = (unsigned)pid;
     process->bytes = ~0ULL;
     state.process_count++;
@@ -280,8 +291,21 @@ static int parse_system(const char *key, const char *value)
     return strcmp(key, "init") == 0 && parse_number(&state.init, value);
 }
 
+static int parse_core(struct device *device, const char *value)
+{
+    number core = 0;
+
+    if (!parse_number(&core, value) || core >= MAX_CORE_WORDS * CORES_A_WORD)
+        return 0;
+    device->has_cores = 1;
+    device->cores[core / CORES_A_WORD] |= 1ULL << core % CORES_A_WORD;
+    return 1;
+}
+
 static int parse_field(struct device *device, const char *key, const char *value)
 {
+    if (strcmp(key, "core") == 0)
+        return parse_core(device, value);
     if (strcmp(key, "name") == 0)
         return parse_text(device->name, sizeof device->name, value);
     for (size_t i = 0; i < sizeof NUMBERS / sizeof *NUMBERS; i++)
@@ -301,8 +325,12 @@ static int parse_line(char *line)
     *value++ = '\0';
     if (strcmp(line, "gpu") == 0 || strcmp(line, "mig") == 0)
         return parse_device(line[0] == 'm', value);
-    if (strcmp(line, "compute") == 0 || strcmp(line, "graphics") == 0)
-        return parse_process(line[0] == 'g', value);
+    if (strcmp(line, "compute") == 0)
+        return parse_process(COMPUTE, value);
+    if (strcmp(line, "graphics") == 0)
+        return parse_process(GRAPHICS, value);
+    if (strcmp(line, "mps") == 0)
+        return parse_process(MPS, value);
     if (strcmp(line, "fault") == 0)
         return parse_fault(value);
     if (strcmp(line, "hang") == 0)
@@ -731,7 +759,7 @@ static int runs_on(const struct process *process, const struct device *device)
 }
 
 /* Count them all; write down as many as there is room for. */
-static unsigned list_processes(const struct device *device, int graphics, unsigned room,
+static unsigned list_processes(const struct device *device, enum kind kind, unsigned room,
                                nvmlProcessInfo_t *infos)
 {
     unsigned found = 0;
@@ -739,7 +767,7 @@ static unsigned list_processes(const struct device *device, int graphics, unsign
     for (int i = 0; i < state.process_count; i++) {
         const struct process *process = &state.processes[i];
 
-        if (process->graphics != graphics || !runs_on(process, device))
+        if (process->kind != kind || !runs_on(process, device))
             continue;
         if (found < room)
             infos[found] = process_info(process);
@@ -748,7 +776,7 @@ static unsigned list_processes(const struct device *device, int graphics, unsign
     return found;
 }
 
-static nvmlReturn_t running(const char *function, int graphics, nvmlDevice_t handle, unsigned *count,
+static nvmlReturn_t running(const char *function, enum kind kind, nvmlDevice_t handle, unsigned *count,
                             nvmlProcessInfo_t *infos)
 {
     struct device *device;
@@ -758,20 +786,26 @@ static nvmlReturn_t running(const char *function, int graphics, nvmlDevice_t han
     if (result != NVML_SUCCESS)
         return result;
     room = infos == NULL ? 0 : *count;
-    *count = list_processes(device, graphics, room, infos);
+    *count = list_processes(device, kind, room, infos);
     return *count > room ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t handle, unsigned *count,
                                                      nvmlProcessInfo_t *infos)
 {
-    return running(__func__, 0, handle, count, infos);
+    return running(__func__, COMPUTE, handle, count, infos);
 }
 
 nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t handle, unsigned *count,
                                                       nvmlProcessInfo_t *infos)
 {
-    return running(__func__, 1, handle, count, infos);
+    return running(__func__, GRAPHICS, handle, count, infos);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t handle, unsigned *count,
+                                                        nvmlProcessInfo_t *infos)
+{
+    return running(__func__, MPS, handle, count, infos);
 }
 
 /* ---- MIG --------------------------------------------------------------- */
@@ -854,6 +888,31 @@ nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t handle, unsigned *id)
 }
 
 /* ---- what only a whole GPU answers ------------------------------------- */
+
+nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t handle, int *mode)
+{
+    struct device *device;
+    nvmlReturn_t result = enter_gpu(__func__, handle, mode, &device);
+
+    if (result == NVML_SUCCESS)
+        *mode = (int)device->compute_mode;
+    return result;
+}
+
+/* As many words of bits as there is room for; NVML knows no cores on some machines. */
+nvmlReturn_t nvmlDeviceGetCpuAffinity(nvmlDevice_t handle, unsigned size, unsigned long *cores)
+{
+    struct device *device;
+    nvmlReturn_t result = enter_gpu(__func__, handle, cores, &device);
+
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!device->has_cores)
+        return NVML_ERROR_NOT_SUPPORTED;
+    for (unsigned word = 0; word < size; word++)
+        cores[word] = word < MAX_CORE_WORDS ? device->cores[word] : 0;
+    return NVML_SUCCESS;
+}
 
 /* NVML knows no utilization of a MIG device, nor of a GPU in MIG mode. */
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t handle, nvmlUtilization_t *rates)

@@ -35,6 +35,17 @@ def test_the_chart_has_both_curves() -> None:
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_nothing_is_praised_where_all_workers_share_cores() -> None:
+    """There are no bands of classes then."""
+    runs = [TimedRun(asked=asked, workers=asked, time=8.0, shared_cores=1) for asked in (2, 4)]
+    picture = scaling_chart.svg(points(runs), title="pytest a.py")
+    root = ElementTree.fromstring(picture)
+    assert not list(root.iter(f"{SVG}rect"))
+    assert not {"excellent", "good", "poor"} & {*texts(picture)}
+    assert "Efficiency (speedup ÷ workers): some share cores" in texts(picture)
+    assert (root.findtext(f"{SVG}desc") or "").count("(they share cores)") == 2
+
+
 @pytest.mark.parametrize("title", ["a & b < c > \"d\" 'e'", "\0\x1b\ud800\uffff", "x" * 1000, "ünï–\N{ROCKET}", ""])
 def test_the_chart_is_xml_whatever_its_title(title: str) -> None:
     """Cut where it is long, with a mark for what XML cannot carry."""

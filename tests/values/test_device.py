@@ -9,11 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.values.device import Device, Size, cpu_device
+from pytest_gpupool.values.device import Device, Size, cpu_device, usable_together
 from pytest_gpupool.values.texts import duration_text, epoch, iso, size_text
 
 GPU = Device(id="GPU-8a5c", kind="gpu", index=3, name="NVIDIA H200", memory_total=1000)
 MIG = Device(id="MIG-41f40000-0000", kind="mig", index=0, name="MIG", memory_total=10, legacy_id="MIG-GPU-8a5c/7/0")
+
+
+def test_what_one_process_can_use_together() -> None:
+    """GPUs; of MIG instances, and of one beside a GPU, a single one. CPU slots cap nothing."""
+    other = Device(id="GPU-1f00", kind="gpu", index=4, name="NVIDIA H200")
+    assert list(usable_together([GPU, MIG, other])) == [GPU, other]
+    assert list(usable_together([GPU, other])) == [GPU, other]
+    assert len(usable_together([GPU, MIG])) == len(usable_together([MIG, MIG])) == 1
+    assert list(usable_together([MIG])) == [MIG]
+    assert list(usable_together([])) == []
+    assert len(usable_together([cpu_device(0), cpu_device(1)])) == 2
 
 
 class TestSize:

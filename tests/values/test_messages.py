@@ -14,44 +14,68 @@ from pytest_gpupool.values.messages import (
     Ask,
     Attempts,
     Broken,
+    Captures,
+    Collected,
     Command,
+    Delayed,
     Describe,
+    Ends,
     Expired,
     Failed,
+    Finishing,
     HeldUp,
     Items,
     Leased,
+    LeftRunning,
     LetIn,
     Message,
     Notice,
     Params,
     Poisoned,
     Records,
+    Refused,
     Rest,
     Stolen,
+    TearingDown,
+    Tell,
     Waiting,
+    WrongUsage,
 )
 
 BLOCKERS = ["GPU 0  NVIDIA H200  held by pid 4711"]
 
 MESSAGES: list[Message] = [
     Leased({"record": "worker", "devices": ["GPU-1"], "lease_wait_s": 0.5}, 7),
-    Waiting(BLOCKERS, [4711]),
+    Delayed(),
+    Waiting(BLOCKERS, [[4711, 815, 4026531836]]),
     Expired(BLOCKERS, []),
+    Refused("ERROR: conftest.py sets CUDA_VISIBLE_DEVICES", 4),
     Failed("no lease for this one", 5),
-    Items.of(None, requirements={3: {"gpus": 2, "lock": ["port"]}}, groups={}, warm={0: "test_a.py|model0"}),
-    Items.of('[["test_a.py::test_b"], {}]', requirements={}, groups={1: "g"}, warm={}),
+    Collected("0fa9", "77c1", 12),
+    Items.of(
+        ["test_a.py::test_b"],
+        None,
+        requirements={3: {"gpus": 2, "lock": ["port"]}},
+        groups={},
+        warm={0: "test_a.py|model0"},
+    ),
+    Items.of([], '[["test_a.py::test_b"], {}]', requirements={}, groups={1: "g"}, warm={}),
     Params.of([("test_a.py::test_b[1]", {"number": 1})]),
     Ask(),
     Stolen([4, 5]),
     Poisoned("test_a.py::test_b", "an illegal memory access", [6]),
     HeldUp("test_a.py::test_b", BLOCKERS),
+    LeftRunning("test_a.py::test_b", [[4711, 815, 4026531836]]),
     LetIn("test_a.py::test_b"),
+    Captures({"stdout": 5}),
+    TearingDown("test_a.py::test_b"),
+    Finishing(),
+    WrongUsage("Wrong expression passed to '-k'"),
     Records(['{"record": "start"}']),
     Broken("pytest_sessionfinish raised ValueError: no"),
 ]
 
-COMMANDS: list[Command] = [Rest(), Describe(), Attempts({3: 2, 10: 1})]
+COMMANDS: list[Command] = [Rest(), Tell(), Describe(), Attempts({3: 2, 10: 1}), Ends("2026-01-01T00:00:00Z")]
 
 
 def name(value: object) -> str:
@@ -81,7 +105,7 @@ class TestMessages:
     def test_what_is_told_of_tests_is_known_by_their_numbers(self) -> None:
         """Though JSON makes texts of them."""
         asks = {0: {"gpus": 2}, 12: {"timeout": 1.5, "lock": ["port"]}}
-        items = Items.of(None, requirements=asks, groups={12: "big"}, warm={})
+        items = Items.of(["test_a.py::test_b"], None, requirements=asks, groups={12: "big"}, warm={})
         assert items.told() == {"requirements": asks, "groups": {12: "big"}, "warm": {}}
 
     def test_parameters_are_told_test_by_test(self) -> None:

@@ -39,8 +39,13 @@ class Lease:
 
     def __init__(self, devices: Sequence[Device], answers: Iterable[tuple[Blocker, ...]] = (FREE,)) -> None:
         self.devices = tuple(devices)
+        self.lost: str | None = None
         self.calls: list[object] = []
         self._answers = list(answers)
+
+    def restore(self) -> str | None:
+        """Why its lock files cannot be put back."""
+        return self.lost
 
     def note(self, test: str | None) -> None:
         """Which test runs."""
@@ -163,6 +168,16 @@ def remember(directory: Path, peaks: Mapping[str, int | None], kind: str = "NVID
     """What earlier runs measured."""
     observed = [durations.Observed(test, kind, 1.0, peak) for test, peak in peaks.items()]
     assert durations.save(directory, observed) is None
+
+
+def test_a_lease_that_is_lost_lets_nobody_in() -> None:
+    """Others may use its devices by now."""
+    door = Door(Lease(GPUS[:1]))
+    assert door.enter() is None
+    assert door.gate.lost is None
+    door.lease.lost = "/locks/GPU-0.lock was removed while it was locked, and another process has locked a new one"
+    assert door.enter() == f"this worker's lease is lost: {door.lease.lost}"
+    assert door.gate.lost == door.lease.lost
 
 
 class TestDevices:

@@ -19,11 +19,24 @@ class Item:
         self.marks = marks
         self.keywords = {mark.name for mark in marks}
         self._fixtureinfo = SimpleNamespace(
+            names_closure=[*(fixtures or {})],
             name2fixturedefs={
-                name: [SimpleNamespace(scope=scope, func=SimpleNamespace(__module__=module))]
+                name: [
+                    SimpleNamespace(
+                        argname=name,
+                        scope=scope,
+                        func=SimpleNamespace(__module__=module),
+                        baseid=module,
+                        argnames=(),
+                    )
+                ]
                 for name, (scope, module) in (fixtures or {}).items()
-            }
+            },
         )
+
+    def getparent(self, kind: type) -> Any:
+        """As pytest's: the module that it is in."""
+        return SimpleNamespace(nodeid="test_a.py") if kind is pytest.Module else None
 
     def iter_markers(self, name: str) -> Iterator[pytest.Mark]:
         """As pytest's."""
@@ -67,7 +80,7 @@ def test_groups_have_xdists_names(marks: list[pytest.Mark], group: str | None) -
     assert group_of(item) == group
 
 
-def test_what_is_set_up_for_several_tests_keeps_warm() -> None:
+def test_what_several_tests_share_is_told_once() -> None:
     """Not pytest's own fixtures, nor those of one test."""
     wide: Any = Item(
         fixtures={
@@ -76,13 +89,19 @@ def test_what_is_set_up_for_several_tests_keeps_warm() -> None:
             "number": ("function", "test_a"),
         }
     )
-    items = [wide, Item(fixtures={"number": ("function", "test_a")})]
-    told = facts_of(items, grouped=True, whole_collection=None).told()
-    assert told == {"requirements": {}, "groups": {}, "warm": {0: "test_a.py|model"}}
+    items = [wide, Item(fixtures={"number": ("function", "test_a")}), wide]
+    told = facts_of(items, grouped=True, order_is_promised=False, whole_collection=None).told()
+    assert told == {
+        "requirements": {},
+        "groups": {},
+        "fixtures": {0: ["model", "conftest", "", "test_a.py"]},
+        "families": {0: [0]},
+        "set_ups": {0: 0, 2: 0},
+    }
 
 
 def test_groups_are_told_where_they_count() -> None:
     """Which is with --dist loadgroup."""
     items: Any = [Item(), Item(pytest.mark.xdist_group("g").mark)]
-    assert facts_of(items, grouped=False, whole_collection=None).told()["groups"] == {}
-    assert facts_of(items, grouped=True, whole_collection=None).told()["groups"] == {1: "g"}
+    assert facts_of(items, grouped=False, order_is_promised=False, whole_collection=None).told()["groups"] == {}
+    assert facts_of(items, grouped=True, order_is_promised=False, whole_collection=None).told()["groups"] == {1: "g"}

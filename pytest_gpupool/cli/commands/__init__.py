@@ -1,3 +1,15 @@
 """Commands: what the program ``gpupool`` can be asked for, one module per call."""
 
-__all__ = ["baseline", "compare", "history", "matrix", "report", "runs", "scaling", "schema"]
+__all__ = [
+    "baseline",
+    "compare",
+    "history",
+    "matrix",
+    "quarantine",
+    "report",
+    "run",
+    "runs",
+    "scaling",
+    "schema",
+    "status",
+]

@@ -11,15 +11,14 @@ from dataclasses import asdict
 from typing import Any
 
 from ...matrices.pivot import pivot
-from ...matrices.table import Cell, Table
-from ...metrics.wording import value_text
+from ...matrices.table import Table
 from ...reports.columns import lines
 from ...reports.markdown import escaped
+from ...reports.words import means
 from ...values.texts import cut, one_line
 from ..sources import add_dir, report_of, warn
 
 _LONGEST_NAME = 80
-_NONE = "–"
 
 
 def add(commands: Any) -> None:
@@ -103,16 +102,8 @@ def _json(table: Table) -> None:
 def _cells(table: Table) -> Iterator[list[str]]:
     """Yield the rows as people read them, first the head."""
     yield [*_heads(table), *_columns(table)]
-    for labels, row in zip(_labels(table), table.cells, strict=True):
-        yield [*labels, *(_cell(table, cell) for cell in row)]
-
-
-def _cell(table: Table, cell: Cell | None) -> str:
-    if cell is None:
-        return _NONE
-    least, most = table.counts
-    value = value_text({"value": cell.mean, "unit": "" if table.unit is not None else cell.unit})
-    return value if least == most else f"{value} ({cell.count})"
+    for labels, row in zip(_labels(table), means(table), strict=True):
+        yield [*labels, *row]
 
 
 def _heads(table: Table) -> list[str]:

@@ -33,7 +33,7 @@ def _run(args: argparse.Namespace) -> int:
     print(_summary(recorded))
     base = recorded.path.parent.parent  # of .gpupool/runs/<run>; a copy elsewhere has no past
     run = recorded.facts(), recorded.results, recorded.devices()
-    found = additions.collect(base, *run) if wanted.any() else Additions()
+    found = additions.collect(base, *run) if wanted.paths() else Additions()
     problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past)
     for problem in problems:
         warn(problem)

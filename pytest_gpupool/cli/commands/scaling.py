@@ -14,7 +14,7 @@ from typing import Any
 
 from ...records.store import write_whole
 from ...reports import scaling
-from ...reports.words import seconds_text
+from ...reports.words import seconds_text, shared_cores
 from ...trends import scaling_chart, speedup
 from ...trends.speedup import TimedRun
 from ...values.errors import EXIT_USAGE, UsageProblem
@@ -39,8 +39,9 @@ Runs pytest with ARGS… at each number of workers, one after the other, and pri
 
 Time is that of the whole command, start and collection included; makespan is from the start of the first test to the
 end of the last one. Speedup is the time with the fewest workers divided by the time; efficiency is speedup divided by
-the workers that ran (from 80% on: excellent, from 50% on: good, else poor). Every run starts from the durations that
-are known now. The first run also warms the machine's caches: run the suite once before where that takes long.
+the workers that ran (from 80% on: excellent, from 50% on: good, else poor; nothing where CPU slots share cores). Every
+run starts from the durations that are known now. The first run also warms the machine's caches: run the suite once
+before where that takes long.
 
 Metrics must be the same at every number, except those of time or of a rate: else those that differ are listed, and
 the exit status is 1, as where a test fails. A run that cannot run all tests ends the measurement, with its status.
@@ -176,11 +177,13 @@ def _tell(trials: Sequence[Trial], args: argparse.Namespace, picture: Path) -> i
 
 def _timed(trial: Trial) -> TimedRun:
     assert trial.report is not None
+    workers = speedup.workers_of(trial.report, trial.workers)
     return TimedRun(
         asked=trial.workers,
-        workers=speedup.workers_of(trial.report, trial.workers),
+        workers=workers,
         time=trial.seconds,
         makespan=trial.report["summary"]["makespan_s"],
+        shared_cores=shared_cores(trial.report, workers),
     )
 
 

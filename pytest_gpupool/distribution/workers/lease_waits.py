@@ -10,6 +10,7 @@ import pytest
 from ...run.controller import Controller
 from ...values.errors import EXIT_NO_LEASE
 from ...values.messages import Expired
+from ...values.process_id import ProcessId
 from .member import Member
 from .roster import Roster
 
@@ -71,8 +72,9 @@ class LeaseWaits:
         if len(expired) < len(may_run) and not each:
             return []
         # What our own workers hold is free when their processes have ended, which takes its time.
-        ours = {member.pid for member in self._roster.everyone() if member.leased and not each}
-        return [] if any(ours.intersection(said.pids) for said in expired) else expired
+        ours = [member.identity for member in self._roster.everyone() if member.leased and not each]
+        in_the_way = [ProcessId(*process) for said in expired for process in said.processes]
+        return [] if any(_is_one_of(ours, process) for process in in_the_way) else expired
 
     @property
     def _has_begun(self) -> bool:
@@ -81,3 +83,8 @@ class LeaseWaits:
     def _in_vain_text(self, gpus: int, blockers: Sequence[str]) -> str:
         lines = "".join(f"\n  {line}" for line in blockers)
         return f"no {gpus} devices came free together in {self._controller.options.wait:g} s:{lines}"
+
+
+def _is_one_of(ours: Sequence[ProcessId | None], process: ProcessId) -> bool:
+    # Of one that ended a moment ago only the number is known.
+    return process in ours or (not process.started and process.pid in {one.pid for one in ours if one is not None})

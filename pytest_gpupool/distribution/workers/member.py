@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xdist.workermanage import WorkerController
 
+from ...processes.own.events import Event
 from ...values.messages import Expired
+from ...values.process_id import ProcessId
 from ...values.texts import shortened
-from . import process_ends
+from ..collecting.run_tests import Numbering
+from .output import CapturedOutput
+from .process_ends import WorkerProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,26 +29,61 @@ class Member:
     """One worker. ``places`` are its positions among the devices, or the numbers of its CPU slots."""
 
     node: WorkerController
+    process: WorkerProcess
     places: tuple[int, ...]
     shape: Shape
     devices: tuple[str, ...] = ()
-    pid: int = 0
+    identity: ProcessId | None = None
+    """The process that holds the lease, as it has said itself."""
     stacks: int = 0
     """The descriptor to which it writes its stacks."""
     leased: bool = False
     expired: Expired | None = None
     """What it said when it had waited for a lease for as long as the user said."""
     collected: bool = False
-    excluded: bool = False
-    """Whether it collected other tests than the run's, and so gets none."""
+    digest: str = ""
+    """Of what it has collected, in short; see :class:`Collected`."""
+    numbering: Numbering = field(default_factory=Numbering)
+    """What its numbers of tests mean."""
+    is_first: bool = False
+    """Whether it was started before anybody had collected."""
+    has_to_wait: bool = False
+    """Whether its device was not free when it came."""
+    is_awaited: bool = False
+    """Whether the run does not end before it has collected."""
     retired: bool = False
+    said_goodbye: bool = False
+    connection_over: Event = field(default_factory=Event)
+    tears_down: str = ""
+    """The test that is over and whose fixtures it tears down."""
+    is_finishing: bool = False
+    """Whether all of its tests are over and torn down."""
+    last_phase: str = ""
+    """What it has to do in time now that all tests are over."""
+    late: str | None = None
+    """What it did not do in time, for which we ended it."""
+    has_exited: bool = False
+    """Whether its process is gone, which is told as :class:`Exited`."""
     gone: bool = False
     died: bool = False
     """Whether it is gone without having said goodbye."""
+    is_replaced: bool = True
+    """Whether xdist starts another one in its place where it dies, or ends the run."""
     limit: float = 0.0
     overdue: str | None = None
-    """The test for which we ended it, and in ``dump`` the stacks that it had then."""
-    dump: str = ""
+    """The test for which we ended it."""
+    where: str = ""
+    """Where it was then, in words that follow others."""
+    output: CapturedOutput = field(default_factory=CapturedOutput)
+    interrupted: bool = False
+    """Whether its test has ended its session, as KeyboardInterrupt does."""
+    internal_error: str | None = None
+    """What it said of an error in it that is no test's, until pytest has shown that."""
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether we have ended it."""
+        return self.overdue is not None or self.late is not None
 
     @property
     def name(self) -> str:
@@ -64,9 +103,12 @@ class Member:
 
     def crash_text(self) -> str:
         """Return what to say of the test that it took with it."""
-        return f"worker {self.name} died ({process_ends.exit_words(self.node)}) while it ran this test"
+        if self.interrupted:
+            return f"this test ended the session of worker {self.name}, as KeyboardInterrupt and pytest.exit() do"
+        return (
+            f"worker {self.name} died ({self.process.exit_words()}) while it ran this test{self.process.memory_words()}"
+        )
 
     def limit_text(self) -> str:
         """Return what to say of the test for which it was ended."""
-        where = f"; its stacks then:\n{self.dump}" if self.dump else ""
-        return shortened(f"this test took longer than {self.limit:g} s; worker {self.name} was ended{where}")
+        return shortened(f"this test took longer than {self.limit:g} s; worker {self.name} was ended{self.where}")

@@ -10,9 +10,9 @@ from ...foreign.xdist_session import XdistSession
 from ...processes.guardian import Guardian
 from ...run.controller import Controller
 from ...worker import remote
-from . import process_ends
 from .expected import ExpectedWorkers
 from .member import Member, Shape
+from .process_ends import WorkerProcess
 from .roster import Roster
 
 
@@ -42,10 +42,11 @@ class WorkerStarts:
     def enlist(self, node: WorkerController) -> Member:
         """A worker is about to be started: decide what it shall hold, and give it its orders."""
         shape = self._expected.shape_of(node.gateway.id)
-        member = Member(node, self._roster.free_places(shape.gpus), shape)
+        process = WorkerProcess(node, self._controller.records.run_id)
+        member = Member(node, process, self._roster.free_places(shape.gpus), shape)
         self._roster.add(member)
         orders = self._controller.orders.at(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
         node.workerinput["gpupool"] = orders.to_wire()
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
-        self._guardian.watch(process_ends.pid(node), process_ends.marks(node, self._controller.records.run_id))
+        self._guardian.watch(process.worker)
         return member

@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ...processes import stacks
 from ...processes.time_limits import TimeLimits
-from . import process_ends
 from .member import Member
 
 
 class WorkerTimeLimits:
-    """One clock a worker. ``overdue(worker, test)`` is called from another thread; it is to bring :meth:`cut_off`."""
+    """One clock a worker. ``overdue(worker, test)`` is called from another thread; it is to bring :meth:`cut_off`.
 
-    def __init__(self, run: str, overdue: Callable[[str, str], None]) -> None:
-        self._run = run
+    ``where(member)`` tells where a worker hangs.
+    """
+
+    def __init__(self, overdue: Callable[[str, str], None], where: Callable[[Member], str]) -> None:
         self._clocks = TimeLimits(overdue)
+        self._where = where
         self._enders: list[threading.Thread] = []
 
     def runs(self, member: Member, test: str | None, limit: float | None) -> None:
@@ -35,6 +36,14 @@ class WorkerTimeLimits:
         """Its test waits for something that is not its own; :meth:`restart` ends that."""
         self._clocks.pause(worker, test)
 
+    def waits(self, worker: str) -> None:
+        """It has asked for its next test: what it waits for the answer is not its test's time. For any thread."""
+        self._clocks.wait(worker)
+
+    def goes_on(self, worker: str) -> None:
+        """It has its answer."""
+        self._clocks.go_on(worker)
+
     def ends(self, worker: str) -> None:
         """Its test has ended, or it has. For any thread."""
         self._clocks.end(worker)
@@ -46,8 +55,8 @@ class WorkerTimeLimits:
         member.overdue = test
 
         def end() -> None:  # in a thread: the other workers go on meanwhile
-            member.dump = stacks.stacks(member.pid, member.stacks)
-            process_ends.end(member.node, self._run)
+            member.where = self._where(member)
+            member.process.end()
 
         ender = threading.Thread(target=end, name="gpupool-end", daemon=True)
         self._enders.append(ender)

@@ -5,4 +5,4 @@ one of the `reruns`, a `serial` one, or the best of the queue. `ahead` adds shor
 Where there is nothing to take, `stealing` requests what another worker has ahead; else the worker rests or is let go.
 """
 
-__all__ = ["dispatcher", "pace", "reruns", "serial", "stealing"]
+__all__ = ["differences", "dispatcher", "orphans", "pace", "reruns", "serial", "stealing"]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..backlog.queue import Queue
 from ..decisions import Assign, Decision, Rest, Retire
-from ..queue import Queue
 from ..staffing import Staffing
+from ..tests import Family
 from ..workers import Worker, Workers
 from .ahead import Ahead
+from .orphans import Orphans
 from .pace import Pace
 from .reruns import Reruns
 from .selection import Selection
@@ -32,18 +34,24 @@ class Dispatcher:
         reruns: Reruns,
         serial: SerialTurn,
         stealing: Stealing,
+        orphans: Orphans,
     ) -> None:
+        self._families = queue.families
         self._workers = workers
         self._staffing = staffing
         self._reruns = reruns
         self._serial = serial
         self._stealing = stealing
-        self._selection = Selection(queue, reruns, serial)
+        self._orphans = orphans
+        self._selection = Selection(queue, workers, reruns, serial)
         self._ahead = Ahead(pace, self._selection, stealing)
 
     def replan(self) -> list[Decision]:
         """Return who comes and goes, then what those get who wait: after what changes how many workers are of use."""
-        return [*self._reform(), *self.wake()]
+        decisions = [*self._reform(), *self.wake()]
+        while not decisions and self._orphans.are_left_over():
+            decisions = [*self._reform(), *self.wake()]
+        return decisions
 
     def wake(self) -> list[Decision]:
         """Give tests to who waits, as far as there are any: after what changes only what waits."""
@@ -82,6 +90,7 @@ class Dispatcher:
     def let_go(self, worker: Worker) -> Retire:
         """Let a worker end once it has run what it has."""
         self._stealing.leaves(worker)
+        self._families.leaves(worker)
         return self._workers.retire(worker)
 
     def _starve(self, worker: Worker) -> list[Decision]:
@@ -92,7 +101,9 @@ class Dispatcher:
                 self._stealing.thieves[worker.name] = None
             return [] if request is None else [request]
         self._stealing.thieves.pop(worker.name, None)
-        if not self._staffing.is_kept(worker, self._reruns_of_size(worker.gpus)):
+        # Nobody is to end while a serial test runs, nor is it to wait for that.
+        keeps_all = self._serial.keeps_all or self._stealing.may_come_late
+        if not self._staffing.is_kept(worker, self._reruns_of_size(worker.gpus), in_any_case=keeps_all):
             return [self.let_go(worker), *self._reform()]
         was_told = worker.resting
         self._workers.rests(worker)
@@ -110,18 +121,21 @@ class Dispatcher:
         """Return which workers come and go: none beside a serial test."""
         if self._serial.is_taken:
             return []
-        return [*self._staffing.reform(self._reruns.needs(), self._reruns.undecided_needs())]
+        changes = [self.let_go(worker) for worker in self._serial.in_the_way()]
+        return [*changes, *self._staffing.reform(self._reruns.needs(), self._reruns.undecided_needs())]
 
     def _serve(self, names: Collection[str]) -> list[Decision]:
         """Feed workers of which all wait for what is stolen, or all for a test."""
         decisions: list[Decision] = []
         if not names:
             return decisions
-        in_vain: dict[int, float] = {}  # by size, how much memory is not enough for any test
+        # By size, collection and what is set up, how much memory is not enough for any test.
+        in_vain: dict[tuple[int, int, Family], float] = {}
         for worker in map(self._workers.__getitem__, list(names)):
-            if worker.memory <= in_vain.get(worker.gpus, -1.0) and not self._reruns.waiting:
+            kind = worker.gpus, worker.collection, worker.family
+            if worker.memory <= in_vain.get(kind, -1.0) and not self._reruns.waiting:
                 continue
             decisions += self.feed(worker)
             if worker.name in names:  # it waits as before, and so would the next one
-                in_vain[worker.gpus] = max(in_vain.get(worker.gpus, 0.0), worker.memory)
+                in_vain[kind] = max(in_vain.get(kind, 0.0), worker.memory)
         return decisions

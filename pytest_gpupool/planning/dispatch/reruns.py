@@ -5,9 +5,9 @@ Pure: standard library only, no clock, no files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from ..queue import Queue
+from ..backlog.queue import Queue
 from ..tests import Need, Test, kind_of
 from ..workers import Worker, Workers
 
@@ -65,11 +65,18 @@ class Reruns:
     def take(self, worker: Worker) -> int | None:
         """Take a test that waits here for a worker, None where none fits or should wait for another one."""
         for index, avoid in self._waiting.items():
-            fits = worker.fits(self._queue.need_of(index))
+            fits = worker.can_run(self._tests[index], self._queue.need_of(index))
             if fits and not (worker.devices & avoid and self._has_others(index, avoid)):
                 del self._waiting[index]
                 return index
         return None
+
+    def drop(self, is_lost: Callable[[int], bool]) -> list[int]:
+        """Take out tests that nobody can run any more, and return them."""
+        lost = [index for index in self._waiting if is_lost(index)]
+        for index in lost:
+            del self._waiting[index]
+        return lost
 
     def needs(self) -> list[Need]:
         """Return what the tests need that wait here."""
@@ -83,7 +90,8 @@ class Reruns:
         """Return whether another worker fits a test, or will come, that does not hold these devices."""
         need = self._queue.need_of(index)
         return bool(self._workers.coming[need[0]]) or any(
-            other.fits(need) and not other.retired and not other.devices & avoid for other in self._workers
+            other.can_run(self._tests[index], need) and not other.retired and not other.devices & avoid
+            for other in self._workers
         )
 
     def _owner_of(self, test: Test) -> Worker | None:
@@ -92,7 +100,7 @@ class Reruns:
             return None
         need = self._queue.need_of(test.index)
         for worker in self._workers:
-            if worker.retired or not worker.fits(need):
+            if worker.retired or not worker.can_run(test, need):
                 continue
             if any(kind_of(self._tests[index]) == kind_of(test) for index in worker.tests):
                 return worker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..queue import Queue
-from ..workers import Worker
+from ..backlog.queue import Queue
+from ..workers import Worker, Workers
 from .reruns import Reruns
 from .serial import SerialTurn
 
@@ -13,8 +13,9 @@ from .serial import SerialTurn
 class Selection:
     """Takes tests for a worker from where they wait. What is taken here must be assigned to it."""
 
-    def __init__(self, queue: Queue, reruns: Reruns, serial: SerialTurn) -> None:
+    def __init__(self, queue: Queue, workers: Workers, reruns: Reruns, serial: SerialTurn) -> None:
         self._queue = queue
+        self._workers = workers
         self._reruns = reruns
         self._serial = serial
 
@@ -29,10 +30,13 @@ class Selection:
         if self._serial.keeps_waiting(worker):
             return None
         if (index := self._reruns.take(worker)) is not None:
+            self._queue.goes_to(worker, [index])
             return index
         if (serial := self._queue.next_serial()) is not None:
-            return self._serial.take(worker, serial)
-        unit = self._queue.take(worker.gpus, worker.memory, worker.warm, worker.locks)
+            if (index := self._serial.take(worker, serial)) is not None:
+                self._queue.goes_to(worker, serial.tests)
+            return index
+        unit = self._queue.take(worker, self._workers.moment)
         return None if unit is None else worker.take_on(unit)
 
     def take_short(self, worker: Worker, is_short: Callable[[int], bool]) -> int | None:
@@ -41,7 +45,7 @@ class Selection:
             return None
         if worker.reserved:
             return worker.reserved.popleft() if is_short(worker.reserved[0]) else None
-        unit = self._queue.take_short(worker.gpus, worker.memory, worker.warm, is_short)
+        unit = self._queue.take_short(worker, is_short, self._workers.moment)
         return None if unit is None else worker.take_on(unit)
 
     def may_find(self, worker: Worker) -> bool:

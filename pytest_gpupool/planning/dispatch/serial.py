@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..queue import Queue
+from ..backlog.queue import Queue
 from ..tests import Test, WorkUnit
 from ..workers import Worker, Workers
 from .reruns import Reruns
@@ -19,6 +19,7 @@ class SerialTurn:
         self._workers = workers
         self._reruns = reruns
         self._worker: str | None = None
+        self._ending: set[str] = set()
 
     @property
     def is_taken(self) -> bool:
@@ -30,18 +31,47 @@ class SerialTurn:
         """Whether serial tests run now, may run again, or are next: nothing is queued ahead of time then."""
         return self.is_taken or self._reruns.undecided_serial or self._queue.next_serial() is not None
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nobody is to be let go only since there is nothing for it: a serial test runs, or can run next."""
+        unit = self._queue.next_serial()
+        can_come = unit is not None and self._workers.some_have(unit.need, unit.lacked_by)
+        return self.is_taken or self._reruns.undecided_serial or can_come
+
     def keeps_waiting(self, worker: Worker) -> bool:
         """Return whether a worker may begin nothing: another has its turn, or a test that had one may run again."""
         return self._worker not in (None, worker.name) or self._reruns.undecided_serial
 
+    def in_the_way(self) -> list[Worker]:
+        """Return the workers that wait for devices while one that has its own could run the serial test that is next.
+
+        They may get them in the middle of it, and who knows when: they are to be let go.
+        """
+        unit = self._queue.next_serial()
+        if unit is None or self._reruns.waiting or self._reruns.undecided:
+            return []
+        idle = map(self._workers.__getitem__, self._workers.idle.of_size(unit.gpus))
+        if not any(worker.fits(unit.need) and worker.has(unit.lacked_by) for worker in idle):
+            return []
+        starting = self._workers.starting
+        names = [name for gpus in starting.sizes() for name in starting.of_size(gpus)]
+        return [worker for worker in map(self._workers.__getitem__, names) if not worker.leased]
+
     def take(self, worker: Worker, unit: WorkUnit) -> int | None:
         """Give a worker the serial unit that is next, and return its first test.
 
-        None where another test runs or may run again, or where the worker does not fit.
+        None where another test runs or may run again, where another worker starts, collects or ends, or where this one
+        does not fit.
         """
-        if self._reruns.waiting or self._reruns.undecided or not worker.fits(unit.need):
+        if (
+            self._reruns.waiting
+            or self._reruns.undecided
+            or not (worker.fits(unit.need) and worker.has(unit.lacked_by))
+        ):
             return None
-        if any(other.is_busy for other in self._workers if other is not worker):
+        if self._ending or self._workers.some_come:
+            return None
+        if any(other.is_busy or other.retired for other in self._workers if other is not worker):
             return None
         self._worker = worker.name
         return worker.take_on(self._queue.take_serial())
@@ -57,3 +87,12 @@ class SerialTurn:
         """A worker is gone, and its turn with it."""
         if self._worker == worker.name:
             self._worker = None
+
+    def is_ending(self, worker: str) -> None:
+        """A worker is gone, but its process is not yet."""
+        self._ending.add(worker)
+
+    def has_exited(self, worker: str) -> bool:
+        """Its process is gone, too; return whether somebody may have waited for that."""
+        self._ending.discard(worker)
+        return not self._ending and self.is_near

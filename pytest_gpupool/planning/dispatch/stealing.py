@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..backlog.queue import Queue
 from ..decisions import Steal
-from ..queue import Queue
 from ..tests import Test
 from ..workers import Worker
 
@@ -26,6 +26,7 @@ class Stealing:
         self._victims: dict[str, Worker] = {}  # workers with more than the test that they run
         self._open: Steal | None = None
         self._size = 0  # of the worker for which it was sent
+        self._unanswered: dict[str, tuple[int, ...]] = {}  # requests that nobody waits for any more, by victim
 
     def note(self, worker: Worker) -> None:
         """The tests of a worker have changed: it may be a victim from now on, or none any more."""
@@ -39,8 +40,21 @@ class Stealing:
         self._victims.pop(worker.name, None)
         self.thieves.pop(worker.name, None)
 
+    @property
+    def may_come_late(self) -> bool:
+        """Whether tests may come back of a worker that did not answer in time."""
+        return bool(self._unanswered)
+
+    def has_not_answered(self, worker: str) -> bool:
+        """Wait for a worker's answer no longer; return whether somebody did. It is asked no more until that comes."""
+        if self._open is None or self._open.worker != worker:
+            return False
+        self._unanswered[worker], self._open = self._open.tests, None
+        return True
+
     def owes_nothing(self, worker: Worker) -> None:
         """A worker gives its tests back without a request, or is gone: no answer of its own is waited for."""
+        self._unanswered.pop(worker.name, None)
         if self._open is not None and self._open.worker == worker.name:
             self._open = None
 
@@ -57,6 +71,8 @@ class Stealing:
 
     def answered(self, worker: str) -> tuple[int, ...] | None:
         """A worker has answered; return the tests that were requested of it, None where it owed no answer."""
+        if worker in self._unanswered:
+            return self._unanswered.pop(worker)
         if self._open is None or self._open.worker != worker:
             return None
         requested, self._open = self._open.tests, None
@@ -64,9 +80,17 @@ class Stealing:
 
     def _best_for(self, thief: Worker) -> Steal | None:
         """Return half of what the worker with the most has, of the tests that the thief can run."""
-        victims = [worker for worker in self._victims.values() if worker.gpus == thief.gpus and worker is not thief]
+        victims = [
+            worker
+            for worker in self._victims.values()
+            if worker.gpus == thief.gpus and worker is not thief and worker.name not in self._unanswered
+        ]
         for victim in sorted(victims, key=lambda worker: len(worker.assigned), reverse=True):
-            tests = [index for index in self._stealable(victim) if thief.fits(self._queue.need_of(index))]
+            tests = [
+                index
+                for index in self._stealable(victim)
+                if thief.can_run(self._tests[index], self._queue.need_of(index))
+            ]
             if tests:
                 return Steal(victim.name, tuple(tests[len(tests) // 2 :]))
         return None

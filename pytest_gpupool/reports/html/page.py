@@ -16,7 +16,7 @@ from ...values.device import UNKNOWN
 from ...values.nodeids import function_of
 from ...values.texts import epoch, visible
 from ...verdicts.baseline import kind_in
-from ..words import earlier_run, labels
+from ..words import earlier_run, labels, shared_cores
 
 """Outcomes, the worst first."""
 
@@ -177,7 +177,9 @@ def _worker(worker: Mapping[str, Any], devices: Places, begun: float) -> dict[st
 
 def _start(test: Mapping[str, Any], report: Mapping[str, Any], begun: float) -> float | None:
     # What was kept from an earlier run took place at another time.
-    return None if earlier_run(test, report) is not None else _since(test["started"], begun)
+    started = None if earlier_run(test, report) is not None else _since(test["started"], begun)
+    # A test's own time begins when what it shares is set up.
+    return None if started is None else round(started + sum(test.get("setup_s", {}).values()), 3)
 
 
 def _since(moment: str | None, begun: float) -> float | None:
@@ -248,6 +250,8 @@ def _this_run(report: Mapping[str, Any]) -> dict[str, Any]:
     figures = {key: summary[key] for key in ("makespan_s", "speedup", "efficiency")}
     commit = run["git"]["commit"] if run["git"] else None
     workers = _workers(report) or None
+    if shared_cores(report, sum(device["tests"] > 0 for device in report["devices"])) is not None:
+        figures |= {"speedup": None, "efficiency": None}
     return _run({"run": run["id"], "started": run["started"], "commit": commit, "workers": workers, **figures})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ...metrics.wording import amount_text, baseline_text, change_text, value_text
 from ...values import verdicts
 from ...values.texts import size_text
-from ..words import counted, labels, seconds_text
+from ..words import counted, labels, seconds_text, set_up_texts, shared_cores
 
 DASH = "–"
 """Stands for what is not known."""
@@ -26,10 +26,13 @@ def figures(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield str(metrics), "metric" if metrics == 1 else "metrics", _verdicts(summary["metrics"])
     if summary["makespan_s"] is not None:
         yield seconds_text(summary["makespan_s"]), "makespan", "first start to last end"
+    used = sum(device["tests"] > 0 for device in report["devices"])
+    if (cores := shared_cores(report, used)) is not None:
+        yield str(used), "CPU slots", f"share {counted(cores, 'core')}: no speedup can be told"
+        return
     if summary["speedup"] is not None:
         yield f"{summary['speedup']:.2f}", "speedup", f"{seconds_text(summary['busy_s'])} of device time"
     if summary["efficiency"] is not None:
-        used = sum(device["tests"] > 0 for device in report["devices"])
         yield f"{summary['efficiency']:.0%}", "efficiency", f"of {counted(used, 'device')} used"
 
 
@@ -37,6 +40,7 @@ def facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield when, where and how the run went, each with its name; what is not known is empty."""
     run = report["run"]
     yield "Duration", seconds_text(run["duration_s"])
+    yield "Set-up", joined(*set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"]))
     yield "Host", joined(run["host"]["name"], run["host"]["platform"], _cores(run["host"]["cpu_count"]))
     yield "Directory", run["rootdir"]
     yield "Sources", _sources(run["git"])

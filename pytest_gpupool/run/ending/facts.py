@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ...devices.pool import Pool
+from ...processes.own import clock
 from ...records.archive import Plan, write_plan
 from ...values.texts import iso
+from ..earlier import changes, git
+from ..earlier.git import GitProblem
 from . import host
 
 
@@ -32,7 +34,7 @@ class Facts:
         self._config = config
         self._baseline = baseline
         self._pool = pool
-        self._began = time.time()
+        self._began = clock.now()
         self._values: dict[str, Any] = {
             "id": run,
             "started": iso(self._began),
@@ -44,6 +46,8 @@ class Facts:
         self._is_begun = False
         self.problem: str | None = None
         """Why they could not be kept, None where they were."""
+        self.git_problem: str | None = None
+        """Why git did not tell of the sources, None where it did, or where there is nothing to tell."""
 
     def keep(self, run_dir: Path | None, *, each: bool, aside: bool) -> None:
         """Gather them and keep them, once; with ``aside`` in a thread, while this one goes on."""
@@ -52,16 +56,12 @@ class Facts:
         self._is_begun = True
 
         def gather() -> None:
-            root = self._config.rootpath
-            told = {
-                "git": host.git(root, ignoring=self._baseline),
-                "host": host.describe(),
-                "software": host.software(self._pool.driver),
-            }
-            self._values |= told
+            sources = self._ask_git()
+            self._values |= {"host": host.describe(), "software": host.software(self._pool.driver)}
             if run_dir is not None:
+                plan = Plan(facts=self._values, devices=self._pool.devices, each=each, sources=sources)
                 try:
-                    write_plan(run_dir, Plan(facts=self._values, devices=self._pool.devices, each=each))
+                    write_plan(run_dir, plan)
                 except OSError as error:
                     self.problem = f"{run_dir}: {error.strerror}"
 
@@ -71,6 +71,19 @@ class Facts:
         else:
             gather()
 
+    def _ask_git(self) -> dict[str, str | None] | None:
+        """Add what git tells to the facts; return the sources beside the commit, None where that is not known."""
+        self._values["git"] = None
+        try:
+            tree = git.tree(self._config.rootpath)
+            if tree is None:
+                return None
+            self._values["git"] = tree.facts(ignoring=[] if self._baseline is None else [self._baseline])
+            return changes.beside_commit(tree)
+        except GitProblem as problem:
+            self.git_problem = str(problem)
+            return None
+
     def wait(self) -> None:
         """Wait until they are there and kept."""
         if self._thread is not None:
@@ -78,4 +91,4 @@ class Facts:
 
     def of_report(self, exit_status: int) -> dict[str, Any]:
         """Return them, once they are there, as the report of this moment has them."""
-        return {**self._values, "duration_s": time.time() - self._began, "exit_status": exit_status}
+        return {**self._values, "duration_s": clock.now() - self._began, "exit_status": exit_status}

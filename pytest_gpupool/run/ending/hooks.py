@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from ...processes import garbage
-from ...reports import terminal
+from ...devices.pool import cpu_count
+from ...processes.own import clock, garbage
+from ...reports.terminal import summary
 from ...values.errors import UsageProblem
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
-from . import exit_status, junit_file
+from . import exit_status, junit_file, kept_results
 from .reports import RunReports
 
 
@@ -27,11 +27,20 @@ class Ending:
         self._reports = RunReports(controller)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """No incomplete run is a success, and the reports are written."""
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+        """No incomplete run is a success, and the reports are written.
+
+        Before other plugins' hooks of this name, since one may end this process; and again where they change how the
+        run has ended.
+        """
+        if not hasattr(session, "exitstatus"):
+            session.exitstatus = exitstatus  # who calls the hooks without pytest's session around them sets none
         self._run.records.catch_up()
         unreported = [test for test in self._run.records.results.tests if not test.reported]
         junit_file.add(self._run.config, unreported)
+        with garbage.collection_paused():
+            self._finish(session)
+        status = session.exitstatus
         try:
             return (yield)
         except BaseException:  # another plugin's: it goes on, and pytest ends with 1
@@ -39,17 +48,21 @@ class Ending:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
             raise
         finally:
-            with garbage.collection_paused():
-                self._finish(session)
+            if session.exitstatus != status:
+                with garbage.collection_paused():
+                    self._write(session)
+            self._fit_junit_file()  # which pytest has written by now
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the metrics, the makespan, and what went wrong with the run itself."""
         records = self._run.records
-        terminal.show(
+        kept_results.show(terminalreporter, records.results.tests)
+        summary.show(
             terminalreporter,
             records.results,
             names={device.id: device.name for device in self._run.devices.pool.devices},
+            cores=cpu_count() if self._run.devices.pool.is_cpu else None,
             notes=self._reports.notes,
             updates=self._run.options.update_baseline,
             warnings=self._run.console.warnings,
@@ -61,28 +74,36 @@ class Ending:
         # Where nothing was collected here, they were not asked for yet.
         facts.keep(records.directory, each=records.results.each, aside=False)
         facts.wait()
+        if facts.git_problem is not None:
+            self._run.console.warn(f"git does not tell of the sources of this run: {facts.git_problem}")
         records.catch_up()
-        self._judge(session)
         self._end_workers()
+        self._warn_of_kept_failures()
         self._warn_of_lost_records()
         self._warn_of_unrecorded_metrics()
-        ended = iso(time.time())
         try:
-            session.exitstatus = self._reports.write(session.exitstatus)
-            self._fit_junit_file()
-        finally:  # last, since a report that cannot be written changes the exit status
-            records.write("run-end", ended=ended, exit_status=int(session.exitstatus))
-            records.close()
+            self._write(session)
+        finally:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
 
-    def _judge(self, session: pytest.Session) -> None:
-        tests = self._run.records.results.tests
-        if failed := exit_status.kept_failures(tests):
+    def _write(self, session: pytest.Session) -> None:
+        """Judge how the run has ended, and write it down."""
+        records = self._run.records
+        tests = records.results.tests
+        session.exitstatus = exit_status.judged(session.exitstatus, tests, broken=self._run.broken)
+        ended = iso(clock.now())
+        try:
+            session.exitstatus = self._reports.write(session.exitstatus)
+        finally:  # last, since a report that cannot be written changes the exit status
+            records.write("run-end", ended=ended, exit_status=int(session.exitstatus))
+            records.close()
+
+    def _warn_of_kept_failures(self) -> None:
+        if failed := exit_status.kept_failures(self._run.records.results.tests):
             self._run.console.warn(
                 f"{len(failed)} of the results kept from the earlier run failed: {first_few(failed)}"
             )
-        session.exitstatus = exit_status.judged(session.exitstatus, tests, broken=self._run.broken)
 
     def _end_workers(self) -> None:
         """Have a last record of each worker."""
@@ -91,7 +112,7 @@ class Ending:
             if worker.exit is None:
                 # xdist ends at once what Ctrl-C finds running.
                 how = "finished" if worker.id == SINGLE_PROCESS else "killed"
-                records.write("worker-end", worker=worker.id, ended=iso(time.time()), exit=how)
+                records.write("worker-end", worker=worker.id, ended=iso(clock.now()), exit=how)
 
     def _warn_of_lost_records(self) -> None:
         if problem := self._run.records.problem or self._run.facts.problem:

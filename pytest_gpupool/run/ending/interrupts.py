@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Generator
 from types import FrameType
 
 import pytest
+
+from ...processes.own.handlers import Handler
 
 EXIT_SIGTERM = 128 + signal.SIGTERM
 """What a shell shows for a process that SIGTERM ended."""
@@ -16,26 +19,27 @@ class Interrupts:
     """Hears SIGTERM while the session goes on; a second one ends what is left without grace."""
 
     def __init__(self) -> None:
-        self._hears = False
+        self._handler: Handler | None = None
         self._heard = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Begin to hear, unless the program that called pytest does so itself."""
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, self._stop)
-            self._hears = True
+            self._handler = Handler(signal.SIGTERM, self._stop)
+            self._handler.set()
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Say what ended the run. Other plugins hear of an interrupt: pytest shows no summary for other statuses."""
         if self._heard:
             session.exitstatus = EXIT_SIGTERM
+        return (yield)
 
     def pytest_unconfigure(self) -> None:
         """Leave the signal as it was."""
-        if self._hears:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._handler is not None:
+            self._handler.put_back()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self._heard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,39 +23,56 @@ class RunReports:
         self._run = controller
         self.notes: list[str] = []
         """What pytest's summary says of what was done here."""
+        self._updated: int | None = None  # the exit status that the update calls for, once it was tried
+        self._problems: set[str] = set()  # the user knows of them
+        self._found: Additions | None = None  # of earlier runs, once they were read
 
     def write(self, status: int) -> int:
         """Write them, for a run that ends with this exit status; return the one with which it ends after that.
 
-        What goes wrong is a warning.
+        What goes wrong is a warning. A second call writes them anew, for another status: not what is appended to a
+        file, and the baseline stays.
         """
         from ...reports.publish import Wanted, publish  # not while workers wait for the controller
 
         options = self._run.options
         if options.update_baseline:
             status = self._update_baseline(status)
-        wanted = Wanted(json=options.json, html=options.html, markdown=options.markdown)
-        if not wanted.any():
+        is_again = self._found is not None
+        wanted = Wanted(json=options.json, html=options.html, markdown=None if is_again else options.markdown)
+        if not wanted.paths():
+            if self._run.records.are_kept and not is_again:
+                self._note(f"for a report: gpupool report {self._run.records.run_id} --html report.html")
             return status
-        found = self._of_earlier_runs(status)
+        found = self._found = self._found or self._of_earlier_runs(status)
         problems = publish(self._report(status) | found.to_report(), wanted, found.past)
         records = self._run.records
         kept = f"; 'gpupool report {records.run_id}' makes it from the run's records" if records.are_kept else ""
+        if not problems:
+            self._note(f"reports: {', '.join(map(os.path.relpath, wanted.paths()))}")
         for problem in problems:
-            self._run.console.warn(problem + kept)
+            if problem not in self._problems:
+                self._problems.add(problem)
+                self._run.console.warn(problem + kept)
         return EXIT_USAGE if problems and status == pytest.ExitCode.OK else status
+
+    def _note(self, text: str) -> None:
+        if not any(note.startswith(text) for note in self.notes):
+            self.notes.append(text)
 
     def _report(self, status: int) -> dict[str, Any]:
         facts = self._run.facts.of_report(int(status))
         return json.build(facts, self._run.devices.pool, self._run.records.results)
 
     def _update_baseline(self, status: int) -> int:
-        folder = self._run.config.invocation_params.dir
-        update = self._run.baseline.update(self._report(status), folder=folder)
-        self.notes.extend(update.notes)
-        for warning in update.warnings:
-            self._run.console.warn(warning)
-        return status or update.status
+        if self._updated is None:
+            folder = self._run.config.invocation_params.dir
+            update = self._run.baseline.update(self._report(status), folder=folder)
+            self._updated = update.status
+            self.notes.extend(update.notes)
+            for warning in update.warnings:
+                self._run.console.warn(warning)
+        return status or self._updated
 
     def _of_earlier_runs(self, status: int) -> Additions:
         """Return what earlier runs add, where a report has use for it: a chart, or several devices to compare."""

@@ -6,18 +6,27 @@ import os
 
 import pytest
 
-from ...values.errors import GpupoolError, MarkerProblem
-from ...values.messages import HeldUp, Message
-from ...worker import plugins
+from ...options import role_end
+from ...processes.own import clock
+from ...records import estimates
+from ...values.errors import GpupoolError, MarkerProblem, UsageProblem
+from ...values.messages import HeldUp, LeftRunning, Message
+from ...values.orders import Orders
+from ...values.texts import iso
+from ...worker import fixtures, plugins
 from ...worker.equipment import Equipment
 from ...worker.fixtures import lease_key
-from ...worker.items import requirement_of
+from ...worker.items.markers import requirement_of
 from ...worker.recording.recorder import Recorder
 from ...worker.recording.writer import SINGLE_PROCESS
+from ...worker.trespass import hooks as trespass
+from ...worker.trespass.loads import LoadWatch
+from ...worker.trespass.own_devices import OwnDevices
 from .. import environment
 from ..controller import Controller
 from . import size
-from .lease import OwnLease, cuda_is_initialised
+from .lease import OwnLease, keeps_its_devices
+from .leftovers import OwnLeftovers
 from .time_limit import TimeLimit
 
 
@@ -29,31 +38,71 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     """
     lease, orders = OwnLease(config, controller), controller.orders.at((0,))
     environ = lease.take(orders)
-    config.add_cleanup(lease.let_go)
-    recorder = Recorder.of(SINGLE_PROCESS, config.stash[lease_key], orders)
+    role_end.at_end(config, lease.let_go)
+    own, leftovers = _own_devices(config, orders), OwnLeftovers(config, controller)
+    recorder, loads = Recorder.of(SINGLE_PROCESS, config.stash[lease_key], orders, own), LoadWatch(own)
     environment.set_until_end(config, environ)
-    plugins.record(config, recorder)
+    role_end.at_end(config, leftovers.mark())
+    role_end.at_end(config, leftovers.end)
+    fixtures.record(config, recorder)
+    plugins.see_processes(config, recorder)
+    config.pluginmanager.register(loads, "gpupool-loads")
+    trespass.watch(config, recorder, loads)
     plugins.resume(config, orders)
     config.pluginmanager.register(TimeLimit(controller.options.timeout, recorder), "gpupool-time-limit")
-    config.pluginmanager.register(SingleProcess(config, controller, lease, recorder), "gpupool-single-process")
+    config.pluginmanager.register(leftovers, "gpupool-leftovers")
+    single = SingleProcess(config, controller, lease, recorder, leftovers)
+    config.pluginmanager.register(single, "gpupool-single-process")
+
+
+def refuse_to_change(config: pytest.Config) -> None:
+    """Say so where this process is to run no test after all, and has used a device already: it cannot give that back.
+
+    Raises:
+        UsageProblem: it has.
+    """
+    held = config.stash[lease_key]
+    if keeps_its_devices(held):
+        names = " and ".join(device.label for device in held.devices)
+        raise UsageProblem(
+            f"a plugin or conftest.py has used {names} in this process, and then something has added workers (-n), or "
+            "paths that gpupool_paths does not have: give those on the command line or in the ini value addopts, or "
+            "use devices inside tests and fixtures only"
+        )
 
 
 class SingleProcess:
     """The plugin that sees to it that the lease is large enough for the tests."""
 
-    def __init__(self, config: pytest.Config, controller: Controller, lease: OwnLease, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        controller: Controller,
+        lease: OwnLease,
+        recorder: Recorder,
+        leftovers: OwnLeftovers,
+    ) -> None:
         self._config = config
         self._controller = controller
         self._lease = lease
         self._recorder = recorder
+        self._leftovers = leftovers
         self._listen()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Hold devices as many and as large as tests ask for, as long as CUDA has not seen those that there are."""
+        """Hold what the tests ask for, and say how long."""
+        self._hold_enough(session)
+        if any(device.is_gpu for device in self._config.stash[lease_key].devices):
+            seconds = estimates.durations([item.nodeid for item in session.items], self._controller.history.known())
+            if (remaining := estimates.duration_of_all(seconds, 1)) is not None and self._recorder.gate is not None:
+                self._recorder.gate.expect_end(iso(clock.now() + remaining))
+
+    def _hold_enough(self, session: pytest.Session) -> None:
+        """Hold devices as many and as large as tests ask for, as long as nothing here has used those that there are."""
         gpus, memory = size.wanted(map(_asked, session.items), self._controller.devices.pool.devices)
         held = self._config.stash[lease_key]
-        if size.is_enough(held.devices, gpus, memory) or (held.devices[0].is_gpu and cuda_is_initialised()):
+        if size.is_enough(held.devices, gpus, memory) or keeps_its_devices(held):
             return  # tests that ask for more say so
         held.release()
         orders = self._controller.orders.at(tuple(range(gpus)), gpus=gpus, memory=memory)
@@ -62,7 +111,9 @@ class SingleProcess:
         except GpupoolError as error:
             self._controller.console.stop(str(error), error.exit_status)
         os.environ.update(environ)
-        self._recorder.equip(Equipment.of(orders, self._config.stash[lease_key]))
+        own = _own_devices(self._config, orders)
+        self._recorder.equip(Equipment.of(orders, self._config.stash[lease_key], own))
+        self._config.stash[trespass.loads_key].own = own
         self._listen()
 
     def _listen(self) -> None:
@@ -70,10 +121,16 @@ class SingleProcess:
         self._recorder.gate.tell = self._tell
 
     def _tell(self, message: Message) -> None:
-        if isinstance(message, HeldUp):
+        if isinstance(message, LeftRunning):
+            self._leftovers.hear(message)
+        elif isinstance(message, HeldUp):
             self._controller.console.tell(f"waiting for memory for {message.test}")
             for line in message.blockers:
                 self._controller.console.tell(f"  {line}", label=False)
+
+
+def _own_devices(config: pytest.Config, orders: Orders) -> OwnDevices:
+    return OwnDevices.of(config.stash[lease_key].devices, orders, "this process")
 
 
 def _asked(item: pytest.Item) -> tuple[int, int]:

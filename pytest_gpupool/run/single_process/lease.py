@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Any
 
 import pytest
 
+from ...devices import vendors
 from ...leases.admission import Blocker
 from ...leases.lease import Lease
-from ...options import companions
+from ...options import companions, role_end
 from ...records.journal import dump
 from ...values.errors import NoLease
 from ...values.orders import Orders
 from ...worker import program
+from ...worker.affinity import Pin
 from ...worker.equipment import journal_of
 from ...worker.fixtures import lease_key
 from ...worker.recording.writer import SINGLE_PROCESS
@@ -30,6 +31,10 @@ class OwnLease:
     def __init__(self, config: pytest.Config, controller: Controller) -> None:
         self._config = config
         self._controller = controller
+        self._pin: Pin | None = None
+        if controller.options.affinity:
+            self._pin = Pin()
+            role_end.at_end(config, self._pin.restore)
 
     def take(self, orders: Orders) -> dict[str, str]:
         """Take the lease that the orders ask for; return what the environment has to be for it.
@@ -38,31 +43,31 @@ class OwnLease:
             GpupoolError: see :func:`program.lease`; NoLease at the end of ``--gpupool-wait``.
         """
         waiting = _Waiting(self._config, self._controller)
-        held, waited = program.lease(orders, SINGLE_PROCESS, refused=waiting.refused, pause=waiting.pause)
+        held, waited = program.lease(orders, SINGLE_PROCESS, refused=waiting.refused, is_cancelled=lambda: False)
         assert held is not None
         journal, record = journal_of(orders, SINGLE_PROCESS), program.began(held, SINGLE_PROCESS, waited)
         journal.append(dump(record))
         journal.close()
         self._controller.records.results.add(record)
         self._config.stash[lease_key] = held
-        return program.environ(held, orders, os.environ)
+        cores = None if self._pin is None else self._pin.to(held.devices)
+        return program.environ(held, orders, os.environ, cores=cores)
 
     def let_go(self) -> None:
         """Release it at the end, where that can be."""
-        # Where CUDA was used this process has its context, and so the device, until it ends; a program that called
-        # pytest.main goes on.
+        # Where a device was used this process has a context, and so the device, until it ends; a program that called
+        # pytest.main goes on. Within another run's lease the device stays that one's anyhow.
         held = self._config.stash[lease_key]
-        if held.devices[0].is_gpu and cuda_is_initialised():
+        if self._controller.devices.outer is None and keeps_its_devices(held):
             _HELD_TO_THE_END.append(held)
         else:
             held.release()
+        del self._config.stash[lease_key]
 
 
-def cuda_is_initialised() -> bool:
-    """Say whether this process has used CUDA, so that it keeps the devices that it saw then."""
-    from ...devices import cuda
-
-    return cuda.is_initialised()
+def keeps_its_devices(held: Lease) -> bool:
+    """Say whether this process has used devices, so that it keeps those that it saw then."""
+    return held.devices[0].is_gpu and vendors.of(held.devices).is_initialised()
 
 
 class _Waiting:
@@ -83,8 +88,3 @@ class _Waiting:
             self._told = now
             if not companions.is_quiet(self._config):
                 print("\n  ".join(["gpupool: waiting for a device", *lines]), file=sys.stderr, flush=True)
-
-    def pause(self, seconds: float) -> bool:
-        """Wait; nobody cancels but Ctrl-C."""
-        time.sleep(seconds)
-        return True

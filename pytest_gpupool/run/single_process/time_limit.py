@@ -9,14 +9,15 @@ from collections.abc import Generator
 import pytest
 
 from ...processes import stacks
+from ...processes.own.handlers import Handler
 from ...processes.time_limits import TimeLimits
 from ...values.errors import MarkerProblem
 from ...values.texts import shortened
-from ...worker.items import requirement_of
+from ...worker.items.markers import requirement_of
 from ...worker.recording.recorder import Recorder
 from ...worker.recording.writer import SINGLE_PROCESS
 
-_ALARM = signal.SIGRTMIN + 6  # SIGALRM is pytest-timeout's
+_ALARM = getattr(signal, "SIGRTMIN", 0) + 6  # SIGALRM is pytest-timeout's
 
 
 class TimeLimit:
@@ -34,7 +35,8 @@ class TimeLimit:
         limit = self._limit(item)
         if limit is None or threading.current_thread() is not threading.main_thread():
             return (yield)
-        before = signal.signal(_ALARM, lambda *_: self._fail(limit))
+        alarm = Handler(_ALARM, lambda *_: self._fail(limit))
+        alarm.set()
         if self._clock is None:
             self._clock = TimeLimits(lambda *_: signal.pthread_kill(threading.main_thread().ident or 0, _ALARM))
         self._running = (item.nodeid, limit)
@@ -43,7 +45,7 @@ class TimeLimit:
         finally:
             self._running = None
             self._clock.end(SINGLE_PROCESS)
-            signal.signal(_ALARM, before)
+            alarm.put_back()
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:

@@ -6,8 +6,10 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ...foreign import xdist_protocol
+from ...processes import table
 from ...values import messages
-from ...values.messages import CANCELLED, Expired, Message, Waiting
+from ...values.messages import CANCELLED, Delayed, Expired, Message, Waiting
+from ...values.process_id import ProcessId
 
 if TYPE_CHECKING:
     from ...leases.admission import Blocker
@@ -25,6 +27,7 @@ class EarlyLine:
         self._wait = wait
         self._told: frozenset[tuple[str, int | None]] | None = None
         self._expired = False
+        self._is_delayed = False
 
     def say(self, message: Message) -> None:
         """Send one message."""
@@ -32,6 +35,9 @@ class EarlyLine:
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
         """Say what is waited for, when that changes, and when the worker has waited for as long as the user said."""
+        if not self._is_delayed:
+            self._is_delayed = True
+            self.say(Delayed())
         now = frozenset((blocker.device.id, blocker.pid) for blocker in blockers)
         changed = now != self._told
         hopeless = all(blocker.for_good for blocker in blockers)
@@ -39,8 +45,12 @@ class EarlyLine:
         expired = (waited >= self._wait or hopeless) and (changed or not self._expired)
         if expired or (waited >= _SILENT_SECONDS and changed):
             self._told, self._expired = now, self._expired or expired
-            lines, pids = [str(blocker) for blocker in blockers], [blocker.pid for blocker in blockers if blocker.pid]
-            self.say(Expired(lines, pids) if expired else Waiting(lines, pids))
+            kind = Expired if expired else Waiting
+            self.say(kind([str(blocker) for blocker in blockers], _processes_of(blockers)))
+
+    def is_cancelled(self) -> bool:
+        """Return whether this worker is not needed; see :meth:`pause`."""
+        return not self.pause(0)
 
     def pause(self, seconds: float) -> bool:
         """Wait for the controller that long; anything that it says now means that this worker is not needed."""
@@ -54,7 +64,14 @@ class EarlyLine:
 
     def finish(self) -> None:
         """End as xdist expects it, without having run pytest."""
-        # The second, because pytest-cov reports a worker that never ran anything as one that lost its data.
-        output = {CANCELLED: True, "cov_worker_node_id": self._worker}
         with contextlib.suppress(OSError):  # the controller may be gone
-            self.channel.send(xdist_protocol.worker_finished(**output))
+            self.channel.send(xdist_protocol.worker_finished(**{CANCELLED: True}))
+
+
+def _processes_of(blockers: tuple[Blocker, ...]) -> list[list[int]]:
+    return [list(blocker.process or _here(blocker.pid)) for blocker in blockers if blocker.pid is not None]
+
+
+def _here(pid: int) -> ProcessId:
+    # One that has ended since is known by its number alone.
+    return table.identity(pid) or ProcessId(pid, started=0, pid_namespace=0)

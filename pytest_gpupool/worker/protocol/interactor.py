@@ -8,26 +8,47 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import time
+import sys
+import warnings
 from collections.abc import Generator, Sequence
 from typing import Any
 
 import pytest
 from xdist.remote import WorkerInteractor
 
-from ...foreign import xdist_protocol
-from ...foreign.pytest_names import call_program
+from ...foreign import xdist_protocol, xdist_warnings
+from ...foreign.pytest_names import call_program, capture_descriptors, error_text
 from ...foreign.xdist_worker import SHUTDOWN, prepare, queue_of
 from ...options import companions
+from ...processes.own import clock, forks
 from ...values import messages
-from ...values.messages import Ask, Attempts, Broken, Describe, Message, Params, Poisoned, Records, Rest, Stolen
+from ...values.messages import (
+    Ask,
+    Attempts,
+    Broken,
+    Captures,
+    Describe,
+    Ends,
+    Finishing,
+    Message,
+    Params,
+    Poisoned,
+    Records,
+    Rest,
+    Stolen,
+    TearingDown,
+    Tell,
+    WrongUsage,
+)
 from ...values.texts import safe_repr
-from ..items import params_of
+from ..items.params import params_of
 from ..recording.recorder import Recorder, recorder_key
 from ..resume import whole_collection_key
+from . import tear_down
 from .given_tests import GivenTests, Next
-from .item_facts import facts_of
+from .item_facts import collected, facts_of
 from .late_item import LateItem
+from .order import Order
 from .parcels import Parcels
 
 
@@ -37,11 +58,13 @@ class Interactor(WorkerInteractor):
     def __init__(self, config: pytest.Config, channel: Any) -> None:
         self._parcels = Parcels(channel)
         self._describe = False
+        self._late: LateItem | None = None
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
         if self._recorder.writer is not None:
             self._recorder.writer.send_at_once = lambda lines: self.say(Records(lines))
+        self._order = Order()
         super().__init__(config, channel)
         self._given = GivenTests(queue_of(self))
 
@@ -54,23 +77,38 @@ class Interactor(WorkerInteractor):
         """Send an event. xdist's own hooks, of which this class has most, call it too."""
         self._parcels.send(name, kwargs)
 
-    def pytest_internalerror(self, excrepr: object) -> None:
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
-        self.sendevent(xdist_protocol.INTERNAL_ERROR, formatted_error=str(excrepr))
+        self.sendevent(xdist_protocol.INTERNAL_ERROR, formatted_error=error_text(excrepr, excinfo.value))
+
+    @pytest.hookimpl
+    def pytest_warning_recorded(
+        self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: tuple[str, int, str] | None
+    ) -> None:
+        """Tell the controller, whatever class it is of."""
+        values = xdist_warnings.to_wire(warning_message, when=when, nodeid=nodeid, location=location)
+        self.sendevent(xdist_warnings.RECORDED, **values)
+
+    @pytest.hookimpl
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Look around what all other plugins, which are there by now, do to the order of the tests."""
+        super().pytest_sessionstart(session)
+        self.config.pluginmanager.register(self._order, "gpupool-order")
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave ids alone: xdist writes the group into them, which pytest 9 no longer reads. Groups go separately."""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell the controller what it needs for planning and no id says, then the ids."""
-        whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
-        whole_collection = None if whole is None else whole.to_wire()
-        self.say(facts_of(session.items, grouped=grouped, whole_collection=whole_collection))
-        super().pytest_collection_finish(session)
+        """Tell the controller which tests these are, in short: others mostly have the same."""
+        self.say(Captures(capture_descriptors(self.config)))
+        self.say(collected(session.items))
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, None]:
         """Say goodbye, as xdist does, and end quickly: others may wait for this worker's device."""
+        wrong = sys.exc_info()[1]  # what ends the session, which pytest shows later, and here nobody sees
+        if isinstance(wrong, pytest.UsageError):
+            self.say(WrongUsage("\n".join(map(str, wrong.args))))
         goodbye = super().pytest_sessionfinish(exitstatus)
         next(goodbye)
         outcome: Any = yield
@@ -88,8 +126,13 @@ class Interactor(WorkerInteractor):
     def handle_command(self, command: Any) -> None:
         """Hear the controller, in a thread of its own; some commands are ours."""
         match None if command is SHUTDOWN else messages.from_command(*command):
+            case Tell():
+                self._tell()
             case Describe():
                 self._describe = True  # by the main thread: a parameter's repr may use the device
+            case Ends(at):
+                if self._recorder.gate is not None:
+                    self._recorder.gate.expect_end(at)
             case Rest():
                 self._given.rest()
             case Attempts(attempts):
@@ -97,6 +140,19 @@ class Interactor(WorkerInteractor):
                     self._recorder.begins_anew(self.session.items[index].nodeid, tried)
             case None:
                 super().handle_command(command)
+
+    def _tell(self) -> None:
+        """Tell all ids, and what the controller needs for planning and no id says."""
+        whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
+        whole_collection = None if whole is None else whole.to_wire()
+        self.say(
+            facts_of(
+                self.session.items,
+                grouped=grouped,
+                order_is_promised=self._order.is_promised,
+                whole_collection=whole_collection,
+            )
+        )
 
     def steal(self, indices: Sequence[int]) -> None:
         """Give back those of these tests that have not begun; xdist's own gives all or none."""
@@ -106,6 +162,7 @@ class Interactor(WorkerInteractor):
         """Run one test after the other, each given by the controller when the one before nears its end."""
         self.channel.setcallback(self.handle_command, endmarker=SHUTDOWN)
         following: Next = self._given.wait()
+        last: pytest.Item | None = None
         while following is not SHUTDOWN:
             if isinstance(following, Rest):
                 following = self._given.wait()
@@ -113,24 +170,57 @@ class Interactor(WorkerInteractor):
             if self._describe:
                 self._describe = False
                 self.say(Params.of((item.nodeid, values) for item in session.items if (values := params_of(item))))
-            following = self._run(session, following)
+            item = session.items[following]
+            self._tear_down_rest(last, item)
+            last, following = item, self._run(session, following)
+        self._tear_down_rest(last, None)
+        self.say(Finishing())
         return True
+
+    def _tear_down_rest(self, last: pytest.Item | None, following: pytest.Item | None) -> None:
+        if last is not None:
+            with forks.no_return(last.nodeid):
+                tear_down.rest(last, following, begins=lambda: self.say(TearingDown(last.nodeid)))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: object) -> Generator[None, Any, Any]:
+        """Ask for the next test when what is this one's alone is torn down."""
+        if isinstance(nextitem, LateItem):
+            return (yield from tear_down.in_two_steps(item, nextitem))
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """What the tear-down waited for the controller is not its test's time."""
+        report = yield
+        if call.when == "teardown" and self._late is not None:
+            report.duration = max(0.0, report.duration - self._late.waited)
+            self._recorder.has_waited(self._late.waited)
+            self._late = None
+        return report
 
     def _run(self, session: pytest.Session, index: int) -> Next:
         """Run a test, and return what comes next."""
         following: list[Next] = []
 
+        item = session.items[index]
+
         def ask() -> pytest.Item | None:
             following.append(self._next())
+            if isinstance(following[0], Rest) and self._stays_set_up:
+                return item
             return session.items[following[0]] if isinstance(following[0], int) else None
 
-        late = LateItem(ask)
+        late = self._late = LateItem(item, ask)
         self.item_index = index  # xdist's hooks put it into reports
-        began = time.perf_counter()
-        self.config.hook.pytest_runtest_protocol(item=session.items[index], nextitem=late)
-        seconds = time.perf_counter() - began - late.waited
+        began, shared = clock.monotonic(), self._recorder.seconds_of_set_ups
+        self.config.hook.pytest_runtest_protocol(item=item, nextitem=late)
+        shared = self._recorder.seconds_of_set_ups - shared
+        seconds = max(0.0, clock.monotonic() - began - late.waited - shared)
         stops = session.shouldfail or session.shouldstop
-        leaves = not stops and self._recorder.sticky_error is not None and self._is_replaceable
+        leaves = not stops and self._recorder.unfit is not None and self._is_replaceable
         if leaves:
             # Before the word that the test has ended, for which the controller might send another one.
             self._leave(following)
@@ -142,21 +232,27 @@ class Interactor(WorkerInteractor):
         return following[0]
 
     @property
+    def _stays_set_up(self) -> bool:
+        """Whether fixtures that tests share stay while no next test is known."""
+        # Where this process will run no more, or others need the device's memory meanwhile, they do not.
+        return not (self._recorder.unfit and self._is_replaceable) and not self._recorder.shares_devices
+
+    @property
     def _is_replaceable(self) -> bool:
         # With --dist each the other tests of this worker are its own.
         return not companions.runs_each(self.config)
 
     def _leave(self, following: list[Next]) -> None:
-        """Say that this process does not survive its test, as far as CUDA goes; give the others back."""
+        """Say that this process does not survive its test, as far as its device goes; give the others back."""
         if SHUTDOWN in following:
             return
         given = [index for index in following if isinstance(index, int)] + self._given.give_back_all()
-        assert self._recorder.sticky_error is not None
-        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.sticky_error, given))
+        assert self._recorder.unfit is not None
+        self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.unfit, given))
 
     def _next(self) -> Next:
         """Return what comes next: ask, if the controller has not said it already."""
-        if self._recorder.sticky_error and self._is_replaceable:
+        if self._recorder.unfit and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
         following = self._given.next_at_once()
         if following is None:

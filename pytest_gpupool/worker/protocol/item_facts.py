@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from ...foreign.pytest_names import fixture_info, fixtures_of, parameter_numbers_of
 from ...values.errors import MarkerProblem
-from ...values.messages import Items
+from ...values.messages import Collected, Items
 from ...values.requirement import USUAL
-from ..items import requirement_of
+from ...values.wide_fixture import WideFixture
+from ..items.markers import requirement_of
+from ..items.wide_fixtures import WideFixtures
 
 
-def facts_of(items: Sequence[pytest.Item], *, grouped: bool, whole_collection: str | None) -> Items:
+def collected(items: Sequence[pytest.Item]) -> Collected:
+    """Return the message that these tests were collected."""
+    ids = [item.nodeid for item in items]
+    return Collected(_digest(ids), _digest(sorted(ids)), len(ids))
+
+
+def facts_of(
+    items: Sequence[pytest.Item], *, grouped: bool, order_is_promised: bool, whole_collection: str | None
+) -> Items:
     """Return the message about the tests that were collected. ``grouped``: with ``--dist loadgroup``."""
     groups = enumerate(map(group_of, items)) if grouped else ()
     return Items.of(
+        [item.nodeid for item in items],
         whole_collection,
+        order_is_promised=order_is_promised,
         requirements={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
         groups={index: group for index, group in groups if group},
-        warm={index: warm for index, warm in enumerate(warmth(items)) if warm},
+        **set_ups(items),
     )
 
 
@@ -43,27 +55,27 @@ def group_of(item: pytest.Item) -> str | None:
     return "_".join(sorted(names)) or None
 
 
-def warmth(items: Sequence[pytest.Item]) -> Iterator[str | None]:
-    """Yield for each test what it shares with those that use the same set-up fixtures, None where that is nothing.
+def set_ups(items: Sequence[pytest.Item]) -> dict[str, dict[int, Any]]:
+    """Return what tests share: ``fixtures`` by number, ``families`` of these by number, and each test's family.
 
-    These are the fixtures of its module, class or session that some code of the tests has, with their parameters.
+    The tests that share the same have one family between them, and those that share nothing have none.
     """
-    known: dict[int, tuple[str, ...]] = {}
-    for item in items:
-        info = fixture_info(item)
-        if info is None:
-            yield None
-            continue
-        wide = known.get(id(info))
-        if wide is None:
-            wide = known[id(info)] = tuple(_wide_fixtures(info))
-        indices = parameter_numbers_of(item) if wide else {}
-        chosen = [f"{name}{indices.get(name, '')}" for name in wide]
-        yield f"{item.nodeid.split('::', 1)[0]}|{'|'.join(chosen)}" if chosen else None
+    finder = WideFixtures()
+    fixtures: dict[WideFixture, int] = {}
+    families: dict[tuple[WideFixture, ...], int] = {}
+    by_test: dict[int, int] = {}
+    for index, item in enumerate(items):
+        if family := finder.of(item):
+            by_test[index] = families.setdefault(family, len(families))
+    members = {
+        number: [fixtures.setdefault(one, len(fixtures)) for one in family] for family, number in families.items()
+    }
+    return {
+        "fixtures": {number: list(fixture) for fixture, number in fixtures.items()},
+        "families": members,
+        "set_ups": by_test,
+    }
 
 
-def _wide_fixtures(info: Any) -> Iterator[str]:
-    for fixture in fixtures_of(info):
-        # Those of pytest and ours cost nothing.
-        if fixture.scope != "function" and not fixture.module.startswith(("_pytest.", "pytest_gpupool.")):
-            yield fixture.name
+def _digest(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(ids).encode(errors="surrogatepass")).hexdigest()

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from ...foreign import xdist_protocol
+from ...processes.own.forks import Owner
 from ...records import wire
 from ...values.messages import PARCEL
 
@@ -27,9 +28,12 @@ class Parcels:
         self._sending = threading.RLock()  # messages of ours come from the thread that hears the controller, too
         self._waiting: list[tuple[str, dict[str, object]]] = []
         self._quick = False
+        self._owner = Owner()
 
     def send(self, name: str, values: dict[str, object]) -> None:
-        """Send an event with those that waited for it, or let it wait for the next."""
+        """Send an event with those that waited for it, or let it wait for the next. A forked child sends nothing."""
+        if not self._owner.is_here:
+            return
         with self._sending:
             self._waiting.append((name, values))
             if not (self._quick and name in _MAY_WAIT):

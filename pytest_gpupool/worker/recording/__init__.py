@@ -2,7 +2,8 @@
 
 ``recorder`` hears the hooks and holds the present ``attempt``: its reports (``phases``), and its metrics with their
 verdicts (``judged_metrics``), which may fail the test (``verdict_failure``). All is written by the ``writer``,
-to the worker's journal first, then with pytest's next report to the controller.
+to the worker's journal first, then with pytest's next report to the controller. What tests share is timed by
+``set_ups``.
 """
 
-__all__ = ["junit_properties", "recipes", "recorder", "writer"]
+__all__ = ["junit_properties", "recipes", "recorder", "refusal", "started_processes", "verdict_failure", "writer"]

@@ -15,7 +15,7 @@ from ...values.texts import safe_repr
 
 _NONE = digest([])
 
-declared_key = pytest.StashKey[frozenset[str]]()
+declared_key: pytest.StashKey[frozenset[str]] = pytest.StashKey()
 """The options and ini values that a conftest.py declares: a suite's own, such as ``--model``."""
 
 

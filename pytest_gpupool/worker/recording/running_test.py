@@ -7,10 +7,10 @@ from functools import cache
 
 import pytest
 
-from ...devices import cuda
+from ...devices import torch_memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
-from ..items import requirement_of
+from ..items.markers import requirement_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class RunningTest:
 
     def torch_peak(self) -> int | None:
         """Return the most bytes that torch has held on a device since it was let in, None where that is not known."""
-        return cuda.torch_peak() if any(device.is_gpu for device in self.held) else None
+        return torch_memory.torch_peak() if any(device.is_gpu for device in self.held) else None
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 
 from ...foreign.pytest_names import Failed
 from ...verdicts.judge import Judge
-from .judged_metrics import JudgedMetrics
+from .attempts.judged_metrics import JudgedMetrics
 from .running_test import RunningTest
 
 BY_VERDICT = "gpupool_by_verdict"
@@ -30,6 +30,12 @@ def fail_by(bad: Sequence[str]) -> None:
     """Fail the running test where there is a bad verdict; ``bad`` are their :func:`sentences`."""
     if bad:
         raise Verdict("\n".join(bad), pytrace=False)
+
+
+def unmark(report: pytest.TestReport) -> None:
+    """Take the mark of :func:`mark` from a report of a phase that failed for another reason as well."""
+    if hasattr(report, BY_VERDICT):
+        delattr(report, BY_VERDICT)
 
 
 def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:

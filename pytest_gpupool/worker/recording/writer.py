@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 
 import pytest
 
+from ...processes.own.forks import Owner
 from ...records.journal import Journal, dump
 
 SINGLE_PROCESS = "main"
@@ -26,10 +28,16 @@ class RecordWriter:
         self._journal = journal
         self._unsent: list[str] = []
         self._problem_told = False
+        self._owner = Owner()
+        self._writing = RLock()  # a test may record metrics in a thread
 
     def write(self, kind: str, **values: Any) -> None:
-        """Write one record, and once that the journal cannot be written, where it cannot."""
-        line = self._line(kind, **values)
+        """Write one record, and once that the journal cannot be written, where it cannot. A forked child does not."""
+        if self._owner.is_here:
+            with self._writing:
+                self._write(self._line(kind, **values))
+
+    def _write(self, line: str) -> None:
         self._journal.append(line)
         self._unsent.append(line)
         problem = self._journal.problem
@@ -42,8 +50,17 @@ class RecordWriter:
 
     def attach_to(self, report: pytest.TestReport) -> None:
         """Have a report carry what was written since the last one."""
-        setattr(report, RECORDS_ATTRIBUTE, self._unsent)
-        self._unsent = []
+        if self._owner.is_here:
+            with self._writing:
+                lines, self._unsent = self._unsent, []
+            setattr(report, RECORDS_ATTRIBUTE, lines)
+
+    def flush(self) -> None:
+        """Send what was written since the last report, after which none may come."""
+        if self.send_at_once is not None and self._unsent:
+            with self._writing:
+                lines, self._unsent = self._unsent, []
+            self.send_at_once(lines)
 
     def close(self) -> None:
         """Close the journal."""

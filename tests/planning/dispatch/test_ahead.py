@@ -104,12 +104,12 @@ class TestKnown:
 
     def test_short_tests_are_queued_ahead_from_the_start(self) -> None:
         """Where earlier runs know that they are short."""
-        tests = [Test(index=index, family="f", seconds=SHORT) for index in range(9)]
+        tests = [Test(index=index, function="f", seconds=SHORT) for index in range(9)]
         assert Planner(tests).joined("gw0") == [Assign("gw0", tuple(range(9)))]
 
     def test_a_long_test_of_a_short_function_is_no_short_one(self) -> None:
         """Its own record counts, whatever the function's other tests took."""
-        tests = [*several(FAMILY_SEEN, priority=2), Test(index=FAMILY_SEEN, family="f", seconds=LONG, priority=1)]
+        tests = [*several(FAMILY_SEEN, priority=2), Test(index=FAMILY_SEEN, function="f", seconds=LONG, priority=1)]
         planner = Planner([*tests, *several(2, first=FAMILY_SEEN + 1)])
         run_alone(planner, range(FAMILY_SEEN), SHORT)
         assert planner.assigned("gw0") == (FAMILY_SEEN,)

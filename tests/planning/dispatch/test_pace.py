@@ -28,7 +28,7 @@ def test_a_test_is_expected_to_take_as_long_as_others_of_its_function() -> None:
 
 def test_its_own_record_counts_where_that_is_longer() -> None:
     """Or alone, where its function is not known yet."""
-    tests = [*several(3), Test(index=3, family="f", seconds=9.0), Test(index=4, family="f", seconds=0.1)]
+    tests = [*several(3), Test(index=3, function="f", seconds=9.0), Test(index=4, function="f", seconds=0.1)]
     pace = Pace(numbered(*tests))
     assert (pace.expected(3), pace.expected(4)) == (9.0, 0.1)
     for index in range(3):

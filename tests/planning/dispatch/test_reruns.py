@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from made_plans import LONG, SHORT, numbered, several
 
+from pytest_gpupool.planning.backlog.queue import Queue
 from pytest_gpupool.planning.decisions import Assign, Rest
 from pytest_gpupool.planning.dispatch.reruns import Reruns
 from pytest_gpupool.planning.planner import Planner
-from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.planning.workers import Workers
 
@@ -30,7 +30,7 @@ class TestReruns:
 
     def test_a_crashed_test_avoids_its_device(self) -> None:
         """While another worker may take it."""
-        planner = Planner([*several(3), Test(index=3, family="g", stage=1)])
+        planner = Planner([*several(3), Test(index=3, function="g", stage=1)])
         for name, device in (("gw0", "d0"), ("gw1", "d1")):
             planner.joined(name, [device])
         planner.lost("gw0", 0)
@@ -50,7 +50,7 @@ class TestReruns:
 
     def test_it_runs_where_there_is_enough_memory(self) -> None:
         """As it did the first time."""
-        planner = Planner([Test(index=0, family="f", memory=80), *several(1, first=1)])
+        planner = Planner([Test(index=0, function="f", memory=80), *several(1, first=1)])
         planner.joined("gw0", ["d0"], 80)
         planner.lost("gw0", 0)
         planner.again(0, ["d0"])
@@ -60,8 +60,8 @@ class TestReruns:
     def test_a_crashed_test_of_a_group_keeps_its_lock(self) -> None:
         """Also where the rest of the group, which needs no lock, went to another worker."""
         x = frozenset({"x"})
-        group = [Test(index=0, family="f", group="g", locks=x), Test(index=1, family="f", group="g")]
-        planner = Planner([*group, Test(index=2, family="h", locks=x)])
+        group = [Test(index=0, function="f", group="g", locks=x), Test(index=1, function="f", group="g")]
+        planner = Planner([*group, Test(index=2, function="h", locks=x)])
         planner.joined("gw0")
         planner.lost("gw0", 0)
         assert planner.joined("gw1") == [Assign("gw1", (1,))]
@@ -75,9 +75,9 @@ class TestReruns:
 class TestPlaces:
     """Where a test waits that runs again."""
 
-    LOCKED = Test(index=0, family="f", locks=frozenset("x"))
-    GROUPED = (Test(index=1, family="f", group="g"), Test(index=2, family="f", group="g"))
-    FREE = Test(index=3, family="f")
+    LOCKED = Test(index=0, function="f", locks=frozenset("x"))
+    GROUPED = (Test(index=1, function="f", group="g"), Test(index=2, function="f", group="g"))
+    FREE = Test(index=3, function="f")
     TESTS = (LOCKED, *GROUPED, FREE)
 
     def parts(self) -> tuple[Queue, Workers, Reruns]:
@@ -116,7 +116,7 @@ class TestPlaces:
 
 def test_a_crashed_test_is_undecided_until_somebody_decides() -> None:
     """Then it runs again, or is given up; given up twice, it is given up once."""
-    tests = [Test(index=0, family="s", serial=True), Test(index=1, family="f", gpus=2)]
+    tests = [Test(index=0, function="s", serial=True), Test(index=1, function="f", gpus=2)]
     queue = Queue(numbered(*tests))
     reruns = Reruns(numbered(*tests), queue, Workers(2))
     for index in (0, 1):

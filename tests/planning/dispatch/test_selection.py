@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from made_plans import LONG, order, several
+from made_plans import LONG, model, order, several
 
 from pytest_gpupool.planning.decisions import Assign
 from pytest_gpupool.planning.planner import Planner
@@ -22,7 +22,7 @@ class TestOrder:
 
     def test_higher_priority_goes_first(self) -> None:
         """Among equals the order of collection stands."""
-        tests = [Test(index=index, family=str(index), priority=value) for index, value in enumerate([0, 5, -1, 5, 0])]
+        tests = [Test(index=index, function=str(index), priority=value) for index, value in enumerate([0, 5, -1, 5, 0])]
         assert order(Planner(tests)) == [1, 3, 0, 4, 2]
 
     def test_a_group_has_the_priority_of_its_most_urgent_test(self) -> None:
@@ -54,13 +54,15 @@ class TestDurations:
 
     def test_the_longest_known_goes_first_and_the_unknown_before(self) -> None:
         """A worker has them in that order."""
-        tests = [Test(index=index, family="f", seconds=seconds) for index, seconds in enumerate([1.0, 9.0, None, 4.0])]
+        tests = [
+            Test(index=index, function="f", seconds=seconds) for index, seconds in enumerate([1.0, 9.0, None, 4.0])
+        ]
         assert order(Planner(tests)) == [2, 1, 3, 0]
         assert order(Planner(tests, longest_first=False)) == [0, 1, 2, 3]
 
     def test_a_worker_goes_on_with_its_fixtures(self) -> None:
         """Among tests that are as long."""
-        tests = [Test(index=index, family="f", seconds=LONG, warm="ab"[index % 2]) for index in range(4)]
+        tests = [Test(index=index, function="f", seconds=LONG, set_ups=(model("ab"[index % 2]),)) for index in range(4)]
         planner = Planner(tests)
         assert planner.joined("gw0") == [Assign("gw0", (0,))]
         assert planner.joined("gw1") == [Assign("gw1", (1,))]

@@ -6,12 +6,12 @@ from collections import deque
 
 from made_plans import SHORT, numbered, run_alone, several
 
+from pytest_gpupool.planning.backlog.queue import Queue
 from pytest_gpupool.planning.decisions import Assign, Retire, Start, Steal
 from pytest_gpupool.planning.dispatch.ahead import AHEAD_TESTS
 from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
 from pytest_gpupool.planning.dispatch.stealing import Stealing
 from pytest_gpupool.planning.planner import Planner
-from pytest_gpupool.planning.queue import Queue
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.planning.workers import Worker
 
@@ -64,6 +64,28 @@ class TestSteal:
         run_alone(planner, range(FAMILY_SEEN), SHORT)
         assert planner.joined("gw1") == [Steal("gw0", (4,))]
         assert planner.stolen("gw0", ()) == [Retire("gw1")]
+
+    def test_a_worker_that_does_not_answer_holds_up_nobody(self) -> None:
+        """Another one is asked, or the worker rests; what comes late is run all the same."""
+        planner = self.stuck()
+        assert planner.joined("gw1") == [Steal("gw0", (8, 9, 10, 11))]
+        assert planner.has_not_answered("gw0") == []  # it has no test: it waits already
+        assert planner.joined("gw2") == []
+        assert planner.has_not_answered("gw0") == []
+        decisions = planner.stolen("gw0", (8, 9, 10, 11))
+        given = {decision.worker: decision.tests for decision in decisions if isinstance(decision, Assign)}
+        assert sorted(index for tests in given.values() for index in tests) == [8, 9, 10, 11]
+        assert set(given) <= {"gw1", "gw2"}
+        assert planner.assigned("gw0") == (3, 4, 5, 6, 7)
+
+    def test_who_dies_without_an_answer_leaves_its_tests(self) -> None:
+        """They are given to those that rest."""
+        planner = self.stuck()
+        planner.joined("gw1")
+        planner.has_not_answered("gw0")
+        decisions = planner.lost("gw0", 3)
+        assert next(decision for decision in decisions if isinstance(decision, Assign)).worker == "gw1"
+        assert planner.stolen("gw0", (8, 9, 10, 11)) == []
 
     def test_a_test_that_is_about_to_begin_stays(self) -> None:
         """Its worker has asked for it, and is about to end the one before."""
@@ -149,7 +171,7 @@ class TestSteal:
 
     def test_only_tests_that_fit_the_thief_are_stolen(self) -> None:
         """What it could not run would go to and fro."""
-        tests = [Test(index=index, family="f", seconds=SHORT, memory=80 * (index > 2)) for index in range(6)]
+        tests = [Test(index=index, function="f", seconds=SHORT, memory=80 * (index > 2)) for index in range(6)]
         planner = Planner(tests)
         assert planner.joined("gw0", ["d0"], 80) == [Assign("gw0", (0, 1, 2, 3, 4, 5))]
         assert planner.joined("gw1", ["d1"], 40) == [Steal("gw0", (2,))]

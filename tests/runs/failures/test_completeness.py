@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 from suites import prepare
-from support import Host, Run, wait_for
+from support import Host, Run, records, wait_for
 
 WRONG = {"failed", "error", "crashed", "timeout", "not-run"}
 
@@ -77,7 +77,7 @@ def test_all_workers_die_while_they_collect(host: Host, file: str) -> None:
 
 
 def test_workers_that_collect_different_tests(host: Host) -> None:
-    """The first collection is the run's; a test that only another worker knows is nowhere."""
+    """Each test is the run's, whoever has collected it."""
     host.write(
         "test_suite.py",
         """
@@ -89,12 +89,12 @@ def test_workers_that_collect_different_tests(host: Host) -> None:
         """,
     )
     run = host.pytest("-n2")
-    assert complete(run) == {"passed": 2}
+    assert complete(run) == {"passed": 3}
     complete_in_junit(run)
 
 
 def test_no_worker_is_left_that_collected_the_same(host: Host) -> None:
-    """Where the first worker dies and each replacement has other tests, the rest is not-run, and the run ends."""
+    """Where workers die and each replacement has other tests, the rest is not-run, and the run ends."""
     host.write(
         "conftest.py",
         """
@@ -119,7 +119,7 @@ def test_no_worker_is_left_that_collected_the_same(host: Host) -> None:
     run = host.pytest("-n2")
     assert "in vain" not in run.output
     assert run.status == 1, run.output
-    assert complete(run) == {"crashed": 1, "not-run": 2}
+    assert complete(run) == {"crashed": 2, "not-run": 4}
     complete_in_junit(run)
 
 
@@ -297,3 +297,72 @@ def test_pytest_exit_in_a_test(host: Host, status: int, workers: tuple[str, ...]
     assert complete(run) == {"passed": 3, "not-run": 4}
     assert run.status == (status or 1), run.output
     complete_in_junit(run)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "n1"])
+def test_who_ends_every_process_at_the_end_finds_all_written(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """A conftest.py whose pytest_sessionfinish is the end of the process: reports, baseline and record are there."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import os
+
+        def pytest_sessionfinish(exitstatus):
+            os._exit(int(exitstatus))
+        """,
+    )
+    cpu_host.write("test_suite.py", "def test_a(record_metric): record_metric('a', 1)\n")
+    run = cpu_host.pytest(*workers, "--gpupool-baseline=b.json", "--gpupool-update-baseline", "--gpupool-html=r.html")
+    assert (run.status, run.outcomes, run.metrics("test_a")) == (0, {"test_a": "passed"}, {"a": 1})
+    assert (run.report["run"]["complete"], run.report["run"]["exit_status"]) == (True, 0)
+    assert '"metric": "a"' in (cpu_host.project / "b.json").read_text()
+    assert (cpu_host.project / "r.html").exists()
+    assert [record["exit_status"] for record in records(cpu_host.project) if record["record"] == "run-end"] == [0]
+
+
+def test_a_status_that_another_plugin_changes_last_is_in_the_reports(cpu_host: Host) -> None:
+    """They are written again then; the baseline, which was updated, is not."""
+    cpu_host.write("conftest.py", "def pytest_sessionfinish(session): session.exitstatus = 9\n")
+    cpu_host.write("test_suite.py", "def test_a(record_metric): record_metric('a', 1)\n")
+    run = cpu_host.pytest("--gpupool-baseline=b.json", "--gpupool-update-baseline", "--gpupool-markdown=r.md")
+    assert (run.status, run.report["run"]["exit_status"]) == (9, 9)
+    assert '"metric": "a"' in (cpu_host.project / "b.json").read_text()
+    assert (cpu_host.project / "r.md").read_text().count("## gpupool") == 1  # what is appended to is written once
+
+
+def test_a_workers_internal_error_is_shown_whatever_ends_the_session(cpu_host: Host) -> None:
+    """Here another plugin does, before xdist has heard of the error."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import os
+        import pathlib
+        import time
+        import pytest
+
+        WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+
+        def pytest_runtest_logfinish():
+            if WORKER:
+                raise RuntimeError("a hook of the suite is broken")
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_internalerror():
+            if WORKER:
+                pathlib.Path("told").touch()
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if not WORKER and report.when == "call":
+                deadline = time.monotonic() + 60
+                while not pathlib.Path("told").exists() and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                time.sleep(0.5)  # it is on its way
+                pytest.exit("enough", 7)
+        """,
+    )
+    cpu_host.write("test_suite.py", "def test_one(): pass\n")
+    run = cpu_host.pytest("-n1")
+    assert run.status == 7
+    assert "gpupool: gw0 had an internal error:" in run.stdout
+    assert "RuntimeError: a hook of the suite is broken" in run.stdout

@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from suites import BUSY, DONE, LEFT, prepare
-from support import Host, Running, wait_for
+from support import LIMIT, Host, Running, wait_for
+
+from pytest_gpupool.processes import table
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -98,12 +102,42 @@ def test_workers_that_wait_for_a_gpu_end(host: Host) -> None:
     assert run.status == 0, run.output
 
 
+def test_a_forked_child_of_the_controller_hides_nothing(host: Host) -> None:
+    """It has all that the controller has open, and lives on; the workers end."""
+    prepare(host)
+    fork = "child = os.fork()\n    if not child:\n        while True: signal.pause()\n"
+    hook = f"def pytest_xdist_node_collection_finished():\n    {fork}    open('forked', 'a').write(f'{{child}}\\n')\n"
+    host.write("conftest.py", f"import os, signal\n{hook}")
+    hold = "from patience import say\nimport time\ndef test_hold():\n    say('held')\n    time.sleep(600)\n"
+    host.write("test_hold.py", hold)
+    running = host.start("-n1", "test_hold.py")
+    children = []
+    try:
+        wait_for(host.project / "held")
+        children = [int(line) for line in (host.project / "forked").read_text().split()]
+        kill(running)
+        deadline = time.monotonic() + LIMIT
+        while host.held():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert children
+        assert all(map(psutil.pid_exists, children))
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        running.kill()
+    host.wait_until_gone()
+
+
 def test_nobody_else_is_ended(tmp_path: Path) -> None:
     """A process whose number a worker had before lives on; so does one without the marks of the run."""
-    source = "import sys; from pytest_gpupool.processes.guardian import main\nmain()\n"
+    source = "import sys; from pytest_gpupool.processes.guardian import main\nmain(None)\n"
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     try:
-        lines = json.dumps([sleeper.pid, 1, {"GPUPOOL_RUN": "no such run"}]) + "\n" + '[17, "cut off'
+        known = table.identity(sleeper.pid)
+        assert known is not None
+        before = known._replace(started=known.started - 1)
+        lines = json.dumps([before, {"GPUPOOL_RUN": "no such run"}]) + "\n" + '[17, "cut off'
         subprocess.run([sys.executable, "-c", source], input=lines, text=True, check=True, cwd=tmp_path)
         assert sleeper.poll() is None
     finally:

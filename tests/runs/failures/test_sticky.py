@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from support import Host
 
-from pytest_gpupool.devices.faults import sticky_error
+from pytest_gpupool.devices.vendors import sticky_error
 
 ASYNC = (
     "CUDA kernel errors might be asynchronously reported at some other API call, so the stacktrace below might be "

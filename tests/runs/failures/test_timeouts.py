@@ -103,8 +103,14 @@ def test_however_a_test_hangs_the_run_goes_on(host: Host) -> None:
         test = run.tests[name]
         first, *stacks = test["message"].splitlines()
         words = f"this test took longer than 1 s; worker {test['worker']} was ended"
-        assert first == (f"{words}; its stacks then:" if where else words)
-        assert where in "\n".join(stacks), test["message"]
+        if where:
+            path = f".gpupool/runs/{run.report['run']['id']}/{test['worker']}-stacks.txt"
+            assert first == f"{words}; its stacks then (all of them: {path}):"
+            assert where in "\n".join(stacks), test["message"]
+            assert "_pytest" not in "\n".join(stacks)  # what is not the user's is only counted
+            assert "_pytest" in (run.directory / path).read_text()
+        else:
+            assert first == words
         assert run.exits[test["worker"]] == "killed"
         assert len(test["devices"]) == 1
         assert f"FAILED test_suite.py::{name}" in run.stdout
@@ -324,3 +330,95 @@ def test_without_workers_a_test_that_hangs_in_python_ends(host: Host) -> None:
     assert run.junit_outcomes["test_setup"] == "error"
     assert run.exits == {"main": "finished"}
     assert run.report["run"]["complete"] is True
+
+
+SLOW_CONTROLLER = """
+    import os, time
+    def pytest_runtest_logreport(report):
+        if "PYTEST_XDIST_WORKER" not in os.environ and report.when == "call": time.sleep(0.7)
+"""
+
+
+def test_waiting_for_the_controller_is_no_tests_time(cpu_host: Host) -> None:
+    """Neither on a clock nor in a duration: a hook there takes longer than the tests may."""
+    cpu_host.write("conftest.py", SLOW_CONTROLLER)
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+        @pytest.mark.gpupool(timeout=0.5)
+        @pytest.mark.parametrize("case", range(5))
+        def test_one(case): pass
+        """,
+    )
+    run = cpu_host.pytest("-n2")
+    assert run.status == 0, run.output
+    assert set(run.outcomes.values()) == {"passed"}
+    waited = [test["waited_s"] for test in run.tests.values()]
+    assert max(waited) > 0.3
+    assert all(test["duration_s"] < 0.3 for test in run.tests.values())
+    assert all(sum(test["phases"].values()) < 0.3 for test in run.tests.values())
+
+
+@pytest.mark.parametrize("limit", ["float('inf')", "1e12", "sys.maxsize"])
+@pytest.mark.parametrize("workers", ["-n1", "-n0"])
+def test_a_limit_beyond_all_clocks_is_none(cpu_host: Host, limit: str, workers: str) -> None:
+    """And the clock of the others goes on."""
+    cpu_host.write(
+        "test_suite.py",
+        f"""
+        import sys, time
+        import pytest
+
+        @pytest.mark.gpupool(timeout={limit})
+        def test_one(): time.sleep(0.2)
+
+        @pytest.mark.gpupool(timeout=1)
+        def test_two(): time.sleep(1000)
+        """,
+    )
+    run = cpu_host.pytest(workers, "--gpupool-order=file")
+    assert run.status == 1, run.output
+    assert run.outcomes == {"test_one": "passed", "test_two": "timeout"}
+
+
+def test_stacks_come_although_a_fixture_has_put_all_handlers_back(cpu_host: Host) -> None:
+    """Those that Python knows of, of every signal, after the test before and before this one."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import signal
+        import pytest
+
+        def handlers():
+            return {number: signal.getsignal(number) for number in signal.valid_signals() if number not in (9, 19)}
+
+        def put_back(known):
+            for number, handler in known.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+
+        @pytest.fixture(autouse=True)
+        def restored():
+            known = handlers()
+            put_back(known)
+            yield
+            put_back(known)
+        """,
+    )
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import time
+        import pytest
+
+        def test_a(): pass
+
+        @pytest.mark.gpupool(timeout=1)
+        def test_hangs(): time.sleep(600)
+        """,
+    )
+    run = cpu_host.pytest("-n1", "--gpupool-order=file")
+    assert (run.status, run.outcomes) == (1, {"test_a": "passed", "test_hangs": "timeout"})
+    assert "its stacks then" in run.tests["test_hangs"]["message"]
+    assert "in test_hangs" in run.tests["test_hangs"]["message"]

@@ -495,16 +495,19 @@ class TestOtherFailures:
         environ = accepted.environ(WORSE="0.05")
         first = accepted.pytest(FILE, environ=environ)
         assert first.status == 1
-        kept = accepted.pytest(FILE, "--gpupool-resume", "--gpupool-fail-on=none", environ=environ)
+        resume = f"--gpupool-resume={first.report['run']['id']}"
+        before, message = first.outcomes, first.tests["test_count"]["message"]  # of a file that the next run writes
+        kept = accepted.pytest(FILE, resume, "--gpupool-fail-on=none", environ=environ)
         assert (kept.status, set(kept.outcomes.values())) == (0, {"passed"})
         assert verdicts(kept)["test_count answers"] == "regressed"
-        again = accepted.pytest(FILE, "--gpupool-resume", environ=environ)
+        assert kept.report["run"]["resumed_from"] is not None
+        again = accepted.pytest(FILE, resume, environ=environ)
         assert again.status == 1
-        assert again.outcomes == first.outcomes
-        assert again.tests["test_count"]["message"] == first.tests["test_count"]["message"]
+        assert again.outcomes == before
+        assert again.tests["test_count"]["message"] == message
         assert again.junit["test_count"]["gpupool.verdict.answers"] == "regressed"
         assert gpupool(accepted, "baseline", "update", "baseline.json")[0] == 0
-        assert accepted.pytest(FILE, "--gpupool-resume", environ=environ).status == 0
+        assert accepted.pytest(FILE, resume, environ=environ).status == 0
 
 
 class TestBadInput:
@@ -602,7 +605,7 @@ class TestDevices:
         """Only what is a time or a rate, and it fails only where the user says so."""
         host = make_host(1, name="NVIDIA H200")
         suite(host, TIMED)
-        options = [FILE, "--gpupool-sample=0.05"]
+        options = [FILE, "--gpupool-sample=0.05", "--gpupool-allow-busy"]
         assert host.pytest(*options, UPDATE).status == 0
         assert host.driver is not None
         host.driver.processes(0, (stranger, 1 << 20))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from standin import Driver, Gpu, Mig
-from support import Host, gpus, wait_for
+from standin import Driver, Gpu
+from support import Host, gpus, instances, wait_for
 
 GIB = 2**30
 
@@ -77,7 +77,7 @@ def test_nothing_is_sampled_where_the_user_says_so(host: Host) -> None:
 
 def test_a_mig_instance_has_its_memory_alone(libraries: Any, tmp_path: Any) -> None:
     """NVML knows no utilisation or energy of an instance: null, not that of the whole card."""
-    mig = Mig("MIG-00000000-0000-4000-8000-000000000001", used=GIB)
+    (mig,) = instances(1, used=GIB)
     (parent,) = gpus(1)
     card = Gpu(parent.uuid, mig_enabled=True, mig=(mig,), utilization=90)
     host = Host(tmp_path, Driver(libraries, tmp_path / "nvml-state", [card]))

@@ -116,6 +116,22 @@ def test_threads_are_shared_out_unless_the_user_has_set_them(cpu_host: Host) -> 
     assert threads("-n1", OMP_NUM_THREADS="7") == [7, cores]
 
 
+@pytest.mark.parametrize("off", ["-ogpupool=off", "-pno:gpupool", "-ogpupool_paths=evals"])
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+def test_threads_are_nobodys_business_where_the_pool_is_off(cpu_host: Host, workers: tuple[str, ...], off: str) -> None:
+    """A suite that tests numbers of threads finds them as its user has them."""
+    cpu_host.write("evals/test_eval.py", "def test_it(): pass\n")
+    cpu_host.write(
+        "tests/test_suite.py",
+        """
+        import os
+        def test_threads(): assert not [name for name in os.environ if name.endswith("_NUM_THREADS")]
+        """,
+    )
+    run = cpu_host.pytest("tests", off, *workers)
+    assert run.status == 0, run.output
+
+
 def test_cpu_slots_hide_every_gpu(host: Host) -> None:
     """--gpupool-devices=cpu on a host with GPUs: tests see none, and no lock is taken."""
     host.write(

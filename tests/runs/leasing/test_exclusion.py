@@ -133,13 +133,14 @@ def test_a_lease_lives_as_long_as_the_workers_process(host: Host) -> None:
 
         def test_holder(gpu):
             directory = pathlib.Path(os.environ["GPUPOOL_LOCK_DIR"])
-            holder = json.loads((directory / f"{gpu.ids[0]}.0.json").read_text())
+            holder = json.loads((directory / f"{gpu.ids[0]}.json").read_text())
             assert holder["pid"] == os.getpid()
             assert holder["worker"] == "gw0"
             assert holder["run"] == os.environ["GPUPOOL_RUN"]
             assert holder["test"] == "test_suite.py::test_holder"
-            assert set(holder) == {"pid", "user", "host", "worker", "run", "test", "since"}
-            assert (directory / f"{gpu.ids[0]}.0.lock").stat().st_mode & 0o777 == 0o666
+            said = {"pid", "started", "pid_namespace", "uid", "user", "host", "worker", "run", "test", "since"}
+            assert set(holder) == said
+            assert (directory / f"{gpu.ids[0]}.lock").stat().st_mode & 0o777 == 0o666
             assert directory.stat().st_mode & 0o7777 == 0o1777
         """,
     )

@@ -1,8 +1,9 @@
-"""Many workers that want different numbers of devices, some of which are killed."""
+"""Many workers that want different numbers of devices, some of which are killed, while lock files are removed."""
 
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,21 +13,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from made_leases import HANGS, ZERO
+from made_leases import HANGS, ZERO, locked
 from standin import Driver
 
-from pytest_gpupool.leases.lock_directory import lock_directory
-from pytest_gpupool.leases.locks import LockFile
-from pytest_gpupool.leases.occupancy import locked_devices
+from pytest_gpupool.leases.locking.lock_directory import LockDirectory, lock_directory
+from pytest_gpupool.leases.queueing.tickets import waiters
 
 # So many leases, one after the other; a line in the log while each is held, and one before it is given back.
 STORM = """
 import os, random, sys, time
-from pathlib import Path
 from pytest_gpupool.leases.acquisition import acquire
+from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.leases.lease import Request
 from pytest_gpupool.values.device import Size
-from pytest_gpupool.devices.nvml import NvmlProbe, survey
+from pytest_gpupool.devices.nvidia.nvml import NvmlProbe, survey
 
 lock_dir, log, run = sys.argv[1:4]
 gpus, slots, rounds = map(int, sys.argv[4:])
@@ -38,16 +38,12 @@ def say(word, lease):
     names = ",".join(device.id for device in lease.devices)
     os.write(descriptor, f"{os.getpid()} {word} {slots} {names}\\n".encode())
 
-def pause(seconds):
-    time.sleep(min(seconds, 0.02) * dice.random())
-    return True
-
 for _ in range(rounds):
     request = Request(
-        devices=devices, lock_dir=Path(lock_dir), worker="gw0", run=run, first=dice.randrange(4),
+        devices=devices, lock_dir=lock_directory(lock_dir, {}), worker="gw0", run=run, first=dice.randrange(4),
         busy_memory=Size.parse("512MiB"), gpus=gpus, slots=slots,
     )
-    lease, _ = acquire(request, NvmlProbe(), refused=lambda *_: None, pause=pause)
+    lease, _ = acquire(request, NvmlProbe(), refused=lambda *_: None, is_cancelled=lambda: False)
     assert lease is not None and len(set(lease.devices)) == gpus
     say("begins", lease)
     time.sleep(0.004 * dice.random())
@@ -57,7 +53,7 @@ for _ in range(rounds):
 
 
 @pytest.fixture
-def lock_dir(tmp_path: Path) -> Path:
+def lock_dir(tmp_path: Path) -> LockDirectory:
     """A directory for lock files."""
     return lock_directory(str(tmp_path / "locks"), {})
 
@@ -75,9 +71,9 @@ class TestStorm:
 
     @pytest.mark.parametrize("slots", [(1, 1), (2, 2), (1, 2)], ids=["exclusive", "shared", "both"])
     def test_no_overlap_and_no_deadlock(
-        self, driver: Driver, lock_dir: Path, tmp_path: Path, slots: tuple[int, int]
+        self, driver: Driver, lock_dir: LockDirectory, tmp_path: Path, slots: tuple[int, int]
     ) -> None:
-        """Twelve workers, four devices; who is killed may hold some, gather, or just look."""
+        """Twelve workers, four devices; who is killed may hold some, wait, or just look. A cleaner comes, too."""
         log = tmp_path / "log"
         log.touch()
         workers = {
@@ -86,7 +82,7 @@ class TestStorm:
             for gpus, rounds in self.WANTED
         }
         try:
-            killed = self.kill_some(list(workers), log)
+            killed = self.kill_some(list(workers), log, lock_dir)
             ends = {worker.pid: worker.wait(timeout=HANGS) for worker in workers if worker not in killed}
         finally:
             for worker in workers:
@@ -98,24 +94,31 @@ class TestStorm:
         for worker, rounds in workers.items():
             if worker not in killed:
                 assert sum(pid == str(worker.pid) and word == "begins" for pid, word, *_ in lines) == rounds
-        assert locked_devices([replace(ZERO, id=uuid) for uuid in driver.uuids], lock_dir) == ()
-        assert not LockFile(lock_dir / "queue.lock").is_taken()
+        assert locked(lock_dir.path, [replace(ZERO, id=uuid) for uuid in driver.uuids]) == []
+        assert waiters(lock_directory(str(lock_dir.path), {})) == []
 
     @staticmethod
     def start(
-        driver: Driver, lock_dir: Path, log: Path, run: int, gpus: int, slots: int, rounds: int
+        driver: Driver, lock_dir: LockDirectory, log: Path, run: int, gpus: int, slots: int, rounds: int
     ) -> subprocess.Popen[bytes]:
         """One worker."""
-        args = [str(lock_dir), str(log), f"run-{run}", str(gpus), str(slots), str(rounds)]
+        args = [str(lock_dir.path), str(log), f"run-{run}", str(gpus), str(slots), str(rounds)]
         return subprocess.Popen([sys.executable, "-c", STORM, *args], env=driver.environ())
 
     @staticmethod
-    def kill_some(workers: list[subprocess.Popen[bytes]], log: Path) -> set[subprocess.Popen[bytes]]:
-        """SIGKILL four of them, as the log grows; say in the log when."""
+    def kill_some(
+        workers: list[subprocess.Popen[bytes]], log: Path, lock_dir: LockDirectory
+    ) -> set[subprocess.Popen[bytes]]:
+        """SIGKILL four of them, as the log grows, and say so in it. Remove files of the directory, or all of it."""
         dice = random.Random(7)
         killed: set[subprocess.Popen[bytes]] = set()
         for number in range(4):
             grown_to(log, 40 * number + 20)
+            if number % 2:
+                shutil.rmtree(lock_dir.path, ignore_errors=True)
+            else:
+                for path in lock_dir.path.glob("*.lock"):
+                    path.unlink(missing_ok=True)
             victim = dice.choice([worker for worker in workers if worker not in killed])
             # Stopped first, so that the line is neither before its last one nor after another's first.
             victim.send_signal(signal.SIGSTOP)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from spans import KIND, Span, meetings, note_spans, order, remember, spans
-from support import Host, Run, records
+from suites import prepare
+from support import Host, Run, Running, records
 
 PAUSE = "import time\nimport pytest\ndef pause(): time.sleep(0.03)\n"
 
@@ -224,7 +225,87 @@ def test_a_crash_frees_the_lock(host: Host, reruns: int) -> None:
     assert meetings(spans(host)) == []
 
 
+def test_a_serial_test_waits_until_nobody_collects(cpu_host: Host) -> None:
+    """A worker that comes late, too."""
+    prepare(cpu_host)
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import time
+        import pytest
+        from patience import WORKER, lines, say, until
+
+        if WORKER == "gw1":
+            until(lambda: lines("first"), "the first test was never over")
+            time.sleep(0.5)  # in which a serial test could begin
+            say("collected")
+
+        def test_first():
+            say("first")
+
+        @pytest.mark.gpupool(serial=True)
+        def test_alone():
+            assert lines("collected")
+        """,
+    )
+    assert_all_passed(cpu_host.pytest("-n2"))
+
+
+def test_a_serial_test_waits_until_nobody_ends(cpu_host: Host) -> None:
+    """The processes of workers that were let go are gone, whatever they do at their ends."""
+    prepare(cpu_host)
+    cpu_host.write(
+        "conftest.py",
+        """
+        import atexit
+        import time
+        from patience import WORKER, lines, say, until
+
+        def pytest_collection_finish():
+            say("collected", WORKER)
+
+        def ends():
+            until(lambda: {*lines("collected")} - {"gw0", "gw1"}, "no larger worker ever came")
+            time.sleep(0.5)  # in which a serial test could begin
+            say("ended")
+
+        if WORKER in ("gw0", "gw1"):
+            say("came")
+            atexit.register(ends)
+        """,
+    )
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+        from patience import lines
+
+        @pytest.mark.parametrize("case", range(4))
+        def test_small(case): pass
+
+        @pytest.mark.gpupool(serial=True, gpus=2)
+        def test_alone():
+            assert len(lines("ended")) == len(lines("came")) > 0
+        """,
+    )
+    assert_all_passed(cpu_host.pytest("-n2"))
+
+
 # Which is first
+
+ONE_BY_ONE = """
+    import pytest
+
+    def pytest_collection_modifyitems(items):
+        for item in items:
+            item.add_marker(pytest.mark.gpupool(lock="the only one"))
+    """
+
+
+def run_one_by_one(host: Host, *args: str) -> Run:
+    """Have two workers run the tests, one at a time, so that the plan's order is the order in which they run."""
+    host.write("one_by_one.py", ONE_BY_ONE)
+    return host.pytest("-n2", "-p", "one_by_one", *args)
 
 
 def test_the_longest_of_the_last_run_goes_first(host: Host) -> None:
@@ -239,11 +320,11 @@ def test_the_longest_of_the_last_run_goes_first(host: Host) -> None:
         def test_middle(): time.sleep(0.25)
         """,
     )
-    assert_all_passed(host.pytest("-n1"))
+    assert_all_passed(run_one_by_one(host))
     learned = json.loads((host.project / ".gpupool" / "durations.json").read_text())["tests"]
     assert set(learned) == {f"test_suite.py::test_{name}" for name in ("short", "long", "middle")}
     assert learned["test_suite.py::test_long"][KIND]["seconds"][0] >= 0.8
-    assert_all_passed(host.pytest("-n1"))
+    assert_all_passed(run_one_by_one(host))
     assert order(host) == ["test_short", "test_long", "test_middle", "test_long", "test_middle", "test_short"]
     learned = json.loads((host.project / ".gpupool" / "durations.json").read_text())["tests"]
     assert len(learned["test_suite.py::test_long"][KIND]["seconds"]) == 2
@@ -317,8 +398,31 @@ def test_the_command_line_overrules_the_ini_files_order(host: Host) -> None:
     assert run_order(host, "--gpupool-order=longest")[2] == "test_long"
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_one_worker_keeps_the_order_of_the_file(host: Host, size: int) -> None:
+    """Whatever earlier runs say, and which tests are to be alone: it gains nothing, and tests may build on each other.
+
+    So do tests that need several devices each, where one worker has all that it may have.
+    """
+    write_modules(host)
+    host.write("test_c.py", "import pytest\n@pytest.mark.gpupool(serial=True)\ndef test_alone(): pass\n")
+    host.write("test_d.py", "def test_last(): pass\n")
+    host.write(
+        "of_size.py",
+        f"""
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.gpupool(gpus={size}))
+        """,
+    )
+    assert_all_passed(host.pytest("-n1", "-p", "of_size"))
+    assert order(host) == [*IN_FILE, "test_alone", "test_last"]
+
+
 def run_order(host: Host, *args: str) -> list[str]:
-    run = host.pytest("-n1", *args)
+    run = run_one_by_one(host, *args)
     assert run.status == 0, run.output
     return order(host)
 
@@ -364,8 +468,8 @@ def test_odd_characters_in_ids_are_learned_too(host: Host) -> None:
         def test_case(case): time.sleep(case)
         """,
     )
-    assert_all_passed(host.pytest("-n1"))
-    assert_all_passed(host.pytest("-n1"))
+    assert_all_passed(run_one_by_one(host))
+    assert_all_passed(run_one_by_one(host))
     learned = json.loads((host.project / ".gpupool" / "durations.json").read_text())["tests"]
     assert learned.keys() == {"test_suite.py::test_case[plain]", f"test_suite.py::test_case[{ODD}]"}
     assert [len(about[KIND]["seconds"]) for about in learned.values()] == [2, 2]
@@ -403,12 +507,12 @@ def test_durations_of_a_newer_version_are_left_alone(host: Host) -> None:
     host.write("test_suite.py", "def test_a(): pass\ndef test_b(): pass\n")
     remember(host, {"test_suite.py::test_a": 1, "test_suite.py::test_b": 5})
     path = host.project / ".gpupool" / "durations.json"
-    newer = path.read_text().replace('"version": 1', '"version": 2, "colour": "blue"')
+    newer = path.read_text().replace('"version": 1', '"version": 3, "colour": "blue"')
     path.write_text(newer)
-    run = host.pytest("-n1")
+    run = run_one_by_one(host)
     assert_all_passed(run)
     warnings = [line for line in run.stdout.splitlines() if "warning" in line]
-    assert all(f"{path} is of version 2, which a newer pytest-gpupool wrote" in line for line in warnings)
+    assert all(f"{path} is of version 3, which a newer pytest-gpupool wrote" in line for line in warnings)
     assert any(line.endswith("and those of this run are not kept") for line in warnings)
     assert path.read_text() == newer
     assert order(host) == ["test_b", "test_a"]
@@ -484,8 +588,8 @@ MARKS = {
     "memory='lots'": "memory='lots'): memory must be bytes, a size such as '20GiB', or a fraction of",
     "memory=-1": "memory=-1): memory must be bytes",
     "memory=float('nan')": "memory=nan): memory must be bytes",
-    "timeout=0": "timeout=0): timeout must be a number of seconds above 0",
-    "timeout='1s'": "timeout='1s'): timeout must be a number of seconds above 0",
+    "timeout=0": "timeout=0): timeout must be seconds above 0, or a time such as '90s'",
+    "timeout='soon'": "timeout='soon'): timeout must be seconds above 0, or a time such as '90s'",
     "priority='high'": "priority='high'): priority must be a whole number",
     "serial=1": "serial=1): serial must be True or False",
     "lock=3": "lock=3): lock must be a name or a tuple of names",
@@ -519,7 +623,7 @@ def test_a_wrong_mark_is_that_tests_error(host: Host, workers: tuple[str, ...]) 
 OPTIONS = {
     "--gpupool-slots=0": "give a whole number from 1",
     "--gpupool-order=x": "give 'longest' or 'file'",
-    "--gpupool-timeout=0": "give a number of seconds above 0",
+    "--gpupool-timeout=0": "give seconds above 0, or a time such as 90s, 5m or 2h",
 }
 
 
@@ -533,3 +637,56 @@ def test_a_wrong_option_ends_the_run(host: Host, option: str) -> None:
     assert "Traceback" not in run.output
     assert not (host.project / "ran").exists()
     assert not host.lock_dir.exists()
+
+
+# Others that order tests
+
+BACKWARDS = """
+    def pytest_collection_modifyitems(items):
+        items.reverse()
+"""
+
+GROWING = """
+    import time
+    import pytest
+
+    @pytest.mark.gpupool(lock="one after the other")
+    @pytest.mark.parametrize("case", range(4))
+    def test_case(case): time.sleep(0.1 + 0.1 * (case == 2))
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "args", "expected", "told"),
+    [
+        ("", (), [2], ""),
+        (BACKWARDS, (), [3, 2, 1, 0], "gpupool: tests run in the order of a plugin or conftest.py"),
+        (BACKWARDS, ("--gpupool-order=longest",), [2], ""),
+        (BACKWARDS.replace("items.reverse()", "items[:] = items[1:]"), (), [2], ""),
+    ],
+    ids=["nobody", "conftest", "asked-for", "deselected"],
+)
+def test_the_order_of_others_is_kept(
+    cpu_host: Host, conftest: str, args: tuple[str, ...], expected: list[int], told: str
+) -> None:
+    """In the second run, too, when it is known what takes longest, unless the user wants that first."""
+    cpu_host.write("conftest.py", conftest)
+    cpu_host.write("test_suite.py", GROWING)
+    for _ in range(2):
+        run = cpu_host.pytest("-n2", *args)
+        assert_all_passed(run)
+    begun = sorted(run.tests, key=lambda name: str(run.tests[name]["started"]))
+    assert [int(name[-2]) for name in begun][: len(expected)] == expected
+    assert told in run.output
+    assert ("in the order of" in run.output) == bool(told)
+
+
+def test_failed_first_stays_so(cpu_host: Host) -> None:
+    """Which is why it was asked for."""
+    cpu_host.write("test_suite.py", GROWING.replace("time.sleep", "assert case != 3 or time.sleep"))
+    command = [word for word in cpu_host.command("-n2", "--ff") if word not in ("-p", "no:cacheprovider")]
+    for _ in range(2):
+        run = Running(cpu_host, command, cpu_host.environ()).finish()
+        assert run.status == 1, run.output
+    assert min(run.tests, key=lambda name: str(run.tests[name]["started"])) == "test_case[3]"
+    assert "gpupool: tests run in the order of --ff" in run.output

@@ -249,7 +249,7 @@ def test_patience_ends_for_those_that_need_several_too(
         assert run.status == 75, run.output
         assert "gpupool: no device came free in 0.3 s." in run.output
     assert "GPU 1  Stand-in GPU  held by pid" in run.output
-    assert "GPU 0  Stand-in GPU  kept by this worker, but 2 devices are needed together" in run.output
+    assert "GPU 0  Stand-in GPU  free, but 2 devices are needed together" in run.output
     assert "Traceback" not in run.output
     assert "INTERNALERROR" not in run.output
 
@@ -279,7 +279,7 @@ LOCKS = """
     def test_two(gpu):
         assert (gpu.count, gpu.devices, os.environ["CUDA_VISIBLE_DEVICES"]) == (2, ["cuda:0", "cuda:1"], "0,1")
         directory = pathlib.Path(os.environ["GPUPOOL_LOCK_DIR"])
-        assert sorted(path.name for path in directory.glob("GPU-*.json")) == [f"{name}.0.json" for name in gpu.ids]
+        assert sorted(path.name for path in directory.glob("GPU-*.json")) == [f"{name}.json" for name in gpu.ids]
 
     def test_one(): pass
 """

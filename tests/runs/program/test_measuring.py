@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -81,8 +82,26 @@ def test_one_suite_at_two_numbers(cpu_host: Host) -> None:
     ]
 
 
+def test_workers_that_share_cores_are_of_no_class(cpu_host: Host) -> None:
+    """Neither in the table nor in the JSON and the chart: they slow each other down."""
+    cpu_host.write("test_a.py", SUITE)
+    cpu_host.write("one_core.py", "import os\nos.cpu_count = lambda: 1\n")  # what the reports say of the host
+    args = ("scaling", "-n", "1,2", "--json=measured.json", "--", "test_a.py")
+    options = {"PYTEST_ADDOPTS": f"{WITHOUT_OTHERS} -p one_core", "PYTHONPATH": str(cpu_host.project)}
+    status, out, err = gpupool(cpu_host, *args, **options)
+    assert status == 0, err
+    _, first, second, note, *_ = out.splitlines()
+    assert first.split()[-1] == "excellent"
+    assert second.split()[-2:] == ["shares", "cores"]
+    assert note == "gpupool: workers that share cores slow each other down: their speedup says nothing of GPUs"
+    runs = json.loads((cpu_host.project / "measured.json").read_text())["runs"]
+    assert [(run["class"], run["shared_cores"]) for run in runs] == [("excellent", None), (None, 1)]
+    chart = (cpu_host.project / ".gpupool" / "scaling" / "scaling.svg").read_text()
+    assert re.search(r"with 1 workers .* \(excellent\); with 2 workers .* \(they share cores\)\.<", chart)
+
+
 def test_every_run_starts_from_the_same_knowledge(cpu_host: Host) -> None:
-    """The user's own durations, which stay as they are."""
+    """The user's own durations, which stay as they are; one worker alone keeps the order of the file."""
     cpu_host.write(
         "test_a.py", 'def test_a(): pass\ndef test_b(record_metric): record_metric("m", 1)\ndef test_c(): pass\n'
     )
@@ -99,7 +118,7 @@ def test_every_run_starts_from_the_same_knowledge(cpu_host: Host) -> None:
     assert out.endswith("1.00        100%  excellent\ngpupool: the chart is in a/chart.SVG\n")
     assert known.read_bytes() == before
     alone = json.loads((cpu_host.project / ".gpupool" / "scaling" / "n1.json").read_text())["tests"]
-    assert [test["nodeid"][-1] for test in sorted(alone, key=lambda test: str(test["started"]))] == ["c", "b", "a"]
+    assert [test["nodeid"][-1] for test in sorted(alone, key=lambda test: str(test["started"]))] == ["a", "b", "c"]
 
 
 def test_a_run_that_cannot_run_ends_it(cpu_host: Host) -> None:

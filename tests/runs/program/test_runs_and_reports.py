@@ -138,13 +138,13 @@ class TestRuns:
         assert rows(kept.while_on[0])[kept.killed][1:] == ["5", "2 passed, 2 failed, 1 not-run", "no, it goes on"]
 
     def test_each_worker_runs_every_test(self, cpu_host: Host) -> None:
-        """Such a run cannot be resumed; one that collected nothing neither."""
+        """Such a run cannot be resumed; one that collected nothing is not there."""
         cpu_host.write("test_suite.py", "def test_a(): pass\n")
         each = cpu_host.pytest("-n2", "--dist=each").report["run"]["id"]
         none = cpu_host.pytest("-k", "nothing").report["run"]["id"]
         table = rows(gpupool(cpu_host, "runs")[1])
         assert table[each][1:] == ["2", "2 passed", "no, it was one with --dist each"]
-        assert table[none][1:] == ["0", "nothing was collected", "no"]
+        assert none not in table
 
     def test_there_is_none(self, cpu_host: Host) -> None:
         """A directory for them may be there all the same."""

@@ -67,6 +67,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, libraries: Path) -> Iterator[
     first = host.pytest().report
     host.write("later", "")
     second = host.pytest("--gpupool-resume").report
+    assert second["run"]["resumed_from"] == first["run"]["id"]
     only = ["test_suite.py::test_good", "test_suite.py::test_none"]
     third = host.pytest("-n2", "--dist=each", *only, environ=host.environ(SLOW=driver.uuids[1])).report
     base = host.project / ".gpupool"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support import SCHEMA, Host
+from program import gpupool
+from support import SCHEMA, Host, Running
 
 SUITE = """
     import enum, math, time
@@ -167,6 +168,52 @@ def test_the_table_is_capped_unless_verbose(cpu_host: Host) -> None:
     assert "more (-v" not in full
 
 
+MANY = """
+    import pytest
+    from pathlib import Path
+
+    WORSE = Path("worse").exists()
+
+    @pytest.mark.parametrize("task", range(18))
+    @pytest.mark.parametrize("model", ["small", "large"])
+    def test_eval(model, task, record_metric):
+        loss = task + (model == "large") / 2 + WORSE * (task == 3) * (model == "small")
+        record_metric("loss", loss, unit="nats", higher_is_better=False)
+
+    def test_alone(record_metric): record_metric("speed", 5, unit="tokens/s")
+"""
+
+
+@with_workers
+def test_many_metrics_are_a_table_of_each_function(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """Those that regressed have rows of their own before it, as do those of functions with one test; with -v all."""
+    cpu_host.write("test_suite.py", MANY)
+    options, narrow = (*workers, "--gpupool-baseline=b.json"), cpu_host.environ(COLUMNS="80")
+    run = cpu_host.pytest(*options, "--gpupool-update-baseline", environ=narrow)
+    assert run.status == 0, run.output
+    lines = [line.rstrip() for line in run.stdout.splitlines()]
+    title = next(number for number, line in enumerate(lines) if "gpupool: 37 metrics" in line)
+    assert lines[title + 1].startswith("test_alone  speed  5 tokens/s")
+    assert lines[title + 2 : title + 6] == [
+        "",
+        "test_eval: loss in nats by task and model: one result each",
+        "task \\ model  small  large",
+        "0                 0    0.5",
+    ]
+    assert lines[title + 22 : title + 24] == ["17               17   17.5", ""]
+    assert lines[title + 24].startswith("gpupool: ")
+
+    cpu_host.write("worse", "")
+    worse = cpu_host.pytest(*options, environ=narrow).stdout.splitlines()
+    title = next(number for number, line in enumerate(worse) if "gpupool: 37 metrics, 1 regressed" in line)
+    assert re.match(r"test_eval\[small-3\]  loss +4 nats  baseline 3  \+33.3%  .*REGRESSED", worse[title + 1])
+    assert "3                 4    3.5" in worse
+
+    full = cpu_host.pytest(*options, "-v", environ=narrow).stdout
+    assert re.search(r"^test_eval\[large-17\] +loss +17\.5 nats ", full, re.MULTILINE)
+    assert "one result each" not in full
+
+
 def test_quiet_shows_only_what_fails(host: Host) -> None:
     """With -q a run that passes shows nothing of the pool; one that fails shows the invalid metrics."""
     host.write("test_suite.py", SUITE)
@@ -276,3 +323,18 @@ def test_the_schema_refuses_what_is_no_report(cpu_host: Host, change: object) ->
     assert callable(change)
     change(report)
     assert not SCHEMA.is_valid(report)
+
+
+@pytest.mark.parametrize("workers", ["-n2", "-n0"])
+def test_the_last_lines_name_the_reports(cpu_host: Host, workers: str) -> None:
+    """Else the command that makes one."""
+    cpu_host.write("test_suite.py", "def test_one(): pass\n")
+    run = cpu_host.pytest(workers, "--gpupool-html=out/report.html")
+    assert "gpupool: reports: out/report.html, report.json\n" in run.output
+    command = cpu_host.command(workers)
+    command.remove("--gpupool-json=report.json")
+    plain = Running(cpu_host, command, cpu_host.environ()).finish()
+    (line,) = [line for line in plain.output.splitlines() if line.startswith("gpupool: for a report: ")]
+    made = gpupool(cpu_host, *line.removeprefix("gpupool: for a report: gpupool ").split(), folder=".")
+    assert made[0] == 0, made
+    assert (cpu_host.project / "report.html").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 
 import pytest
@@ -80,12 +81,16 @@ def test_what_is_final_is_kept_and_the_rest_runs_again(cpu_host: Host, workers: 
     )  # files that the next writes
 
     host.write("fixed", "now\n")
-    second = host.pytest(*workers, "--gpupool-resume")
+    # hypothesis looks for its own words in all that pytest's summary counts.
+    second = host.pytest(*workers, "--gpupool-resume", companions=("hypothesispytest",))
     assert second.outcomes == FINAL | {"test_raises": "passed", "test_has_no_model": "passed"}
     assert own(second) == {"test_raises", "test_has_no_model"}
     assert second.status == 1, second.output
     assert second.report["run"]["resumed_from"] == earlier
     assert f"gpupool: resuming {earlier}: 7 of 9 results kept" in second.stdout
+    assert "= 2 passed, 7 kept in " in second.stdout.splitlines()[-1]
+    for name in ("test_asserts", "test_is_nan"):
+        assert f"FAILED test_suite.py::{name} - kept from {earlier}: " in second.stdout
     assert (
         "2 of the results kept from the earlier run failed: test_suite.py::test_asserts, test_suite.py::test_is_nan"
         in (second.stdout)
@@ -106,14 +111,15 @@ def test_what_is_final_is_kept_and_the_rest_runs_again(cpu_host: Host, workers: 
 def test_a_whole_run_has_nothing_left(cpu_host: Host, workers: tuple[str, ...]) -> None:
     """Nothing runs, every report is whole, and the exit status is that of its results."""
     cpu_host.write("test_suite.py", "def test_a(record_metric): record_metric('m', 1)\ndef test_b(): pass\n")
-    cpu_host.pytest(*workers)
-    run = cpu_host.pytest(*workers, "--gpupool-resume")
+    first = cpu_host.pytest(*workers).report["run"]["id"]
+    run = cpu_host.pytest(*workers, f"--gpupool-resume={first}")
     assert run.status == run.report["run"]["exit_status"] == 0, run.output
     assert own(run) == set()
     assert run.outcomes == {"test_a": "passed", "test_b": "passed"}
     assert run.metrics("test_a") == {"m": 1}
     assert run.report["run"]["complete"]
     assert "2 of 2 results kept" in run.stdout
+    assert "2 kept in" in run.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("how", ["worker", "controller"])
@@ -228,7 +234,8 @@ class TestRecipe:
 
     def again(self, host: Host, *args: str) -> tuple[list[str], str]:
         """Resume; what ran, and what the terminal says of it."""
-        run = host.pytest("-n2", "--gpupool-resume", *args)
+        (earlier,) = (path.name for path in (host.project / ".gpupool" / "runs").iterdir())
+        run = host.pytest("-n2", f"--gpupool-resume={earlier}", *args)
         assert run.status == 0, run.output
         (line,) = [line for line in run.stdout.splitlines() if line.startswith("gpupool: resuming")]
         return executed(host), line.partition(": ")[2].partition(": ")[2]
@@ -279,15 +286,16 @@ class TestRecipe:
             def test_value(value): pass
             """,
         )
-        cpu_host.pytest("-n2")
-        run = cpu_host.pytest("-n2", "--gpupool-resume")
+        first = cpu_host.pytest("-n2").report["run"]["id"]
+        run = cpu_host.pytest("-n2", f"--gpupool-resume={first}")
         assert own(run) == set(), run.output
 
     def test_a_new_test_runs(self, suite: Host) -> None:
         """And one that is collected no more is in no report."""
         suite.write("c/test_c.py", "def test_new(): pass\n")
         (suite.project / "a" / "test_a.py").unlink()
-        run = suite.pytest("-n2", "--gpupool-resume")
+        (earlier,) = (path.name for path in (suite.project / ".gpupool" / "runs").iterdir())
+        run = suite.pytest("-n2", f"--gpupool-resume={earlier}")
         assert own(run) == {"test_new"}
         assert len(run.report["tests"]) == 3
 
@@ -305,7 +313,6 @@ class TestRefused:
     def test_there_is_no_such_run(self, cpu_host: Host) -> None:
         """The message names those that are there."""
         cpu_host.write("test_suite.py", "def test_a(): pass\n")
-        assert "there is no run on record in" in self.refused(cpu_host, "--gpupool-resume")
         known = cpu_host.pytest().report["run"]["id"]
         text = self.refused(cpu_host, "--gpupool-resume=20010101T000000Z-000000")
         assert "there is no run '20010101T000000Z-000000' on record" in text
@@ -321,8 +328,9 @@ class TestRefused:
     def test_each_worker_ran_every_test(self, cpu_host: Host) -> None:
         """Nor was there one in such a run."""
         cpu_host.write("test_suite.py", "def test_a(): pass\n")
-        cpu_host.pytest("-n2", "--dist=each")
-        assert "was one with --dist each, which cannot be resumed" in self.refused(cpu_host, "--gpupool-resume")
+        run = cpu_host.pytest("-n2", "--dist=each").report["run"]["id"]
+        text = self.refused(cpu_host, f"--gpupool-resume={run}")
+        assert "was one with --dist each, which cannot be resumed" in text
 
     @with_workers
     def test_a_run_that_goes_on_or_is_being_resumed(self, cpu_host: Host, workers: Sequence[str]) -> None:
@@ -343,7 +351,8 @@ class TestRefused:
         running = host.start(*workers)
         try:
             wait_for(host.project / "waits")
-            text = self.refused(host, *workers, "--gpupool-resume", "--gpupool-json=other.json")
+            (name,) = (path.name for path in (host.project / ".gpupool" / "runs").iterdir())
+            text = self.refused(host, *workers, f"--gpupool-resume={name}", "--gpupool-json=other.json")
             assert "still goes on: wait for its end, or end it" in text
             host.write("go", "now\n")
             first = running.finish()
@@ -393,4 +402,133 @@ def test_a_path_behind_the_option_stays_a_path(cpu_host: Host, workers: tuple[st
     run = cpu_host.pytest(*workers, "--gpupool-resume", "evals/", "--model=large")
     assert run.status == 0, run.output
     assert run.outcomes == {"test_a": "passed"}
-    assert own(run) == set()
+    assert "--gpupool-resume goes on with none: the latest run" in run.stdout
+
+
+class TestAlwaysSafe:
+    """``--gpupool-resume`` alone can be passed always: it goes on, or a new run says why it is one."""
+
+    SUITE = """
+        from patience import lines
+        from model import VALUE
+
+        def test_passes(record_metric): record_metric("value", VALUE)
+        def test_later(): lines("now") or [][1]
+    """
+
+    @pytest.fixture
+    def project(self, cpu_host: Host) -> Host:
+        """A repository with a suite that imports a module; one run, of which one test is left."""
+        host = cpu_host
+        prepare(host)
+        host.write(".gitignore", "ran\nnow\n*.json\n*.xml\n__pycache__\n")
+        host.write("model.py", "VALUE = 1\n")
+        host.write("conftest.py", "")
+        host.write("README.md", "")
+        host.write("test_suite.py", self.SUITE)
+        self.git(host, "init", "-q")
+        self.commit(host)
+        return host
+
+    def git(self, host: Host, *args: str) -> None:
+        """Call git as a user of no configuration."""
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *args], cwd=host.project, check=True, capture_output=True)
+
+    def commit(self, host: Host) -> None:
+        """Commit all that there is."""
+        self.git(host, "add", "-A")
+        self.git(host, "commit", "-qm", "one more")
+
+    def is_new(self, host: Host, why: str, *args: str) -> Run:
+        """Resume; it is a new run, which says why and ends well."""
+        host.write("now", "now\n")
+        run = host.pytest("--gpupool-resume", *args)
+        assert run.status == 0, run.output
+        (line,) = [line for line in run.output.splitlines() if "--gpupool-resume goes on with none" in line]
+        assert why in line
+        assert run.report["run"]["resumed_from"] is None
+        assert own(run) == set(run.outcomes)
+        return run
+
+    @with_workers
+    def test_there_is_no_run(self, project: Host, workers: tuple[str, ...]) -> None:
+        """As at first, or after an attempt that was killed before it had collected."""
+        empty = project.project / ".gpupool" / "runs" / "20200101T000000Z-000000"
+        empty.mkdir(parents=True)
+        (empty / "controller.jsonl").write_text('{"record":"journal","version":1}\n')
+        self.is_new(project, "there is no run on record", *workers)
+        assert not empty.exists()
+
+    def test_the_latest_is_complete(self, project: Host) -> None:
+        """Also with -q, which shows no header."""
+        project.write("now", "now\n")
+        first = project.pytest().report["run"]["id"]
+        self.is_new(project, f"the latest run, {first}, is complete", "-q")
+
+    def test_the_latest_goes_on(self, cpu_host: Host) -> None:
+        """It is left alone."""
+        host = cpu_host
+        prepare(host)
+        host.write("slow/test_slow.py", "from patience import lines, say, until\ndef test_slow():\n    say('waits')\n")
+        path = host.project / "slow" / "test_slow.py"
+        path.write_text(path.read_text() + "    until(lambda: lines('go'), 'nobody says go')\n")
+        host.write("test_suite.py", "def test_a(): pass\n")
+        running = host.start("slow", "--gpupool-json=slow.json", "--junitxml=slow.xml")
+        try:
+            wait_for(host.project / "waits")
+            self.is_new(host, "still goes on", "test_suite.py")
+            host.write("go", "now\n")
+            assert running.finish().status == 0
+        finally:
+            running.kill()
+
+    @with_workers
+    def test_it_goes_on_where_recipes_cover_what_has_changed(self, project: Host, workers: tuple[str, ...]) -> None:
+        """In test files and conftest.py files; documents do not matter. What was committed meanwhile is the same."""
+        project.write("model.py", "VALUE = 2\n")
+        first = project.pytest(*workers).report["run"]["id"]
+        self.commit(project)
+        project.write("test_new.py", "def test_new(): pass\n")
+        project.write("README.md", "more\n")
+        project.write("now", "now\n")
+        run = project.pytest(*workers, "--gpupool-resume")
+        assert run.status == 0, run.output
+        assert run.report["run"]["resumed_from"] == first
+        assert own(run) == {"test_later", "test_new"}
+        assert "2 passed, 1 kept in" in run.stdout.splitlines()[-1]
+
+    @with_workers
+    @pytest.mark.parametrize("committed", [True, False], ids=["committed", "in the tree"])
+    def test_a_module_that_tests_import_has_changed(
+        self, project: Host, workers: tuple[str, ...], committed: bool
+    ) -> None:
+        """Nobody knows which tests depend on it: a new run; a run that is named is refused, unless it is to go on."""
+        first = project.pytest(*workers).report["run"]["id"]
+        project.write("model.py", "VALUE = 2\n")
+        project.write("other.py", "VALUE = 3\n")
+        if committed:
+            self.commit(project)
+        words = f"since run {first} sources have changed on which any test may depend: model.py, other.py"
+        refused = project.pytest(*workers, f"--gpupool-resume={first}")
+        assert refused.status == 4
+        assert f"gpupool: {words}; --gpupool-resume-anyway goes on all the same" in refused.stderr
+        anyway = project.pytest(*workers, f"--gpupool-resume={first}", "--gpupool-resume-anyway")
+        assert (anyway.report["run"]["resumed_from"], own(anyway)) == (first, {"test_later"})
+        project.write("model.py", "VALUE = 4\n")
+        self.is_new(project, "sources have changed on which any test may depend: model.py;", *workers)
+
+    def test_what_git_does_not_tell(self, project: Host) -> None:
+        """A repository of another user: the remedy is said, in the run that cannot go on, and in any other."""
+        first = project.pytest()
+        assert first.status == 1
+        project.write("now", "now\n")
+        environ = project.environ(GIT_TEST_ASSUME_DIFFERENT_OWNER="1", GIT_CONFIG_GLOBAL="/dev/null")
+        run = project.pytest("--gpupool-resume", environ=environ)
+        assert run.status == 0, run.output
+        assert run.report["run"]["git"] is None
+        remedy = f"git config --global --add safe.directory {project.project}"
+        told = [line for line in run.stdout.splitlines() if "dubious ownership" in line]
+        assert len(told) == 2, run.output
+        assert all(remedy in line for line in told)
+        assert "warning: git does not tell of the sources of this run: detected dubious ownership" in told[1]

@@ -205,6 +205,23 @@ def test_old_runs_are_removed_but_none_that_goes_on(cpu_host: Host) -> None:
     assert (runs / "notes" / "keep.txt").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+@pytest.mark.parametrize(
+    "args",
+    [("--gpupool-nosuch",), ("nosuch/",), ("-k", "nothing"), ("--collect-only",)],
+    ids=["option", "path", "k", "collect-only"],
+)
+def test_what_has_run_no_test_is_not_on_record(cpu_host: Host, workers: tuple[str, ...], args: tuple[str, ...]) -> None:
+    """Nor does it push a real run off."""
+    host = cpu_host
+    host.write("pytest.ini", "[pytest]\ngpupool_keep_runs = 1\n")
+    host.write("test_suite.py", "def test_one(): pass\n")
+    made = host.pytest().report["run"]["id"]
+    for _ in range(2):
+        host.pytest(*workers, *args)
+    assert [path.name for path in (host.project / ".gpupool" / "runs").iterdir()] == [made]
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "many"])
 def test_a_wrong_number_of_runs_to_keep(cpu_host: Host, value: str) -> None:
     """It is refused by name."""

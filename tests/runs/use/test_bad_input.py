@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,18 +57,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ("--gpupool-require=two", "gpupool: --gpupool-require=two: give a whole number from 0"),
         ("--gpupool-require=-1", "gpupool: --gpupool-require=-1: give a whole number from 0"),
         ("--gpupool-require=1.5", "gpupool: --gpupool-require=1.5: give a whole number from 0"),
-        ("--gpupool-wait=soon", "gpupool: --gpupool-wait=soon: give a number of seconds from 0"),
-        ("--gpupool-wait=-1", "gpupool: --gpupool-wait=-1: give a number of seconds from 0"),
-        ("--gpupool-wait=nan", "gpupool: --gpupool-wait=nan: give a number of seconds from 0"),
-        ("--gpupool-wait=inf", "gpupool: --gpupool-wait=inf: give a number of seconds from 0"),
+        ("--gpupool-wait=soon", "gpupool: --gpupool-wait=soon: give seconds from 0, or a time such as 90s, 5m or 2h"),
+        ("--gpupool-wait=-1", "gpupool: --gpupool-wait=-1: give seconds from 0, or a time such as 90s, 5m or 2h"),
+        ("--gpupool-wait=nan", "gpupool: --gpupool-wait=nan: give seconds from 0, or a time such as 90s, 5m or 2h"),
+        ("--gpupool-wait=inf", "gpupool: --gpupool-wait=inf: give seconds from 0, or a time such as 90s, 5m or 2h"),
         ("--gpupool-export=name", "gpupool: --gpupool-export=name: give 'index' or 'uuid'"),
         ("--gpupool-busy-memory=lots", "gpupool: --gpupool-busy-memory=lots: give a size such as 512MiB or 0.1"),
         ("--gpupool-busy-memory=-1", "gpupool: --gpupool-busy-memory=-1: give a size such as 512MiB or 0.1"),
         ("--gpupool-busy-memory=", "gpupool: --gpupool-busy-memory=: give a size such as 512MiB or 0.1"),
         ("--gpupool-dir=", "gpupool: --gpupool-dir is empty: give a path"),
         ("--gpupool-lock-dir=", "gpupool: --gpupool-lock-dir is empty: give a path"),
-        ("--gpupool-lock-dir=test_suite.py", "test_suite.py is not a directory; choose one with --gpupool-lock-dir"),
-        ("--gpupool-lock-dir=test_suite.py/locks", "test_suite.py/locks is not a directory; choose one with"),
+        (
+            "--gpupool-lock-dir=test_suite.py",
+            "test_suite.py cannot be used: Not a directory; choose one with --gpupool-lock-dir",
+        ),
+        ("--gpupool-lock-dir=test_suite.py/locks", "test_suite.py/locks cannot be used: Not a directory; choose one"),
         ("--gpupool-json=", "gpupool: --gpupool-json is empty: give a path"),
         ("--gpupool-json=.", "is a directory: give the path of a file"),
         ("--gpupool-json=test_suite.py/report.json", "test_suite.py is not a directory: choose another path"),
@@ -96,9 +99,18 @@ def test_a_wrong_option_is_said_once_with_workers(host: Host) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("gpupool_wait = soon", "wait=soon: give a number of seconds from 0"),
+        ("gpupool_wait = soon", "wait=soon: give seconds from 0, or a time such as 90s, 5m or 2h"),
         ("gpupool_export = name", "export=name: give 'index' or 'uuid'"),
         ("gpupool_devices = 7", "devices=7: no device '7' here"),
+        ("gpupool = maybe", "gpupool: gpupool = maybe: give on or off"),
+        ("gpupool_live = perhaps", "gpupool: gpupool_live = perhaps: give on or off"),
+        (
+            "gpupool_timout = 5m",
+            "gpupool: the ini file has gpupool_timout, which is no option of pytest-gpupool; "
+            "did you mean gpupool_timeout?",
+        ),
+        ("gpupool-json = a.json", "the ini file has gpupool-json, which is no option of pytest-gpupool; did you mean"),
+        ("gpupool_xyzzyxyzzy = 1", "which is no option of pytest-gpupool: 'pytest --help' lists those that there are"),
     ],
 )
 def test_a_wrong_line_of_the_ini_file_ends_the_run(host: Host, line: str, message: str) -> None:
@@ -172,10 +184,38 @@ def test_off_leases_nothing_and_writes_nothing(host: Host, workers: tuple[str, .
     run = host.pytest(*workers, environ=host.environ(CUDA_VISIBLE_DEVICES="2,3"))
     assert run.status == 0, run.output
     told = [line for line in run.stdout.splitlines() if "gpupool:" in line]
-    assert told == ["gpupool: off here (by the ini file, or inside another run), --gpupool-json has no effect"]
+    assert told == ["gpupool: off here (by the ini file), --gpupool-json has no effect"]
     assert left(host) == {"junit.xml"}
     assert not host.lock_dir.exists()
     assert run.junit["test_devices"] == {"gpupool.metric.accuracy": "0.5"}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+def test_without_the_plugin_the_fixtures_stay(host: Host, workers: tuple[str, ...]) -> None:
+    """With -p no:gpupool the same as with gpupool = off; its options, ini values and mark are known."""
+    host.write("pytest.ini", "[pytest]\ngpupool_wait = 5m\naddopts = --strict-markers --strict-config\n")
+    host.write(
+        "test_suite.py", OFF.replace("def test_d", "import pytest\n    @pytest.mark.gpupool(gpus=2)\n    def test_d")
+    )
+    environ = host.environ(CUDA_VISIBLE_DEVICES="2,3")
+    run = host.pytest("-p", "no:gpupool", *workers, environ=environ)
+    assert run.status == 0, run.output
+    told = [line for line in run.stdout.splitlines() if "gpupool:" in line]
+    assert told == ["gpupool: off here (by -p no:gpupool), --gpupool-json has no effect"]
+    assert left(host) == {"junit.xml"}
+    assert not host.lock_dir.exists()
+    assert run.junit["test_devices"] == {"gpupool.metric.accuracy": "0.5"}
+    wrong = host.pytest("-p", "no:gpupool", "--gpupool-wait=soon", environ=environ)
+    assert wrong.status == 4
+    assert "gpupool: --gpupool-wait=soon: give seconds from 0" in said(wrong)
+
+
+def test_the_plugin_alone_brings_its_fixtures(host: Host) -> None:
+    """Where no plugin is loaded by itself."""
+    host.write("test_suite.py", "def test_one(gpu): assert gpu.is_gpu\n")
+    environ = host.environ()
+    run = host.pytest("-p", "gpupool", "-W", "error", environ=environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
+    assert run.status == 0, run.output
 
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
@@ -412,7 +452,7 @@ def test_where_the_default_directory_cannot_be_made_the_run_keeps_no_records(hos
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 def test_pytest_inside_a_test_uses_that_tests_device(host: Host, workers: tuple[str, ...]) -> None:
-    """A pytest that a test starts leases nothing: it has the device of the test, and waits for nobody."""
+    """A pytest that a test starts has the device of the test and waits for nobody; it is a run of its own on record."""
     host.write(
         "test_suite.py",
         """
@@ -435,4 +475,27 @@ def test_pytest_inside_a_test_uses_that_tests_device(host: Host, workers: tuple[
     run = host.pytest("test_suite.py", "--gpupool-devices=2,3", *workers)
     assert run.status == 0, run.output
     assert run.outcomes == {"test_outer": "passed"}
-    assert len(list((host.project / ".gpupool/runs").iterdir())) == 1
+    assert len(list((host.project / ".gpupool/runs").iterdir())) == (2 if workers else 3)
+
+
+@pytest.mark.parametrize("mark", ["memory='wrong'", "gpus=9", "timeout='soon'"])
+def test_a_mark_that_cannot_be_is_one_error(make_host: Callable[..., Host], mark: str) -> None:
+    """Of its test, before any fixture; not one more as other plugins tear down what they had not set up."""
+    host = make_host(1)
+    host.write("test_suite.py", f"import pytest\n@pytest.mark.gpupool({mark})\ndef test_one(tmp_path, caplog): pass\n")
+    run = host.pytest("-n1")
+    assert run.status == 1, run.output
+    assert run.outcomes == {"test_one": "error"}
+    assert " 1 error in " in run.output
+    assert "KeyError" not in run.output
+
+
+@pytest.mark.parametrize("option", ["-k", "-m"])
+def test_a_bad_expression_is_told_as_without_workers(cpu_host: Host, option: str) -> None:
+    """In pytest's own words, with its status."""
+    cpu_host.write("test_suite.py", ONE)
+    run, plain = cpu_host.pytest("-n2", option, "a b("), cpu_host.pytest("-n0", option, "a b(")
+    assert (run.status, plain.status) == (4, 4), run.output
+    (line,) = [line for line in plain.output.splitlines() if line.startswith("ERROR: Wrong expression passed to")]
+    assert line in run.output.splitlines()
+    assert "INTERNALERROR" not in run.output

@@ -114,7 +114,7 @@ def junit_properties(run: Run, name: str) -> Counter[str]:
 def last_gpu_held(host: Host) -> Iterator[None]:
     """Hold the last GPU's lock, as another run's worker would."""
     host.lock_dir.mkdir()
-    with (host.lock_dir / f"{gpus(8)[-1].uuid}.0.lock").open("w") as lock:
+    with (host.lock_dir / f"{gpus(8)[-1].uuid}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -201,8 +201,8 @@ def test_with_cov(host: Host, workers: tuple[str, ...]) -> None:
         run = host.pytest("--cov=tool", "--cov-report=term", *workers, companions=("pytest_cov",))
     assert run.status == 0, run.output
     assert_covered(run)
-    exits = [worker["exit"] for worker in run.report["workers"]]
-    assert exits.count("cancelled") >= (1 if workers == ("-n8",) else 0)
+    without = [worker for worker in run.report["workers"] if not worker["devices"]]
+    assert len(without) >= (1 if workers == ("-n8",) else 0)
 
 
 def test_what_an_ended_worker_covered_stays_when_another_starts(host: Host) -> None:

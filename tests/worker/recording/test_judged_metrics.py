@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gpupool.sampling.figures import Figures
 from pytest_gpupool.values.errors import MetricProblem
-from pytest_gpupool.worker.recording.judged_metrics import JudgedMetrics
+from pytest_gpupool.worker.recording.attempts.judged_metrics import JudgedMetrics
 
 FAIL_ON = {"regressed", "invalid"}
 QUIET = Figures(peak_memory_bytes=7)

@@ -45,7 +45,7 @@ def test_it_is_told_once_and_ends_the_run_where_no_worker_is_replaced(worker: st
     error, here = StickyError(), session()
     error.look_at(report(ASSERT))
     words = error.last_words(here, worker)
-    assert words.startswith("gpupool: after a CUDA error of this kind (")
+    assert words.startswith("gpupool: after an error of this kind (")
     assert words.endswith("; gw0 ran no more tests") is (worker == "gw0")
     assert bool(here.shouldfail) is (worker == "main")
     assert error.last_words(session(), worker) == ""

@@ -5,6 +5,8 @@ Calls that change something are recorded as torch's import is, one JSON line eac
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 from collections import Counter
@@ -34,10 +36,12 @@ def _all() -> int:
 
 
 def init() -> None:
-    """Initialise CUDA; a second call does nothing."""
+    """Initialise CUDA, the driver's library too where there is one; a second call does nothing."""
     global _initialised_with
     if _initialised_with is None:
         _initialised_with = _visible()
+        with contextlib.suppress(OSError):
+            ctypes.CDLL("libcuda.so.1").cuInit(0)
         for call in _later:
             call()
 

@@ -1,0 +1,3 @@
+"""AMD: amdsmi, and how ROCm names devices and fails."""
+
+__all__ = ["vendor"]

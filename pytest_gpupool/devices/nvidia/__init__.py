@@ -1,0 +1,3 @@
+"""NVIDIA: NVML, and how CUDA names devices and fails."""
+
+__all__ = ["vendor"]

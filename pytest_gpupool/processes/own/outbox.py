@@ -1,0 +1,61 @@
+"""The outbox: lines that children which this process has forked leave for it.
+
+Memory that both have open: nobody waits for the other, and what a child has left stays when it ends. It is made with
+the first fork.
+"""
+
+from __future__ import annotations
+
+from .forks import Owner, before
+from .system import os
+
+
+class Outbox:
+    """Made, and read, by one process."""
+
+    def __init__(self) -> None:
+        self._owner = Owner()
+        self._memory: int | None = None
+        self._inode = 0
+        self._read = 0
+        self._rest = b""
+        before(self._make)
+
+    def put(self, line: str) -> bool:
+        """Leave a line, in a child; return whether that could be done."""
+        try:
+            return self._is_open() and os.write(self._memory or 0, line.encode() + b"\n") > len(line)
+        except OSError:
+            return False
+
+    def take(self) -> list[str]:
+        """Return, in the process that made it, the lines that were left since the last call."""
+        if self._memory is None or not self._owner.is_here or not self._is_open():
+            return []
+        size = os.fstat(self._memory).st_size
+        data = self._rest + os.pread(self._memory, size - self._read, self._read)
+        self._read = size
+        *lines, self._rest = data.split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _make(self) -> None:
+        if self._memory is None and self._owner.is_here and hasattr(os, "memfd_create"):
+            try:
+                self._memory = os.memfd_create("gpupool-outbox")
+                # What a child appends is appended after what another one has.
+                self._inode = os.fstat(self._memory).st_ino
+            except OSError:
+                self._memory = None
+
+    def _is_open(self) -> bool:
+        # A test may close all descriptors that it finds, and open others of these numbers.
+        try:
+            return self._memory is not None and os.fstat(self._memory).st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Forget what was left."""
+        if self._is_open() and self._memory is not None:
+            os.close(self._memory)
+        self._memory = None

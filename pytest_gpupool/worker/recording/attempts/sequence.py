@@ -1,0 +1,151 @@
+"""The sequence of attempts at this process's tests: when one begins, what it takes in, and when it is over.
+
+An attempt begins with pytest's log start, or where a phase comes again: pytest-retry repeats set-up and call, a suite's
+own protocol whatever it likes. It is over with the report of its tear-down, or else with its test's protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ....processes import stacks
+from ....processes.own import forks
+from ....values.device import Device
+from ....values.texts import iso
+from ....verdicts.judge import Judge
+from .. import junit_properties, verdict_failure
+from ..recipes import Recipes
+from ..running_test import RunningTest
+from ..sticky_error import StickyError
+from ..writer import RecordWriter
+from .attempt import Attempt
+from .metric_log import MetricLog
+
+if TYPE_CHECKING:
+    from ....sampling.sampler import Sampler
+
+
+class Attempts:
+    """The attempts, of which one at most goes on. Without a writer nothing is on record of them."""
+
+    def __init__(
+        self, judge: Judge, writer: RecordWriter | None, sticky_error: StickyError, clock: Callable[[], float]
+    ) -> None:
+        self.test: RunningTest | None = None
+        """The test that runs, or ran last; None before the first."""
+        self.present = Attempt()
+        """The attempt that goes on, or went on last."""
+        self.sampler: Sampler | None = None
+        """What sees what they use."""
+        self.recipes: Recipes | None = None
+        """What each test depends on, once that is known."""
+        self.before: Counter[str] = Counter()
+        """How many attempts there have been, by test, those elsewhere included."""
+        self.judge = judge
+        """What judges their metrics."""
+        self.log = MetricLog(judge, writer)
+        self._writer = writer
+        self._sticky_error = sticky_error
+        self._clock = clock
+
+    def runs(self, item: pytest.Item) -> bool:
+        """Say whether this is the test that runs."""
+        return self.test is not None and self.test.item is item
+
+    def at(self, item: pytest.Item, held: tuple[Device, ...]) -> Attempt:
+        """Return the attempt at a test that goes on: what that one records is its own, whenever it comes."""
+        if self.runs(item):
+            return self.present
+        return Attempt(test=RunningTest(item=item, refused=None, held=held))  # nobody has begun its protocol
+
+    def begin(self, test: RunningTest) -> None:
+        """An attempt begins, and with it the one before is over."""
+        self.close()
+        test.item.user_properties[:] = junit_properties.others(test.item.user_properties)
+        self.present = self.present.next(test, test.devices())
+        self.before[test.nodeid] += 1
+        if self._writer is not None:
+            self._writer.write(
+                "start",
+                test=test.nodeid,
+                devices=self.present.devices,
+                device_kind=None if test.refused else test.kind(),
+                started=iso(self._clock()),
+                attempt=self.before[test.nodeid],
+                recipe=None if self.recipes is None else self.recipes.of(test.item),
+            )
+        if self.sampler is not None:
+            self.sampler.begin(on_devices=bool(self.present.devices))
+
+    @contextlib.contextmanager
+    def phase(self, name: str, item: pytest.Item) -> Iterator[None]:
+        """A phase of a test goes on."""
+        if self.test is None or not self.runs(item):
+            yield  # another plugin's doing
+            return
+        if self._must_begin(name):
+            self.begin(self.test)
+        stacks.renew_offer()
+        self.present.enters(name)
+        try:
+            with forks.no_return(item.nodeid):
+                yield
+        finally:
+            self.present.leaves(name)
+        self.log.take_from_children(self.present)
+        problems, self.present.problems = self.present.problems, []
+        if problems:
+            pytest.fail("\n".join(problems), pytrace=False)
+
+    def logged(self, report: pytest.TestReport) -> None:
+        """Pytest's plugins are given a report; where no test runs in this process, of another one's."""
+        if not self.present.has_begun:
+            return
+        self.log.take_from_children(self.present)
+        self._sticky_error.look_at(report)
+        if self.present.logs(report):
+            self._end()
+
+    def close(self) -> None:
+        """No more is to be heard of the attempt: it ends, where any report of it was made. It has no result else."""
+        attempt = self.present
+        if attempt.has_begun and not attempt.is_over and attempt.closes():
+            self.log.take_from_children(attempt)
+            self._end()
+        attempt.is_over = True
+
+    def reconsider(self) -> None:
+        """Let the verdicts know what went on around the test so far."""
+        if self.sampler is not None:
+            self.present.metrics.reconsider(self.sampler.figures())
+
+    def bad_verdicts(self) -> list[str]:
+        """Return a line for each metric whose verdict fails the test, once."""
+        self.log.take_from_children(self.present)
+        if self.test is None or not self.present.metrics:
+            return []
+        self.reconsider()
+        return verdict_failure.sentences(self.test, self.present.metrics, self.judge)
+
+    def _must_begin(self, phase: str) -> bool:
+        attempt = self.present
+        if attempt.test is not self.test or not attempt.has_begun or attempt.is_over:
+            return True
+        return phase != "teardown" and attempt.had(phase, "teardown")
+
+    def _end(self) -> None:
+        attempt, test = self.present, self.present.test
+        assert test is not None
+        if self.sampler is not None and not attempt.is_over:
+            attempt.metrics.reconsider(self.sampler.end())
+        attempt.is_over = True
+        if self._writer is not None:
+            last_words = self._sticky_error.last_words(test.item.session, self._writer.worker)
+            ended, torch_peak = iso(self._clock()), test.torch_peak()
+            record = attempt.to_record(ended=ended, last_words=last_words, torch_peak=torch_peak)
+            self._writer.write("end", test=test.nodeid, **record)
