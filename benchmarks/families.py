@@ -25,7 +25,7 @@ from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "planning"))
 
-from clockwork import Clockwork
+from clockwork import played
 from simulate import table
 
 from pytest_gpupool.planning.tests import Test
@@ -52,7 +52,7 @@ def tests_of(families: Sequence[Family]) -> tuple[list[Test], dict[str, float]]:
 def planned(families: Sequence[Family], workers: int, known: Mapping[str, float] | None = None) -> tuple[float, int]:
     """The planner; ``known`` is what it thinks that set-ups take."""
     tests, costs = tests_of(families)
-    run = Clockwork(tests, workers, costs, known=known, tells=known is None).run()
+    run = played(tests, workers, costs, known=known, tells=known is None)
     return run.end, len(run.builds)
 
 

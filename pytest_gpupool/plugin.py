@@ -148,6 +148,10 @@ def _be(config: pytest.Config, role: Role, side: WorkerSide | None, why_off: str
         _be_controller(config)
     elif role is Role.SINGLE_PROCESS:
         _be_single_process(config)
+    elif role is Role.PLANNED:
+        from .run.planned import hooks
+
+        hooks.begin(config)
     else:
         be_off(config, Judge(fail_on=fail_on(config)))
         if "PYTEST_XDIST_WORKER" not in os.environ:  # the controller has said it

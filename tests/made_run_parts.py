@@ -42,6 +42,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "slots": 1,
         "longest_first": True,
         "timeout": None,
+        "budget": None,
         "baseline": None,
         "update_baseline": False,
         "fail_on": frozenset({"invalid", "regressed"}),

@@ -119,12 +119,19 @@ def sharings(among: Iterable[Span]) -> list[tuple[str, str]]:
 
 
 def remember(
-    host: Host, seconds: Mapping[str, float], peaks: Mapping[str, int] | None = None, kind: str = KIND
+    host: Host,
+    seconds: Mapping[str, float],
+    peaks: Mapping[str, int] | None = None,
+    kind: str = KIND,
+    fixtures: Mapping[str, float] | None = None,
 ) -> None:
-    """Leave what an earlier run would have measured, by nodeid."""
+    """Leave what an earlier run would have measured, by nodeid; of wide ``fixtures`` by key, where it did."""
     measured = {
         nodeid: {kind: {"seconds": [value], "peak": [peaks[nodeid]] if peaks else [], "used": "2026-11-20"}}
         for nodeid, value in seconds.items()
     }
-    content = {"format": "gpupool-durations", "version": 1, "tests": measured}
+    content: dict[str, object] = {"format": "gpupool-durations", "version": 1, "tests": measured}
+    if fixtures is not None:
+        set_ups = {key: {kind: {"seconds": [took], "peak": [], "used": "2026-11-20"}} for key, took in fixtures.items()}
+        content |= {"version": 2, "fixtures": set_ups}
     host.write(".gpupool/durations.json", json.dumps(content))

@@ -16,9 +16,9 @@ from .commands import baseline, compare, history, matrix, report, runs, scaling,
 
 _COMMANDS: tuple[ModuleType, ...] = (report, runs, baseline, compare, matrix, history, scaling, schema)
 if sys.platform == "linux":  # the pool is there alone, and what it relies on
-    from .commands import quarantine, run, status
+    from .commands import plan, quarantine, run, status
 
-    _COMMANDS = (run, status, quarantine, *_COMMANDS)
+    _COMMANDS = (run, plan, status, quarantine, *_COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

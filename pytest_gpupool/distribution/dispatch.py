@@ -64,6 +64,10 @@ class Dispatch:
         """Some workers wait, and time may find them something: see :class:`TimePasses`."""
         self._looks.begin("", "", _LOOK_SECONDS)
 
+    def look_at(self, deadline: float) -> None:
+        """Look at what waits when that time comes, on the monotonic clock: it is too late for it then."""
+        self._looks.begin("deadline", "", max(0.0, deadline - clock.monotonic()))
+
     def carry_out(self, decisions: Iterable[Decision]) -> list[str]:
         """Do it; return the workers to which something was said."""
         told = []

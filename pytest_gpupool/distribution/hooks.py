@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from ..devices.health import Health
-from ..devices.pool import cpu_count
 from ..foreign import xdist_protocol, xdist_session
 from ..leases.occupancy import Occupancy
 from ..options import companions, worker_count
@@ -19,7 +17,6 @@ from ..processes import marks
 from ..processes.own import clock
 from ..run.controller import Controller
 from ..values.device import Device
-from ..values.errors import UsageProblem
 from ..values.messages import DeviceFailed, Fewer, Share
 from ..values.texts import iso
 from ..worker import remote
@@ -57,19 +54,7 @@ class Distribution:
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_auto_num_workers(self, config: pytest.Config) -> int:
         """``-n auto``: as many workers as the user says, else one per free slot of the pool, at least one."""
-        devices = self.controller.devices
-        try:
-            asked = xdist_session.asked_of_others(config, self)
-            if asked is not None:
-                return worker_count.checked(asked, "a plugin's or conftest.py's pytest_xdist_auto_num_workers")
-            asked, note = worker_count.of_environment()
-        except UsageProblem as problem:
-            raise pytest.UsageError(f"gpupool: {problem}") from None
-        if note is not None:
-            warnings.warn(f"gpupool: {note}", stacklevel=2)
-        if asked is not None:
-            return asked
-        return cpu_count() if devices.pool.is_cpu else max(1, devices.free_places())
+        return worker_count.of_auto(config, self, self.controller.devices.workers_of_auto)
 
     @pytest.hookimpl
     def pytest_configure(self, config: pytest.Config) -> None:

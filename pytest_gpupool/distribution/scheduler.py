@@ -238,8 +238,10 @@ class LateScheduling:
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for name in self._dispatch.carry_out(decisions):
             self._keep_time(name)
-        if self._planner is not None and self._planner.leaves_tests_alone:
-            self._dispatch.look_again()
+        if self._planner is not None:
+            self._parts.controller.out_of_budget = len(self._planner.given_up)
+            if self._planner.leaves_tests_alone:
+                self._dispatch.look_again()
         self._plans.hurry_the_last()
 
     def _runs(self, name: str, nodeid: str) -> bool:

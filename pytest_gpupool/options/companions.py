@@ -30,6 +30,11 @@ def largest_group_first(config: pytest.Config) -> bool:
     return bool(config.getoption("loadscopereorder", True))
 
 
+def start_no_workers(config: pytest.Config) -> None:
+    """Have xdist start none, whatever was asked of it. Called before its own ``pytest_configure``."""
+    config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
+
+
 def has_proxies(config: pytest.Config) -> bool:
     """Whether xdist is to start workers behind proxies, by ``--px``."""
     return bool(config.getoption("px", ()))

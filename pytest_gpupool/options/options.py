@@ -59,6 +59,11 @@ _VALUED = (
     ),
     ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
     (
+        "gpupool-budget",
+        "S",
+        "Start no test whose expected end lies beyond so many seconds (or 90min, 2h) after the run's start.",
+    ),
+    (
         "gpupool-busy-memory",
         "SIZE",
         "A GPU is busy with any compute process outside the pool, and with more than this of memory that no named "
@@ -68,6 +73,7 @@ _VALUED = (
 
 _FLAGS = (
     ("gpupool-allow-busy", "Lease busy GPUs all the same."),
+    ("gpupool-plan", "Collect, print what the run would be like (makespan, GPU-hours, set-ups), and run nothing."),
     ("gpupool-affinity", "Pin a worker to the cores near its GPU."),
     (
         "gpupool-update-baseline",
@@ -106,6 +112,8 @@ class Options:
     longest_first: bool | None
     """None where nobody has said: then not where something else orders the tests."""
     timeout: float | None
+    budget: float | None
+    """Seconds from the run's start."""
     baseline: Path | None
     update_baseline: bool
     fail_on: frozenset[str]
@@ -145,6 +153,7 @@ class Options:
             slots=source.parse("gpupool-slots", parsing.positive, "a whole number from 1", 1),
             longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", None),
             timeout=source.parse("gpupool-timeout", parsing.limit, _LIMIT, None),
+            budget=source.parse("gpupool-budget", parsing.limit, _LIMIT, None),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             # No change fails a test that is to be accepted.

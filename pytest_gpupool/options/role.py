@@ -25,6 +25,7 @@ class Role(Enum):
     CONTROLLER = auto()  # gives tests to workers
     WORKER = auto()  # holds a lease and runs tests
     SINGLE_PROCESS = auto()  # both, without xdist
+    PLANNED = auto()  # collects tests and says what their run would be like
 
 
 class Known(Enum):
@@ -56,6 +57,8 @@ def role_of(
         return Role.OFF, stray
     if not sys.platform.startswith("linux"):
         return Role.ELSEWHERE, None
+    if parsing.Source(config).flag("gpupool-plan"):
+        return Role.PLANNED, None
     return (Role.CONTROLLER if _is_distributed(config, known) else Role.SINGLE_PROCESS), None
 
 

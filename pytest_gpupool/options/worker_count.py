@@ -1,13 +1,36 @@
-"""The number of workers that ``-n auto`` stands for, where somebody else than the pool says it."""
+"""The number of workers that ``-n auto`` stands for."""
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 
+import pytest
+
+from ..foreign import xdist_session
 from ..values.errors import UsageProblem
 
 VARIABLE = "PYTEST_XDIST_AUTO_NUM_WORKERS"
 """Xdist's own variable of the environment for it."""
+
+
+def of_auto(config: pytest.Config, asking: object, of_pool: Callable[[], int]) -> int:
+    """Return how many workers ``-n auto`` is: as the user says, else as the pool does. ``asking`` is the plugin asked.
+
+    Raises:
+        pytest.UsageError: it is below 0.
+    """
+    try:
+        asked = xdist_session.asked_of_others(config, asking)
+        if asked is not None:
+            return checked(asked, "a plugin's or conftest.py's pytest_xdist_auto_num_workers")
+        asked, note = of_environment()
+    except UsageProblem as problem:
+        raise pytest.UsageError(f"gpupool: {problem}") from None
+    if note is not None:
+        warnings.warn(f"gpupool: {note}", stacklevel=2)
+    return of_pool() if asked is None else asked
 
 
 def of_environment() -> tuple[int | None, str | None]:

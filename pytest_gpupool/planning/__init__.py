@@ -4,6 +4,8 @@ Which room does what::
 
     demands ─▶ tests           what is known of each test: its marker, its place, earlier runs; which stay together
                  │
+              problem          what a run is planned from ─▶ outlook (what it will be like)
+                 │
     events ─▶ planner ─▶ decisions
                  │ tells
                  ├─▶ progress    which tests are over, and when the next stage begins
@@ -23,4 +25,4 @@ The life of a test::
                   └──────────────── runs again ◀──────────────────  undecided ─▶ given up, which is over
 """
 
-__all__ = ["decisions", "demands", "planner", "tests"]
+__all__ = ["decisions", "demands", "planner", "problem", "tests"]

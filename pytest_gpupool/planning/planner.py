@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from .backlog.costs import Costs
 from .backlog.queue import Queue
 from .decisions import Decision
+from .dispatch.budget import Budget
 from .dispatch.differences import Differences
 from .dispatch.dispatcher import Dispatcher
 from .dispatch.orphans import Orphans
@@ -35,7 +36,8 @@ class Planner:
     """The state of one run's plan.
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
-    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys. A worker is given by its name, a test by
+    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys; no test starts that is expected to end
+    after ``deadline``, on the clock of :meth:`at`. A worker is given by its name, a test by
     its number; every event is told once, in the order in which things happened, and the decisions that it returns must
     be carried out in their order.
     """
@@ -49,6 +51,7 @@ class Planner:
         longest_first: bool = True,
         largest_group_first: bool = True,
         costs: Mapping[str, float | None] | None = None,
+        deadline: float | None = None,
     ) -> None:
         self._tests = {test.index: test for test in tests}
         self._queue = Queue(
@@ -67,6 +70,7 @@ class Planner:
         self._stealing = Stealing(self._tests, self._queue)
         self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
         self._differences = Differences(self._tests, self._queue)
+        self._budget = Budget(deadline, self._tests, self._queue, self._workers, self._reruns, self._progress)
         self._news = 0  # about what set-ups cost
         self._dispatcher = Dispatcher(
             self._queue,
@@ -83,6 +87,11 @@ class Planner:
     def finished(self) -> bool:
         """Whether every test has ended or was given up."""
         return self._progress.finished
+
+    @property
+    def given_up(self) -> Sequence[int]:
+        """The tests that do not start, because they would not end before the deadline."""
+        return self._budget.given_up
 
     @property
     def leaves_tests_alone(self) -> bool:
@@ -126,6 +135,7 @@ class Planner:
         """
         self._differences.add(collection, lacks, more)
         self._progress.add(more)
+        self._budget.has_more()
 
     def joined(
         self, worker: str, devices: Iterable[str] = (), memory: float = math.inf, collection: int = 0
@@ -136,6 +146,7 @@ class Planner:
             return []
         self._workers.rests(joined)
         self._orphans.has_joined(joined)
+        self._budget.expire()
         return self._dispatcher.replan()
 
     def asks(self, worker: str) -> list[Decision]:
@@ -149,6 +160,8 @@ class Planner:
         asking.wants_next = True
         if len(asking.assigned) > 1:
             return []
+        if self._budget.expire():
+            return [*self._dispatcher.feed(asking), *self._dispatcher.replan()]
         decisions = self._dispatcher.feed(asking)
         # One that asks when its test has ended may be the last that had something to do: others' tests are orphans now.
         return decisions or ([] if asking.is_busy else self._dispatcher.replan())
@@ -167,6 +180,7 @@ class Planner:
         self._pace.ended(index, seconds)
         self._stealing.note(by)
         frees = self._release(by, index)
+        frees |= self._budget.expire()  # also of what it would have run next
         frees |= self._serial.ends(by)
         frees |= self._progress.over(index)
         if by.resting:
@@ -192,8 +206,8 @@ class Planner:
         return self._dispatcher.wake() if self._stealing.has_not_answered(worker) else []
 
     def looks_again(self) -> list[Decision]:
-        """Time has passed: workers that others were better off without may be of use by now."""
-        return self._dispatcher.wake()
+        """Time has passed: workers that others were better off without may be of use by now, or it is too late."""
+        return self._dispatcher.replan() if self._budget.expire() else self._dispatcher.wake()
 
     def poisoned(self, worker: str, given: Iterable[int]) -> list[Decision]:
         """A worker runs no more tests once the present one has ended; it gives its other tests back.
@@ -242,6 +256,7 @@ class Planner:
         self._queue.release(gone.locks)
         self._queue.families.leaves(gone)
         self._queue.add(index for index in gone.tests if index != blamed and index not in over)
+        self._budget.has_more()
         for index in over:
             self._progress.over(index)
         if blamed is not None:
@@ -259,6 +274,7 @@ class Planner:
         """A test that had ended is to run once more, if possible not on these devices."""
         self._progress.reopen(index)
         self._reruns.add(index, avoid)
+        self._budget.has_more()
         return self._dispatcher.replan()
 
     def shrunk(self, capacity: int, possible: Possible, lost: Iterable[str]) -> list[Decision]:
@@ -304,4 +320,5 @@ class Planner:
         worker.set_up = worker.was_set_up
         self._queue.goes_to(worker, worker.tests)
         self._queue.add(back)
+        self._budget.has_more()
         self._stealing.note(worker)

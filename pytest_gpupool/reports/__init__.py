@@ -6,6 +6,7 @@ __all__ = [
     "json",
     "junit_limits",
     "markdown",
+    "plan",
     "publish",
     "scaling",
     "schema",

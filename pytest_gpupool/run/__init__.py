@@ -7,7 +7,7 @@
     baseline   what metrics are judged by             ending     exit status, reports, the facts for them
     earlier    what is taken from earlier runs: the one that is gone on with, what they measured
 
-Without workers, ``single_process`` also does what a worker does.
+Without workers, ``single_process`` also does what a worker does. ``planned`` is a run that is only planned.
 """
 
-__all__ = ["controller", "environment", "start"]
+__all__ = ["controller", "environment", "planned", "start"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import pytest
@@ -29,6 +30,17 @@ class Console:
         if reporter is not None and self._config.get_verbosity() >= 0:
             end_line(self._config, reporter)
             reporter.write_line(f"gpupool: {text}" if label else text)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Show lines now that the user has asked for, with ``-q`` too; without pytest's reporter as plain output."""
+        reporter = self._reporter
+        if reporter is None:
+            for text in texts:
+                print(text)
+            return
+        end_line(self._config, reporter)
+        for text in texts:
+            reporter.write_line(text)
 
     def warn(self, text: str) -> None:
         """Show a warning at the end of the run, in any case."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ..options.options import Options
+from ..planning.problem import Problem
 from ..records import archive
 from ..worker.items.params import params_of
 from ..worker.recording.writer import RECORDS_ATTRIBUTE, SINGLE_PROCESS
@@ -38,8 +39,14 @@ class Controller:
     orders: WorkerOrders
     facts: Facts
     earlier: EarlierRun | None
+    deadline: float | None = None
+    """On the monotonic clock: no test starts that is expected to end after that. None where there is none."""
     header: list[str] = field(default_factory=list)
     """More lines for pytest's header."""
+    problem: Problem | None = None
+    """What the run is planned from, once that is known."""
+    out_of_budget: int = 0
+    """How many tests did not start, because of that."""
     broken: bool = False
     """Whether there was an error in some process that is no test's."""
 

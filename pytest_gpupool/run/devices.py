@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ..devices import pool, vendors
-from ..devices.pool import Pool
+from ..devices.pool import Pool, cpu_count
 from ..leases import inherited, nested, quarantines
 from ..leases.inherited import Inherited
 from ..leases.locking.lock_directory import LockDirectory, lock_directory
@@ -69,6 +69,10 @@ class RunDevices:
             return nested.free_slots(self.pool.devices, self.outer.run, slots)
         assert self.lock_dir is not None
         return free_slots(self.pool.devices, self.lock_dir, slots)
+
+    def workers_of_auto(self) -> int:
+        """Return how many workers ``-n auto`` starts: one per free slot of the pool, at least one."""
+        return cpu_count() if self.pool.is_cpu else max(1, self.free_places())
 
     def kinds(self) -> list[str]:
         """Return the names of the kinds of device that the pool has, the most frequent first."""

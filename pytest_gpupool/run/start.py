@@ -11,6 +11,7 @@ from ..leases.locking.lock_directory import LockDirectory, lock_directory
 from ..leases.occupancy import bad_files
 from ..options import companions, role_end
 from ..options.options import Options
+from ..processes.own import clock
 from ..records import store
 from ..values.device import Device
 from ..values.errors import UsageProblem
@@ -49,6 +50,9 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     options = Options.read(config)
     if each and options.resume is not None:
         raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
+    if each and options.budget is not None:
+        raise UsageProblem("--gpupool-budget and --dist each do not go together: every worker runs every test there")
+    deadline = None if options.budget is None else clock.monotonic() + options.budget
     found, outer = pool_here(options)
     lock_dir = None if found.is_cpu or outer is not None else lock_directory(options.lock_dir)
     if lock_dir is not None:
@@ -78,6 +82,7 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
         orders=WorkerOrders(options, devices, records, baseline, finished=finished),
         facts=facts,
         earlier=earlier,
+        deadline=deadline,
         header=header,
     )
 

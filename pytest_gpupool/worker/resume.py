@@ -43,28 +43,44 @@ whole_collection_key: pytest.StashKey[WholeCollection] = pytest.StashKey()
 class Deselector:
     """The plugin that deselects the tests whose results of the earlier run are kept."""
 
-    def __init__(self, path: str) -> None:
-        """Read the file that the controller has written at the run's start: the tests with a final result."""
-        self._recipes: dict[str, str | None] = json.loads(Path(path).read_text(encoding="utf-8"))
+    def __init__(self, recipes: Mapping[str, str | None]) -> None:
+        """``recipes`` are those of the tests that have a final result, by id."""
+        self._recipes = recipes
+
+    @classmethod
+    def of_file(cls, path: str) -> Deselector:
+        """Read the file that the controller has written at the run's start."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect them, once other plugins have chosen and sorted."""
-        tell_apart(items)  # as the earlier run has told them apart
-        recipes, changed = Recipes(session), Counter[str]()
-        to_run: list[pytest.Item] = []
-        kept: list[pytest.Item] = []
-        for item in items:
-            if item.nodeid not in self._recipes:
-                to_run.append(item)
-            elif (change := recipe.change(self._recipes[item.nodeid], recipes.of(item))) is None:
-                kept.append(item)
-            else:
-                changed[change] += 1
-                to_run.append(item)
+        to_run, kept, changed = split(session, items, self._recipes)
         config.stash[whole_collection_key] = WholeCollection([item.nodeid for item in items], changed)
         if kept:
             config.hook.pytest_deselected(items=kept)
             items[:] = to_run
+
+
+def split(
+    session: pytest.Session, items: Sequence[pytest.Item], finished: Mapping[str, str | None]
+) -> tuple[list[pytest.Item], list[pytest.Item], Mapping[str, int]]:
+    """Return the tests that run, those whose results are kept, and by what has changed how many run again.
+
+    ``finished`` are the recipes of the tests that have a final result, by id.
+    """
+    tell_apart(items)  # as the earlier run has told them apart
+    recipes, changed = Recipes(session), Counter[str]()
+    to_run: list[pytest.Item] = []
+    kept: list[pytest.Item] = []
+    for item in items:
+        if item.nodeid not in finished:
+            to_run.append(item)
+        elif (change := recipe.change(finished[item.nodeid], recipes.of(item))) is None:
+            kept.append(item)
+        else:
+            changed[change] += 1
+            to_run.append(item)
+    return to_run, kept, changed

@@ -20,6 +20,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
     assert status == 0
     assert re.findall(r"^    (\w+)  +\S", out, re.MULTILINE) == [
         "run",
+        "plan",
         "status",
         "quarantine",
         "report",

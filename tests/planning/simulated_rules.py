@@ -14,9 +14,18 @@ from pytest_gpupool.planning.dispatch.pace import FAMILY_SEEN
 from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.tests import SHORTEST, Family, Test
 
+DEADLINE = 1e6
+"""When the run's time is over, on the planner's clock, which stands still but where a rule says that time goes by."""
+
+ROUNDING = 1e-6
+"""Of what is left of that time."""
+
 
 class State:
     """A run under way, as its workers know it, and which tests are free."""
+
+    left = math.inf  # of the run's time
+    too_late = 0  # how many tests were given up for want of it
 
     def begin(
         self,
@@ -40,7 +49,12 @@ class State:
         self.largest = len(devices)
         self.longest = longest
         self.planner = Planner(
-            self.tests, capacity=len(devices), asked=len(devices), longest_first=longest, costs=COSTS
+            self.tests,
+            capacity=len(devices),
+            asked=len(devices),
+            longest_first=longest,
+            costs=COSTS,
+            deadline=DEADLINE,
         )
         self.workers: dict[str, Worker] = {}
         self.numbers = 0
@@ -168,6 +182,7 @@ class Rules(State):
         assert queue[len(queue) - len(tests) :] == tests
         for index in tests:
             assert self.has(worker, index), f"{name} has not collected {self.tests[index]}"
+            self.check_in_time(self.tests[index])
             if self.tests[index].serial and self.tests[index].group is None:
                 self.check_alone(worker)
             kind = self.kind(self.tests[index])
@@ -208,6 +223,22 @@ class Rules(State):
         others = [other for other in self.workers.values() if other is not worker]
         assert all(other.ready and other.name not in self.retired for other in others), f"{others} come or go"
         assert not self.exiting, f"{self.exiting} still end"
+
+    def check_in_time(self, test: Test) -> None:
+        """What is assigned ends before the run's time is over, as far as is known."""
+        assert self.left > 0, f"{test} starts too late"
+        assert (test.seconds or 0.0) <= self.left + ROUNDING, f"{test} ends too late"
+
+    def check_too_late(self) -> None:
+        """What is given up for want of time would take longer than is left, with all that can be set up for it."""
+        for index in self.planner.given_up[self.too_late :]:
+            test = self.tests[index]
+            most = (test.seconds or 0.0) + 3 * self.planner._queue.costs.total(test.set_ups)
+            assert self.left <= 0 or most > self.left - ROUNDING, f"{test} is given up with {self.left} s left"
+            assert index not in self.over
+            self.over.add(index)
+            self.rerun.discard(index)
+        self.too_late = len(self.planner.given_up)
 
     def check_given_up(self) -> None:
         """What nobody has is given up, and nothing else."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from made_plans import LONG
-from simulated_rules import Rules
+from simulated_rules import DEADLINE, Rules
 from simulated_workers import Worker
 
 from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
@@ -272,7 +272,14 @@ class SimulatedRun(Rules):
             self.split.add(self.kind(self.tests[index]))
         self.carry_out(self.planner.again(index, avoid))
 
+    def time_goes_by(self, left: float) -> None:
+        """So much of the run's time is left, unless it was less already."""
+        self.left = min(self.left, left)
+        self.planner.at(DEADLINE - self.left)
+        self.carry_out(self.planner.looks_again())
+
     def carry_out(self, decisions: Sequence[Decision]) -> None:
+        self.check_too_late()
         for decision in decisions:
             if isinstance(decision, Start):
                 continue

@@ -7,10 +7,11 @@ from random import Random
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from made_plans import at_most
+from made_plans import LONG, at_most
 from simulated_run import SimulatedRun
 from simulated_workers import BLOCKS, DEVICES, PICK, SECONDS, Block
 
+from pytest_gpupool.planning.dispatch.ahead import AHEAD_SECONDS
 from pytest_gpupool.planning.tests import Test
 
 
@@ -137,6 +138,11 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
             self.lost_devices.add(device)
             self.largest = len(left)
             self.carry_out(self.planner.shrunk(len(left), at_most(len(left)), sorted(self.lost_devices)))
+
+    @rule(left=st.sampled_from([1e5, 3 * LONG, LONG, 3.5, AHEAD_SECONDS, 0.01, 0.0, -5.0]))
+    def the_time_of_the_run_runs_out(self, left: float) -> None:
+        """Tests that would take longer do not start."""
+        self.time_goes_by(left)
 
     @rule()
     @precondition(lambda self: self.late)

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from clockwork import Clockwork
+from clockwork import played
 from hypothesis import given
 from hypothesis import strategies as st
 from made_plans import model
 
 from pytest_gpupool.planning.decisions import Assign
+from pytest_gpupool.planning.outlook.forecast import Forecast
 from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.values.wide_fixture import WideFixture
@@ -27,7 +28,7 @@ def suite(*families: tuple[str, Sequence[float]]) -> list[Test]:
     ]
 
 
-def loads(run: Clockwork) -> dict[str, int]:
+def loads(run: Forecast) -> dict[str, int]:
     """How often each model was set up."""
     return dict(Counter(key for _, key in run.builds))
 
@@ -38,14 +39,14 @@ class TestKeeps:
     def test_until_nothing_waits_that_needs_it(self) -> None:
         """Although longer tests wait elsewhere; of its own the longest goes first."""
         tests = suite(("a", [1.0, 3.0, 2.0]), ("b", [9.0, 9.0, 9.0]))
-        run = Clockwork(tests, 2, {"model[a]": 50.0, "model[b]": 50.0}).run()
+        run = played(tests, 2, {"model[a]": 50.0, "model[b]": 50.0})
         assert (run.order("gw0"), run.order("gw1")) == ([3, 4, 5], [1, 2, 0])
         assert loads(run) == {"model[a]": 1, "model[b]": 1}
 
     def test_the_family_with_the_most_work_begins(self) -> None:
         """Whatever the order of collection is."""
         tests = suite(("a", [5.0]), ("b", [2.0] * 9), ("c", [9.0]))
-        run = Clockwork(tests, 1, dict.fromkeys(["model[a]", "model[b]", "model[c]"], 50.0)).run()
+        run = played(tests, 1, dict.fromkeys(["model[a]", "model[b]", "model[c]"], 50.0))
         assert [key for _, key in run.builds] == ["model[b]", "model[c]", "model[a]"]
 
     def test_of_two_that_it_needs_the_dear_one_stays(self) -> None:
@@ -60,7 +61,7 @@ class TestKeeps:
             for index in range(36)
         ]
         costs = {"model[m0]": 60.0, "model[m1]": 60.0, "model[m2]": 60.0, "data[d0]": 1.0, "data[d1]": 1.0}
-        run = Clockwork(tests, 3, costs).run()
+        run = played(tests, 3, costs)
         assert {key: times for key, times in loads(run).items() if key.startswith("model")} == dict.fromkeys(
             ["model[m0]", "model[m1]", "model[m2]"], 1
         )
@@ -77,13 +78,13 @@ class TestKeeps:
             )
             for index in range(10)
         ]
-        run = Clockwork(tests, 1, {"server": 10.0}).run()
+        run = played(tests, 1, {"server": 10.0})
         assert len(run.builds) == 2
 
     def test_what_is_cheap_is_not_planned_for(self) -> None:
         """The longest go first, and it is set up for almost each."""
         tests = suite(("a", [4.0, 2.0]), ("b", [3.0, 1.0]))
-        run = Clockwork(tests, 1, {"model[a]": 0.004, "model[b]": 0.004}).run()
+        run = played(tests, 1, {"model[a]": 0.004, "model[b]": 0.004})
         assert run.order("gw0") == [0, 2, 1, 3]
 
 
@@ -93,30 +94,30 @@ class TestJoins:
     def test_who_has_nothing_left_joins_who_ends_last(self) -> None:
         """It pays for another load."""
         tests = suite(("a", [5.0] * 4), ("b", [5.0] * 20), ("c", [5.0] * 8))
-        run = Clockwork(tests, 3, dict.fromkeys(["model[a]", "model[b]", "model[c]"], 10.0)).run()
+        run = played(tests, 3, dict.fromkeys(["model[a]", "model[b]", "model[c]"], 10.0))
         assert loads(run) == {"model[a]": 1, "model[b]": 3, "model[c]": 1}
 
     def test_nobody_joins_where_all_would_have_begun_by_then(self) -> None:
         """The others stay idle, and the plan is no longer for that."""
         tests = suite(("a", [5.0]), ("b", [5.0] * 4))
-        run = Clockwork(tests, 4, {"model[a]": 30.0, "model[b]": 30.0}).run()
-        by_now = Clockwork(tests, 2, {"model[a]": 30.0, "model[b]": 30.0}).run()
+        run = played(tests, 4, {"model[a]": 30.0, "model[b]": 30.0})
+        by_now = played(tests, 2, {"model[a]": 30.0, "model[b]": 30.0})
         assert run.end <= by_now.end
         late = suite(("a", [100.0]), ("b", [20.0] * 8))
-        run = Clockwork(late, 2, {"model[a]": 60.0, "model[b]": 100.0}).run()
+        run = played(late, 2, {"model[a]": 60.0, "model[b]": 100.0})
         assert loads(run) == {"model[a]": 1, "model[b]": 1}
         assert run.end == 100.0 + 8 * 20.0
 
     def test_all_begin_with_it_where_there_is_but_one(self) -> None:
         """They load side by side."""
-        run = Clockwork(suite(("a", [5.0] * 40)), 4, {"model[a]": 30.0}).run()
+        run = played(suite(("a", [5.0] * 40)), 4, {"model[a]": 30.0})
         assert loads(run) == {"model[a]": 4}
         assert run.end == 30.0 + 50.0
 
     def test_nobody_joins_while_a_family_has_not_begun(self) -> None:
         """Its work can be shared later."""
         tests = suite(("a", [5.0] * 30), ("b", [5.0] * 4), ("c", [5.0] * 4), ("d", [5.0] * 4))
-        run = Clockwork(tests, 2, dict.fromkeys([f"model[{name}]" for name in "abcd"], 2.0)).run()
+        run = played(tests, 2, dict.fromkeys([f"model[{name}]" for name in "abcd"], 2.0))
         assert [key for worker, key in run.builds if worker == "gw1"][:3] == ["model[b]", "model[c]", "model[d]"]
 
 
@@ -166,14 +167,14 @@ class TestPlain:
     def test_they_fill_the_gaps(self) -> None:
         """They come when no family is left to begin, and before another load."""
         tests = suite(("a", [5.0] * 8), ("", [1.0] * 10), ("b", [5.0] * 6))
-        run = Clockwork(tests, 2, {"model[a]": 20.0, "model[b]": 20.0}).run()
+        run = played(tests, 2, {"model[a]": 20.0, "model[b]": 20.0})
         assert loads(run) == {"model[a]": 1, "model[b]": 1}
         assert run.order("gw1")[6] in range(8, 18)
 
     def test_one_that_would_end_last_comes_early(self) -> None:
         """What is set up stays so meanwhile."""
         tests = suite(("a", [5.0] * 20), ("b", [5.0] * 20), ("", [50.0]))
-        run = Clockwork(tests, 2, {"model[a]": 20.0, "model[b]": 20.0}).run()
+        run = played(tests, 2, {"model[a]": 20.0, "model[b]": 20.0})
         (alone,) = [one for one in run.begun if one.test.index == 40]
         assert 60.0 <= alone.at <= 100.0
         assert run.end <= 155.0  # no plan is shorter
@@ -187,7 +188,7 @@ class TestUnknown:
         """And each is set up as seldom as can be."""
         tests = [Test(index=index, function="f.py::f", set_ups=(model(f"m{index // 5}"),)) for index in range(20)]
         costs = {f"model[m{number}]": 30.0 for number in range(4)}
-        run = Clockwork(tests, 2, costs, known={}, seconds=[1.0] * 20).run()
+        run = played(tests, 2, costs, known={}, seconds=[1.0] * 20)
         assert run.order("gw0") == [*range(5), *range(10, 15)]
         assert run.order("gw1") == [*range(5, 10), *range(15, 20)]
         assert set(loads(run).values()) == {1}
@@ -196,7 +197,7 @@ class TestUnknown:
         """The longest test of what is left goes first then."""
         tests = suite(*((f"m{number}", [float(number + 1)] * 2) for number in range(8)))
         costs = {f"model[m{number}]": 0.0 for number in range(8)}
-        run = Clockwork(tests, 1, costs, known={}).run()
+        run = played(tests, 1, costs, known={})
         assert run.order("gw0")[0] == 14
         assert run.order("gw0")[1:5] == [15, 12, 13, 10]
 
@@ -223,7 +224,7 @@ def test_no_set_up_is_in_vain(run: tuple[list[tuple[float, list[float]]], int]) 
     dear = {key for key, load in costs.items() if load > 0.2}  # 2 % of the longest test
     has: dict[str, str] = {}
     left = Counter(test.set_ups[0].key for test in tests)
-    for one in Clockwork(tests, workers, costs).run().begun:
+    for one in played(tests, workers, costs).begun:
         key, before = one.test.set_ups[0].key, has.get(one.worker)
         if key != before and key in dear:
             assert before not in dear or not left[before], "it left what was of use"
@@ -241,14 +242,14 @@ def test_it_is_never_much_worse_than_the_bound(run: tuple[list[tuple[float, list
     costs = {f"model[m{number}]": load for number, (load, _) in enumerate(families)}
     work = sum(load + sum(durations) for load, durations in families)
     longest = max(load + max(durations) for load, durations in families)
-    assert Clockwork(tests, workers, costs).run().end <= 2 * max(work / workers, longest) + longest
+    assert played(tests, workers, costs).end <= 2 * max(work / workers, longest) + longest
 
 
 @pytest.mark.parametrize("workers", [1, 3, 8])
 def test_without_set_ups_it_is_longest_first(workers: int) -> None:
     """Nothing else has changed."""
     durations = [float(3 + 7 * index % 11) for index in range(30)]
-    run = Clockwork(suite(("", durations)), workers, {}).run()
+    run = played(suite(("", durations)), workers, {})
     began = [one.test.seconds or 0.0 for one in run.begun]
     assert began == sorted(began, reverse=True)
     assert math.isclose(run.end, max(run.end, sum(durations) / workers))

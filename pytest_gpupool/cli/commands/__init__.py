@@ -5,6 +5,7 @@ __all__ = [
     "compare",
     "history",
     "matrix",
+    "plan",
     "quarantine",
     "report",
     "run",

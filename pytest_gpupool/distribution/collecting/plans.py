@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 
 from ...options import companions
-from ...planning.demands import for_one_worker
 from ...planning.planner import Planner
+from ...planning.problem import Problem
 from ...planning.tests import Test
 from ...values.messages import Items
 from ..dispatch import Dispatch
@@ -101,18 +100,19 @@ class Plans:
         tests = parts.capacity.planned(items.ids, told)
         self._note(tests)
         self._dispatch.begins([test.seconds for test in tests])
-        room, asked = parts.capacity.room(self.largest), parts.capacity.workers_asked
-        # One worker gains nothing by an order of its own, and tests may build on each other.
-        is_alone = for_one_worker(tests, room, asked)
-        longest_first = self._is_longest_first(items)
-        self.planner = Planner(
-            tests if not is_alone else [replace(test, serial=False) for test in tests],
-            capacity=room,
-            asked=asked,
-            longest_first=longest_first and not is_alone,
+        config = parts.controller.config
+        problem = parts.controller.problem = Problem.of(
+            tests,
+            capacity=parts.capacity.room(self.largest),
+            asked=parts.capacity.workers_asked,
             costs=parts.capacity.costs(items.ids, told),
-            largest_group_first=companions.largest_group_first(parts.controller.config) and not is_alone,
+            longest_first=self._is_longest_first(items),
+            largest_group_first=companions.largest_group_first(config),
+            deadline=parts.controller.deadline,
         )
+        if parts.controller.deadline is not None:
+            self._dispatch.look_at(parts.controller.deadline)
+        self.planner = problem.planner()
         for other in parts.roster.present():
             self._is_first(other, self.planner)
         parts.collected.add(member, items.ids, items.whole_collection)

@@ -157,9 +157,13 @@ class Queue:
         units = (unit for unit in self._units_waiting() if (unit.need, unit.lacked_by) == (need, lacked_by))
         return [index for unit in units for index in unit.tests]
 
+    def waiting(self) -> list[int]:
+        """Return all that wait, those of later stages too, in the order of collection."""
+        return sorted(index for unit in self._units_waiting() for index in unit.tests)
+
     def sort_anew(self, *, without: Container[int] = ()) -> None:
         """What is known of tests that wait has changed. Those in ``without`` wait no longer."""
-        waiting = sorted(index for unit in self._units_waiting() for index in unit.tests if index not in without)
+        waiting = [index for index in self.waiting() if index not in without]
         self._subqueues.clear()
         self.families.clear()
         self._serial.clear()

@@ -78,6 +78,10 @@ class Reruns:
             del self._waiting[index]
         return lost
 
+    def all_waiting(self) -> list[int]:
+        """Return the tests that wait here."""
+        return list(self._waiting)
+
     def needs(self) -> list[Need]:
         """Return what the tests need that wait here."""
         return [self._queue.need_of(index) for index in self._waiting]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,26 +38,44 @@ def begin(
     """
     if options.resume is None:
         return None, None, None
-    is_named = options.resume != LATEST
+    finished: list[Path] = []
+    earlier, why_not = find(config, options, options.resume, lambda run: finished.append(run.tell_workers(directory)))
+    return earlier, (finished[0] if earlier is not None else None), why_not
+
+
+def find(
+    config: pytest.Config,
+    options: Options,
+    wanted: str,
+    prepare: Callable[[EarlierRun], object] = lambda _: None,
+) -> tuple[EarlierRun | None, str | None]:
+    """Find a run that can be gone on with, and ``prepare`` that; return it, else why there is none.
+
+    Others cannot resume it until this session ends.
+
+    Raises:
+        UsageProblem: the run is ``wanted`` by name, and cannot be gone on with.
+    """
+    is_named = wanted != LATEST
     try:
-        earlier = EarlierRun(options.directory, options.resume)
+        earlier = EarlierRun(options.directory, wanted)
     except UsageProblem as problem:
         if is_named:
             raise
-        return None, None, str(problem)
+        return None, str(problem)
     try:
         if earlier.has_nothing_left and not is_named:
             raise UsageProblem(f"the latest run, {earlier.run}, is complete")
         if not options.resume_anyway:
             _refuse_changes(config, options, earlier)
-        finished = earlier.tell_workers(directory)
+        prepare(earlier)
     except UsageProblem as problem:
         earlier.close()
         if is_named:
             raise
-        return None, None, str(problem)
+        return None, str(problem)
     role_end.at_end(config, earlier.close)
-    return earlier, finished, None
+    return earlier, None
 
 
 def _refuse_changes(config: pytest.Config, options: Options, earlier: EarlierRun) -> None:
@@ -114,6 +132,10 @@ class EarlierRun:
         """Let others resume the earlier run."""
         self._open.close()
 
+    def recipes(self) -> dict[str, str | None]:
+        """Return the recipe of each test that has a result which may be kept, by id."""
+        return {nodeid: test.recipe for nodeid, test in self._final.items()}
+
     def tell_workers(self, directory: Path | None) -> Path:
         """Write into the new run's directory what the processes that collect need to know; return that file.
 
@@ -124,7 +146,7 @@ class EarlierRun:
             if directory is None:
                 raise OSError(None, "this run keeps no records")
             path = directory / FINISHED
-            write_whole(path, json.dumps({nodeid: test.recipe for nodeid, test in self._final.items()}))
+            write_whole(path, json.dumps(self.recipes()))
         except OSError as error:
             raise UsageProblem(f"run {self.run} cannot be resumed here: {error.strerror}") from None
         return path

@@ -15,7 +15,7 @@ from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
-from . import exit_status, junit_file, kept_results
+from . import exit_status, junit_file, kept_results, plan_line
 from .reports import RunReports
 
 
@@ -63,7 +63,7 @@ class Ending:
             records.results,
             names={device.id: device.name for device in self._run.devices.pool.devices},
             cores=cpu_count() if self._run.devices.pool.is_cpu else None,
-            notes=self._reports.notes,
+            notes=(*plan_line.lines(self._run), *self._reports.notes),
             updates=self._run.options.update_baseline,
             warnings=self._run.console.warnings,
             resumable=records.run_id if records.are_kept else None,
@@ -79,6 +79,7 @@ class Ending:
         records.catch_up()
         self._end_workers()
         self._warn_of_kept_failures()
+        self._tell_of_budget()
         self._warn_of_lost_records()
         self._warn_of_unrecorded_metrics()
         try:
@@ -104,6 +105,11 @@ class Ending:
             self._run.console.warn(
                 f"{len(failed)} of the results kept from the earlier run failed: {first_few(failed)}"
             )
+
+    def _tell_of_budget(self) -> None:
+        if count := self._run.out_of_budget:
+            tests = "1 test was" if count == 1 else f"{count} tests were"
+            self._run.console.warn(f"{tests} not started: the expected end lay beyond --gpupool-budget")
 
     def _end_workers(self) -> None:
         """Have a last record of each worker."""

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from ...options import role_end
+from ...planning.problem import Problem
 from ...processes.own import clock
 from ...records import estimates
 from ...values.errors import GpupoolError, MarkerProblem, UsageProblem
@@ -24,7 +25,9 @@ from ...worker.trespass.loads import LoadWatch
 from ...worker.trespass.own_devices import OwnDevices
 from .. import environment
 from ..controller import Controller
+from ..planned.suite import Workforce, problem_of
 from . import size
+from .budget import Budget
 from .lease import OwnLease, keeps_its_devices
 from .leftovers import OwnLeftovers
 from .time_limit import TimeLimit
@@ -51,6 +54,8 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     plugins.resume(config, orders)
     config.pluginmanager.register(TimeLimit(controller.options.timeout, recorder), "gpupool-time-limit")
     config.pluginmanager.register(leftovers, "gpupool-leftovers")
+    if controller.deadline is not None:
+        config.pluginmanager.register(Budget(controller, controller.deadline), "gpupool-budget")
     single = SingleProcess(config, controller, lease, recorder, leftovers)
     config.pluginmanager.register(single, "gpupool-single-process")
 
@@ -93,10 +98,29 @@ class SingleProcess:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Hold what the tests ask for, and say how long."""
         self._hold_enough(session)
+        self._controller.problem = problem = self._problem(session)
         if any(device.is_gpu for device in self._config.stash[lease_key].devices):
-            seconds = estimates.durations([item.nodeid for item in session.items], self._controller.history.known())
+            seconds = [test.seconds for test in problem.tests]
             if (remaining := estimates.duration_of_all(seconds, 1)) is not None and self._recorder.gate is not None:
                 self._recorder.gate.expect_end(iso(clock.now() + remaining))
+
+    def _problem(self, session: pytest.Session) -> Problem:
+        controller = self._controller
+        workforce = Workforce(
+            asked=None,
+            mode="no",
+            devices=controller.devices.pool.devices,
+            places=controller.devices.places(),
+            slots=controller.options.slots,
+        )
+        return problem_of(
+            session.items,
+            self._config,
+            workforce,
+            controller.history.learned(),
+            timeout=controller.options.timeout,
+            longest_first=False,
+        )
 
     def _hold_enough(self, session: pytest.Session) -> None:
         """Hold devices as many and as large as tests ask for, as long as nothing here has used those that there are."""
