@@ -17,17 +17,15 @@ from __future__ import annotations
 import argparse
 import heapq
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from random import Random
 from statistics import fmean
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "planning"))
-
-from clockwork import played
 from simulate import table
 
+from pytest_gpupool.planning.outlook.choice import chosen
+from pytest_gpupool.planning.outlook.forecast import Forecast
+from pytest_gpupool.planning.problem import Problem
 from pytest_gpupool.planning.tests import Test
 from pytest_gpupool.values.wide_fixture import WideFixture
 
@@ -52,7 +50,8 @@ def tests_of(families: Sequence[Family]) -> tuple[list[Test], dict[str, float]]:
 def planned(families: Sequence[Family], workers: int, known: Mapping[str, float] | None = None) -> tuple[float, int]:
     """The planner; ``known`` is what it thinks that set-ups take."""
     tests, costs = tests_of(families)
-    run = played(tests, workers, costs, known=known, tells=known is None)
+    problem = Problem(tests=tests, capacity=workers, asked=workers, costs=costs if known is None else known)
+    run = Forecast(chosen(problem), costs=costs, tells=known is None).run()
     return run.end, len(run.builds)
 
 

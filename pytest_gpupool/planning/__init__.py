@@ -25,4 +25,4 @@ The life of a test::
                   └──────────────── runs again ◀──────────────────  undecided ─▶ given up, which is over
 """
 
-__all__ = ["decisions", "demands", "planner", "problem", "tests"]
+__all__ = ["decisions", "demands", "planner", "problem", "tests", "workers"]

@@ -36,7 +36,8 @@ class Planner:
     """The state of one run's plan.
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
-    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys; no test starts that is expected to end
+    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys, which count where the plan
+    ``minds_set_ups``; no test starts that is expected to end
     after ``deadline``, on the clock of :meth:`at`. A worker is given by its name, a test by
     its number; every event is told once, in the order in which things happened, and the decisions that it returns must
     be carried out in their order.
@@ -51,6 +52,7 @@ class Planner:
         longest_first: bool = True,
         largest_group_first: bool = True,
         costs: Mapping[str, float | None] | None = None,
+        minds_set_ups: bool = True,
         deadline: float | None = None,
     ) -> None:
         self._tests = {test.index: test for test in tests}
@@ -59,6 +61,7 @@ class Planner:
             longest_first=longest_first,
             largest_group_first=largest_group_first,
             costs=Costs(costs),
+            minds_set_ups=minds_set_ups,
         )
         self._queue.add(self._tests)
         self._progress = Progress(self._tests, self._queue)

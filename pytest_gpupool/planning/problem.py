@@ -23,6 +23,7 @@ class Problem:
     costs: Mapping[str, float | None] = field(default_factory=dict)
     longest_first: bool = True
     largest_group_first: bool = True
+    minds_set_ups: bool = True
     deadline: float | None = None
 
     @classmethod
@@ -58,5 +59,6 @@ class Problem:
             longest_first=self.longest_first,
             largest_group_first=self.largest_group_first,
             costs=self.costs,
+            minds_set_ups=self.minds_set_ups,
             deadline=self.deadline,
         )

@@ -6,7 +6,6 @@ __all__ = [
     "json",
     "junit_limits",
     "markdown",
-    "plan",
     "publish",
     "scaling",
     "schema",

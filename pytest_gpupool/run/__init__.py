@@ -10,4 +10,4 @@
 Without workers, ``single_process`` also does what a worker does. ``planned`` is a run that is only planned.
 """
 
-__all__ = ["controller", "environment", "planned", "start"]
+__all__ = ["controller", "environment", "start"]

@@ -127,7 +127,7 @@ class TestLate:
     def test_others_help_it_when_it_is_so_late_that_it_pays(self) -> None:
         """Until then they are asked again and again; nobody knows in what its test hangs."""
         tests = suite(("a", [5.0] * 3), ("b", [5.0]))
-        planner = Planner(tests, capacity=2, asked=2, costs={"model[a]": 60.0, "model[b]": 80.0})
+        planner = Planner(tests, capacity=2, asked=2, costs={"model[a]": 80.0, "model[b]": 80.0})
         for name in ("gw0", "gw1"):
             planner.started(name)
         assert planner.joined("gw0") == [Assign("gw0", (0,))]

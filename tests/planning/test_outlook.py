@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
 
 import pytest
 from made_plans import model, sized
 
+from pytest_gpupool.planning.outlook.choice import chosen
 from pytest_gpupool.planning.outlook.expectation import durations, longest_pole, look_ahead
+from pytest_gpupool.planning.outlook.forecast import Forecast
 from pytest_gpupool.planning.outlook.places import places_for
 from pytest_gpupool.planning.problem import Problem
 from pytest_gpupool.planning.tests import Test
@@ -76,3 +80,49 @@ def test_a_deadline_leaves_nothing_out_of_what_is_to_be_reached() -> None:
     assert ahead is not None
     assert ahead.given_up == 1
     assert places_for(short, 10.0) == 3
+
+
+class TestChoice:
+    """Which rule a run goes by, where both can be played."""
+
+    def few(self, seconds: float | None = 20.0, count: int = 4) -> Problem:
+        """Tests of two models whose set-up takes 60 s, in turn."""
+        tests = [
+            Test(index=index, function="f", seconds=seconds, set_ups=(model(f"m{index % 2}"),))
+            for index in range(count)
+        ]
+        return problem(tests, costs={"model[m0]": 60.0, "model[m1]": 60.0})
+
+    def test_set_ups_count(self) -> None:
+        """Where they are dear."""
+        assert chosen(self.few()).minds_set_ups
+
+    def test_longest_first_where_that_ends_earlier(self) -> None:
+        """Never is the plan longer than that of longest first."""
+        for seed in range(60):
+            dice = Random(seed)
+            tests = [
+                Test(
+                    index=index,
+                    function="f",
+                    seconds=dice.lognormvariate(3, 1),
+                    set_ups=(model(f"m{dice.randrange(4)}"),),
+                )
+                for index in range(dice.randint(1, 12))
+            ]
+            costs = {f"model[m{number}]": dice.choice([1.0, 10.0, 40.0]) for number in range(4)}
+            given = problem(tests, devices=dice.choice([2, 3, 4]), costs=costs)
+            ends = [Forecast(replace(given, minds_set_ups=minds)).run().end for minds in (True, False)]
+            best = Forecast(chosen(given)).run().end
+            assert best == pytest.approx(min(ends))
+
+    @pytest.mark.parametrize("seconds", [None, 0.001])
+    def test_no_look_ahead_that_costs_more_than_it_gains(self, seconds: float | None) -> None:
+        """Where a duration is not known, or tests are short, the problem stays as it is."""
+        given = self.few(seconds)
+        assert chosen(given) is given
+
+    def test_without_tests(self) -> None:
+        """There is nothing to choose."""
+        given = problem([])
+        assert chosen(given) is given

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from ...options import companions
+from ...planning.outlook.choice import chosen
 from ...planning.planner import Planner
 from ...planning.problem import Problem
 from ...planning.tests import Test
@@ -101,7 +102,7 @@ class Plans:
         self._note(tests)
         self._dispatch.begins([test.seconds for test in tests])
         config = parts.controller.config
-        problem = parts.controller.problem = Problem.of(
+        problem = Problem.of(
             tests,
             capacity=parts.capacity.room(self.largest),
             asked=parts.capacity.workers_asked,
@@ -112,6 +113,7 @@ class Plans:
         )
         if parts.controller.deadline is not None:
             self._dispatch.look_at(parts.controller.deadline)
+        problem = parts.controller.problem = chosen(problem)
         self.planner = problem.planner()
         for other in parts.roster.present():
             self._is_first(other, self.planner)

@@ -8,7 +8,7 @@ is hard to solve, and durations are estimates; so a rule decides each time that 
 
 1. A worker keeps to what it has set up while tests that need it wait, the longest first.
 2. When these are used up it goes where most of what it has set up is still of use; else to the family on which nobody
-   is, the one with the most work first. Its work can be shared later: those who end early help with what is left.
+   is, the one first that takes longest, set-up and all. It can be shared later: those who end early help with it.
 3. Where somebody is on each it joins the one that will end last; but only if the others would not have begun the last
    of its tests by the time at which all is set up for it. Else it leaves them alone.
 4. Tests that need nothing worth planning for fill the gaps: they come before joining anybody, and earlier where one is
@@ -50,8 +50,9 @@ class Plain(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """What waits that needs one wide fixture, and who has it set up."""
+    """What waits that needs one wide fixture, which ``costs`` so many seconds, and who has it set up."""
 
+    costs: float = 0.0
     count: int = 0
     known: float = 0.0
     """The seconds of what waits and is known."""
@@ -65,7 +66,7 @@ class Group:
     @property
     def size(self) -> float:
         """By which groups are compared of which nobody has begun one: what nobody knows is taken for a second."""
-        return self.known + self.unknown
+        return self.costs + self.known + self.unknown
 
     def work(self, mean: float) -> float:
         """Return the seconds of what waits, where what nobody knows takes as long as the mean."""
@@ -122,8 +123,9 @@ class Families:
                 del group.families[unit.family]
 
     def clear(self) -> None:
-        """Nothing waits; who is on what stays."""
-        for group in self._groups.values():
+        """Nothing waits; who is on what stays. What is known of costs may have changed."""
+        for (_, fixture), group in self._groups.items():
+            self._price(fixture, group)
             group.count, group.known, group.unknown = 0, 0.0, 0
             group.families.clear()
         self._largest.clear()
@@ -203,7 +205,7 @@ class Families:
         return saved, dearest.size if not dearest.on else 0.0
 
     def _unbegun(self, level: Level) -> Generator[Group]:
-        """Yield the groups that nobody is on, the one with the most work first."""
+        """Yield the groups that nobody is on, the one first that takes longest."""
         heap, grown = self._largest.setdefault(level, []), self._grown.pop(level, {})
         for group in grown.values():
             heapq.heappush(heap, (-group.size, next(self._numbers), group))
@@ -254,7 +256,11 @@ class Families:
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = Group()
+                self._price(fixture, group)
             yield group
+
+    def _price(self, fixture: WideFixture, group: Group) -> None:
+        group.costs = self._costs.of(fixture) or 0.0
 
     def _offer(self, level: Level, group: Group) -> None:
         self._grown.setdefault(level, {})[id(group)] = group

@@ -34,13 +34,17 @@ class Queue:
         longest_first: bool = True,
         largest_group_first: bool = True,
         costs: Costs | None = None,
+        minds_set_ups: bool = True,
     ) -> None:
         self.stage = min((test.stage for test in tests.values()), default=0)
         self._tests = tests
         self.costs = costs or Costs()
         """What it takes to set up what tests share."""
         self._work_unit = functools.partial(
-            work_unit, longest_first=longest_first, largest_group_first=largest_group_first, dear=self.costs.dear
+            work_unit,
+            longest_first=longest_first,
+            largest_group_first=largest_group_first,
+            dear=self.costs.dear if minds_set_ups else _never_dear,
         )
         self.families = Families(self.costs)
         """What waits, by what has to be set up for it."""
@@ -213,6 +217,10 @@ class Queue:
         for test in map(self._tests.__getitem__, tests):
             kinds.setdefault(kind_of(test), []).append(test)
         return [self._work_unit(together, self._possible) for together in kinds.values()]
+
+
+def _never_dear(_: Family, __: float | None) -> Family:
+    return ()
 
 
 def _as_asked(gpus: int, memory: int) -> Need:

@@ -1,3 +1,3 @@
-"""Outlook: a run before it begins: what it will be like, and how many devices would be enough."""
+"""Outlook: a run before it begins: by which rule it ends first, what it will be like, how many devices are enough."""
 
-__all__ = ["expectation", "places"]
+__all__ = ["choice", "expectation", "places"]

@@ -1,3 +1,3 @@
-"""Terminal: the summary at a run's end, in lines that a terminal has room for."""
+"""Terminal: a plan, and the summary at a run's end, in lines that a terminal has room for."""
 
-__all__ = ["rows", "summary"]
+__all__ = ["plan", "rows", "summary"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ...planning.outlook.expectation import look_ahead
-from ...reports.plan import against_reality
+from ...reports.terminal.plan import against_reality
 from ..controller import Controller
 
 _SHORT = 0.05  # a mean duration below which looking ahead takes too long for what it tells, in seconds

@@ -14,7 +14,7 @@ from ...leases.locking.lock_directory import lock_directory
 from ...options import companions, worker_count
 from ...options.options import Options
 from ...records.store import LATEST, write_whole
-from ...reports import plan as words
+from ...reports.terminal import plan as words
 from ...worker import resume as deselection
 from ...worker.items.identity import tell_apart
 from ...worker.protocol.order import Order

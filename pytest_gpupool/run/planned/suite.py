@@ -9,6 +9,7 @@ import pytest
 
 from ...options import companions
 from ...planning.demands import planned_tests, set_up_costs
+from ...planning.outlook.choice import chosen
 from ...planning.problem import Problem
 from ...records.estimates import Learned
 from ...values.device import Device, usable_together
@@ -66,7 +67,7 @@ def problem_of(
             replace(test, gpus=largest, memory=0, group=None, stage=0, serial=False, locks=frozenset(), priority=0)
             for test in tests
         ]
-    return Problem.of(
+    problem = Problem.of(
         tests,
         capacity=workforce.capacity(largest),
         asked=workforce.asked or 1,
@@ -75,6 +76,7 @@ def problem_of(
         largest_group_first=companions.largest_group_first(config),
         deadline=deadline,
     )
+    return chosen(problem)
 
 
 def impossible(items: Sequence[pytest.Item], devices: Sequence[Device]) -> list[tuple[str, str]]:

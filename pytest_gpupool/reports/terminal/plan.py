@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..values.texts import cut_middle, one_line
-from ..values.wide_fixture import split_key
-from .words import counted, seconds_text
+from ...values.texts import cut_middle, one_line
+from ...values.wide_fixture import split_key
+from ..words import counted, seconds_text
 
 _WIDEST = 80
 _MOST = 10
