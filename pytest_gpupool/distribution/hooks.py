@@ -107,6 +107,7 @@ class Distribution:
             self._scheduler.started(member)
         each = self.controller.records.results.each
         xdist_session.intercept(node, lambda hear: Passage(hear, member, parts, each=each))
+        xdist_session.before_commands(node, lambda command: parts.limits.is_told(member.name, command))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:

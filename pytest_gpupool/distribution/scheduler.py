@@ -170,8 +170,6 @@ class LateScheduling:
                 self._plans.awaits(member, is_so=False)
             case Ask() if member.name in self._joined:
                 self._carry_out(self._plan.asks(member.name))
-                if not self._plan.owes_answer(member.name):  # that went out before the question came
-                    self._parts.limits.goes_on(member.name)
             case Stolen(tests):
                 self._dispatch.has_answered(member)
                 self._carry_out(self._plan.stolen(member.name, [*map(member.numbering.to_run, tests)]))

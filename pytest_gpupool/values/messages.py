@@ -14,7 +14,7 @@ The life of a question, which keeps a worker's next test open until the present 
     A's call ends      report of the call -----> a hint: the next test can be chosen now (asks)
     what is A's alone is torn down; then it looks at the next test
       |- it has come:  goes on
-      '- it has not:   Ask --------------------> what the hint has not answered yet (asks)
+      '- it has not:   Ask --------------------> what the hint has not answered yet (asks); no time limit meanwhile
          waits         <------- runtests [B]     Assign: tear down what B does not need, then run it
                        <------- Rest             none now, one may come: wait, with all set up that is not A's alone
                        <------- shutdown         Retire: tear everything down, then end
@@ -149,7 +149,9 @@ class Params(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """It wants to know its next test."""
+    """It wants to know its next test. Before it asked it had heard so many answers: one more may be on its way."""
+
+    answers: int
 
 
 class Stolen(NamedTuple):

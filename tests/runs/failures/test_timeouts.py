@@ -354,10 +354,68 @@ def test_waiting_for_the_controller_is_no_tests_time(cpu_host: Host) -> None:
     run = cpu_host.pytest("-n2")
     assert run.status == 0, run.output
     assert set(run.outcomes.values()) == {"passed"}
+    assert set(run.exits.values()) <= {"finished", "cancelled"}
     waited = [test["waited_s"] for test in run.tests.values()]
     assert max(waited) > 0.3
     assert all(test["duration_s"] < 0.3 for test in run.tests.values())
     assert all(sum(test["phases"].values()) < 0.3 for test in run.tests.values())
+
+
+QUESTION_THAT_CROSSES = """
+    import threading, time
+    import pytest
+    from pytest_gpupool.values.messages import Ask
+    from pytest_gpupool.worker.protocol.given_tests import GivenTests
+    from pytest_gpupool.worker.protocol.interactor import Interactor
+
+    asked, said, rested = threading.Event(), Interactor.say, GivenTests.rest
+
+    def say(self, message):
+        said(self, message)
+        if isinstance(message, Ask):
+            asked.set()
+
+    def rest(self):
+        assert asked.wait(200)
+        open("rested", "w").close()
+        rested(self)
+
+    Interactor.say, GivenTests.rest = say, rest
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(item):
+        yield
+        if item.name == "test_hangs":
+            time.sleep(1000)
+"""
+
+
+def test_a_question_that_crossed_with_its_answer_stops_no_clock(cpu_host: Host) -> None:
+    """The worker was told that there is no test for it now, asked before it heard that, and then its test hangs."""
+    cpu_host.write("conftest.py", QUESTION_THAT_CROSSES)
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import os, time
+        import pytest
+
+        def test_goes_on_until_the_other_worker_has_its_answer():
+            while not os.path.exists("rested"): time.sleep(0.01)
+
+        @pytest.mark.gpupool(timeout=2)
+        def test_hangs(): pass
+
+        @pytest.mark.gpupool(stage=1)
+        def test_comes_later(): pass
+        """,
+    )
+    run = cpu_host.pytest("-n2", "--gpupool-order=file")
+    assert run.status == 1, run.output
+    assert run.outcomes == {
+        "test_goes_on_until_the_other_worker_has_its_answer": "passed",
+        "test_hangs": "timeout",
+        "test_comes_later": "passed",
+    }
 
 
 @pytest.mark.parametrize("limit", ["float('inf')", "1e12", "sys.maxsize"])
