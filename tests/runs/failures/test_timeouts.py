@@ -368,19 +368,28 @@ QUESTION_THAT_CROSSES = """
     from pytest_gpupool.worker.protocol.given_tests import GivenTests
     from pytest_gpupool.worker.protocol.interactor import Interactor
 
-    asked, said, rested = threading.Event(), Interactor.say, GivenTests.rest
+    sent, asked, hangs = threading.Event(), threading.Event(), threading.Event()
+    old_say, old_rest = Interactor.say, GivenTests.rest
 
     def say(self, message):
-        said(self, message)
-        if isinstance(message, Ask):
+        if hangs.is_set() and isinstance(message, Ask):
+            assert sent.wait(200)
+        old_say(self, message)
+        if hangs.is_set() and isinstance(message, Ask):
             asked.set()
 
     def rest(self):
-        assert asked.wait(200)
-        open("rested", "w").close()
-        rested(self)
+        if hangs.is_set():
+            sent.set()
+            assert asked.wait(200)
+            open("rested", "w").close()
+        old_rest(self)
 
     Interactor.say, GivenTests.rest = say, rest
+
+    def pytest_runtest_call(item):
+        if item.name == "test_hangs":
+            hangs.set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(item):
