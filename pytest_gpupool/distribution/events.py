@@ -74,6 +74,7 @@ class Passage:
                     self._parts.limits.asks(self._member.name, answers)
                 case TearingDown(test):
                     self._parts.ends.tears_down(self._member, test)
+                    self._parts.limits.tears_down(self._member.name)
         self._hear(xdist_protocol.unscheduled(*said))
 
     def _has_ended(self) -> None:

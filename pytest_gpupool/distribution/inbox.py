@@ -75,7 +75,7 @@ class Inbox:
                 limits.pause(member.name, test)
                 waits.tell(f"{member.name} waits for memory for {test}", blockers)
             case LetIn(test):
-                limits.restart(member.name, test)
+                limits.lets_in(member.name, test)
             case Poisoned(test, why):
                 controller.console.warn(f"{member.name} ran no more tests after {test}, since {why}")
             case Broken(text):

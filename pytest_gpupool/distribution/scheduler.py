@@ -228,8 +228,9 @@ class LateScheduling:
         if member.died or member.interrupted or member.overdue is not None:
             crashed, over = blame.crashed(self._parts.controller, member, list(numbers))
             return (None if crashed is None else numbers[crashed]), [numbers[nodeid] for nodeid in over]
-        # What is given to one that was told to end is not run.
-        if numbers and not (self._parts.session.stops or self._parts.session.is_shutting_down):
+        # What is given to one that was told to end is not run, nor what one has that we have ended.
+        is_expected = member.is_cut_off or self._parts.session.stops or self._parts.session.is_shutting_down
+        if numbers and not is_expected:
             blame.has_quit(self._parts.controller, member, list(numbers))
         return None, []
 

@@ -34,6 +34,10 @@ class Limits:
         """As the real ones."""
         self.told.append(("ends", worker))
 
+    def tears_down(self, worker: str) -> None:
+        """As the real ones."""
+        self.told.append(("tears down", worker))
+
     def asks(self, worker: str, answers: int) -> None:
         """As the real ones."""
         self.told.append(("asks", worker, str(answers)))

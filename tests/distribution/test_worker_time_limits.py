@@ -80,6 +80,15 @@ def test_what_answers_nothing_lets_nobody_go_on(line: Line, command: str) -> Non
     assert not line.is_on_a_clock()
 
 
+def test_the_next_test_has_its_time_when_it_begins(line: Line) -> None:
+    """What an earlier one has left is torn down before; it has a clock of its own."""
+    line.limits.tears_down("gw0")
+    line.test_runs()
+    assert not line.is_on_a_clock()
+    line.limits.restart("gw0", "test_a")
+    assert line.overdue.wait(HANGS)
+
+
 def test_what_another_worker_is_told_lets_nobody_go_on(line: Line) -> None:
     """Each has answers of its own."""
     line.limits.asks("gw0", answers=1)

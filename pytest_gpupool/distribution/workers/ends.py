@@ -48,9 +48,10 @@ class WorkerEnds:
 
     def tears_down(self, member: Member, test: str) -> None:
         """A worker tears down what a test shared with others: for that it has as long as for the test."""
-        member.tears_down = test
-        if member.limit:
-            self._clocks.begin(member.name, _TEAR_DOWN, member.limit)
+        limit = member.limits.get(test)  # by now it may have been given another test
+        member.tears_down, member.tear_down_limit = test, limit or 0.0
+        if limit:
+            self._clocks.begin(member.name, _TEAR_DOWN, limit)
         else:
             self._clocks.end(member.name)
 
@@ -149,7 +150,8 @@ def _words(phase: str, member: Member) -> str:
     if phase == _LEAVE:
         return f"did not begin to end in {COLLECT_SECONDS:g} s after all tests were over and was ended"
     if phase == _TEAR_DOWN:
-        return f"did not tear down the fixtures that {member.tears_down} used in {member.limit:g} s and was ended"
+        limit = f"{member.tear_down_limit:g} s"
+        return f"did not tear down the fixtures that {member.tears_down} used in {limit} and was ended"
     if phase == _FINISH:
         return f"did not come to the end of pytest_sessionfinish in {FINISH_SECONDS:g} s and was ended"
     return f"did not end in {END_SECONDS:g} s after its last word and was ended"

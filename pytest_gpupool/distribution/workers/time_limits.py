@@ -29,18 +29,24 @@ class WorkerTimeLimits:
 
     def runs(self, member: Member, test: str | None, limit: float | None) -> None:
         """A scheduler says that a worker runs this test now, for so many seconds at most."""
+        if test is not None:
+            member.begins(test, limit or 0.0)
         if test is None or limit is None:
             self._clocks.end(member.name)
         else:
-            member.limit = limit
             self._clocks.begin(member.name, test, limit)
 
     def restart(self, worker: str, test: str) -> None:
-        """An attempt at its test begins, or its test goes on: the time before does not count. For any thread."""
+        """An attempt at its test begins: the time before does not count. For any thread."""
+        self._clocks.go_on(worker)
+        self._clocks.restart(worker, test)
+
+    def lets_in(self, worker: str, test: str) -> None:
+        """Its test has what it waited for."""
         self._clocks.restart(worker, test)
 
     def pause(self, worker: str, test: str) -> None:
-        """Its test waits for something that is not its own; :meth:`restart` ends that."""
+        """Its test waits for something that is not its own; :meth:`lets_in` ends that."""
         self._clocks.pause(worker, test)
 
     def asks(self, worker: str, answers: int) -> None:
@@ -51,6 +57,10 @@ class WorkerTimeLimits:
         with self._answering:
             if self._answers[worker] <= answers:
                 self._clocks.wait(worker)
+
+    def tears_down(self, worker: str) -> None:
+        """It tears down what an earlier test used: that is not the time of the test that it has been given since."""
+        self._clocks.wait(worker)
 
     def is_told(self, worker: str, command: str) -> None:
         """A command is about to be sent to it. Before, not after: by then it may have asked the next question."""

@@ -335,19 +335,22 @@ def test_without_workers_a_test_that_hangs_in_python_ends(host: Host) -> None:
 SLOW_CONTROLLER = """
     import os, time
     def pytest_runtest_logreport(report):
-        if "PYTEST_XDIST_WORKER" not in os.environ and report.when == "call": time.sleep(0.7)
+        if "PYTEST_XDIST_WORKER" not in os.environ and report.when == "call": time.sleep(3)
 """
 
 
 def test_waiting_for_the_controller_is_no_tests_time(cpu_host: Host) -> None:
-    """Neither on a clock nor in a duration: a hook there takes longer than the tests may."""
+    """Neither on a clock nor in a duration: a hook there takes longer than the tests may.
+
+    So it hears late that a test has begun, when that one's worker waits already.
+    """
     cpu_host.write("conftest.py", SLOW_CONTROLLER)
     cpu_host.write(
         "test_suite.py",
         """
         import pytest
-        @pytest.mark.gpupool(timeout=0.5)
-        @pytest.mark.parametrize("case", range(5))
+        @pytest.mark.gpupool(timeout=2)
+        @pytest.mark.parametrize("case", range(4))
         def test_one(case): pass
         """,
     )
@@ -356,9 +359,9 @@ def test_waiting_for_the_controller_is_no_tests_time(cpu_host: Host) -> None:
     assert set(run.outcomes.values()) == {"passed"}
     assert set(run.exits.values()) <= {"finished", "cancelled"}
     waited = [test["waited_s"] for test in run.tests.values()]
-    assert max(waited) > 0.3
-    assert all(test["duration_s"] < 0.3 for test in run.tests.values())
-    assert all(sum(test["phases"].values()) < 0.3 for test in run.tests.values())
+    assert max(waited) > 2
+    assert all(test["duration_s"] < 2 for test in run.tests.values())
+    assert all(sum(test["phases"].values()) < 2 for test in run.tests.values())
 
 
 QUESTION_THAT_CROSSES = """
