@@ -191,6 +191,7 @@ class Distribution:
         if parts.collected.are_missed and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         parts.limits.close()
+        parts.collected.close()
         if self._giving_way is not None:
             self._giving_way.close()
         self._look_once_more()

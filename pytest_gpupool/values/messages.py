@@ -278,6 +278,12 @@ class Unanswered(NamedTuple):
     worker: str
 
 
+class Untold(NamedTuple):
+    """A worker was asked for what it has collected so long ago that another is to tell it: something holds it up."""
+
+    worker: str
+
+
 class TimePasses(NamedTuple):
     """Some time has passed in which workers waited, though there were tests, which others were about to run."""
 
@@ -289,7 +295,7 @@ class Gone(NamedTuple):
     error: str | None
 
 
-Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | TimePasses | Gone
+Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | Untold | TimePasses | Gone
 """What the controller says to itself, to be heard once the present event is over."""
 
 Heard = Message | Notice

@@ -75,6 +75,33 @@ def test_a_worker_that_is_stopped_as_it_collects(cpu_host: Host) -> None:
     assert "replacing crashed worker" not in run.output
 
 
+def test_a_worker_that_is_stopped_before_it_tells_what_it_has_collected(cpu_host: Host) -> None:
+    """It was asked, as the first that had collected; the others do not wait for it."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import os, pathlib, signal, time
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtestloop(session):
+            name = os.environ.get("PYTEST_XDIST_WORKER")
+            if name == "gw0":
+                pathlib.Path("collected").touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        def pytest_collection(session):
+            if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+                while not pathlib.Path("collected").exists(): time.sleep(0.01)
+        """,
+    )
+    cpu_host.write("test_suite.py", "def test_one(): pass\ndef test_two(): pass\n")
+    run = cpu_host.pytest("-n2", "--gpupool-timeout=3")
+    assert run.status == 0, run.output
+    assert run.outcomes == {"test_one": "passed", "test_two": "passed"}
+    assert run.exits["gw0"] == "killed"
+
+
 def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     """It cannot hear that all is over."""
     cpu_host.write(
