@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from made_members import member
+from made_members import Node, member
 
+from pytest_gpupool.distribution.workers.ends import WorkerEnds
+from pytest_gpupool.distribution.workers.member import Member, Shape
 from pytest_gpupool.distribution.workers.time_limits import WorkerTimeLimits
 
 ANSWERS = ["runtests", "runtests_all", "gpupool_rest", "shutdown"]
@@ -95,3 +99,52 @@ def test_what_another_worker_is_told_lets_nobody_go_on(line: Line) -> None:
     line.limits.is_told("gw1", "runtests")
     line.test_runs()
     assert not line.is_on_a_clock()
+
+
+class Process:
+    """A worker's, of which nothing can be found out."""
+
+    def __init__(self) -> None:
+        self.was_ended = False
+
+    def wait(self) -> None:
+        """It has ended."""
+
+    def clear(self) -> None:
+        """What it has left behind cannot be found out."""
+        raise OSError("no /proc")
+
+    def end(self) -> None:
+        """Remember it."""
+        self.was_ended = True
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+class TestWhatGoesWrong:
+    """In a thread of ours, where nobody hears of it: the run goes on all the same."""
+
+    def test_where_nobody_can_say_where_a_test_hangs(self) -> None:
+        """Its worker is ended."""
+        process: Any = Process()
+
+        def where(_: Member) -> str:
+            raise ValueError("no stacks")
+
+        limits = WorkerTimeLimits(lambda *_: None, where)
+        node: Any = Node("gw0")
+        limits.cut_off(Member(node, process, (0,), Shape()), "test_a")
+        limits.wait_for_ends()
+        assert process.was_ended
+
+    def test_where_what_a_worker_leaves_cannot_be_cleared_up(self) -> None:
+        """Its end is told."""
+        told = threading.Event()
+        made_up: list[Any] = [Node("gw0"), Process(), SimpleNamespace()]
+        node, process, controller = made_up
+        dead = Member(node, process, (0,), Shape())
+        dead.connection_over.set()
+        ends = WorkerEnds(controller, exited=lambda _: None)
+        ends.watch(dead, told.set)
+        assert told.wait(HANGS)
+        assert dead.has_exited
+        ends.close()

@@ -116,6 +116,15 @@ class WorkerEnds:
 
     def _see_it_end(self, member: Member, tell: Callable[[], None]) -> None:
         member.process.wait()
+        try:
+            self._clear_up(member)
+        finally:  # whatever is wrong with that: nobody else tells of the end, and the run would wait for ever
+            member.has_exited = True
+            self._exited(member.name)
+            if not member.said_goodbye:
+                tell()
+
+    def _clear_up(self, member: Member) -> None:
         # Who forked may have left somebody behind that holds the connection open.
         if not member.connection_over.wait(_DRAIN_SECONDS) and not member.said_goodbye:
             member.process.clear()
@@ -126,22 +135,20 @@ class WorkerEnds:
             self._leftovers.has_ended(member)
         else:
             member.process.clear()
-        member.has_exited = True
-        self._exited(member.name)
-        if not member.said_goodbye:
-            tell()
 
     def _is_late(self, worker: str, phase: str) -> None:
         member = self._members[worker]
         self._begin(lambda: self._end(member, phase))  # the clocks of the others go on meanwhile
 
     def _end(self, member: Member, phase: str) -> None:
-        if phase != _CLOSED:
-            member.late = _words(phase, member)
-            # Of what is torn down when all is over no test tells.
-            self._controller.broken = self._controller.broken or phase == _TEAR_DOWN
-            self._controller.console.warn(f"{member.name} {member.late}{self.where(member)}")
-        member.process.end()
+        try:
+            if phase != _CLOSED:
+                member.late = _words(phase, member)
+                # Of what is torn down when all is over no test tells.
+                self._controller.broken = self._controller.broken or phase == _TEAR_DOWN
+                self._controller.console.warn(f"{member.name} {member.late}{self.where(member)}")
+        finally:  # whatever is wrong with that: nobody else ends it
+            member.process.end()
 
 
 def _words(phase: str, member: Member) -> str:

@@ -80,8 +80,10 @@ class WorkerTimeLimits:
         member.overdue = test
 
         def end() -> None:  # in a thread: the other workers go on meanwhile
-            member.where = self._where(member)
-            member.process.end()
+            try:
+                member.where = self._where(member)
+            finally:  # whatever is wrong with that: nobody else ends it
+                member.process.end()
 
         ender = threading.Thread(target=end, name="gpupool-end", daemon=True)
         self._enders.append(ender)
