@@ -99,7 +99,7 @@ class LateScheduling:
         index = self._parts.roster.of(node).numbering.to_run(item_index)
         built = self._plans.built_by(node.gateway.id)
         self._carry_out(self._plan.ended(node.gateway.id, index, duration, built))
-        self._keep_time(node.gateway.id)
+        self._goes_on(node.gateway.id)
 
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
@@ -236,7 +236,7 @@ class LateScheduling:
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for name in self._dispatch.carry_out(decisions):
-            self._keep_time(name)
+            self._goes_on(name)
         if self._planner is not None and self._planner.leaves_tests_alone:
             self._dispatch.look_again()
         self._plans.hurry_the_last()
@@ -245,11 +245,18 @@ class LateScheduling:
         assigned = self._plan.assigned(name) if self._plan.has(name) else ()
         return bool(assigned) and self._run.ids[assigned[0]] == nodeid
 
-    def _keep_time(self, name: str) -> None:
-        """Let the clock run for the test that a worker runs now."""
-        if not self._plans.limits or name not in self._joined:
+    def _goes_on(self, name: str) -> None:
+        """A worker has ended a test, or was told something: the clock is to run for what it does now."""
+        if name not in self._joined:
             return
         assigned = self._plan.assigned(name)
+        if not assigned and self._joined[name].retired:
+            self._parts.ends.is_to_end(self._joined[name])  # others may wait for its devices, or for its end
+        if self._plans.limits:
+            self._keep_time(name, assigned)
+
+    def _keep_time(self, name: str, assigned: Sequence[int]) -> None:
+        """Let the clock run for the test that a worker runs now."""
         running = assigned[0] if assigned else None
         if running != self._running.get(name):
             self._running[name] = running

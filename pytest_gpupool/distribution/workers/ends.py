@@ -19,7 +19,7 @@ from .member import Member
 FINISH_SECONDS = 60.0
 """What a worker may take for ``pytest_sessionfinish`` once its tests are over."""
 COLLECT_SECONDS = 60.0
-"""What it may take to collect, or to say that it ends, once all tests are over."""
+"""What it may take to collect once all tests are over, or to say that it ends when it is told to."""
 END_SECONDS = 10.0
 """What its process may take to end once it has said goodbye, as long as xdist waits for it."""
 _CLOSED_SECONDS = 2.0  # what it may take once its connection is closed
@@ -65,7 +65,7 @@ class WorkerEnds:
         self._begin_last(member, _COLLECT)
 
     def is_to_end(self, member: Member) -> None:
-        """All is over, and xdist tells the workers so."""
+        """A worker was told to end, and has no test left; or all is over, and xdist tells the workers so."""
         if not member.tears_down and not member.is_finishing:
             self._begin_last(member, _LEAVE)
 
@@ -155,7 +155,7 @@ def _words(phase: str, member: Member) -> str:
     if phase == _COLLECT:
         return f"had not collected {COLLECT_SECONDS:g} s after all tests of the others were over and was ended"
     if phase == _LEAVE:
-        return f"did not begin to end in {COLLECT_SECONDS:g} s after all tests were over and was ended"
+        return f"did not begin to end in {COLLECT_SECONDS:g} s after it was told to and was ended"
     if phase == _TEAR_DOWN:
         limit = f"{member.tear_down_limit:g} s"
         return f"did not tear down the fixtures that {member.tears_down} used in {limit} and was ended"

@@ -140,7 +140,48 @@ def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     assert run.status == 0, run.output
     assert set(run.outcomes.values()) == {"passed"}
     assert sorted(run.exits.values()) == ["finished", "killed"]
-    assert " did not begin to end in 60 s after all tests were over and was ended" in run.output
+    assert " did not begin to end in 60 s after it was told to and was ended" in run.output
+
+
+def test_a_worker_that_is_stopped_when_it_is_told_to_end(make_host: Callable[..., Host]) -> None:
+    """Another one waits for its device."""
+    host = make_host(2)
+    host.write(
+        "conftest.py",
+        """
+        import contextlib, os, signal
+        from pytest_gpupool.values.messages import Finishing
+        from pytest_gpupool.worker.protocol.interactor import Interactor
+
+        old_say = Interactor.say
+
+        def say(self, message):
+            if isinstance(message, Finishing):
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open("stopped", os.O_CREAT | os.O_EXCL))
+                    os.kill(os.getpid(), signal.SIGSTOP)
+            old_say(self, message)
+
+        Interactor.say = say
+        """,
+    )
+    host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_one(number): pass
+
+        @pytest.mark.gpupool(gpus=2, stage=1)
+        def test_two_devices(): pass
+        """,
+    )
+    run = host.pytest("-n2")
+    assert run.status == 0, run.output
+    assert set(run.outcomes.values()) == {"passed"}
+    assert list(run.exits.values()).count("killed") == 1
+    assert " did not begin to end in 60 s after it was told to and was ended" in run.output
 
 
 def test_the_next_worker_gets_the_device_of_one_that_does_not_end(make_host: Callable[..., Host]) -> None:
