@@ -146,5 +146,6 @@ class TestWhatGoesWrong:
         ends = WorkerEnds(controller, exited=lambda _: None)
         ends.watch(dead, told.set)
         assert told.wait(HANGS)
+        ends.wait()  # pytest hears of the error while this test runs
         assert dead.has_exited
         ends.close()
