@@ -90,7 +90,6 @@ class Dispatch:
         return None if member.gone else member
 
     def _tell(self, member: Member, decision: Decision) -> None:
-        self._parts.limits.goes_on(member.name)
         match decision:
             case Retire():
                 member.retire()

@@ -70,10 +70,11 @@ class Passage:
             return
         for message in said:
             match message:
-                case Ask():
-                    self._parts.limits.waits(self._member.name)
+                case Ask(answers):
+                    self._parts.limits.asks(self._member.name, answers)
                 case TearingDown(test):
                     self._parts.ends.tears_down(self._member, test)
+                    self._parts.limits.tears_down(self._member.name)
         self._hear(xdist_protocol.unscheduled(*said))
 
     def _has_ended(self) -> None:

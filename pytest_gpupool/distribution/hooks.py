@@ -92,6 +92,7 @@ class Distribution:
             self._scheduler.started(member)
         each = self.controller.records.results.each
         xdist_session.intercept(node, lambda hear: Passage(hear, member, parts, each=each))
+        xdist_session.before_commands(node, lambda command: parts.limits.is_told(member.name, command))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:
@@ -175,6 +176,7 @@ class Distribution:
         if parts.collected.are_missed and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         parts.limits.close()
+        parts.collected.close()
         if self._giving_way is not None:
             self._giving_way.close()
         self._look_once_more()

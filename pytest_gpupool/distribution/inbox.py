@@ -25,6 +25,7 @@ from ..values.messages import (
     Poisoned,
     Records,
     Refused,
+    Untold,
     Waiting,
     WrongUsage,
 )
@@ -60,6 +61,8 @@ class Inbox:
             case Captures(descriptors) if (member := self._present(node)) is not None and member.identity is not None:
                 member.output.open(member.identity.pid, descriptors)
                 return False
+            case Untold(worker):
+                self._parts.collected.has_not_told(self._parts.roster.named(worker))
         if (member := self._present(node)) is not None:
             self._is_told(member, heard)
         return False
@@ -75,7 +78,7 @@ class Inbox:
                 limits.pause(member.name, test)
                 waits.tell(f"{member.name} waits for memory for {test}", blockers)
             case LetIn(test):
-                limits.restart(member.name, test)
+                limits.lets_in(member.name, test)
             case Poisoned(test, why):
                 controller.console.warn(f"{member.name} ran no more tests after {test}, since {why}")
             case Broken(text):

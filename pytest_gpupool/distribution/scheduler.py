@@ -99,7 +99,7 @@ class LateScheduling:
         index = self._parts.roster.of(node).numbering.to_run(item_index)
         built = self._plans.built_by(node.gateway.id)
         self._carry_out(self._plan.ended(node.gateway.id, index, duration, built))
-        self._keep_time(node.gateway.id)
+        self._goes_on(node.gateway.id)
 
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
@@ -170,8 +170,6 @@ class LateScheduling:
                 self._plans.awaits(member, is_so=False)
             case Ask() if member.name in self._joined:
                 self._carry_out(self._plan.asks(member.name))
-                if not self._plan.owes_answer(member.name):  # that went out before the question came
-                    self._parts.limits.goes_on(member.name)
             case Stolen(tests):
                 self._dispatch.has_answered(member)
                 self._carry_out(self._plan.stolen(member.name, [*map(member.numbering.to_run, tests)]))
@@ -230,14 +228,15 @@ class LateScheduling:
         if member.died or member.interrupted or member.overdue is not None:
             crashed, over = blame.crashed(self._parts.controller, member, list(numbers))
             return (None if crashed is None else numbers[crashed]), [numbers[nodeid] for nodeid in over]
-        # What is given to one that was told to end is not run.
-        if numbers and not (self._parts.session.stops or self._parts.session.is_shutting_down):
+        # What is given to one that was told to end is not run, nor what one has that we have ended.
+        is_expected = member.is_cut_off or self._parts.session.stops or self._parts.session.is_shutting_down
+        if numbers and not is_expected:
             blame.has_quit(self._parts.controller, member, list(numbers))
         return None, []
 
     def _carry_out(self, decisions: Iterable[Decision]) -> None:
         for name in self._dispatch.carry_out(decisions):
-            self._keep_time(name)
+            self._goes_on(name)
         if self._planner is not None:
             self._parts.controller.out_of_budget = len(self._planner.given_up)
             if self._planner.leaves_tests_alone:
@@ -248,11 +247,18 @@ class LateScheduling:
         assigned = self._plan.assigned(name) if self._plan.has(name) else ()
         return bool(assigned) and self._run.ids[assigned[0]] == nodeid
 
-    def _keep_time(self, name: str) -> None:
-        """Let the clock run for the test that a worker runs now."""
-        if not self._plans.limits or name not in self._joined:
+    def _goes_on(self, name: str) -> None:
+        """A worker has ended a test, or was told something: the clock is to run for what it does now."""
+        if name not in self._joined:
             return
         assigned = self._plan.assigned(name)
+        if not assigned and self._joined[name].retired:
+            self._parts.ends.is_to_end(self._joined[name])  # others may wait for its devices, or for its end
+        if self._plans.limits:
+            self._keep_time(name, assigned)
+
+    def _keep_time(self, name: str, assigned: Sequence[int]) -> None:
+        """Let the clock run for the test that a worker runs now."""
         running = assigned[0] if assigned else None
         if running != self._running.get(name):
             self._running[name] = running

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..values import messages
+
 SESSION = "dsession"
 """The name of the plugin by which the controller gives tests to workers; there is none without them."""
 
@@ -21,6 +23,9 @@ WORKER_FINISHED = "workerfinished"
 
 UNSCHEDULED = "unscheduled"
 """The event that reaches the scheduler and nothing else, whatever it holds: our messages travel as it."""
+
+ANSWERS = frozenset({"runtests", "runtests_all", "shutdown", messages.to_command(messages.Rest())[0]})
+"""The commands that answer a worker's question for its next test: xdist's, and ours."""
 
 UNKNOWN_PHASE = "???"
 """What a report calls the phase in which a worker died."""

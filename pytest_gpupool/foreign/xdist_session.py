@@ -153,6 +153,17 @@ def intercept(node: WorkerController, through: Callable[[Hear], Hear]) -> None:
     node.process_from_remote = through(node.process_from_remote)
 
 
+def before_commands(node: WorkerController, tell: Callable[[str], None]) -> None:
+    """Before a worker starts: have each command's name be told just before the command is sent, whoever sends it."""
+    send = node.sendcommand
+
+    def told(name: str, **values: object) -> None:
+        tell(name)
+        send(name, **values)
+
+    node.sendcommand = told
+
+
 def dead_with_tests(scheduling: EachScheduling, node: WorkerController) -> WorkerController | None:
     """Return the worker of ``--dist each`` whose tests xdist will give to this one, None where there is none."""
     dead: list[WorkerController] = [*scheduling._removed2pending] if scheduling.collection_is_completed else []

@@ -113,11 +113,6 @@ class Planner:
         """It is that late, in seconds since any moment, when the next event happens."""
         self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
 
-    def owes_answer(self, worker: str) -> bool:
-        """Return whether a worker that has asked was neither given its next test nor told to end."""
-        asking = self._workers[worker]
-        return len(asking.assigned) < 2 and not asking.retired
-
     def started(self, worker: str, gpus: int = 1, memory: int = 0) -> None:
         """A worker was started that will hold so many devices: at first, by Start, or in a dead one's place."""
         self._workers.started(worker, gpus, memory)

@@ -93,6 +93,17 @@ class _WorkerProcesses:
         self._known = dict(living)
         return living
 
+    def _living_for_sure(self) -> dict[int, int]:
+        """Return the same; where nobody is found, as of a second look.
+
+        A look takes its time: of a worker that ends meanwhile it may miss the child that it has forked just before.
+        """
+        groups, known = self._groups, self._known
+        if not (living := self.living()):
+            self._groups, self._known = groups, known  # else nothing would tell any more whose that child is
+            living = self.living()
+        return living
+
     def _is_ours(self, group: int, now: Mapping[int, table.Process]) -> bool:
         # As long as a group has members no process gets its number; an empty one's is used again.
         if group in now and now[group].start != self._leaders[group]:
@@ -103,7 +114,7 @@ class _WorkerProcesses:
         """Send each of them a signal once, and wait up to so long for their end; return who still lives."""
         deadline, pause = clock.monotonic() + seconds, _POLL_SECONDS
         signalled: set[tuple[int, int]] = set()
-        while living := self.living():
+        while living := self._living_for_sure():
             for pid, start in living.items() - signalled:
                 # A stopped one hears the signal only when it goes on.
                 signals.send(pid, start, number, signal.SIGCONT)

@@ -15,7 +15,6 @@ class _Clock:
     test: str
     limit: float
     deadline: float | None  # None while it is paused
-    waits: bool = False  # whether it is paused because the test waits for us
 
 
 class TimeLimits:
@@ -28,15 +27,20 @@ class TimeLimits:
         self._overdue = overdue
         self._clock = clock
         self._clocks: dict[str, _Clock] = {}
+        self._waiting: set[str] = set()  # workers that wait for us, whether we know already what they run or not
         self._lock = threading.RLock()  # who is told may use the limits
         self._changed = Event()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def begin(self, worker: str, test: str, limit: float) -> None:
-        """Start the clock of a worker that begins a test, which may take ``limit`` seconds."""
+        """Start the clock of a worker that begins a test, which may take ``limit`` seconds.
+
+        Who says so may be late: the test may be nearly over by now, and its worker wait for us.
+        """
         with self._lock:
-            self._clocks[worker] = _Clock(test, limit, self._clock() + limit)
+            deadline = None if worker in self._waiting else self._clock() + limit
+            self._clocks[worker] = _Clock(test, limit, deadline)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="gpupool-watch", daemon=True)
                 self._thread.start()
@@ -46,7 +50,7 @@ class TimeLimits:
         """Start it anew, as an attempt at the test begins: the time before does not count."""
         with self._lock:
             clock = self._clocks.get(worker)
-            if clock is not None and clock.test == test:
+            if clock is not None and clock.test == test and worker not in self._waiting:
                 clock.deadline = self._clock() + clock.limit
                 self._changed.set()
 
@@ -60,16 +64,18 @@ class TimeLimits:
     def wait(self, worker: str) -> None:
         """Stop the clock of a worker while its test waits for us; :meth:`go_on` lets it run again, from the start."""
         with self._lock:
+            self._waiting.add(worker)
             if (clock := self._clocks.get(worker)) is not None:
-                clock.deadline, clock.waits = None, True
+                clock.deadline = None
 
     def go_on(self, worker: str) -> None:
         """The worker's test waits for us no more; where it did not, nothing happens."""
         with self._lock:
-            clock = self._clocks.get(worker)
-            if clock is not None and clock.waits:
-                clock.deadline, clock.waits = self._clock() + clock.limit, False
-                self._changed.set()
+            if worker in self._waiting:
+                self._waiting.remove(worker)
+                if (clock := self._clocks.get(worker)) is not None:
+                    clock.deadline = self._clock() + clock.limit
+                    self._changed.set()
 
     def end(self, worker: str) -> None:
         """Forget it: the worker's test has ended, or the worker has."""

@@ -14,7 +14,7 @@ The life of a question, which keeps a worker's next test open until the present 
     A's call ends      report of the call -----> a hint: the next test can be chosen now (asks)
     what is A's alone is torn down; then it looks at the next test
       |- it has come:  goes on
-      '- it has not:   Ask --------------------> what the hint has not answered yet (asks)
+      '- it has not:   Ask --------------------> what the hint has not answered yet (asks); no time limit meanwhile
          waits         <------- runtests [B]     Assign: tear down what B does not need, then run it
                        <------- Rest             none now, one may come: wait, with all set up that is not A's alone
                        <------- shutdown         Retire: tear everything down, then end
@@ -149,7 +149,9 @@ class Params(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """It wants to know its next test."""
+    """It wants to know its next test. Before it asked it had heard so many answers: one more may be on its way."""
+
+    answers: int
 
 
 class Stolen(NamedTuple):
@@ -276,6 +278,12 @@ class Unanswered(NamedTuple):
     worker: str
 
 
+class Untold(NamedTuple):
+    """A worker was asked for what it has collected so long ago that another is to tell it: something holds it up."""
+
+    worker: str
+
+
 class TimePasses(NamedTuple):
     """Some time has passed in which workers waited, though there were tests, which others were about to run."""
 
@@ -287,7 +295,7 @@ class Gone(NamedTuple):
     error: str | None
 
 
-Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | TimePasses | Gone
+Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | Untold | TimePasses | Gone
 """What the controller says to itself, to be heard once the present event is over."""
 
 Heard = Message | Notice

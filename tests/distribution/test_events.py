@@ -34,9 +34,13 @@ class Limits:
         """As the real ones."""
         self.told.append(("ends", worker))
 
-    def waits(self, worker: str) -> None:
+    def tears_down(self, worker: str) -> None:
         """As the real ones."""
-        self.told.append(("waits", worker))
+        self.told.append(("tears down", worker))
+
+    def asks(self, worker: str, answers: int) -> None:
+        """As the real ones."""
+        self.told.append(("asks", worker, str(answers)))
 
 
 class Ends:
@@ -134,7 +138,7 @@ def test_messages_become_values(line: Line) -> None:
 def test_parcels_are_opened(line: Line) -> None:
     """In the order in which things were put in; what waits in them is heard like the rest."""
     line.say(
-        (PARCEL, wire.dumps([("logstart", {"nodeid": TEST, "location": ("test_a.py", 1, "test_b")}), said(Ask())]))
+        (PARCEL, wire.dumps([("logstart", {"nodeid": TEST, "location": ("test_a.py", 1, "test_b")}), said(Ask(3))]))
     )
     assert [name for name, _ in line.heard] == ["logstart", "unscheduled"]
     assert isinstance(line.heard[1][1]["indices"][0], Ask)
@@ -149,9 +153,9 @@ def test_each_attempt_has_the_whole_time(line: Line) -> None:
 
 def test_what_it_waits_for_an_answer_is_not_its_tests_time(line: Line) -> None:
     """However long the controller takes."""
-    line.say(said(Ask()))
-    assert line.limits.told == [("waits", "gw0")]
-    assert line.heard[0][1]["indices"] == [Ask()]
+    line.say(said(Ask(3)))
+    assert line.limits.told == [("asks", "gw0", "3")]
+    assert line.heard[0][1]["indices"] == [Ask(3)]
 
 
 def test_a_late_tear_down_has_a_time_of_its_own(line: Line) -> None:
@@ -168,7 +172,7 @@ class TestOneThatWasEnded:
         """The signals may have waked the test, which then ends well."""
         line.member.overdue = TEST
         line.say(COMPLETE)
-        line.say(said(Ask()))
+        line.say(said(Ask(3)))
         assert line.heard == []
 
     def test_its_end_is_no_crash(self, line: Line) -> None:

@@ -125,12 +125,10 @@ class TestShrunk:
 class TestQuestions:
     """A worker asks for its next test."""
 
-    def test_who_was_told_to_end_is_owed_nothing(self) -> None:
+    def test_who_was_told_to_end_is_told_nothing_more(self) -> None:
         """Its question has crossed with the answer, for which the call of its test was the reason."""
         planner = with_workers(several(2), 2)
         planner.joined("gw0")
         planner.joined("gw1")
-        assert planner.owes_answer("gw0")
         assert planner.asks("gw0") == [Retire("gw0")]
-        assert not planner.owes_answer("gw0")
         assert planner.asks("gw0") == []

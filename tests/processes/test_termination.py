@@ -12,7 +12,7 @@ import pytest
 from made_workers import GRACE, STUCK, Start, lives, marked, starting, stuck_stacks
 
 from pytest_gpupool.processes import table
-from pytest_gpupool.processes.table import start_of
+from pytest_gpupool.processes.table import Process, start_of
 from pytest_gpupool.processes.termination import Worker, end_worker, end_workers, processes_of
 from pytest_gpupool.values.process_id import ProcessId
 
@@ -205,6 +205,26 @@ class TestEnd:
         assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == 0
         assert not marked(worker.marks)
+
+    def test_a_child_that_a_look_has_missed(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It was forked after the look had begun, and its parent ended before that one was looked at."""
+        worker = start("say(start().pid)\nrest()")
+        (child,) = worker.said
+        missed: list[int] = []
+        look = table.all_processes
+
+        def look_at_a_bad_moment() -> dict[int, Process]:
+            now = look()
+            has_ended = worker.pid not in now or not now[worker.pid].lives
+            if not has_ended or not missed:
+                missed.extend([child] * has_ended)
+                del now[child]
+            return now
+
+        monkeypatch.setattr(table, "all_processes", look_at_a_bad_moment)
+        assert end_worker(worker.known._replace(marks={}), grace=GRACE) == set()
+        assert missed == [child]
+        assert not lives(child)
 
     def test_a_stopped_one_hears_the_signal(self, start: Start) -> None:
         """It goes on, and ends by its own handler."""

@@ -197,6 +197,45 @@ class TestHold:
         assert machine.after(1000) == []
 
 
+class TestWait:
+    """The test waits for an answer of ours."""
+
+    def test_meanwhile_it_has_no_limit(self, machine: Machine) -> None:
+        """Until it has it, with the whole of its time."""
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.after(9)
+        machine.limits.wait("gw0")
+        assert machine.after(1000) == []
+        machine.limits.go_on("gw0")
+        assert machine.after(9) == []
+        assert machine.after(2) == [("gw0", "test_a")]
+
+    def test_who_waits_when_we_hear_that_its_test_has_begun_has_no_limit_either(self, machine: Machine) -> None:
+        """We were busy while its worker came to the end of the test."""
+        machine.limits.wait("gw0")
+        machine.limits.begin("gw0", "test_a", 10.0)
+        assert machine.after(1000) == []
+        machine.limits.go_on("gw0")
+        assert machine.after(9) == []
+        assert machine.after(2) == [("gw0", "test_a")]
+
+    def test_nothing_else_lets_it_go_on(self, machine: Machine) -> None:
+        """As where we hear late that it was let in."""
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.limits.wait("gw0")
+        machine.limits.restart("gw0", "test_a")
+        assert machine.after(1000) == []
+
+    def test_who_does_not_wait_does_not_go_on(self, machine: Machine) -> None:
+        """Nor gets more time by that; that is for once."""
+        machine.limits.wait("gw0")
+        machine.limits.go_on("gw0")
+        machine.limits.begin("gw0", "test_a", 10.0)
+        machine.after(9)
+        machine.limits.go_on("gw0")
+        assert machine.after(2) == [("gw0", "test_a")]
+
+
 class TestClose:
     """The end of a run."""
 

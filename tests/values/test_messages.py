@@ -61,7 +61,7 @@ MESSAGES: list[Message] = [
     ),
     Items.of([], '[["test_a.py::test_b"], {}]', requirements={}, groups={1: "g"}, warm={}),
     Params.of([("test_a.py::test_b[1]", {"number": 1})]),
-    Ask(),
+    Ask(2),
     Stolen([4, 5]),
     Poisoned("test_a.py::test_b", "an illegal memory access", [6]),
     HeldUp("test_a.py::test_b", BLOCKERS),
@@ -100,7 +100,7 @@ class TestMessages:
 
     def test_a_question_is_short(self) -> None:
         """One is asked for each test."""
-        assert messages.to_wire(Ask()) == ["Ask"]
+        assert messages.to_wire(Ask(2)) == ["Ask", 2]
 
     def test_what_is_told_of_tests_is_known_by_their_numbers(self) -> None:
         """Though JSON makes texts of them."""

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Sequence
 
 from ...foreign.xdist_session import XdistSession
+from ...processes.time_limits import TimeLimits
 from ...run.controller import Controller
 from ...values import messages
-from ...values.messages import Collected, Command, Describe, Items, Params, Tell
+from ...values.messages import Collected, Command, Describe, Items, Params, Tell, Untold
 from ...values.requirement import Requirement
 from ...worker.resume import WholeCollection
 from ..workers.member import Member
@@ -16,6 +17,8 @@ from ..workers.roster import Roster
 from . import difference
 from .changed_files import ChangedFiles
 from .run_tests import Choose, Numbering, RunTests
+
+_TELL_SECONDS = 10.0  # what it may take to tell 100,000 tests; who takes longer is stopped, or its thread is
 
 
 class CollectedTests:
@@ -32,6 +35,7 @@ class CollectedTests:
         self._members: set[str] = set()  # digests of what is known, in any order
         self._waiting: dict[str, list[Member]] = {}  # by digest, who waits until somebody has told it
         self._asked: dict[str, Member] = {}
+        self._answers = TimeLimits(lambda worker, _: session.hear_later(Untold(worker)))
         self._numberings: dict[str, Numbering] = {}
         self._owing: list[Member] = []  # who is to tell parameters
         self._changed = ChangedFiles(controller.config.rootpath)
@@ -56,9 +60,27 @@ class CollectedTests:
     def told(self, member: Member, items: Items) -> None:
         """It tells what that is, for all that have collected the same."""
         self._items[member.digest] = items
-        self._asked.pop(member.digest, None)
+        if (asked := self._asked.pop(member.digest, None)) is not None:
+            self._answers.end(asked.name)
         for waiting in self._waiting.pop(member.digest, ()):
             self._go_on(waiting)
+
+    def has_not_told(self, member: Member) -> None:
+        """A worker does not tell it: another that has collected the same is to, where there is one."""
+        waiting = self._waiting.get(member.digest, [])
+        if self._asked.get(member.digest) is not member or member not in waiting:
+            return  # it has told it by now, or ended
+        if len(waiting) == 1:
+            self._answers.begin(member.name, "", _TELL_SECONDS)
+            return
+        waiting.remove(member)
+        waiting.append(member)
+        del self._asked[member.digest]
+        self._ask(member.digest)
+
+    def close(self) -> None:
+        """No more is to be told."""
+        self._answers.close()
 
     def items_of(self, member: Member) -> Items:
         """Return what a worker has collected, whoever told it."""
@@ -108,6 +130,7 @@ class CollectedTests:
         if digest not in self._asked and self._waiting[digest]:
             self._asked[digest] = self._waiting[digest][0]
             _tell(self._asked[digest], Tell())
+            self._answers.begin(self._asked[digest].name, "", _TELL_SECONDS)
 
     def _go_on(self, member: Member) -> None:
         if not member.gone:

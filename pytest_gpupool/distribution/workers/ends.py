@@ -19,7 +19,7 @@ from .member import Member
 FINISH_SECONDS = 60.0
 """What a worker may take for ``pytest_sessionfinish`` once its tests are over."""
 COLLECT_SECONDS = 60.0
-"""What it may take to collect, or to say that it ends, once all tests are over."""
+"""What it may take to collect once all tests are over, or to say that it ends when it is told to."""
 END_SECONDS = 10.0
 """What its process may take to end once it has said goodbye, as long as xdist waits for it."""
 _CLOSED_SECONDS = 2.0  # what it may take once its connection is closed
@@ -48,9 +48,10 @@ class WorkerEnds:
 
     def tears_down(self, member: Member, test: str) -> None:
         """A worker tears down what a test shared with others: for that it has as long as for the test."""
-        member.tears_down = test
-        if member.limit:
-            self._clocks.begin(member.name, _TEAR_DOWN, member.limit)
+        limit = member.limits.get(test)  # by now it may have been given another test
+        member.tears_down, member.tear_down_limit = test, limit or 0.0
+        if limit:
+            self._clocks.begin(member.name, _TEAR_DOWN, limit)
         else:
             self._clocks.end(member.name)
 
@@ -64,7 +65,7 @@ class WorkerEnds:
         self._begin_last(member, _COLLECT)
 
     def is_to_end(self, member: Member) -> None:
-        """All is over, and xdist tells the workers so."""
+        """A worker was told to end, and has no test left; or all is over, and xdist tells the workers so."""
         if not member.tears_down and not member.is_finishing:
             self._begin_last(member, _LEAVE)
 
@@ -115,6 +116,15 @@ class WorkerEnds:
 
     def _see_it_end(self, member: Member, tell: Callable[[], None]) -> None:
         member.process.wait()
+        try:
+            self._clear_up(member)
+        finally:  # whatever is wrong with that: nobody else tells of the end, and the run would wait for ever
+            member.has_exited = True
+            self._exited(member.name)
+            if not member.said_goodbye:
+                tell()
+
+    def _clear_up(self, member: Member) -> None:
         # Who forked may have left somebody behind that holds the connection open.
         if not member.connection_over.wait(_DRAIN_SECONDS) and not member.said_goodbye:
             member.process.clear()
@@ -125,31 +135,30 @@ class WorkerEnds:
             self._leftovers.has_ended(member)
         else:
             member.process.clear()
-        member.has_exited = True
-        self._exited(member.name)
-        if not member.said_goodbye:
-            tell()
 
     def _is_late(self, worker: str, phase: str) -> None:
         member = self._members[worker]
         self._begin(lambda: self._end(member, phase))  # the clocks of the others go on meanwhile
 
     def _end(self, member: Member, phase: str) -> None:
-        if phase != _CLOSED:
-            member.late = _words(phase, member)
-            # Of what is torn down when all is over no test tells.
-            self._controller.broken = self._controller.broken or phase == _TEAR_DOWN
-            self._controller.console.warn(f"{member.name} {member.late}{self.where(member)}")
-        member.process.end()
+        try:
+            if phase != _CLOSED:
+                member.late = _words(phase, member)
+                # Of what is torn down when all is over no test tells.
+                self._controller.broken = self._controller.broken or phase == _TEAR_DOWN
+                self._controller.console.warn(f"{member.name} {member.late}{self.where(member)}")
+        finally:  # whatever is wrong with that: nobody else ends it
+            member.process.end()
 
 
 def _words(phase: str, member: Member) -> str:
     if phase == _COLLECT:
         return f"had not collected {COLLECT_SECONDS:g} s after all tests of the others were over and was ended"
     if phase == _LEAVE:
-        return f"did not begin to end in {COLLECT_SECONDS:g} s after all tests were over and was ended"
+        return f"did not begin to end in {COLLECT_SECONDS:g} s after it was told to and was ended"
     if phase == _TEAR_DOWN:
-        return f"did not tear down the fixtures that {member.tears_down} used in {member.limit:g} s and was ended"
+        limit = f"{member.tear_down_limit:g} s"
+        return f"did not tear down the fixtures that {member.tears_down} used in {limit} and was ended"
     if phase == _FINISH:
         return f"did not come to the end of pytest_sessionfinish in {FINISH_SECONDS:g} s and was ended"
     return f"did not end in {END_SECONDS:g} s after its last word and was ended"

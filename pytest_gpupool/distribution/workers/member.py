@@ -56,6 +56,8 @@ class Member:
     connection_over: Event = field(default_factory=Event)
     tears_down: str = ""
     """The test that is over and whose fixtures it tears down."""
+    tear_down_limit: float = 0.0
+    """What that may take; 0 where it has no limit."""
     is_finishing: bool = False
     """Whether all of its tests are over and torn down."""
     last_phase: str = ""
@@ -70,6 +72,9 @@ class Member:
     is_replaced: bool = True
     """Whether xdist starts another one in its place where it dies, or ends the run."""
     limit: float = 0.0
+    """What the test that it runs may take, or ran last; 0 where that has no limit."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """The same by test, of the last two; never changed, but made anew, since other threads look."""
     overdue: str | None = None
     """The test for which we ended it."""
     where: str = ""
@@ -90,6 +95,11 @@ class Member:
         """What xdist calls it: ``gw3``."""
         name: str = self.node.gateway.id
         return name
+
+    def begins(self, test: str, limit: float) -> None:
+        """It runs a test that may take so many seconds; 0 where that has no limit."""
+        before = list(self.limits.items())[-1:]
+        self.limit, self.limits = limit, dict([*before, (test, limit)])
 
     def retire(self) -> None:
         """Let it finish."""

@@ -17,6 +17,8 @@ class GivenTests:
 
     def __init__(self, queue: TestQueue) -> None:
         self._queue = queue
+        self.answers = 0
+        """How many times the controller has said what comes next. It is counted when that is in the queue."""
 
     def wait(self) -> Next:
         """Wait for what comes next."""

@@ -140,6 +140,8 @@ class Interactor(WorkerInteractor):
                     self._recorder.begins_anew(self.session.items[index].nodeid, tried)
             case None:
                 super().handle_command(command)
+        if command is not SHUTDOWN and command[0] in xdist_protocol.ANSWERS:
+            self._given.answers += 1
 
     def _tell(self) -> None:
         """Tell all ids, and what the controller needs for planning and no id says."""
@@ -254,9 +256,10 @@ class Interactor(WorkerInteractor):
         """Return what comes next: ask, if the controller has not said it already."""
         if self._recorder.unfit and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
+        answers = self._given.answers  # before the look: what comes after both has crossed with the question
         following = self._given.next_at_once()
         if following is None:
-            self.say(Ask())
+            self.say(Ask(answers))
             following = self._given.wait()
         return following
 

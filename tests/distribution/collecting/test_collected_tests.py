@@ -119,6 +119,24 @@ def test_where_it_dies_another_tells(tmp_path: Path) -> None:
     assert run.session.collected == [("gw2", ("a",))]
 
 
+def test_where_it_does_not_answer_another_tells(tmp_path: Path) -> None:
+    """It is stopped, for instance; others do not wait for it, be they there by then or not."""
+    run = Run(tmp_path, 3)
+    run.hears(0, "a")
+    run.collected.has_not_told(run.members[0])
+    run.hears(1, "a")
+    assert told_to(run.members[1]) == []
+    run.collected.has_not_told(run.members[0])
+    assert [told_to(member) for member in run.members] == [["gpupool_tell"], ["gpupool_tell"], []]
+    run.tells(1, "a")
+    assert run.session.collected == [("gw1", ("a",)), ("gw0", ("a",))]
+    run.tells(0, "a")
+    run.collected.has_not_told(run.members[0])
+    assert run.hears(2, "a") == []
+    assert run.session.collected[2:] == [("gw2", ("a",))]
+    run.collected.close()
+
+
 def test_who_has_something_else_is_asked_too(tmp_path: Path) -> None:
     """Each kind once; the difference is told once, and all tests count."""
     run = Run(tmp_path, 3)

@@ -75,6 +75,33 @@ def test_a_worker_that_is_stopped_as_it_collects(cpu_host: Host) -> None:
     assert "replacing crashed worker" not in run.output
 
 
+def test_a_worker_that_is_stopped_before_it_tells_what_it_has_collected(cpu_host: Host) -> None:
+    """It was asked, as the first that had collected; the others do not wait for it."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import os, pathlib, signal, time
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtestloop(session):
+            name = os.environ.get("PYTEST_XDIST_WORKER")
+            if name == "gw0":
+                pathlib.Path("collected").touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        def pytest_collection(session):
+            if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+                while not pathlib.Path("collected").exists(): time.sleep(0.01)
+        """,
+    )
+    cpu_host.write("test_suite.py", "def test_one(): pass\ndef test_two(): pass\n")
+    run = cpu_host.pytest("-n2", "--gpupool-timeout=3")
+    assert run.status == 0, run.output
+    assert run.outcomes == {"test_one": "passed", "test_two": "passed"}
+    assert run.exits["gw0"] == "killed"
+
+
 def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     """It cannot hear that all is over."""
     cpu_host.write(
@@ -113,7 +140,48 @@ def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     assert run.status == 0, run.output
     assert set(run.outcomes.values()) == {"passed"}
     assert sorted(run.exits.values()) == ["finished", "killed"]
-    assert " did not begin to end in 60 s after all tests were over and was ended" in run.output
+    assert " did not begin to end in 60 s after it was told to and was ended" in run.output
+
+
+def test_a_worker_that_is_stopped_when_it_is_told_to_end(make_host: Callable[..., Host]) -> None:
+    """Another one waits for its device."""
+    host = make_host(2)
+    host.write(
+        "conftest.py",
+        """
+        import contextlib, os, signal
+        from pytest_gpupool.values.messages import Finishing
+        from pytest_gpupool.worker.protocol.interactor import Interactor
+
+        old_say = Interactor.say
+
+        def say(self, message):
+            if isinstance(message, Finishing):
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open("stopped", os.O_CREAT | os.O_EXCL))
+                    os.kill(os.getpid(), signal.SIGSTOP)
+            old_say(self, message)
+
+        Interactor.say = say
+        """,
+    )
+    host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_one(number): pass
+
+        @pytest.mark.gpupool(gpus=2, stage=1)
+        def test_two_devices(): pass
+        """,
+    )
+    run = host.pytest("-n2")
+    assert run.status == 0, run.output
+    assert set(run.outcomes.values()) == {"passed"}
+    assert list(run.exits.values()).count("killed") == 1
+    assert " did not begin to end in 60 s after it was told to and was ended" in run.output
 
 
 def test_the_next_worker_gets_the_device_of_one_that_does_not_end(make_host: Callable[..., Host]) -> None:

@@ -145,33 +145,72 @@ def test_both_steps_fail_as_one(cpu_host: Host, fails: str) -> None:
     assert ("RuntimeError: wide" in run.output) == (fails == "module")
 
 
-def test_a_late_tear_down_that_hangs(cpu_host: Host) -> None:
-    """It has as long as the test whose fixture it is; then its worker is ended, and the run is not green."""
-    cpu_host.write(
-        "test_suite.py",
-        SHARED
-        + """
-    @pytest.fixture(scope="session")
+HANGS = """
+    import os, time
+    import pytest
+
+    @pytest.fixture(scope="module")
     def hangs():
-        say("up")
         yield
         time.sleep(1000)
+"""
 
-    # Each waits for the other, so that two workers are there; at the end one has nothing to do for a while.
-    @pytest.mark.parametrize("case", range(2))
-    def test_one(hangs, case):
-        while open("said").read().count(" up") < 2:
-            time.sleep(0.01)
+OTHER = """
+    import pytest
 
-    @pytest.mark.gpupool(stage=1)
-    def test_two(): time.sleep(1)
+    @pytest.mark.gpupool(stage=1, timeout=2)
+    def test_two(): pass
+"""
+
+
+def test_a_late_tear_down_that_hangs(cpu_host: Host) -> None:
+    """It has as long as the test whose fixture it is; then its worker is ended, and the run is no success.
+
+    The worker waits when it is told what comes next: its test is over, and the other worker's goes on until then. The
+    next test is not to blame, and it runs elsewhere.
+    """
+    cpu_host.write(
+        "conftest.py", 'def pytest_runtest_logfinish(nodeid): open(nodeid.split("::")[1] + ".over", "w").close()\n'
+    )
+    cpu_host.write(
+        "test_suite.py",
+        HANGS
+        + """
+    def test_goes_on_until_the_other_is_over():
+        while not os.path.exists("test_one.over"): time.sleep(0.01)
+
+    @pytest.mark.gpupool(timeout=3)
+    def test_one(hangs): pass
         """,
     )
-    run = cpu_host.pytest("-n2", "--gpupool-timeout=20")
+    cpu_host.write("test_when_all_are_over.py", OTHER)
+    run = cpu_host.pytest("-n2", "--gpupool-order=file")
+    assert run.status == 3, run.output
+    assert run.outcomes == {
+        "test_goes_on_until_the_other_is_over": "passed",
+        "test_one": "passed",
+        "test_two": "passed",
+    }
+    late = r"(gw\d) did not tear down the fixtures that test_suite.py::test_one used in 3 s and was ended"
+    told = set(re.findall(late, run.output))
+    assert told == {run.tests["test_one"]["worker"]}, run.output
+    assert run.exits[told.pop()] == "killed"
+    assert re.search(r'test_suite.py", line \d+ in hangs', run.output)
+
+
+def test_a_tear_down_that_hangs_before_its_test_is_over(cpu_host: Host) -> None:
+    """As where a worker is given its next test at once: it is a part of the test, as with pytest alone."""
+    cpu_host.write(
+        "test_suite.py",
+        HANGS
+        + """
+    @pytest.mark.gpupool(timeout=3)
+    def test_one(hangs): pass
+        """,
+    )
+    cpu_host.write("test_when_all_are_over.py", OTHER.replace("stage=1, ", ""))
+    run = cpu_host.pytest("-n1", "--gpupool-order=file")
     assert run.status == 1, run.output
-    late = r"gw\d did not tear down the fixtures that \S+test_one\[\d\] used in 20 s and was ended"
-    ones = sorted(run.outcomes[f"test_one[{case}]"] for case in range(2))
-    # One that is told to end before its test is over tears all down as a part of that.
-    assert ones in (["passed", "passed"], ["passed", "timeout"]), run.output
-    assert "timeout" in ones or re.search(late, run.output), run.output
-    assert len(re.findall(r'test_suite.py", line \d+ in hangs', run.output)) >= 2
+    assert run.outcomes == {"test_one": "timeout", "test_two": "passed"}
+    assert "did not tear down" not in run.output
+    assert re.search(r'test_suite.py", line \d+ in hangs', run.output)
