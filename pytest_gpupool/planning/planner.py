@@ -20,6 +20,7 @@ from .backlog.queue import Queue
 from .decisions import Decision
 from .dispatch.differences import Differences
 from .dispatch.dispatcher import Dispatcher
+from .dispatch.idle_times import IdleTimes
 from .dispatch.orphans import Orphans
 from .dispatch.pace import Pace
 from .dispatch.reruns import Reruns
@@ -67,6 +68,7 @@ class Planner:
         self._stealing = Stealing(self._tests, self._queue)
         self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
         self._differences = Differences(self._tests, self._queue)
+        self._idle_times = IdleTimes(self._workers, self._queue, self._serial)
         self._news = 0  # about what set-ups cost
         self._dispatcher = Dispatcher(
             self._queue,
@@ -99,7 +101,12 @@ class Planner:
 
     def at(self, now: float) -> None:
         """It is that late, in seconds since any moment, when the next event happens."""
+        self._idle_times.at(now)
         self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
+
+    def idle_times(self, worker: str) -> Mapping[str, float]:
+        """Return for how many seconds a worker, present or gone, had no test, by what it waited for."""
+        return self._idle_times.of(worker)
 
     def owes_answer(self, worker: str) -> bool:
         """Return whether a worker that has asked was neither given its next test nor told to end."""

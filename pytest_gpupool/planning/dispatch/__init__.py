@@ -3,6 +3,7 @@
 The dispatcher goes through the workers that wait. For each, `selection` takes the next test: the rest of its work unit,
 one of the `reruns`, a `serial` one, or the best of the queue. `ahead` adds short ones, by the `pace` of their function.
 Where there is nothing to take, `stealing` requests what another worker has ahead; else the worker rests or is let go.
+`idle_times` knows for how long workers rested without a test.
 """
 
-__all__ = ["differences", "dispatcher", "orphans", "pace", "reruns", "serial", "stealing"]
+__all__ = ["differences", "dispatcher", "idle_times", "orphans", "pace", "reruns", "serial", "stealing"]
