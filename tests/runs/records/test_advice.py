@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from program import gpupool
 from standin.devices import GIB
-from support import Host, Run
+from support import Host, Run, records
 
 STAGED = """
     import time
@@ -128,6 +128,28 @@ def test_what_a_worker_sets_up_again(host: Host) -> None:
     assert _said(run, "set-up").startswith("model was built 4 times by workers that had built it before (")
 
 
+def test_what_markers_declare_is_on_record(host: Host) -> None:
+    """In bytes of the device, be it given as a share of that; no limit is another thing than none given."""
+    host.write(
+        "test_it.py",
+        """
+        import pytest
+
+        @pytest.mark.gpupool(memory=0.5, timeout=float("inf"))
+        def test_half(): pass
+
+        def test_plain(): pass
+        """,
+    )
+    _run(host, "--gpupool-timeout=90s")
+    made = [*records(host.project)]
+    asked = {record["test"]: record.get("asked") for record in made if record["record"] == "start"}
+    assert asked == {"test_it.py::test_half": {"memory": 40 * GIB, "timeout": None}, "test_it.py::test_plain": None}
+    settings = {record["name"]: record["value"] for record in made if record["record"] == "setting"}
+    assert settings["timeout"] == 90
+    assert settings["cores"] >= 1
+
+
 def test_a_run_of_seconds_gets_none(half_used: Host) -> None:
     """Whatever it declares and waits for: nothing is said, and the report has an empty list."""
     half_used.write("test_it.py", STAGED.replace("sleep(15)", "sleep(0.6)"))
@@ -149,7 +171,8 @@ def test_of_results_that_are_kept_nothing_is_said(half_used: Host) -> None:
     first = half_used.pytest("-n3", "--gpupool-allow-busy", "-v")
     assert first.status == 1
     assert _said(first, "memory")
+    earlier = first.report["run"]["id"]
     half_used.write("fixed", "")
-    second = _run(half_used, "-n1", "-v", f"--gpupool-resume={first.report['run']['id']}", "--gpupool-resume-anyway")
-    assert second.tests["test_trains"]["run"] == first.report["run"]["id"]
+    second = _run(half_used, "-n1", "-v", f"--gpupool-resume={earlier}", "--gpupool-resume-anyway")
+    assert second.tests["test_trains"]["run"] == earlier
     assert not {item["kind"] for item in second.report["advice"]} & {"memory", "slots", "stage", "timeout"}
