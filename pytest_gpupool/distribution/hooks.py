@@ -163,7 +163,11 @@ class Distribution:
             if test is not None:
                 self._report_timeout(member, test, self._scheduler)
         self.controller.records.write(
-            "worker-end", worker=member.name, ended=iso(clock.now()), exit=blame.how_it_ended(member)
+            "worker-end",
+            worker=member.name,
+            ended=iso(clock.now()),
+            exit=blame.how_it_ended(member),
+            **self._times_of(member),
         )
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -190,6 +194,14 @@ class Distribution:
             return (yield)
         finally:
             parts.session.forget_workers()
+
+    def _times_of(self, member: Member) -> dict[str, Any]:
+        """Return when a worker was ready for its first test, and how long it had none, as far as that is known."""
+        idle = self._scheduler.idle_times(member) if isinstance(self._scheduler, LateScheduling) else {}
+        return {
+            **({} if member.ready is None else {"ready": member.ready}),
+            **({"idle": {reason: round(seconds, 3) for reason, seconds in idle.items()}} if idle else {}),
+        }
 
     def _say_internal_errors(self) -> None:
         """Nobody hears events any more: show what workers have said of errors that no test is to blame for."""

@@ -6,7 +6,7 @@ xdist calls these methods from its loop in the controller; what the methods mean
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 from xdist.workermanage import WorkerController
@@ -29,6 +29,7 @@ from ..values.messages import (
     TimePasses,
     Unanswered,
 )
+from ..values.texts import iso
 from . import blame
 from .collecting.plans import Plans
 from .dispatch import Dispatch
@@ -89,6 +90,7 @@ class LateScheduling:
         ready, self._ready = self._ready, []
         for member in ready:
             self._joined[member.name] = member
+            member.ready = iso(clock.now())
             self._dispatch.has_joined(member)
             memory = self._parts.capacity.memory_of(member.devices)
             collection = member.numbering.collection
@@ -141,6 +143,10 @@ class LateScheduling:
         """A worker reported a test's call: only the tear-down is left, so it will soon ask."""
         if node.gateway.id in self._joined:
             self._carry_out(self._plan.asks(node.gateway.id))
+
+    def idle_times(self, member: Member) -> Mapping[str, float]:
+        """Return for how many seconds a worker had no test, by what it waited for."""
+        return {} if self._planner is None else self._plan.idle_times(member.name)
 
     def settled(self, item: str) -> None:
         """It is known by now whether a test that ended with its worker runs again."""

@@ -21,6 +21,7 @@ from .decisions import Decision
 from .dispatch.budget import Budget
 from .dispatch.differences import Differences
 from .dispatch.dispatcher import Dispatcher
+from .dispatch.idle_times import IdleTimes
 from .dispatch.orphans import Orphans
 from .dispatch.pace import Pace
 from .dispatch.reruns import Reruns
@@ -74,6 +75,7 @@ class Planner:
         self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
         self._differences = Differences(self._tests, self._queue)
         self._budget = Budget(deadline, self._tests, self._queue, self._workers, self._reruns, self._progress)
+        self._idle_times = IdleTimes(self._workers, self._queue, self._serial)
         self._news = 0  # about what set-ups cost
         self._dispatcher = Dispatcher(
             self._queue,
@@ -111,7 +113,12 @@ class Planner:
 
     def at(self, now: float) -> None:
         """It is that late, in seconds since any moment, when the next event happens."""
+        self._idle_times.at(now)
         self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
+
+    def idle_times(self, worker: str) -> Mapping[str, float]:
+        """Return for how many seconds a worker, present or gone, had no test, by what it waited for."""
+        return self._idle_times.of(worker)
 
     def started(self, worker: str, gpus: int = 1, memory: int = 0) -> None:
         """A worker was started that will hold so many devices: at first, by Start, or in a dead one's place."""

@@ -50,6 +50,8 @@ class TestResult:
     """The kind of device that it asked for, see :func:`baseline.kind_of`; None where it is not known."""
     is_judged: bool = False
     """Whether nothing but the verdict on a metric made it fail."""
+    asked: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
+    """What its marker says of ``memory`` (bytes) and ``timeout`` (seconds; None: no limit), what it says of them."""
     recipe: str | None = None
     """What the result depends on, see :mod:`recipe`."""
     run: str | None = None
@@ -148,5 +150,9 @@ class WorkerResult:
     devices: list[str] = field(default_factory=list)
     lease_wait: float | None = None
     started: str | None = None
+    ready: str | None = None
+    """When it was ready for its first test: where nobody told, when that began."""
+    idle: Mapping[str, float] = field(default_factory=lambda: NOTHING)
+    """For how many seconds it then had no test, by what it waited for, see :data:`idle_times.REASONS`."""
     ended: str | None = None
     exit: str | None = None

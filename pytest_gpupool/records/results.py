@@ -11,7 +11,9 @@ record               keys
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started``
-``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins
+``setting``          ``name, value``: ``cores`` that the run may use, ``timeout`` (seconds) of tests that name none
+``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins;
+                     and ``asked``, where its marker says so: ``memory`` (bytes), ``timeout`` (seconds; null: no limit)
 ``metric``           ``worker, test, metric``
 ``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
 ``torn-down``        ``worker, test, number, fixture, seconds``: the one of that number was torn down again
@@ -22,7 +24,8 @@ record               keys
 ``crash``            ``worker, test, started, ended, message, output``: the worker died while it ran this test
 ``timeout``          the same keys: the test took too long, and its worker was ended
 ``quarantined``      ``device, reason``: the device has left the pool
-``worker-end``       ``worker, ended, exit``
+``worker-end``       ``worker, ended, exit``, and, with ``-n``, ``ready`` (when it had collected) and
+                     ``idle``: the seconds in which it then had no test, by what it waited for
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
 ``late-metric``      ``worker, text``: a metric came after its test had ended; changes no result
@@ -66,6 +69,8 @@ class Results:
         """The ids of what could not be collected."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
+        self.settings: dict[str, float] = {}
+        """What the run goes by: ``cores`` that it may use, ``timeout`` of tests that name none, where there is one."""
 
     @property
     def tests(self) -> list[TestResult]:
@@ -167,6 +172,10 @@ class Results:
     def _worker_ended(self, record: Record) -> None:
         worker = self._worker(record)
         worker.ended, worker.exit = record["ended"], record["exit"]
+        worker.ready, worker.idle = record.get("ready", worker.ready), record.get("idle", NOTHING)
+
+    def _setting(self, record: Record) -> None:
+        self.settings[record["name"]] = record["value"]
 
     def _replaces(self, record: Record) -> None:
         dead = str(record["dead"])
@@ -185,6 +194,9 @@ class Results:
         # A rerun starts with empty metrics: the last attempt counts.
         test.attempt = len(before) + 1
         test.worker, test.started = attempt
+        test.asked = record.get("asked", NOTHING)
+        if (worker := self.workers.get(record["worker"])) is not None and worker.ready is None:
+            worker.ready = record["started"]
         test.devices = self._shared(tuple(record["devices"]))
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
@@ -273,6 +285,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "collected": Results._collected,
     "collect-error": Results._collect_error,
     "kept": Results._kept,
+    "setting": Results._setting,
     "worker": Results._worker_began,
     "worker-end": Results._worker_ended,
     "replaces": Results._replaces,

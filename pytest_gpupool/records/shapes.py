@@ -229,6 +229,7 @@ RECORDS: Mapping[str, Shape] = {
             "attempt": optional(COUNT),
             "device_kind": optional(TEXT_OR_NULL),
             "recipe": optional(TEXT_OR_NULL),
+            "asked": optional(_maps_to(or_null(AMOUNT))),
         }
     ),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
@@ -254,7 +255,16 @@ RECORDS: Mapping[str, Shape] = {
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
     "quarantined": Shape({"device": TEXT, "reason": TEXT}),
-    "worker-end": Shape({"worker": TEXT, "ended": TIMESTAMP, "exit": EXIT}),
+    "worker-end": Shape(
+        {
+            "worker": TEXT,
+            "ended": TIMESTAMP,
+            "exit": EXIT,
+            "ready": optional(TIMESTAMP),
+            "idle": optional(_maps_to(SECONDS)),
+        }
+    ),
+    "setting": Shape({"name": NAME, "value": AMOUNT}),
     "replaces": Shape({"worker": TEXT, "dead": TEXT}),
     "run-end": Shape({"ended": TIMESTAMP, "exit_status": WHOLE}),
     "journal-problem": Shape({"worker": TEXT, "text": TEXT}),

@@ -21,6 +21,8 @@ from .schema import REPORT_FORMAT, SPEC_VERSION, schema
 
 def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, Any]:
     """Return the report of a run. ``facts`` are the parts of ``run`` that the results do not know."""
+    from ..advice import advise  # the terminal may have no use for it
+
     finished = results.collected - len(results.not_run)
     return {
         "report_format": REPORT_FORMAT,
@@ -38,6 +40,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
         "workers": [_worker(worker) for worker in results.workers.values()],
         "tests": [_test(test, facts.get("id")) for test in results.tests],
         "fixtures": fixtures(results),
+        "advice": [item.to_report() for item in advise.advice(results, pool.devices)],
         "summary": summary(results),
     }
 

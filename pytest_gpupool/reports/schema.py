@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..advice.items import KINDS, SHARES
 from ..records.datatypes import (
     AMOUNT,
     BYTES_OR_NULL,
@@ -175,6 +176,19 @@ _PLACEMENT = Shape(
     }
 )
 
+_ADVICE = Shape(
+    {
+        "kind": one_of(*KINDS),
+        "text": Key(TEXT, "One line, for people."),
+        "saves": Key(AMOUNT, "The share that it saves at most, above 0.05."),
+        "of": Key(
+            one_of(*SHARES),
+            "Of the seconds for which devices were held, of these times the devices' memory, of the makespan, or of "
+            "the time that the run would take where one test hangs.",
+        ),
+    }
+)
+
 REPORT = Shape(
     {
         "report_format": unread(DataType(lambda value: value == REPORT_FORMAT, {"const": REPORT_FORMAT})),
@@ -187,6 +201,10 @@ REPORT = Shape(
             list_of(object_of(_FIXTURE, "fixture")),
             "What tests share and was set up for them, in no test's duration; what took longest first.",
             is_needed=False,
+        ),
+        "advice": unread(
+            list_of(object_of(_ADVICE, "advice")),
+            "What could be had for less: what saves most first, then what would save time if a test hung.",
         ),
         "summary": object_of(_SUMMARY, "summary"),
         "placement": unread(

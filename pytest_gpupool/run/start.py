@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ..devices.pool import cpu_count
 from ..leases.locking.lock_directory import LockDirectory, lock_directory
 from ..leases.occupancy import bad_files
 from ..options import companions, role_end
@@ -61,6 +63,9 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     directory, header = _run_directory(options.directory, run_id)
     records = RunRecords(run_id, directory, console, each=each)
     records.open()
+    records.write("setting", name="cores", value=cpu_count())
+    if options.timeout is not None and math.isfinite(options.timeout):
+        records.write("setting", name="timeout", value=options.timeout)
     role_end.at_end(config, records.leave_no_trace)
     earlier, finished, why_new = resume.begin(config, options, directory)
     header += _about_resume(earlier, why_new, console)

@@ -222,6 +222,17 @@ class TestSummary:
         assert "80 t/s, on the others 100 t/s (spread 1 t/s over 6 runs)" in note
         assert parsed(render(report | {"placement": []})).find(".//div[@class='note']") is None
 
+    def test_advice(self) -> None:
+        """A line for each item, as text; no heading where there is none."""
+        report = a_report(a_test())
+        assert report["advice"] == []
+        assert parsed(render(report)).find(".//h3[@id='advice']") is None
+        texts = ['memory="15GiB" would do for <b>test</b>', "GPUs were held without a test for 20 s in all"]
+        report["advice"] = [{"kind": "memory", "text": text, "saves": 0.5, "of": "memory"} for text in texts]
+        root = parsed(render(report))
+        assert said(root.find(".//h3[@id='advice']")) == "Advice"
+        assert {*texts} <= {said(item) for item in root.iter("li")}
+
 
 class TestTables:
     """Devices, workers and tests."""
@@ -438,9 +449,10 @@ class TestPage:
         assert done.stdout == "False\n"
 
     def test_reports_of_old_versions(self) -> None:
-        """They lack output, placement, samples, and what metrics were allowed."""
+        """They lack output, placement, advice, samples, and what metrics were allowed."""
         report = json.loads(json.dumps(a_report(a_test(metrics=[a_metric()]))))
         report.pop("placement", None)
+        report.pop("advice")
         report["spec_version"] = "1.0.0"
         for test in report["tests"]:
             test.pop("run")

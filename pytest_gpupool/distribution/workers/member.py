@@ -49,6 +49,8 @@ class Member:
     """Whether it was started before anybody had collected."""
     has_to_wait: bool = False
     """Whether its device was not free when it came."""
+    ready: str | None = None
+    """When it was ready for its first test."""
     is_awaited: bool = False
     """Whether the run does not end before it has collected."""
     retired: bool = False

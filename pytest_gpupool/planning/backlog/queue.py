@@ -60,6 +60,11 @@ class Queue:
     def __bool__(self) -> bool:
         return any(self.usable.by_size.values())
 
+    @property
+    def some_are_later(self) -> bool:
+        """Whether tests of later stages wait."""
+        return bool(self._later)
+
     def add(self, tests: Iterable[int]) -> None:
         """Let these tests wait, split into work units."""
         for unit in self._units(tests):

@@ -79,6 +79,7 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "wrong": wrong[: tables.MOST_WRONG],
         "left": max(0, len(wrong) - tables.MOST_WRONG),
         "placement": placement_texts(report),
+        "advice": [item["text"] for item in report.get("advice", ())],
         "facts": [(name, value) for name, value in tables.facts(report) if value],
         "devices": tables.devices(report),
         "workers": tables.workers(report),

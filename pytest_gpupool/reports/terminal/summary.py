@@ -34,12 +34,14 @@ def show(
     warnings: Sequence[str],
     resumable: str | None,
     updates: bool = False,
+    advice: Sequence[str] = (),
 ) -> None:
     """Write the summary through pytest's terminal reporter; with ``-q`` what is wrong, and counts.
 
     ``names`` are what GPUs are called, by id; ``cores`` is on how many the workers run that have CPU slots, None where
     they have GPUs; ``resumable`` is the run's id where another one can go on with it;
-    ``updates`` says that the run's metrics become the baseline.
+    ``updates`` says that the run's metrics become the baseline; ``advice`` is a line for each thing that could be had
+    for less.
     """
     verbosity: int = reporter.config.get_verbosity()
     metrics = _ranked(results)
@@ -54,10 +56,9 @@ def show(
             _show_many(reporter, results, metrics, names, resumable)
         if (line := use_line(results, cores)) is not None:
             reporter.write_line(line)
-        for line in islice(set_up_texts(fixtures(results), results.use().total), MOST_FIXTURES):
+        told = islice(set_up_texts(fixtures(results), results.use().total), MOST_FIXTURES)
+        for line in (*told, *(f"advice: {line}" for line in advice), *notes):
             reporter.write_line(f"gpupool: {line}")
-        for note in notes:
-            reporter.write_line(f"gpupool: {note}")
     elif len(title := _title(results)) > 1:
         reporter.write_line(f"gpupool: {', '.join(title)}")
         bad = [pair for pair in metrics if is_bad(pair)]

@@ -67,7 +67,17 @@ class Ending:
             updates=self._run.options.update_baseline,
             warnings=self._run.console.warnings,
             resumable=records.run_id if records.are_kept else None,
+            advice=self._advice(),
         )
+
+    def _advice(self) -> list[str]:
+        """Return a line for each thing that the run could have had for less, where such lines are shown."""
+        if self._run.config.get_verbosity() <= 0:
+            return []
+        from ...advice import advise  # not while workers wait for the controller
+
+        found = advise.advice(self._run.records.results, self._run.devices.pool.devices)
+        return [item.text for item in found]
 
     def _finish(self, session: pytest.Session) -> None:
         records, facts = self._run.records, self._run.facts

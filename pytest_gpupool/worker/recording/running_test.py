@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,6 +11,7 @@ import pytest
 from ...devices import torch_memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
+from ...values.requirement import USUAL
 from ..items.markers import requirement_of
 
 
@@ -47,6 +49,15 @@ class RunningTest:
         """
         # Without workers the process may hold more for the sake of other tests.
         return _kind_of(self.held[: requirement_of(self.item).gpus])
+
+    def asked(self) -> dict[str, float | None]:
+        """Return what its marker says of the memory of a device, in bytes, and of its time limit; None is no limit."""
+        requirement = USUAL if self.refused else requirement_of(self.item)
+        limit, size = requirement.timeout, requirement.memory
+        return {
+            **({} if limit is None else {"timeout": limit if math.isfinite(limit) else None}),
+            **({} if size is None or not self.held else {"memory": min(map(size.of, self.held))}),
+        }
 
     def torch_peak(self) -> int | None:
         """Return the most bytes that torch has held on a device since it was let in, None where that is not known."""
