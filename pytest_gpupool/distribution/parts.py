@@ -9,6 +9,7 @@ from ..run.controller import Controller
 from ..values.messages import Exited, Overdue
 from .capacity import Capacity
 from .collecting.collected_tests import CollectedTests
+from .retries import Retries
 from .workers.ends import WorkerEnds
 from .workers.lease_waits import LeaseWaits
 from .workers.roster import Roster
@@ -29,6 +30,7 @@ class Parts:
     waits: LeaseWaits
     collected: CollectedTests
     capacity: Capacity
+    retries: Retries
 
     @classmethod
     def of(cls, controller: Controller, workers_asked: int) -> Parts:
@@ -49,4 +51,5 @@ class Parts:
             waits=LeaseWaits(controller, roster),
             collected=CollectedTests(controller, roster, session),
             capacity=Capacity(controller, workers_asked),
+            retries=Retries(controller, roster),
         )

@@ -30,6 +30,15 @@ def largest_group_first(config: pytest.Config) -> bool:
     return bool(config.getoption("loadscopereorder", True))
 
 
+def swallows(config: pytest.Config, nodeid: str) -> bool:
+    """Whether pytest-rerunfailures would pass over a test that crashed: as often as it is to be run again for that."""
+    known = getattr(config, "failures_db", None)
+    if known is None:
+        return False
+    reruns = known.get_test_reruns(nodeid)
+    return bool(reruns) and bool(known.get_test_failures(nodeid) > reruns)
+
+
 def has_proxies(config: pytest.Config) -> bool:
     """Whether xdist is to start workers behind proxies, by ``--px``."""
     return bool(config.getoption("px", ()))

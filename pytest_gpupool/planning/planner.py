@@ -35,7 +35,8 @@ class Planner:
     """The state of one run's plan.
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
-    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys. A worker is given by its name, a test by
+    asked for, ``costs`` what earlier runs say of wide fixtures, by their keys; devices ``are_shared`` where several
+    workers may use one. A worker is given by its name, a test by
     its number; every event is told once, in the order in which things happened, and the decisions that it returns must
     be carried out in their order.
     """
@@ -49,6 +50,7 @@ class Planner:
         longest_first: bool = True,
         largest_group_first: bool = True,
         costs: Mapping[str, float | None] | None = None,
+        are_shared: bool = False,
     ) -> None:
         self._tests = {test.index: test for test in tests}
         self._queue = Queue(
@@ -62,7 +64,7 @@ class Planner:
         self._workers = Workers(capacity)
         self._staffing = Staffing(self._queue, self._workers, requested=asked)
         self._pace = Pace(self._tests)
-        self._reruns = Reruns(self._tests, self._queue, self._workers)
+        self._reruns = Reruns(self._tests, self._queue, self._workers, are_shared=are_shared)
         self._serial = SerialTurn(self._tests, self._queue, self._workers, self._reruns)
         self._stealing = Stealing(self._tests, self._queue)
         self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
@@ -106,9 +108,9 @@ class Planner:
         asking = self._workers[worker]
         return len(asking.assigned) < 2 and not asking.retired
 
-    def started(self, worker: str, gpus: int = 1, memory: int = 0) -> None:
+    def started(self, worker: str, gpus: int = 1, memory: int = 0, *, is_alone: bool = False) -> None:
         """A worker was started that will hold so many devices: at first, by Start, or in a dead one's place."""
-        self._workers.started(worker, gpus, memory)
+        self._workers.started(worker, gpus, memory, is_alone=is_alone)
         self._workers[worker].is_last_hope = self._workers.nobody_has(gpus, self._queue.usable.lacked())
 
     def leased(self, worker: str) -> None:
@@ -135,6 +137,7 @@ class Planner:
         if joined.retired:
             return []
         self._workers.rests(joined)
+        self._reruns.has_come(joined)
         self._orphans.has_joined(joined)
         return self._dispatcher.replan()
 
@@ -154,9 +157,18 @@ class Planner:
         return decisions or ([] if asking.is_busy else self._dispatcher.replan())
 
     def ended(
-        self, worker: str, index: int, seconds: float, built: Mapping[str, float] | None = None
+        self,
+        worker: str,
+        index: int,
+        seconds: float,
+        built: Mapping[str, float] | None = None,
+        *,
+        is_over: bool = True,
     ) -> list[Decision]:
-        """A worker has ended a test, which took it that long, without what it ``built`` of wide fixtures, by key."""
+        """A worker has ended a test, which took it that long, without what it ``built`` of wide fixtures, by key.
+
+        Where that ``is_over`` is not true, :meth:`again` or :meth:`settled` is to be called for it.
+        """
         by = self._workers[worker]
         self._learn(by, self._tests[index], built)
         by.assigned.remove(index)
@@ -168,7 +180,10 @@ class Planner:
         self._stealing.note(by)
         frees = self._release(by, index)
         frees |= self._serial.ends(by)
-        frees |= self._progress.over(index)
+        if is_over:
+            frees |= self._progress.over(index)
+        else:
+            self._reruns.crashed(index)
         if by.resting:
             self._workers.rests(by)
         dispatcher = self._dispatcher
@@ -255,10 +270,10 @@ class Planner:
         self._progress.over(index)
         return self._dispatcher.replan()
 
-    def again(self, index: int, avoid: Iterable[str] = ()) -> list[Decision]:
-        """A test that had ended is to run once more, if possible not on these devices."""
+    def again(self, index: int, avoid: Iterable[str] = (), *, fresh: bool = False) -> list[Decision]:
+        """A test that had ended is to run once more, if possible not on these devices; if ``fresh``, see Reruns."""
         self._progress.reopen(index)
-        self._reruns.add(index, avoid)
+        self._reruns.add(index, avoid, fresh=fresh)
         return self._dispatcher.replan()
 
     def shrunk(self, capacity: int, possible: Possible, lost: Iterable[str]) -> list[Decision]:

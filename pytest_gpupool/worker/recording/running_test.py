@@ -48,6 +48,13 @@ class RunningTest:
         # Without workers the process may hold more for the sake of other tests.
         return _kind_of(self.held[: requirement_of(self.item).gpus])
 
+    def declared_memory(self) -> int | None:
+        """Return how many bytes it says that it needs on each device, None where it says nothing."""
+        need = None if self.refused else requirement_of(self.item).memory
+        if need is None or (need.relative and not self.held):
+            return None
+        return (need.of(self.held[0]) if self.held else int(need.amount)) or None
+
     def torch_peak(self) -> int | None:
         """Return the most bytes that torch has held on a device since it was let in, None where that is not known."""
         return torch_memory.torch_peak() if any(device.is_gpu for device in self.held) else None

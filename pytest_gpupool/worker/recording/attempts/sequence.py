@@ -78,6 +78,7 @@ class Attempts:
                 started=iso(self._clock()),
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
+                **({} if (memory := test.declared_memory()) is None else {"memory": memory}),
             )
         if self.sampler is not None:
             self.sampler.begin(on_devices=bool(self.present.devices))
