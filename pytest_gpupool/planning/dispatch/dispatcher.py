@@ -133,8 +133,9 @@ class Dispatcher:
         if self._serial.is_taken:
             return []
         changes = [self.let_go(worker) for worker in self._serial.in_the_way()]
-        reruns = self._reruns
-        return [*changes, *self._staffing.reform(reruns.needs(), reruns.undecided_needs(), reruns.fresh_needs())]
+        reruns, alone = self._reruns, self._reruns.need_alone()
+        undecided = [*reruns.undecided_needs(), *([] if alone is None else [alone])]
+        return [*changes, *self._staffing.reform(reruns.needs(), undecided, reruns.fresh_needs())]
 
     def _serve(self, names: Collection[str]) -> list[Decision]:
         """Feed workers of which all wait for what is stolen, or all for a test."""
