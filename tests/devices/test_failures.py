@@ -15,7 +15,9 @@ def of(module: str, name: str, text: str) -> BaseException:
 
 def raised_from(error: BaseException, cause: BaseException | None, context: BaseException | None = None) -> Exception:
     """What is raised in place of another one."""
-    error.__cause__, error.__context__ = cause, context
+    error.__context__ = context
+    if cause is not None:  # to set it, to None as well, hides the context
+        error.__cause__ = cause
     assert isinstance(error, Exception)
     return error
 
