@@ -9,9 +9,9 @@ from ..run.controller import Controller
 from ..values.messages import Exited, Overdue
 from .capacity import Capacity
 from .collecting.collected_tests import CollectedTests
-from .retries import Retries
 from .workers.ends import WorkerEnds
 from .workers.lease_waits import LeaseWaits
+from .workers.retries import Retries
 from .workers.roster import Roster
 from .workers.starts import WorkerStarts
 from .workers.time_limits import WorkerTimeLimits

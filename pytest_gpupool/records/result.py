@@ -92,6 +92,7 @@ class TestResult:
             "started": self.started,
             "duration_s": self.duration,
             "peak_memory_bytes": self.peak if peak is None else peak,
+            "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
             "message": self.message,
         }
 

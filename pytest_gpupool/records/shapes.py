@@ -182,6 +182,7 @@ ATTEMPT = Shape(
         "started": or_null(TIMESTAMP),
         "duration_s": or_null(SECONDS),
         "peak_memory_bytes": Key(BYTES_OR_NULL, "Of its devices, else what torch had."),
+        "rss_peak_bytes": optional(BYTES_OR_NULL, "Of its processes, in the host's memory."),
         "message": TEXT_OR_NULL,
     }
 )

@@ -53,7 +53,11 @@ def _some(tests: Iterable[tuple[str, Sequence[Attempt], int | None]]) -> Iterato
 def _attempts(test: Mapping[str, Any]) -> Sequence[Attempt]:
     resources = test.get("resources") or {}
     peak = resources.get("peak_memory_bytes")
-    alone = {**test, "peak_memory_bytes": resources.get("torch_peak_memory_bytes") if peak is None else peak}
+    alone = {
+        **test,
+        "peak_memory_bytes": resources.get("torch_peak_memory_bytes") if peak is None else peak,
+        "rss_peak_bytes": resources.get("rss_peak_bytes"),
+    }
     return test.get("attempts") or [alone]
 
 
@@ -75,6 +79,10 @@ _TEXTS = {OUT_OF_MEMORY: "ran out of memory in {where} ({what})", MACHINE: "lost
 
 
 def _memory(attempts: Sequence[Attempt], declared: int | None) -> str:
-    peaks = [peak for attempt in attempts if (peak := attempt.get("peak_memory_bytes")) is not None]
-    peak = f"peak {size_text(max(peaks))}" if peaks else "its peak is not known"
+    peak = "its peak is not known"
+    # Who was ended by the kernel had too much of the host's memory.
+    host = all(attempt["outcome"] == "crashed" for attempt in attempts)
+    key, whose = ("rss_peak_bytes", " of the host's memory") if host else ("peak_memory_bytes", "")
+    if peaks := [attempt[key] for attempt in attempts if attempt.get(key) is not None]:
+        peak = f"peak {size_text(max(peaks))}{whose}"
     return f"{peak}, {'nothing' if declared is None else size_text(declared)} declared"

@@ -115,6 +115,27 @@ def test_a_crash_on_a_device_that_has_failed(make_host: Callable[..., Host], dev
     assert run.junit_outcomes == dict.fromkeys(run.outcomes, "passed")
 
 
+def test_what_rerunfailures_runs_again_is_not_tried_once_more(make_host: Callable[..., Host]) -> None:
+    """A crash on a device that has failed is one try more, not two."""
+    host = make_host(3)
+    assert host.driver is not None
+    prepare(host)
+    host.write("test_suite.py", DYING.replace("if gpu.ids[0] in lines(", "if lines("))
+    running = Watched(host, "-n1", "--reruns=1", companions=("rerunfailures",))
+    try:
+        (lost,) = wait_for(host.project / "holding")
+        host.driver.lose(host.driver.uuids.index(lost))
+        host.write("go", "now\n")
+        run = running.finish()
+    finally:
+        running.kill()
+    assert run.status == 1, run.output
+    tried = (host.project / "holding").read_text().splitlines()
+    assert (tried[0], len(tried)) == (lost, 2)
+    assert [one[:2] for one in attempts(run, "test_dies")] == [("crashed", "machine"), ("crashed", None)]
+    assert run.outcomes["test_later"] == "passed"
+
+
 def test_a_crash_on_a_sound_device_is_the_tests_own(make_host: Callable[..., Host]) -> None:
     """It is crashed, once."""
     host = make_host(2)

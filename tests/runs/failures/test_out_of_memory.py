@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -178,6 +179,45 @@ def test_with_slots_it_has_the_device_alone(make_host: Callable[..., Host]) -> N
     assert log[again + 1] == "end test_big"  # nothing ran beside it
     assert {f"end test_small[{case}]" for case in range(6)} <= {*log[:again]}
     assert not [line for line in log[:again] if "later" in line]
+
+
+def test_a_run_that_ends_before_says_so(cpu_host: Host) -> None:
+    """What was to be tried again has the result that it had, and is no success."""
+    prepare(cpu_host)
+    cpu_host.write(
+        "conftest.py",
+        """
+        import pytest
+        from patience import WORKER, lines, say, until
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if WORKER is None and report.failed:
+                say("stopped")  # with -x nothing more begins once this hook is over
+
+        if WORKER not in (None, "gw0", "gw1"):
+            say("fresh")
+            until(lambda: lines("stopped"), "the run does not stop")
+        """,
+    )
+    cpu_host.write(
+        "test_suite.py",
+        """
+        from patience import lines, until
+
+        def test_big(): raise RuntimeError("CUDA error: out of memory")
+
+        def test_wrong():
+            until(lambda: lines("fresh"), "nobody comes for the other one")
+            assert False
+        """,
+    )
+    run = cpu_host.pytest("-n2", "-x")
+    assert run.status != 0, run.output
+    assert run.outcomes == {"test_big": "failed", "test_wrong": "failed"}
+    assert (run.tests["test_big"]["cause"], run.tests["test_big"]["attempts"]) == ("out-of-memory", [])
+    assert "warning: test_suite.py::test_big was to be tried again, but the run ended before" in run.stdout
+    assert run.junit_outcomes == {"test_big": "failure", "test_wrong": "failure"}
 
 
 def test_what_only_speaks_of_it_is_not_tried_again(cpu_host: Host) -> None:
@@ -354,7 +394,7 @@ def test_the_kernels_oom_killer(cpu_host: Host) -> None:
     first = run.tests["test_big"]["attempts"][0]
     assert "signal 9, SIGKILL" in first["message"]
     assert "the kernel's OOM killer" in first["message"]
-    assert "test_big ran out of memory in gw0" in run.stdout
+    assert re.search(r"test_big ran out of memory in gw0 \(peak \d+ MiB of the host's memory, nothing decl", run.stdout)
     assert run.junit_outcomes == dict.fromkeys(run.outcomes, "passed")
 
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from ..foreign import xdist_protocol
-from ..foreign.pytest_names import junit_log, leave_out
-from ..run.controller import Controller
-from ..values.outcomes import MACHINE, RERUN
-from ..worker.recording.retries import CAUSE
-from .workers.member import Member
-from .workers.roster import Roster
+from ...foreign import xdist_protocol
+from ...foreign.pytest_names import junit_log, leave_out
+from ...run.controller import Controller
+from ...values.outcomes import MACHINE, RERUN
+from ...worker.recording.retries import CAUSE
+from .member import Member
+from .roster import Roster
 
 
 class Retries:
@@ -102,6 +102,12 @@ class Retries:
         self._controller.records.write("no-retry", worker=member.name, test=nodeid, started=started, text=why)
 
     def not_tried(self) -> list[str]:
-        """Return the tests that were to be tried again, and were not."""
-        results = {test.nodeid: test.attempt for test in self._controller.records.results.tests}
-        return [nodeid for nodeid, attempts in self._open.items() if results.get(nodeid, 0) <= attempts]
+        """Return the tests that were to be tried again, and were not: what they had before is their result.
+
+        The JUnit file has nothing of that yet.
+        """
+        open_ = [test for test in self._controller.records.results.tests if test.nodeid in self._open]
+        left = [test for test in open_ if test.attempt <= self._open[test.nodeid]]
+        for test in left:
+            test.reported = False
+        return [test.nodeid for test in left]
