@@ -42,6 +42,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "slots": 1,
         "longest_first": True,
         "timeout": None,
+        "oom_retries": 1,
+        "machine_retries": 1,
         "baseline": None,
         "update_baseline": False,
         "fail_on": frozenset({"invalid", "regressed"}),

@@ -203,11 +203,14 @@ def test_a_run_that_ends_before_says_so(cpu_host: Host) -> None:
     cpu_host.write(
         "test_suite.py",
         """
-        from patience import lines, until
+        from patience import lines, say, until
 
-        def test_big(): raise RuntimeError("CUDA error: out of memory")
+        def test_big():
+            until(lambda: lines("beside"), "nobody is beside it")
+            raise RuntimeError("CUDA error: out of memory")
 
         def test_wrong():
+            say("beside")
             until(lambda: lines("fresh"), "nobody comes for the other one")
             assert False
         """,
