@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from ..metrics.wording import baseline_text, change_text, value_text
 from ..values import outcomes, verdicts
 from ..values.texts import cut, one_line, visible
-from .causes import sentences
 from .words import (
     NEEDS_NO_LOOK,
+    cause_texts,
     completeness,
     counted,
     counts,
@@ -91,7 +91,7 @@ def _head(report: Mapping[str, Any]) -> str:
         use_text(report["summary"]),
         *(escaped(f"{text}.") for text in set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"])),
         kept,
-        *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in sentences(report["tests"])),
+        *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in cause_texts(report["tests"])),
         *map(escaped, placement_texts(report)),
         f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",
     ]

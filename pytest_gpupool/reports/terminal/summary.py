@@ -12,9 +12,8 @@ from ...records.results import Results
 from ...values import verdicts
 from ...values.nodeids import function_of
 from ...values.outcomes import GOOD
-from .. import causes
 from ..json import fixtures, summary
-from ..words import counted, seconds_text, set_up_texts
+from ..words import cause_texts_of, counted, seconds_text, set_up_texts
 from . import pivots, rows
 from .rows import MARKS, MOST_ROWS, Pair, is_bad
 
@@ -74,7 +73,7 @@ def show(
 
 
 def _show_causes(reporter: Any, results: Results) -> None:
-    for line in causes.sentences_of(results.tests):
+    for line in cause_texts_of(results.tests):
         reporter.write_line(f"gpupool: {line}", yellow=True)
 
 
