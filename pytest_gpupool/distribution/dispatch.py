@@ -46,9 +46,9 @@ class Dispatch:
             with contextlib.suppress(OSError):  # it may have died
                 _send(member.node, Ends(self._end))
 
-    def has_crashed(self, index: int, member: Member) -> None:
-        """A worker that ended took a test with it, or its device failed under the test."""
-        self._crashed_on[index] = member.devices
+    def has_crashed(self, index: int, devices: Sequence[str]) -> None:
+        """A worker on these devices that ended took a test with it, or they failed under the test."""
+        self._crashed_on[index] = tuple(devices)
 
     def runs_again(self, index: int, nodeid: str) -> tuple[str, ...]:
         """A test that crashed, or is tried again, runs once more; return the devices to avoid."""

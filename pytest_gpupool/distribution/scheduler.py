@@ -124,7 +124,7 @@ class LateScheduling:
         self._joined.pop(member.name, None)
         blamed, over = self._blame(member, self._planner.assigned(member.name))
         if blamed is not None:
-            self._dispatch.has_crashed(blamed, member)
+            self._dispatch.has_crashed(blamed, member.devices)
             if member.died:
                 # By then xdist has asked other plugins whether it runs again.
                 self._parts.session.hear_later(Settled(blamed))
@@ -255,7 +255,7 @@ class LateScheduling:
     def _try_again(self, index: int, cause: str, member: Member) -> None:
         """A test has failed of a cause: it runs again in a fresh worker, or elsewhere."""
         if cause == MACHINE:
-            self._dispatch.has_crashed(index, member)
+            self._dispatch.has_crashed(index, self._parts.retries.to_avoid(member.devices))
         avoid = self._dispatch.runs_again(index, self._run.ids[index])
         fresh = cause == OUT_OF_MEMORY
         self._carry_out(self._plan.again(index, () if fresh else avoid, fresh=fresh))

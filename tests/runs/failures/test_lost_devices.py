@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from standin import Driver
 from suites import prepare
-from support import Host, Run, Watched, wait_for
+from support import Host, Run, Watched, gpus, instances, wait_for
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing")
 
@@ -66,6 +68,19 @@ def test_where_it_is_not_tried_again_that_is_said(make_host: Callable[..., Host]
     assert run.outcomes["test_before"] == "passed"
     assert run.junit["test_meets"]["gpupool.cause"] == "machine"
     assert run.junit_outcomes["test_meets"] == "failure"
+
+
+def test_another_instance_of_a_gpu_is_not_another_device(libraries: Path, tmp_path: Path) -> None:
+    """What is broken of a GPU with MIG is broken for all of its instances."""
+    (gpu,) = gpus(1, mig_enabled=True, mig=instances(2))
+    host = Host(tmp_path, Driver(libraries, tmp_path / "nvml-state", [gpu]))
+    prepare(host)
+    host.write("test_suite.py", NAMES_IT)
+    run = host.pytest("-n1")
+    assert run.status == 1, run.output
+    test = run.tests["test_meets"]
+    assert (test["outcome"], test["cause"], test["attempt"]) == ("failed", "machine", 1)
+    assert "no other device is left" in test["message"]
 
 
 DYING = """
