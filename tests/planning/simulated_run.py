@@ -217,7 +217,8 @@ class SimulatedRun(Rules):
             self.blamed.append((index, worker.devices))
         self.bury(worker, index, replaced=replaced)
         if index is not None and fate == "again":
-            self.again(index, worker.devices)
+            # Some of those that die are ended by the kernel, for want of memory.
+            self.again(index, worker.devices, fresh=index % 3 == 0)
         if index is not None and fate != "later":
             self.settle(index)
         if replaced:
