@@ -36,9 +36,8 @@ class Planner:
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
     asked for, ``costs`` what earlier runs say of wide fixtures, by their keys; devices ``are_shared`` where several
-    workers may use one. A worker is given by its name, a test by
-    its number; every event is told once, in the order in which things happened, and the decisions that it returns must
-    be carried out in their order.
+    workers may use one. A worker is given by its name, a test by its number; every event is told once, in the order in
+    which things happened, and the decisions that it returns must be carried out in their order.
     """
 
     def __init__(
