@@ -99,7 +99,7 @@ class Retries:
     def is_not_last(self, report: pytest.TestReport) -> None:
         """An attempt is not the last one: the JUnit file says nothing of it, since a test is one testcase there."""
         log, has_died = junit_log(self._controller.config), report.when == xdist_protocol.UNKNOWN_PHASE
-        if log is not None and report.nodeid in (self._open if has_died else self._granted):
+        if log is not None and (has_died or report.nodeid in self._granted):
             leave_out(log, report, is_last=has_died)
 
     def is_refused(self, nodeid: str, member: Member, why: str) -> None:

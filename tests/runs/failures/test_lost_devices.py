@@ -130,25 +130,44 @@ def test_a_crash_on_a_device_that_has_failed(make_host: Callable[..., Host], dev
     assert run.junit_outcomes == dict.fromkeys(run.outcomes, "passed")
 
 
-def test_what_rerunfailures_runs_again_is_not_tried_once_more(make_host: Callable[..., Host]) -> None:
-    """A crash on a device that has failed is one try more, not two."""
+@pytest.mark.parametrize("lost", [1, 2])
+def test_what_rerunfailures_runs_again_is_not_tried_once_more(make_host: Callable[..., Host], lost: int) -> None:
+    """A crash on a device that has failed is one try more, not two; after it, that plugin lets nobody try again."""
     host = make_host(3)
     assert host.driver is not None
     prepare(host)
-    host.write("test_suite.py", DYING.replace("if gpu.ids[0] in lines(", "if lines("))
+    host.write(
+        "test_suite.py",
+        """
+        import os, signal
+        from patience import lines, say, until
+
+        def test_dies(gpu):
+            say("holding", gpu.ids[0])
+            until(lambda: len(lines("go")) >= len(lines("holding")), "nobody lets this test go on")
+            os.kill(os.getpid(), signal.SIGABRT)
+
+        def test_later(): pass
+        """,
+    )
     running = Watched(host, "-n1", "--reruns=1", companions=("rerunfailures",))
     try:
-        (lost,) = wait_for(host.project / "holding")
-        host.driver.lose(host.driver.uuids.index(lost))
-        host.write("go", "now\n")
+        for number in range(2):
+            held = wait_for(host.project / "holding", number + 1)
+            if number < lost:
+                host.driver.lose(host.driver.uuids.index(held[-1]))
+            host.write("go", "now\n" * (number + 1))
         run = running.finish()
     finally:
         running.kill()
     assert run.status == 1, run.output
-    tried = (host.project / "holding").read_text().splitlines()
-    assert (tried[0], len(tried)) == (lost, 2)
-    assert [one[:2] for one in attempts(run, "test_dies")] == [("crashed", "machine"), ("crashed", None)]
-    assert run.outcomes["test_later"] == "passed"
+    assert len((host.project / "holding").read_text().splitlines()) == 2
+    second = "machine" if lost == 2 else None
+    assert [one[:2] for one in attempts(run, "test_dies")] == [("crashed", "machine"), ("crashed", second)]
+    assert run.outcomes == {"test_dies": "crashed", "test_later": "passed"}
+    assert run.junit_outcomes == {"test_dies": "error", "test_later": "passed"}
+    assert "1 failed, 1 passed, 1 rerun" in run.stdout
+    assert "was to be tried again" not in run.stdout
 
 
 def test_a_crash_on_a_sound_device_is_the_tests_own(make_host: Callable[..., Host]) -> None:
