@@ -43,6 +43,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "longest_first": True,
         "timeout": None,
         "budget": None,
+        "oom_retries": 1,
+        "machine_retries": 1,
         "baseline": None,
         "update_baseline": False,
         "fail_on": frozenset({"invalid", "regressed"}),

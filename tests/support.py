@@ -223,13 +223,19 @@ class Running:
 class Watched(Running):
     """A pytest run whose output can be read while it goes on, as in a CI log: a file, not a terminal."""
 
-    def __init__(self, host: Host, *args: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *args: str,
+        companions: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.host = host
         self._directory = host.project
         self._log = host.directory / f"watched{len(list(host.directory.glob('watched*')))}.log"
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                host.command(*args),
+                host.command(*args, companions=companions),
                 cwd=host.project,
                 env=dict(environ or host.environ()),
                 stdin=subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from ..processes import table, termination
@@ -22,6 +22,7 @@ RETURN_SECONDS = 5.0
 
 _MEMORY_LOOK_SECONDS = 0.25
 _LOOKS_HELD = 3  # as often in turn a device must be held to be somebody's
+_ASK_SECONDS = 3.0  # a driver that hangs is not to keep the others' tests waiting
 _END_SECONDS = 1.0  # a driver that hangs is not to hold up the end of the run
 
 
@@ -59,14 +60,33 @@ class Health:
 
     def look(self) -> list[tuple[Device, str]]:
         """Look once at every device, as a thread does now and then; return those that are lost, with the reason."""
+        return self._look_at(self._devices.values())
+
+    def _look_at(self, devices: Iterable[Device]) -> list[tuple[Device, str]]:
         lost = []
-        for device in self._devices.values():
+        for device in devices:
             try:
                 self._probe.usage(device)
             except DeviceFailed as failed:
                 if failed.for_good:
                     lost.append((device, str(failed)))
         return lost
+
+    def have_failed(self, ids: Sequence[str], seconds: float = _ASK_SECONDS) -> bool:
+        """Ask whether one of these devices is lost, and say so as :meth:`look` does; not where that takes too long."""
+        lost = list[str]()
+        asker = threading.Thread(target=lambda: lost.extend(self._lost_of(ids)), name="gpupool-health", daemon=True)
+        asker.start()
+        asker.join(seconds)
+        return bool(lost)
+
+    def _lost_of(self, ids: Sequence[str]) -> list[str]:
+        with self._lock:
+            known = self._reported & {*ids}
+        found = self._look_at([self._devices[id_] for id_ in ids if id_ in self._devices])
+        for device, reason in found:
+            self._report(device, reason)
+        return [*known, *(device.id for device, _ in found)]
 
     def after_death(self, ids: Sequence[str], worker: Worker, is_held: Callable[[str], bool]) -> None:
         """See, from a thread, whether these devices get back the memory that a worker had which has died.

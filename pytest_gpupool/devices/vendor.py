@@ -102,3 +102,9 @@ class Vendor(Protocol):
 
     def sticky_error(self, text: str) -> str | None:
         """Return the error in a failure's text after which its process can use its device no more, None without one."""
+
+    def memory_error(self, text: str) -> str | None:
+        """Return the error in an exception's text by which a device had no memory left, None without one."""
+
+    def lost_error(self, text: str) -> str | None:
+        """Return the error in an exception's text by which a device has failed, None without one."""

@@ -64,5 +64,15 @@ def sticky_error(text: str) -> str | None:
     return next((error for vendor in _all() if (error := vendor.sticky_error(text))), None)
 
 
+def memory_error(text: str) -> str | None:
+    """Return the error in an exception's text by which a device had no memory left, None without one."""
+    return next((error for vendor in _all() if (error := vendor.memory_error(text))), None)
+
+
+def lost_error(text: str) -> str | None:
+    """Return the error in an exception's text by which a device has failed, None without one."""
+    return next((error for vendor in _all() if (error := vendor.lost_error(text))), None)
+
+
 def _all() -> Iterator[Vendor]:
     yield from (named(name) for name in ("nvidia", "amd"))

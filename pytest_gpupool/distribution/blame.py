@@ -9,6 +9,7 @@ import pytest
 from ..foreign import xdist_protocol
 from ..processes.own import clock
 from ..run.controller import Controller
+from ..values.outcomes import OUT_OF_MEMORY
 from ..values.texts import iso
 from .workers.member import Member
 
@@ -34,6 +35,8 @@ def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tup
         ended=iso(clock.now()),
         message=member.crash_text() if member.overdue is None else member.limit_text(),
         **({"output": output} if (output := member.output.read()) else {}),
+        **({} if member.cause is None else {"cause": member.cause}),
+        **({} if member.cause != OUT_OF_MEMORY else {"resources": {"rss_peak_bytes": member.process.held_memory}}),
     )
     return running, over
 

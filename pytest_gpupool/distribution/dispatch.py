@@ -46,12 +46,12 @@ class Dispatch:
             with contextlib.suppress(OSError):  # it may have died
                 _send(member.node, Ends(self._end))
 
-    def has_crashed(self, index: int, member: Member) -> None:
-        """A worker that ended took a test with it."""
-        self._crashed_on[index] = member.devices
+    def has_crashed(self, index: int, devices: Sequence[str]) -> None:
+        """A worker on these devices that ended took a test with it, or they failed under the test."""
+        self._crashed_on[index] = tuple(devices)
 
     def runs_again(self, index: int, nodeid: str) -> tuple[str, ...]:
-        """A test that crashed runs once more; return the devices to avoid."""
+        """A test that crashed, or is tried again, runs once more; return the devices to avoid."""
         result = self._parts.controller.records.results.get(nodeid, "")
         self._attempts[index] = 0 if result is None else result.attempt
         return self._crashed_on.get(index, ())
@@ -83,7 +83,10 @@ class Dispatch:
 
     def _start(self, decision: Start) -> None:
         avoid = {device for devices in self._crashed_on.values() for device in devices}
-        self._parts.starts.start(Shape(gpus=decision.gpus, memory=decision.memory, avoid=tuple(sorted(avoid))))
+        shape = Shape(
+            gpus=decision.gpus, memory=decision.memory, avoid=tuple(sorted(avoid)), is_alone=decision.is_alone
+        )
+        self._parts.starts.start(shape)
 
     def _present(self, name: str) -> Member | None:
         member = self._parts.roster.named(name)
@@ -98,7 +101,9 @@ class Dispatch:
             case Assign(tests=tests):
                 own = member.numbering.to_worker
                 if tried := {own(index): self._attempts[index] for index in tests if index in self._attempts}:
-                    _send(member.node, Attempts(tried))
+                    ids, retries = self._parts.collected.run.ids, self._parts.retries
+                    spent = {own(index): retries.spent(ids[index]) for index in tests if index in self._attempts}
+                    _send(member.node, Attempts(tried, spent))
                 member.node.send_runtest_some([*map(own, tests)])
             case Steal(tests=tests):
                 member.node.send_steal([*map(member.numbering.to_worker, tests)])

@@ -18,6 +18,7 @@ from ..processes.own import clock
 from ..run.controller import Controller
 from ..values.device import Device
 from ..values.messages import DeviceFailed, Fewer, Share
+from ..values.outcomes import MACHINE, OUT_OF_MEMORY, RERUN
 from ..values.texts import iso
 from ..worker import remote
 from . import blame
@@ -75,6 +76,7 @@ class Distribution:
                 )
         config.option.tx = specs[: self.controller.devices.places() or len(specs)]
         self.parts = Parts.of(self.controller, workers_asked=len(specs))
+        config.pluginmanager.register(self.parts.retries, "gpupool-retries")
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
     @pytest.hookimpl
@@ -124,6 +126,8 @@ class Distribution:
         told = blame.told_of(self.controller, member, crashitem)
         report.longrepr = told if member.overdue is not None else f"{report.longrepr}: {told}"
         result = yield
+        if report.outcome != RERUN and isinstance(self._scheduler, LateScheduling):
+            self._retry(member, crashitem, report, self._scheduler)
         if report.when == xdist_protocol.UNKNOWN_PHASE and not self._counts_by_itself(member):
             session.count_failure(report)  # unless another plugin has it run again; xdist does not count it
             # Without a word of the user's those alone count that no test is to blame for: they would go on for ever.
@@ -137,6 +141,8 @@ class Distribution:
         # Neither a subtest's report nor that of an attempt which will be repeated is the end of the call.
         ended = type(report) is pytest.TestReport and report.outcome in ("passed", "failed", "skipped")
         node = getattr(report, "node", None)
+        if report.outcome == RERUN:
+            self.parts.retries.is_not_last(report)
         if ended and report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
             self._scheduler.call_has_ended(node)
 
@@ -177,8 +183,11 @@ class Distribution:
         xdist waits ten seconds for the first, and not at all for the others.
         """
         parts = self.parts
-        if parts.collected.are_missed and exitstatus == pytest.ExitCode.OK:
+        not_tried = parts.retries.not_tried()
+        if (parts.collected.are_missed or not_tried) and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for test in not_tried:
+            self.controller.console.warn(f"{test} was to be tried again, but the run ended before")
         parts.limits.close()
         parts.collected.close()
         if self._giving_way is not None:
@@ -215,6 +224,8 @@ class Distribution:
         parts = self.parts
         member.gone, member.died = True, died
         parts.limits.ends(member.name)
+        if died and member.overdue is None:
+            member.cause = self._cause_of_death(member)
         if died or member.interrupted:
             self._is_lost(member)
         parts.collected.has_ended(member)
@@ -245,6 +256,24 @@ class Distribution:
 
     def _counts_by_itself(self, member: Member) -> bool:
         return member.overdue is not None and not self.controller.records.results.each
+
+    def _retry(self, member: Member, test: str, report: pytest.TestReport, scheduler: LateScheduling) -> None:
+        """See whether a test that died with its worker is tried again: not where that was the test's own doing."""
+        if member.cause is None or self.parts.session.stops or companions.swallows(self.controller.config, test):
+            return
+        why = self.parts.retries.refuses(test, member.cause, member.devices)
+        if why is None:
+            report.outcome = RERUN  # type: ignore[assignment]
+            scheduler.tries_again(test, member)
+        else:
+            report.longrepr = f"{report.longrepr}\n{why}"
+            self.parts.retries.is_refused(test, member, why)
+
+    def _cause_of_death(self, member: Member) -> str | None:
+        """Return what a worker has died of that is no test's doing alone; its device is asked, if it had one."""
+        if member.process.was_ended_for_memory():
+            return OUT_OF_MEMORY
+        return MACHINE if member.leased and self._health.have_failed(member.devices) else None
 
     def _report_timeout(self, member: Member, test: str, scheduler: LateScheduling) -> None:
         """Tell pytest and its plugins of a test that took too long, as xdist tells them of a crash."""

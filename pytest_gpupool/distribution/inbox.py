@@ -79,8 +79,8 @@ class Inbox:
                 waits.tell(f"{member.name} waits for memory for {test}", blockers)
             case LetIn(test):
                 limits.lets_in(member.name, test)
-            case Poisoned(test, why):
-                controller.console.warn(f"{member.name} ran no more tests after {test}, since {why}")
+            case Poisoned():
+                self._is_poisoned(member, heard)
             case Broken(text):
                 controller.broken = True
                 controller.console.warn(f"{member.name} did not end well: {text}")
@@ -95,6 +95,10 @@ class Inbox:
                 member.retire()
             case Failed(text, status) | Refused(text, status):
                 controller.console.stop(text, status)
+
+    def _is_poisoned(self, member: Member, message: Poisoned) -> None:
+        if not self._parts.retries.is_granted(message.test):  # else the summary tells of it
+            self._controller.console.warn(f"{member.name} ran no more tests after {message.test}, since {message.why}")
 
     def _has_collected(self, member: Member, heard: Collected | Items | Params) -> None:
         match heard:

@@ -11,6 +11,7 @@ from .capacity import Capacity
 from .collecting.collected_tests import CollectedTests
 from .workers.ends import WorkerEnds
 from .workers.lease_waits import LeaseWaits
+from .workers.retries import Retries
 from .workers.roster import Roster
 from .workers.starts import WorkerStarts
 from .workers.time_limits import WorkerTimeLimits
@@ -29,6 +30,7 @@ class Parts:
     waits: LeaseWaits
     collected: CollectedTests
     capacity: Capacity
+    retries: Retries
 
     @classmethod
     def of(cls, controller: Controller, workers_asked: int) -> Parts:
@@ -49,4 +51,5 @@ class Parts:
             waits=LeaseWaits(controller, roster),
             collected=CollectedTests(controller, roster, session),
             capacity=Capacity(controller, workers_asked),
+            retries=Retries(controller, roster),
         )

@@ -29,6 +29,7 @@ from ..values.messages import (
     TimePasses,
     Unanswered,
 )
+from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.texts import iso
 from . import blame
 from .collecting.plans import Plans
@@ -98,10 +99,13 @@ class LateScheduling:
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         """A worker has ended a test."""
-        index = self._parts.roster.of(node).numbering.to_run(item_index)
-        built = self._plans.built_by(node.gateway.id)
-        self._carry_out(self._plan.ended(node.gateway.id, index, duration, built))
-        self._goes_on(node.gateway.id)
+        member = self._parts.roster.of(node)
+        index = member.numbering.to_run(item_index)
+        built, cause = self._plans.built_by(member.name), self._parts.retries.has_ended(self._run.ids[index], member)
+        self._carry_out(self._plan.ended(member.name, index, duration, built, is_over=cause is None))
+        if cause is not None:
+            self._try_again(index, cause, member)
+        self._goes_on(member.name)
 
     def mark_test_pending(self, item: str) -> None:
         """Another plugin (pytest-rerunfailures) wants a crashed test to run again."""
@@ -122,7 +126,7 @@ class LateScheduling:
         self._joined.pop(member.name, None)
         blamed, over = self._blame(member, self._planner.assigned(member.name))
         if blamed is not None:
-            self._dispatch.has_crashed(blamed, member)
+            self._dispatch.has_crashed(blamed, member.devices)
             if member.died:
                 # By then xdist has asked other plugins whether it runs again.
                 self._parts.session.hear_later(Settled(blamed))
@@ -147,6 +151,12 @@ class LateScheduling:
     def idle_times(self, member: Member) -> Mapping[str, float]:
         """Return for how many seconds a worker had no test, by what it waited for."""
         return {} if self._planner is None else self._plan.idle_times(member.name)
+
+    def tries_again(self, item: str, member: Member) -> None:
+        """A test that died with its worker is tried again for the cause of that."""
+        assert member.cause is not None
+        self._parts.retries.begins(item, member)
+        self._try_again(self._run.number_of(item), member.cause, member)
 
     def settled(self, item: str) -> None:
         """It is known by now whether a test that ended with its worker runs again."""
@@ -248,6 +258,14 @@ class LateScheduling:
             if self._planner.leaves_tests_alone:
                 self._dispatch.look_again()
         self._plans.hurry_the_last()
+
+    def _try_again(self, index: int, cause: str, member: Member) -> None:
+        """A test has failed of a cause: it runs again in a fresh worker, or elsewhere."""
+        if cause == MACHINE:
+            self._dispatch.has_crashed(index, self._parts.retries.to_avoid(member.devices))
+        avoid = self._dispatch.runs_again(index, self._run.ids[index])
+        fresh = cause == OUT_OF_MEMORY
+        self._carry_out(self._plan.again(index, () if fresh else avoid, fresh=fresh))
 
     def _runs(self, name: str, nodeid: str) -> bool:
         assigned = self._plan.assigned(name) if self._plan.has(name) else ()

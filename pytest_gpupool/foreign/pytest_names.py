@@ -53,6 +53,16 @@ def declared_ini_values(config: pytest.Config) -> list[str]:
     return list(config._parser._inidict)
 
 
+def leave_out(log: LogXML, report: pytest.TestReport, *, is_last: bool) -> None:
+    """Have the file say nothing of the attempt that a report is of, of which it is the last one or not."""
+    begun = log.node_reporter(report)
+    if begun in log.node_reporters_ordered:
+        log.node_reporters_ordered.remove(begun)
+    if is_last:  # else the last one ends what was begun
+        for key in [key for key, one in log.node_reporters.items() if one is begun]:
+            del log.node_reporters[key]
+
+
 def has_failed_as_unittest(item: pytest.Item) -> bool:
     """Whether the call of a ``unittest.TestCase`` has failed: pytest keeps that, and raises it later."""
     return bool(getattr(item, "_excinfo", None))

@@ -35,6 +35,15 @@ def start_no_workers(config: pytest.Config) -> None:
     config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
 
 
+def swallows(config: pytest.Config, nodeid: str) -> bool:
+    """Whether pytest-rerunfailures would pass over a test that crashed: as often as it is to be run again for that."""
+    known = getattr(config, "failures_db", None)
+    if known is None:
+        return False
+    reruns = known.get_test_reruns(nodeid)
+    return bool(reruns) and bool(known.get_test_failures(nodeid) > reruns)
+
+
 def has_proxies(config: pytest.Config) -> bool:
     """Whether xdist is to start workers behind proxies, by ``--px``."""
     return bool(config.getoption("px", ()))

@@ -13,6 +13,7 @@ from ..records.store import LATEST, is_run_id
 from ..values import texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
+from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.verdicts import BAD, FAILING, RTOL
 from ..verdicts.judge import INVALID
 from . import parsing
@@ -62,6 +63,16 @@ _VALUED = (
         "gpupool-budget",
         "S",
         "Start no test whose expected end lies beyond so many seconds (or 90min, 2h) after the run's start.",
+    ),
+    (
+        "gpupool-oom-retries",
+        "N",
+        "How often a test that ran out of memory is tried again, alone on its device in a fresh worker (default 1).",
+    ),
+    (
+        "gpupool-machine-retries",
+        "N",
+        "How often a test whose device failed is tried again, on another device (default 1).",
     ),
     (
         "gpupool-busy-memory",
@@ -114,6 +125,8 @@ class Options:
     timeout: float | None
     budget: float | None
     """Seconds from the run's start."""
+    oom_retries: int
+    machine_retries: int
     baseline: Path | None
     update_baseline: bool
     fail_on: frozenset[str]
@@ -122,6 +135,11 @@ class Options:
     live: bool
     yields: bool
     affinity: bool
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """How often a test is tried again that failed of a cause, by :data:`CAUSES`."""
+        return {OUT_OF_MEMORY: self.oom_retries, MACHINE: self.machine_retries}
 
     @classmethod
     def read(cls, config: pytest.Config) -> Options:
@@ -154,6 +172,8 @@ class Options:
             longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", None),
             timeout=source.parse("gpupool-timeout", parsing.limit, _LIMIT, None),
             budget=source.parse("gpupool-budget", parsing.limit, _LIMIT, None),
+            oom_retries=source.parse("gpupool-oom-retries", parsing.whole, "a whole number from 0", 1),
+            machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             # No change fails a test that is to be accepted.

@@ -37,10 +37,14 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a worker that leases so many devices of at least so many bytes; :meth:`Planner.started` tells its name."""
+    """Start a worker that leases so many devices of at least so many bytes; :meth:`Planner.started` tells its name.
+
+    One that ``is_alone`` shares them with nobody, though others of the run share theirs.
+    """
 
     gpus: int
     memory: int = 0
+    is_alone: bool = False
 
 
 Decision = Assign | Steal | Rest | Retire | Start

@@ -38,10 +38,10 @@ class Planner:
 
     ``capacity`` is how many devices, or slots of them, workers may hold together, ``asked`` how many workers the user
     asked for, ``costs`` what earlier runs say of wide fixtures, by their keys, which count where the plan
-    ``minds_set_ups``; no test starts that is expected to end
-    after ``deadline``, on the clock of :meth:`at`. A worker is given by its name, a test by
-    its number; every event is told once, in the order in which things happened, and the decisions that it returns must
-    be carried out in their order.
+    ``minds_set_ups``; no test starts that is expected to end after ``deadline``, on the clock of :meth:`at`; devices
+    ``are_shared`` where several workers may use one. A worker is given by its name, a test by its number; every event
+    is told once, in the order in which things happened, and the decisions that it returns must be carried out in their
+    order.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Planner:
         costs: Mapping[str, float | None] | None = None,
         minds_set_ups: bool = True,
         deadline: float | None = None,
+        are_shared: bool = False,
     ) -> None:
         self._tests = {test.index: test for test in tests}
         self._queue = Queue(
@@ -69,7 +70,7 @@ class Planner:
         self._workers = Workers(capacity)
         self._staffing = Staffing(self._queue, self._workers, requested=asked)
         self._pace = Pace(self._tests)
-        self._reruns = Reruns(self._tests, self._queue, self._workers)
+        self._reruns = Reruns(self._tests, self._queue, self._workers, are_shared=are_shared)
         self._serial = SerialTurn(self._tests, self._queue, self._workers, self._reruns)
         self._stealing = Stealing(self._tests, self._queue)
         self._orphans = Orphans(self._tests, self._queue, self._workers, self._reruns, self._progress)
@@ -115,14 +116,15 @@ class Planner:
         """It is that late, in seconds since any moment, when the next event happens."""
         self._idle_times.at(now)
         self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
+        self._budget.expire()
 
     def idle_times(self, worker: str) -> Mapping[str, float]:
         """Return for how many seconds a worker, present or gone, had no test, by what it waited for."""
         return self._idle_times.of(worker)
 
-    def started(self, worker: str, gpus: int = 1, memory: int = 0) -> None:
+    def started(self, worker: str, gpus: int = 1, memory: int = 0, *, is_alone: bool = False) -> None:
         """A worker was started that will hold so many devices: at first, by Start, or in a dead one's place."""
-        self._workers.started(worker, gpus, memory)
+        self._workers.started(worker, gpus, memory, is_alone=is_alone)
         self._workers[worker].is_last_hope = self._workers.nobody_has(gpus, self._queue.usable.lacked())
 
     def leased(self, worker: str) -> None:
@@ -150,8 +152,8 @@ class Planner:
         if joined.retired:
             return []
         self._workers.rests(joined)
+        self._reruns.has_come(joined)
         self._orphans.has_joined(joined)
-        self._budget.expire()
         return self._dispatcher.replan()
 
     def asks(self, worker: str) -> list[Decision]:
@@ -165,16 +167,25 @@ class Planner:
         asking.wants_next = True
         if len(asking.assigned) > 1:
             return []
-        if self._budget.expire():
+        if self._budget.has_expired():
             return [*self._dispatcher.feed(asking), *self._dispatcher.replan()]
         decisions = self._dispatcher.feed(asking)
         # One that asks when its test has ended may be the last that had something to do: others' tests are orphans now.
         return decisions or ([] if asking.is_busy else self._dispatcher.replan())
 
     def ended(
-        self, worker: str, index: int, seconds: float, built: Mapping[str, float] | None = None
+        self,
+        worker: str,
+        index: int,
+        seconds: float,
+        built: Mapping[str, float] | None = None,
+        *,
+        is_over: bool = True,
     ) -> list[Decision]:
-        """A worker has ended a test, which took it that long, without what it ``built`` of wide fixtures, by key."""
+        """A worker has ended a test, which took it that long, without what it ``built`` of wide fixtures, by key.
+
+        Where that ``is_over`` is not true, :meth:`again` or :meth:`settled` is to be called for it.
+        """
         by = self._workers[worker]
         self._learn(by, self._tests[index], built)
         by.assigned.remove(index)
@@ -185,9 +196,12 @@ class Planner:
         self._pace.ended(index, seconds)
         self._stealing.note(by)
         frees = self._release(by, index)
-        frees |= self._budget.expire()  # also of what it would have run next
+        frees |= self._budget.has_expired()
         frees |= self._serial.ends(by)
-        frees |= self._progress.over(index)
+        if is_over:
+            frees |= self._progress.over(index)
+        else:
+            self._reruns.crashed(index)
         if by.resting:
             self._workers.rests(by)
         dispatcher = self._dispatcher
@@ -204,15 +218,15 @@ class Planner:
         # It may have asked just before, when it seemed to have a next test: nothing else would answer it.
         if victim.wants_next and len(victim.assigned) < 2 and not (victim.resting or victim.retired):
             self._stealing.thieves[worker] = None
-        return self._dispatcher.wake()
+        return self._go_on()
 
     def has_not_answered(self, worker: str) -> list[Decision]:
         """A worker has not answered a Steal for so long that nobody is to wait for it; :meth:`stolen` may come yet."""
-        return self._dispatcher.wake() if self._stealing.has_not_answered(worker) else []
+        return self._go_on() if self._stealing.has_not_answered(worker) else []
 
     def looks_again(self) -> list[Decision]:
         """Time has passed: workers that others were better off without may be of use by now, or it is too late."""
-        return self._dispatcher.replan() if self._budget.expire() else self._dispatcher.wake()
+        return self._go_on()
 
     def poisoned(self, worker: str, given: Iterable[int]) -> list[Decision]:
         """A worker runs no more tests once the present one has ended; it gives its other tests back.
@@ -260,8 +274,7 @@ class Planner:
         self._serial.leaves(gone)
         self._queue.release(gone.locks)
         self._queue.families.leaves(gone)
-        self._queue.add(index for index in gone.tests if index != blamed and index not in over)
-        self._budget.has_more()
+        self._wait_again(index for index in gone.tests if index != blamed and index not in over)
         for index in over:
             self._progress.over(index)
         if blamed is not None:
@@ -275,10 +288,10 @@ class Planner:
         self._progress.over(index)
         return self._dispatcher.replan()
 
-    def again(self, index: int, avoid: Iterable[str] = ()) -> list[Decision]:
-        """A test that had ended is to run once more, if possible not on these devices."""
+    def again(self, index: int, avoid: Iterable[str] = (), *, fresh: bool = False) -> list[Decision]:
+        """A test that had ended is to run once more, if possible not on these devices; if ``fresh``, see Reruns."""
         self._progress.reopen(index)
-        self._reruns.add(index, avoid)
+        self._reruns.add(index, avoid, fresh=fresh)
         self._budget.has_more()
         return self._dispatcher.replan()
 
@@ -296,6 +309,10 @@ class Planner:
     def exited(self, worker: str) -> list[Decision]:
         """The process of a worker is gone of which :meth:`lost` had said that it was not."""
         return self._dispatcher.replan() if self._serial.has_exited(worker) else []
+
+    def _go_on(self) -> list[Decision]:
+        """Only what waits has changed, unless with the time a stage has begun."""
+        return self._dispatcher.replan() if self._budget.has_expired() else self._dispatcher.wake()
 
     def _learn(self, worker: Worker, test: Test, built: Mapping[str, float] | None) -> None:
         """Take in what it took to set up what a test shares; what was not worth a record took next to nothing."""
@@ -316,6 +333,11 @@ class Planner:
             self._queue.release(locks - worker.locks)
         return bool(locks)
 
+    def _wait_again(self, tests: Iterable[int]) -> None:
+        """These were given to a worker, which has not begun them."""
+        self._queue.add([index for index in tests if not self._reruns.takes_back(index)])
+        self._budget.has_more()
+
     def _take_back(self, worker: Worker, tests: Iterable[int]) -> None:
         """Let those of these tests wait again that a worker was given."""
         back = [index for index in tests if index in worker.assigned]
@@ -324,6 +346,5 @@ class Planner:
             self._release(worker, index)
         worker.set_up = worker.was_set_up
         self._queue.goes_to(worker, worker.tests)
-        self._queue.add(back)
-        self._budget.has_more()
+        self._wait_again(back)
         self._stealing.note(worker)

@@ -24,6 +24,7 @@ class Problem:
     longest_first: bool = True
     largest_group_first: bool = True
     minds_set_ups: bool = True
+    are_shared: bool = False
     deadline: float | None = None
 
     @classmethod
@@ -36,6 +37,7 @@ class Problem:
         costs: Mapping[str, float | None],
         longest_first: bool,
         largest_group_first: bool,
+        are_shared: bool = False,
         deadline: float | None = None,
     ) -> Problem:
         """Make it. One worker alone gains nothing by an order of its own, and tests may build on each other."""
@@ -47,6 +49,7 @@ class Problem:
             costs=costs,
             longest_first=longest_first and not is_alone,
             largest_group_first=largest_group_first and not is_alone,
+            are_shared=are_shared,
             deadline=deadline,
         )
 
@@ -60,5 +63,6 @@ class Problem:
             largest_group_first=self.largest_group_first,
             costs=self.costs,
             minds_set_ups=self.minds_set_ups,
+            are_shared=self.are_shared,
             deadline=self.deadline,
         )

@@ -59,6 +59,8 @@ class Staffing:
         """
         if worker.reserved:
             return False
+        if worker.is_alone and not worker.is_fresh:
+            return True  # it has what several could use
         if worker.devices & self._workers.lost_devices:
             return True
         if worker.gpus and self._workers.gives_way and self._workers.room < 0:
@@ -68,10 +70,13 @@ class Staffing:
         gpus, memory = self._gathering
         return worker.memory < memory if worker.gpus == gpus else self._has_too_many(worker.gpus)
 
-    def reform(self, reruns: Collection[Need], undecided: Collection[Need]) -> list[Retire | Start]:
+    def reform(
+        self, reruns: Collection[Need], undecided: Collection[Need], fresh: Collection[Need] = ()
+    ) -> list[Retire | Start]:
         """Start workers of the sizes that lack, let idle ones of other sizes go for them, and who came for nothing.
 
-        ``reruns`` are tests that wait outside the queue to run again, ``undecided`` those that may come to.
+        ``reruns`` are tests that wait outside the queue to run again, ``fresh`` those of them that wait for a worker
+        which has run nothing, ``undecided`` those that may come to.
         """
         usable = self._queue.usable.by_size + Counter(gpus for gpus, _ in reruns)
         decisions: list[Retire | Start] = []
@@ -85,6 +90,7 @@ class Staffing:
         needs = sorted({*self._queue.needs(), *reruns}, reverse=True)
         # Of less memory than this a worker would be of no use.
         least = dict(needs)
+        decisions += self._start_fresh(fresh)
         decisions += self._start_with_memory(needs)
         decisions += self._start_lacking(usable, least)
         decisions += self._fill_room(usable, least)
@@ -105,6 +111,22 @@ class Staffing:
         return first + Counter(targets(self._queue.loads.tiers(), free))
 
     # Whom to start
+
+    def _start_fresh(self, needs: Collection[Need]) -> Iterator[Retire | Start]:
+        """Start workers for tests that only a fresh one may run, in the place of idle ones where there is no room."""
+        for gpus, count in Counter(gpus for gpus, _ in needs).items():
+            memory = max(memory for size, memory in needs if size == gpus)
+            idle = [self._workers[name] for name in self._workers.idle.of_size(gpus)]
+            used = [worker for worker in idle if not worker.is_fresh or worker.memory < memory]
+            lacking = count - self._arriving(gpus) - (len(idle) - len(used))
+            while gpus <= self._workers.capacity and lacking > 0:
+                while self._workers.room < gpus:
+                    victim = used.pop() if used else self._spare(gpus, 0)
+                    if victim is None:
+                        return
+                    yield self._workers.retire(victim)
+                yield self._workers.announce(gpus, memory)
+                lacking -= 1
 
     def _start_with_memory(self, needs: Collection[Need]) -> Iterator[Retire | Start]:
         """Start workers for tests that need more memory than any worker of their size has."""
@@ -159,7 +181,7 @@ class Staffing:
     def _lacks(self, gpus: int, usable: Mapping[int, int]) -> bool:
         """Return whether one more worker of that size would have something to do that is worth it."""
         workers = self._workers
-        without_test, wanted = len(workers.starting.of_size(gpus)) + workers.coming[gpus], usable.get(gpus, 0)
+        without_test, wanted = self._arriving(gpus), usable.get(gpus, 0)
         if not self._workers.nobody_has(gpus, self._queue.usable.lacked()):  # else those that are idle are no help
             without_test += len(workers.idle.of_size(gpus))
             # Who knows whether a new one would have what not all of the others have.
@@ -170,6 +192,10 @@ class Staffing:
             others = sum(count for size, count in workers.live.items() if size)
             return workers.live[0] < max(1, self._requested - others) and self._is_worth_it(0)
         return self._is_worth_it(gpus)
+
+    def _arriving(self, gpus: int) -> int:
+        """Return how many workers of a size are not here yet."""
+        return len(self._workers.starting.of_size(gpus)) + self._workers.coming[gpus]
 
     def _is_worth_it(self, gpus: int) -> bool:
         if not self._workers.live[gpus]:

@@ -57,6 +57,8 @@ class Worker:
     is_last_hope: bool = False  # it came when nobody was left who has some test of its size
     resting: bool = False  # was told to wait for a test
     retired: bool = False  # was told to end
+    is_fresh: bool = True  # has run no test, nor been given one
+    is_alone: bool = False  # nobody shares its devices, although others share theirs
 
     @property
     def locks(self) -> frozenset[str]:
@@ -197,20 +199,20 @@ class Workers:
         """Return whether a starting worker waits for devices with enough memory."""
         return name in self._awaiting_memory
 
-    def announce(self, gpus: int, memory: int) -> Start:
+    def announce(self, gpus: int, memory: int, *, is_alone: bool = False) -> Start:
         """A worker is to be started; return what says so."""
         self.live[gpus] += 1
         self.coming[gpus] += 1
         self._coming_for_memory += bool(memory)
-        return Start(gpus, memory)
+        return Start(gpus, memory, is_alone)
 
-    def started(self, name: str, gpus: int, memory: float = 0.0) -> None:
+    def started(self, name: str, gpus: int, memory: float = 0.0, *, is_alone: bool = False) -> None:
         """A worker was started that will hold so many devices."""
         if self.coming[gpus]:
             self.coming[gpus] -= 1  # it counts as live already
         else:
             self.live[gpus] += 1
-        worker = self._by_name[name] = Worker(name, gpus=gpus, memory=memory)
+        worker = self._by_name[name] = Worker(name, gpus=gpus, memory=memory, is_alone=is_alone)
         self.starting.add(worker)
         if memory:
             self._awaiting_memory.add(name)
@@ -257,7 +259,7 @@ class Workers:
 
     def works(self, worker: Worker) -> None:
         """It is given a test."""
-        worker.resting = False
+        worker.resting = worker.is_fresh = False
         self.idle.discard(worker)
 
     def retire(self, worker: Worker) -> Retire:

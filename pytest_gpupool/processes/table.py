@@ -160,7 +160,12 @@ def all_processes() -> dict[int, Process]:
 
 def lines_of_all(name: str) -> list[bytes]:
     """Return the lines of a file of /proc that is about all processes."""
-    return (_content(f"/proc/{name}", _LARGEST_LIST) or b"").splitlines()
+    return lines_at(f"/proc/{name}")
+
+
+def lines_at(path: str) -> list[bytes]:
+    """Return the lines of a file that the kernel makes, none where it is not there."""
+    return (_content(path, _LARGEST_LIST) or b"").splitlines()
 
 
 def exists(pid: int) -> bool:

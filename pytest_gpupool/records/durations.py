@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from ..values.errors import UsageProblem
-from ..values.outcomes import WHOLE
+from ..values.outcomes import OUT_OF_MEMORY, WHOLE
 from . import archive
 from .estimates import Known, Learned, median
+from .result import TestResult
 from .results import Results
 from .store import LOCK_SECONDS, lock, write_whole
 
@@ -132,7 +133,7 @@ def save(
 def from_results(results: Results, kinds: Mapping[str, str]) -> list[Observed]:
     """Return what a run measured; ``kinds`` maps device ids to names. A test without a device ran on the CPU."""
     tests = [
-        Observed(test.nodeid, _kind(test.devices, kinds), test.duration, test.peak)
+        Observed(test.nodeid, _kind(test.devices, kinds), test.duration, _peak(test))
         for test in results.ran
         if test.outcome in _TIMED and test.duration is not None
     ]
@@ -140,6 +141,14 @@ def from_results(results: Results, kinds: Mapping[str, str]) -> list[Observed]:
     return tests + [
         Observed(one.fixture, _kind(one.devices, kinds), one.seconds, None, is_fixture=True) for one in set_ups
     ]
+
+
+def _peak(test: TestResult) -> int | None:
+    """Return the bytes to let a test have, by what it had: one that ran out of memory needs more, who knows how much.
+
+    Doubled from run to run it comes to what is enough, or to all that a device has.
+    """
+    return test.peak if test.peak is None or test.cause != OUT_OF_MEMORY else 2 * test.peak
 
 
 def of_killed_runs(base: Path, kinds: Mapping[str, str], skip: str) -> list[Observed]:

@@ -27,7 +27,11 @@ class TestResult:
     nodeid: str
     params: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     outcome: str = "not-run"
+    cause: str | None = None
+    """What it failed of, see :data:`CAUSES`; None where that was its own doing, or it did not fail."""
     attempt: int = 0
+    before: Sequence[Mapping[str, Any]] = ()
+    """The attempts before this one, as :meth:`to_attempt` has them."""
     worker: str | None = None
     devices: Sequence[str] = ()
     started: str | None = None
@@ -42,6 +46,8 @@ class TestResult:
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
+    declared: int | None = None
+    """The bytes that its marker asks for on each device, None where it asks for none."""
     resources: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What the attempt used, as far as it was measured, and under ``devices`` what adds up over tests, by device."""
     output: Mapping[str, str] = field(default_factory=lambda: NOTHING)
@@ -71,12 +77,36 @@ class TestResult:
         """Whether a run that goes on with this one need not run it again."""
         return (self.outcome in FINAL and self.is_final) or self.is_judged
 
+    @property
+    def attempts(self) -> list[Mapping[str, Any]]:
+        """Every attempt at it in this run, none where there was but one."""
+        return [*self.before, self.to_attempt()] if self.before else []
+
+    def to_attempt(self) -> dict[str, Any]:
+        """Return the last attempt, as reports list it."""
+        peak = self.resources.get("peak_memory_bytes")
+        return {
+            "attempt": max(1, self.attempt),
+            "outcome": self.outcome,
+            "cause": self.cause,
+            "worker": self.worker,
+            "devices": list(self.devices),
+            "started": self.started,
+            "duration_s": self.duration,
+            "peak_memory_bytes": self.peak if peak is None else peak,
+            "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
+            "message": self.message,
+        }
+
     def to_record(self) -> dict[str, Any]:
         """Return it as a record of kind ``kept`` carries it."""
         return {
             "params": dict(self.params),
             "outcome": self.outcome,
+            **({} if self.cause is None else {"cause": self.cause}),
             "attempt": self.attempt,
+            **({"before": list(self.before)} if self.before else {}),
+            **({} if self.declared is None else {"memory": self.declared}),
             "worker": self.worker,
             "devices": list(self.devices),
             "started": self.started,

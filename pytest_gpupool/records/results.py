@@ -20,9 +20,11 @@ record               keys
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
                      and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
                      ``resources``, ``output``, ``verdicts`` (by metric, where it has changed since it was recorded),
-                     ``is_judged`` (true) where a verdict made it fail
-``crash``            ``worker, test, started, ended, message, output``: the worker died while it ran this test
+                     ``is_judged`` (true) where a verdict made it fail, ``cause`` where it failed of one
+``crash``            ``worker, test, started, ended, message, output``: the worker died while it ran this test;
+                     and ``cause``, ``resources``, as at an end
 ``timeout``          the same keys: the test took too long, and its worker was ended
+``no-retry``         ``worker, test, started, text``: it is not tried again, though its cause would have it
 ``quarantined``      ``device, reason``: the device has left the pool
 ``worker-end``       ``worker, ended, exit``, and, with ``-n``, ``ready`` (when it had collected) and
                      ``idle``: the seconds in which it then had no test, by what it waited for
@@ -190,6 +192,9 @@ class Results:
             return
         if test.started is not None and test.run is None:
             self._before[key] = before = [*before, last]
+            test.before = [*test.before, test.to_attempt()]
+        elif test.run is not None:
+            test.before = ()
         self._replayed.discard(key)
         # A rerun starts with empty metrics: the last attempt counts.
         test.attempt = len(before) + 1
@@ -199,6 +204,7 @@ class Results:
             worker.ready = record["started"]
         test.devices = self._shared(tuple(record["devices"]))
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
+        test.cause, test.declared = None, _declared(test)
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
@@ -236,6 +242,7 @@ class Results:
         test.ended, test.duration = record["ended"], record["duration_s"]
         test.phases, test.peak = record["phases"], record.get("torch_peak")
         test.is_final, test.waited = record.get("is_final", True), record.get("waited_s", 0.0)
+        test.cause = self._shared(record.get("cause"))
         _take_measured(test, record)
         for name, verdict in record.get("verdicts", NOTHING).items():
             if name in test.metrics:
@@ -251,6 +258,7 @@ class Results:
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
+        test.cause, test.before, test.declared = result.get("cause"), result.get("before", ()), result.get("memory")
         test.waited, test.set_ups = result.get("waited_s", 0.0), result.get("set_ups", NOTHING)
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
@@ -266,14 +274,27 @@ class Results:
         if self._is_replayed(record):
             return
         test = self._test(record)
+        told = {"outcome": outcome, "message": record["message"], "cause": record.get("cause")}
         if record.get("started") not in (None, test.started):
+            test.before = [{**one, **told} if _is_of(one, record) else one for one in test.before]
             return  # of an attempt before the last one
-        test.outcome, test.message = outcome, record["message"]
-        test.output = record.get("output", NOTHING)
+        test.outcome, test.message, test.cause = outcome, record["message"], self._shared(record.get("cause"))
+        test.output, test.resources = record.get("output", NOTHING), record.get("resources", NOTHING)
         test.worker, test.ended = record["worker"], record["ended"]
         test.attempt = max(test.attempt, 1)
         if test.started is not None:
             test.duration = max(0.0, epoch(record["ended"]) - epoch(test.started))
+
+    def _not_retried(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
+        test = self._test(record)
+        if record.get("started") == test.started and record["text"] not in (test.message or ""):
+            test.message = "\n".join(filter(None, [test.message, record["text"]]))
+
+
+def _is_of(attempt: Record, record: Record) -> bool:
+    return (attempt["worker"], attempt["started"]) == (record["worker"], record.get("started"))
 
 
 def _take_measured(test: TestResult, values: Record) -> None:
@@ -296,5 +317,12 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "end": Results._end,
     "crash": lambda results, record: results._cut_off(record, "crashed"),
     "timeout": lambda results, record: results._cut_off(record, "timeout"),
+    "no-retry": Results._not_retried,
     "quarantined": Results._quarantined,
 }
+
+
+def _declared(test: TestResult) -> int | None:
+    """Return how many bytes of a device's memory a test's marker asks for, None where it says nothing."""
+    memory = test.asked.get("memory")
+    return None if memory is None else int(memory)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..values.outcomes import OUTCOMES
+from ..values.outcomes import CAUSES, OUTCOMES
 from ..values.verdicts import VERDICTS
 from .datatypes import (
     AMOUNT,
@@ -170,11 +170,32 @@ def _is_output(value: Any) -> bool:
 
 OUTPUT = DataType(_is_output, Shape(dict.fromkeys(_OUTPUT, optional(TEXT))))
 
+CAUSE = one_of(*CAUSES)
+
+ATTEMPT = Shape(
+    {
+        "attempt": COUNT,
+        "outcome": OUTCOME,
+        "cause": or_null(CAUSE),
+        "worker": TEXT_OR_NULL,
+        "devices": list_of(DEVICE_ID),
+        "started": or_null(TIMESTAMP),
+        "duration_s": or_null(SECONDS),
+        "peak_memory_bytes": Key(BYTES_OR_NULL, "Of its devices, else what torch had."),
+        "rss_peak_bytes": optional(BYTES_OR_NULL, "Of its processes, in the host's memory."),
+        "message": TEXT_OR_NULL,
+    }
+)
+"""One attempt at a test, as results and reports list it."""
+
 _RESULT = Shape(
     {
         "params": PARAMS,
         "outcome": OUTCOME,
+        "cause": optional(CAUSE),
         "attempt": COUNT,
+        "before": optional(list_of(object_of(ATTEMPT))),
+        "memory": optional(COUNT),
         "worker": TEXT_OR_NULL,
         "devices": list_of(DEVICE_ID),
         "started": or_null(TIMESTAMP),
@@ -203,6 +224,8 @@ _CUT_OFF = Shape(
         "ended": TIMESTAMP,
         "message": TEXT,
         "output": optional(OUTPUT),
+        "cause": optional(CAUSE),
+        "resources": optional(MEASURED),
     }
 )
 
@@ -250,10 +273,12 @@ RECORDS: Mapping[str, Shape] = {
             "verdicts": optional(_maps_to(VERDICT)),
             "is_judged": optional(FLAG),
             "is_final": optional(FLAG),
+            "cause": optional(CAUSE),
         }
     ),
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
+    "no-retry": Shape({**_OF_TEST, "started": optional(or_null(TIMESTAMP)), "text": TEXT}),
     "quarantined": Shape({"device": TEXT, "reason": TEXT}),
     "worker-end": Shape(
         {

@@ -83,6 +83,7 @@ def _address(nodeid: str) -> tuple[str, str]:
 def _properties(test: Mapping[str, Any], run: str | None) -> Iterator[tuple[str, str]]:
     peak = test["resources"]["peak_memory_bytes"]
     known = {"device": ",".join(test["devices"]), "worker": test["worker"], "run": run, "peak_memory_bytes": peak}
+    known["cause"] = test.get("cause")
     yield from ((f"gpupool.{name}", str(value)) for name, value in known.items() if value not in (None, ""))
     for metric in test["metrics"]:
         value = metric["non_finite"] if metric["value"] is None else metric["value"]

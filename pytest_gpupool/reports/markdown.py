@@ -12,6 +12,7 @@ from ..values import outcomes, verdicts
 from ..values.texts import cut, one_line, visible
 from .words import (
     NEEDS_NO_LOOK,
+    cause_texts,
     completeness,
     counted,
     counts,
@@ -90,6 +91,7 @@ def _head(report: Mapping[str, Any]) -> str:
         use_text(report["summary"]),
         *(escaped(f"{text}.") for text in set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"])),
         kept,
+        *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in cause_texts(report["tests"])),
         *map(escaped, placement_texts(report)),
         f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",
     ]

@@ -33,7 +33,21 @@ from ..records.datatypes import (
     or_null,
     unread,
 )
-from ..records.shapes import EXIT, GIT, HOST, MEASURED, METRICS, OUTCOME, OUTPUT, PARAMS, PHASES, SET_UPS, SOFTWARE
+from ..records.shapes import (
+    ATTEMPT,
+    CAUSE,
+    EXIT,
+    GIT,
+    HOST,
+    MEASURED,
+    METRICS,
+    OUTCOME,
+    OUTPUT,
+    PARAMS,
+    PHASES,
+    SET_UPS,
+    SOFTWARE,
+)
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
 
@@ -110,7 +124,14 @@ TEST = Shape(
             "The parameters of a parametrized test; values that JSON has no form for are given by their name or repr.",
         ),
         "outcome": OUTCOME,
+        "cause": optional(or_null(CAUSE), "What it failed of, where that was not its own doing alone."),
         "attempt": unread(POSITIVE),
+        "attempts": unread(
+            list_of(object_of(ATTEMPT, "attempt")),
+            "Every attempt, the last one too, where there was more than one; none else.",
+            always=False,
+        ),
+        "declared_memory_bytes": optional(COUNT, "What its marker asks for on each device, where it does."),
         "worker": TEXT_OR_NULL,
         "devices": _DEVICES,
         "started": _TIMESTAMP_OR_NULL,

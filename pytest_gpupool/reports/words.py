@@ -9,9 +9,10 @@ from typing import Any
 
 from ..matrices.table import Table
 from ..metrics.wording import value_text
+from ..records.result import TestResult
 from ..values import outcomes, verdicts
 from ..values.device import Device
-from ..values.texts import cut, cut_middle, duration_text
+from ..values.texts import cut, cut_middle, duration_text, size_text
 from ..values.wide_fixture import split_key
 
 NONE = "–"
@@ -24,6 +25,7 @@ _MUCH = 0.05  # of all the time of devices; of a fixture that took less nobody g
 _LEAST = 0.1  # seconds
 _WIDEST = 40
 _MOST_PARAMS = 12
+_MOST_CAUSES = 10
 
 
 def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -175,3 +177,82 @@ def _short(name: str) -> str:
 
 def _seconds(entry: Mapping[str, Any]) -> float:
     return float(entry["setup_s"] + entry["teardown_s"])
+
+
+def cause_texts(tests: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a sentence for each test of a report that has a cause, those that need a look first."""
+    told = (test for test in tests if test.get("cause") is not None or test.get("attempts"))
+    yield from _some_causes((test["nodeid"], _tries(test), test.get("declared_memory_bytes")) for test in told)
+
+
+def cause_texts_of(tests: Iterable[TestResult]) -> Iterator[str]:
+    """Yield the same for results."""
+    told = (test for test in tests if test.cause is not None or test.before)
+    yield from _some_causes((test.nodeid, [*test.before, test.to_attempt()], test.declared) for test in told)
+
+
+def cause_text(test: Mapping[str, Any]) -> str:
+    """Return that of one test of a report, without its name; nothing where it has no cause."""
+    return _cause_words(_tries(test), test.get("declared_memory_bytes"))
+
+
+def attempt_texts(test: Mapping[str, Any]) -> list[str]:
+    """Return what became of each attempt at a test, where there was more than one."""
+    return [_attempt_text(attempt) for attempt in test.get("attempts", ())]
+
+
+def _attempt_text(attempt: Mapping[str, Any]) -> str:
+    cause = f" ({attempt['cause']})" if attempt["cause"] else ""
+    return f"{attempt['attempt']}: {attempt['outcome']}{cause} in {attempt['worker'] or NONE}"
+
+
+def _some_causes(tests: Iterable[tuple[str, Sequence[Mapping[str, Any]], int | None]]) -> Iterator[str]:
+    told = [
+        (attempts[-1]["outcome"] not in outcomes.BAD, f"{nodeid} {words}")
+        for nodeid, attempts, declared in tests
+        if (words := _cause_words(attempts, declared))
+    ]
+    yield from (text for _, text in sorted(told, key=lambda one: one[0])[:_MOST_CAUSES])
+    if len(told) > _MOST_CAUSES:
+        yield f"… and {len(told) - _MOST_CAUSES} more tests that ran out of memory or whose device failed"
+
+
+def _tries(test: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    resources = test.get("resources") or {}
+    peak = resources.get("peak_memory_bytes")
+    alone = {
+        **test,
+        "peak_memory_bytes": resources.get("torch_peak_memory_bytes") if peak is None else peak,
+        "rss_peak_bytes": resources.get("rss_peak_bytes"),
+    }
+    return test.get("attempts") or [alone]
+
+
+def _cause_words(attempts: Sequence[Mapping[str, Any]], declared: int | None) -> str:
+    """Return ``ran out of memory in gw0 (peak 61.2 GiB, 8.0 GiB declared); tried again in gw3: passed``."""
+    failed = [attempt for attempt in attempts if attempt.get("cause")]
+    if not failed:
+        return ""
+    cause = failed[0]["cause"]
+    where = " and ".join(dict.fromkeys(attempt["worker"] or NONE for attempt in failed if attempt["cause"] == cause))
+    text = _CAUSES[cause].format(where=where, what=_memory(failed, declared) if cause == outcomes.OUT_OF_MEMORY else "")
+    last = attempts[-1]
+    if last in failed:
+        return f"{text}: {last['outcome']}"
+    return f"{text}; tried again in {last['worker'] or NONE}: {last['outcome']}"
+
+
+_CAUSES = {
+    outcomes.OUT_OF_MEMORY: "ran out of memory in {where} ({what})",
+    outcomes.MACHINE: "lost its device in {where}",
+}
+
+
+def _memory(attempts: Sequence[Mapping[str, Any]], declared: int | None) -> str:
+    peak = "its peak is not known"
+    # Who was ended by the kernel had too much of the host's memory.
+    host = all(attempt["outcome"] == "crashed" for attempt in attempts)
+    key, whose = ("rss_peak_bytes", " of the host's memory") if host else ("peak_memory_bytes", "")
+    if peaks := [attempt[key] for attempt in attempts if attempt.get(key) is not None]:
+        peak = f"peak {size_text(max(peaks))}{whose}"
+    return f"{peak}, {'nothing' if declared is None else size_text(declared)} declared"

@@ -37,10 +37,20 @@ class WorkerOrders:
         self._baseline = baseline
         self._finished = finished
 
-    def at(self, places: Sequence[int], *, gpus: int = 1, memory: int = 0, avoid: Sequence[str] = ()) -> Orders:
+    def at(
+        self,
+        places: Sequence[int],
+        *,
+        gpus: int = 1,
+        memory: int = 0,
+        avoid: Sequence[str] = (),
+        is_alone: bool = False,
+        retried: Sequence[str] = (),
+    ) -> Orders:
         """Return the orders of a worker at these places among the pool's devices, or CPU slots.
 
-        It is to lease ``gpus`` devices of at least ``memory`` bytes each, those in ``avoid`` only where it must.
+        It is to lease ``gpus`` devices of at least ``memory`` bytes each, those in ``avoid`` only where it must, and if
+        it ``is_alone`` without anybody who shares them. Others try again what fails of the causes ``retried``.
         """
         options, devices, directory = self._options, self._devices, self._records.directory
         return Orders(
@@ -57,7 +67,7 @@ class WorkerOrders:
             busy_memory=options.busy_memory,
             threads=max(1, cpu_count() // self.workers),
             gpus=gpus,
-            slots=options.slots,
+            slots=1 if is_alone else options.slots,
             memory=memory,
             avoid=tuple(avoid),
             pool=len(usable_together(devices.pool.devices)),
@@ -66,6 +76,7 @@ class WorkerOrders:
             rtol=options.rtol,
             fail_on=tuple(sorted(options.fail_on)),
             sample=options.sample,
+            retried=tuple(retried),
             affinity=options.affinity,
         )
 

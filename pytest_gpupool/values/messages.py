@@ -315,9 +315,13 @@ class Describe(NamedTuple):
 
 
 class Attempts(NamedTuple):
-    """How often tests that are given next were tried elsewhere, by number."""
+    """How often tests that are given next were tried elsewhere, by number.
+
+    ``spent`` are the causes of which they have failed as often as they are to be tried again for them.
+    """
 
     attempts: Mapping[int, int]
+    spent: Mapping[int, Sequence[str]]
 
 
 class Ends(NamedTuple):

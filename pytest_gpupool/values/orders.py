@@ -18,8 +18,9 @@ class Orders:
     ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
     Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
-    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. With
-    ``affinity`` it runs on the cores near its devices alone.
+    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. Tests
+    that fail of a cause in ``retried`` are tried again in another worker, once at least. With ``affinity`` it runs on
+    the cores near its devices alone.
     """
 
     run: str
@@ -44,6 +45,7 @@ class Orders:
     rtol: float = RTOL
     fail_on: tuple[str, ...] = ()
     sample: float = 0.0
+    retried: tuple[str, ...] = ()
     affinity: bool = False
 
     def to_wire(self) -> dict[str, Any]:
@@ -58,5 +60,5 @@ class Orders:
         """Make it again from :meth:`to_wire`."""
         devices = tuple(Device.from_wire(device) for device in data["devices"])
         busy = None if data["busy_memory"] is None else Size(**data["busy_memory"])
-        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on", "outer_pids")}
+        lists = {name: tuple(data[name]) for name in ("avoid", "fail_on", "outer_pids", "retried")}
         return cls(**{**data, **lists, "devices": devices, "busy_memory": busy})

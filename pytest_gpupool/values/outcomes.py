@@ -35,6 +35,18 @@ ERRORS = tuple(outcome for outcome in BAD if outcome != "failed")
 WORST_FIRST = (*BAD, *(outcome for outcome in OUTCOMES if outcome not in BAD))
 """Every outcome, in the order in which they need a look."""
 
+OUT_OF_MEMORY = "out-of-memory"
+"""The cause of a failure that wanted more memory than there was, of a device or of the host."""
+
+MACHINE = "machine"
+"""The cause of a failure that a device was to blame for."""
+
+CAUSES = (OUT_OF_MEMORY, MACHINE)
+"""What a test that failed may have failed of, where that was not its own doing alone."""
+
+RERUN = "rerun"
+"""What a report calls the failure of an attempt that is not the last one, as pytest-rerunfailures does."""
+
 PHASES = ("setup", "call", "teardown")
 """pytest's phases of a test, in order."""
 

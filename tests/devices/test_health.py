@@ -145,6 +145,27 @@ def driver(libraries: Path, tmp_path: Path) -> Driver:
     return Driver.with_gpus(libraries, tmp_path / "nvml", 3)
 
 
+class TestAsked:
+    """Whether a device has failed, once a worker on it has died."""
+
+    def test_a_lost_device_has_failed(self, keeper: Callable[..., Keeper], driver: Driver) -> None:
+        """It is told of once, as when it is found by chance; of others nothing is said."""
+        keeps = keeper(driver)
+        driver.lose(1)
+        first, second, _ = driver.uuids
+        assert keeps.ask(f"health.have_failed([{first!r}])") is False
+        assert keeps.ask(f"health.have_failed([{first!r}, {second!r}])") is True
+        assert keeps.ask(f"health.have_failed([{second!r}])") is True
+        assert keeps.told() == [[second, LOST]]
+
+    def test_a_driver_that_hangs_does_not_answer(self, keeper: Callable[..., Keeper], driver: Driver) -> None:
+        """Nobody waits for it; a device that is not the pool's is not asked."""
+        keeps = keeper(driver)
+        assert keeps.ask("health.have_failed(['cpu:0'])") is False
+        driver.hang(0, "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetMemoryInfo_v2")
+        assert keeps.ask(f"health.have_failed([{driver.uuids[0]!r}], 0.1)") is False
+
+
 class TestLost:
     """A device that does not answer any more."""
 

@@ -48,14 +48,7 @@ class State:
         self.tests = [*tests]
         self.largest = len(devices)
         self.longest = longest
-        self.planner = Planner(
-            self.tests,
-            capacity=len(devices),
-            asked=len(devices),
-            longest_first=longest,
-            costs=COSTS,
-            deadline=DEADLINE,
-        )
+        self.begin_planner(len(devices))
         self.workers: dict[str, Worker] = {}
         self.numbers = 0
         self.lost_devices: set[str] = set()
@@ -81,6 +74,19 @@ class State:
         self.group_locks: dict[Hashable, frozenset[str]] = {}  # what a group's worker holds for all its tests
         self.split: set[Hashable] = set()  # groups of which a test ran again, apart from the others
         self.functions: dict[str, list[float]] = {}
+
+    def begin_planner(self, devices: int) -> None:
+        self.fresh: set[int] = set()  # tests that wait to run again in a worker that has run nothing
+        self.are_shared = self.seed % 3 == 0
+        self.planner = Planner(
+            self.tests,
+            capacity=devices,
+            asked=devices,
+            longest_first=self.longest,
+            costs=COSTS,
+            are_shared=self.are_shared,
+            deadline=DEADLINE,
+        )
 
     def begin_collections(self, number: int, odd: Sequence[tuple[set[int], list[Test]]]) -> None:
         self.first = number
@@ -118,6 +124,10 @@ class State:
         held = {index for name in self.workers for index in self.planner.assigned(name)} | {at for at, _ in self.blamed}
         return [test for test in self.tests if test.index not in self.over | held and test.group is None]
 
+    def waits_for_all(self, test: Test) -> bool:
+        """Whether a test waits until nobody has anything to do."""
+        return test.index in self.fresh and (self.are_shared or test.serial or bool(test.locks))
+
     def has(self, worker: Worker, index: int) -> bool:
         """Whether a worker has collected a test."""
         return worker.collection not in self.lacked_by[index]
@@ -135,7 +145,7 @@ class State:
                 return False
             if worker.gpus != test.gpus or worker.memory < test.memory or worker.devices & self.lost_devices:
                 return False
-            if self.agains[test.index] and worker.devices:
+            if test.index in self.fresh or (self.agains[test.index] and worker.devices):
                 return False  # perhaps it is to avoid these
         stage = min(test.stage for test in self.tests if test.index not in self.over)
         # The rest of a group belongs to its worker, and so do the locks of those that have ended.
@@ -162,6 +172,12 @@ class Rules(State):
             for other in self.workers.values()
             if other is not worker and other.running is not None
         ]
+        # What not all workers have is for any of those that do.
+        if test.index in self.fresh and not self.lacked_by[test.index]:
+            assert worker.ran == 1, f"{worker.name} has run others before {test}"
+            assert not (running and self.are_shared), f"{test} shares a device with {running}"
+            assert worker.is_alone or not self.waits_for_all(test)
+        self.fresh.discard(test.index)
         assert not running or not test.serial, f"{running} run beside {test}"
         assert not any(other.serial for other in running), f"{test} runs beside a serial test"
         assert not any(other.locks & test.locks for other in running), f"{running} hold a lock of {test}"

@@ -18,14 +18,14 @@ from pytest_gpupool.planning.tests import Test
 class SimulatedRun(Rules):
     """What workers do, what is heard of it, and what the planner makes of that."""
 
-    def start(self, gpus: int, memory: int) -> str:
+    def start(self, gpus: int, memory: int, *, is_alone: bool = False) -> str:
         name = f"gw{self.numbers}"
         self.numbers += 1
         assert self.numbers <= 100 + 10 * (len(self.tests) + self.losses), "workers come and go without end"
         collection = Random(f"{self.seed}-{name}").randrange(len(self.lacks))
-        self.workers[name] = Worker(name, gpus=gpus, memory=memory, collection=collection)
+        self.workers[name] = Worker(name, gpus=gpus, memory=memory, collection=collection, is_alone=is_alone)
         self.refused[name] = set()
-        self.planner.started(name, gpus, memory)
+        self.planner.started(name, gpus, memory, is_alone=is_alone)
         return name
 
     def free_devices(self, worker: Worker) -> list[str]:
@@ -134,7 +134,7 @@ class SimulatedRun(Rules):
         elif deaths and chance < 0.06:
             self.kill(worker, keep=dice.random() < 0.8, fate=fate, hung=dice.random() < 0.3)
         elif deaths and chance < 0.065 and self.can_be_poisoned(worker):
-            worker.poison()
+            worker.poison(fails=dice.random() < 0.6)
         elif deaths and chance < 0.1 and self.robbed and self.waits:
             self.kill(self.workers[self.robbed[0]], keep=dice.random() < 0.8, fate=fate, hung=False)
         elif chance < 0.11 and self.robbed:
@@ -175,6 +175,8 @@ class SimulatedRun(Rules):
                 self.carry_out(decisions)
                 if not self.robbed and not any(isinstance(decision, Assign) for decision in decisions):
                     self.check_kept()
+            case "failed", (int(index), float(seconds)):
+                self.hear_failed(name, index, seconds)
             case "stolen", list(given):
                 if name in self.robbed or name in self.silent:
                     self.robbed = [robbed for robbed in self.robbed if robbed != name]
@@ -189,6 +191,13 @@ class SimulatedRun(Rules):
             case "gone", _:
                 assert worker.poisoned or self.planner.assigned(name) == ()
                 self.bury(worker, None)
+
+    def hear_failed(self, name: str, index: int, seconds: float) -> None:
+        """A test has run out of memory, and is to run again in a fresh worker."""
+        self.ending.discard(name)
+        self.functions.setdefault(self.tests[index].function, []).append(seconds)
+        self.carry_out(self.planner.ended(name, index, seconds, is_over=False))
+        self.again(index, frozenset(), fresh=True)
 
     def kill(self, worker: Worker, *, keep: bool, fate: str, hung: bool) -> None:
         while worker.said:
@@ -208,7 +217,8 @@ class SimulatedRun(Rules):
             self.blamed.append((index, worker.devices))
         self.bury(worker, index, replaced=replaced)
         if index is not None and fate == "again":
-            self.again(index, worker.devices)
+            # Some of those that die are ended by the kernel, for want of memory.
+            self.again(index, worker.devices, fresh=index % 3 == 0)
         if index is not None and fate != "later":
             self.settle(index)
         if replaced:
@@ -262,7 +272,7 @@ class SimulatedRun(Rules):
             self.crashed.add(index)
         self.carry_out(self.planner.settled(index))
 
-    def again(self, index: int, avoid: frozenset[str]) -> None:
+    def again(self, index: int, avoid: frozenset[str], *, fresh: bool = False) -> None:
         self.blamed = [entry for entry in self.blamed if entry[0] != index]
         self.crashed.discard(index)
         self.over.discard(index)
@@ -270,7 +280,9 @@ class SimulatedRun(Rules):
         self.agains[index] += 1
         if self.tests[index].group is not None:
             self.split.add(self.kind(self.tests[index]))
-        self.carry_out(self.planner.again(index, avoid))
+        if fresh:
+            self.fresh.add(index)
+        self.carry_out(self.planner.again(index, avoid, fresh=fresh))
 
     def time_goes_by(self, left: float) -> None:
         """So much of the run's time is left, unless it was less already."""
@@ -304,8 +316,8 @@ class SimulatedRun(Rules):
                     self.retired.add(name)
         for decision in decisions:
             match decision:
-                case Start(gpus=gpus, memory=memory):
-                    self.start(gpus, memory)
+                case Start(gpus=gpus, memory=memory, is_alone=is_alone):
+                    self.start(gpus, memory, is_alone=is_alone)
                 case Retire(worker=name):
                     self.check_retired(self.workers[name], decisions)
         self.check_given_up()

@@ -34,6 +34,9 @@ class Worker:
     collects: bool = False
     ready: bool = False
     poisoned: bool = False
+    is_alone: bool = False  # was started to share its devices with nobody
+    fails: bool = False  # its running test is to run again, in a fresh worker
+    ran: int = 0
     told: deque[Decision] = field(default_factory=deque)
     said: deque[tuple[str, object]] = field(default_factory=deque)
     queue: deque[int] = field(default_factory=deque)
@@ -64,7 +67,7 @@ class Worker:
     def step(self, seconds: float, *, look_first: bool) -> None:
         """End a test, look for the next one, or begin it."""
         if self.running is not None and (self.following is not None or not (look_first or self.looking)):
-            self.said.append(("ended", (self.running, seconds)))
+            self.said.append(("failed" if self.fails else "ended", (self.running, seconds)))
             self.running = None
         elif self.following is not None or self.queue:
             following = self.queue.popleft() if self.following is None else self.following
@@ -86,9 +89,11 @@ class Worker:
             self.said.append(("gone", None))
         else:
             self.running = index
+            self.ran += 1
 
-    def poison(self) -> None:
-        """Give everything back but the running test, and end after that one."""
+    def poison(self, *, fails: bool = False) -> None:
+        """Give everything back but the running test, and end after that one, which may have to run again."""
+        self.fails = fails and self.running is not None
         given = [*([] if self.following is None else [self.following]), *self.queue]
         self.queue, self.following, self.looking = deque([STOP]), None, True
         self.poisoned = True

@@ -122,11 +122,11 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
             worker = list(self.workers.values())[pick % len(self.workers)]
             self.kill(worker, keep=keep, fate=fate, hung=hung)
 
-    @rule(pick=PICK)
-    def is_poisoned(self, pick: int) -> None:
-        """A worker finds that its device is of no use any more."""
+    @rule(pick=PICK, fails=st.booleans())
+    def is_poisoned(self, pick: int, fails: bool) -> None:
+        """A worker finds that its device is of no use any more, or has run out of memory."""
         if able := [worker for worker in self.workers.values() if self.can_be_poisoned(worker)]:
-            able[pick % len(able)].poison()
+            able[pick % len(able)].poison(fails=fails)
 
     @rule(pick=PICK)
     def a_device_is_lost(self, pick: int) -> None:
@@ -211,6 +211,8 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
             return  # before the first worker is ready, the planner is not asked
         for test in self.free():
             able = [worker for worker in live if worker.gpus == test.gpus]
+            if self.waits_for_all(test):
+                continue
             if test.gpus <= room and not test.serial and self.may_run(None, test):
                 assert able, f"nobody comes for {test}"
 

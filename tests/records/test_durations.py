@@ -356,9 +356,11 @@ class TestFromResults:
     def test_a_memory_peak(self) -> None:
         """Where the result has one."""
         results = run_of("passed", devices=[], duration=1.0)
-        test = SimpleNamespace(nodeid=T, outcome="passed", devices=["GPU-1"], duration=1.0, peak=7)
-        with_peak = cast(Results, SimpleNamespace(ran=[*results.ran, test], set_ups={}))
-        assert [observed.peak for observed in from_results(with_peak, {})] == [None, 7]
+        test = SimpleNamespace(nodeid=T, outcome="passed", devices=["GPU-1"], duration=1.0, peak=7, cause=None)
+        short = SimpleNamespace(**{**vars(test), "outcome": "failed", "cause": "out-of-memory"})
+        with_peak = cast(Results, SimpleNamespace(ran=[*results.ran, test, short], set_ups={}))
+        # What has run out of memory needs more than it had.
+        assert [observed.peak for observed in from_results(with_peak, {})] == [None, 7, 14]
 
 
 def run_of(outcome: str, *, devices: list[str], duration: float | None) -> Results:

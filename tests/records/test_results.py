@@ -197,6 +197,36 @@ class TestFold:
         assert (test.outcome, test.attempt, test.worker, test.message) == ("passed", 2, "gw1", None)
         assert test.metrics == {}
 
+    def test_every_attempt_is_kept(self) -> None:
+        """With its cause, its peak and what became of it; a word on an earlier one may come after the next began."""
+        failed = end("a", 2, outcome="failed") | {"cause": "out-of-memory", "resources": {"peak_memory_bytes": 5}}
+        died = crash("a", 5, "gw1") | {"started": iso(4), "cause": "machine"}
+        attempts = [start("a", 1), failed, start("a", 4, "gw1"), start("a", 6), end("a", 7)]
+        results = fold(collected("a"), *attempts, died)
+        (test,) = results.tests
+        told = [(one["attempt"], one["outcome"], one["cause"], one["worker"]) for one in test.attempts]
+        assert told == [
+            (1, "failed", "out-of-memory", "gw0"),
+            (2, "crashed", "machine", "gw1"),
+            (3, "passed", None, "gw0"),
+        ]
+        assert test.attempts[0]["peak_memory_bytes"] == 5
+        assert test.cause is None
+        assert fold(collected("a"), *attempts, died, *attempts, died).tests == results.tests
+        (kept,) = fold(
+            {"record": "kept", "worker": "main", "test": "a", "run": "before", "result": test.to_record()}
+        ).tests
+        assert kept.attempts == test.attempts
+
+    def test_why_a_test_is_not_tried_again(self) -> None:
+        """Is the last line of its message, if it is about the last attempt."""
+        why = {"record": "no-retry", "worker": "gw0", "test": "a", "started": iso(1), "text": "no other device"}
+        failed = end("a", 2, outcome="failed") | {"cause": "machine"}
+        (test,) = fold(collected("a"), start("a", 1), failed, why, why).tests
+        assert (test.message, test.cause, test.attempts) == ("failed at 2\nno other device", "machine", [])
+        (test,) = fold(collected("a"), start("a", 1), failed, start("a", 3), end("a", 4), why).tests
+        assert test.message is None
+
     def test_a_test_that_takes_too_long(self) -> None:
         """It has a duration up to the end of its worker, the metrics that were recorded, and no phases."""
         results = fold(start("t", 10), metric("t", "loss", 1), timeout("t", 14.5), gone("gw0", "killed"))

@@ -75,7 +75,13 @@ MESSAGES: list[Message] = [
     Broken("pytest_sessionfinish raised ValueError: no"),
 ]
 
-COMMANDS: list[Command] = [Rest(), Tell(), Describe(), Attempts({3: 2, 10: 1}), Ends("2026-01-01T00:00:00Z")]
+COMMANDS: list[Command] = [
+    Rest(),
+    Tell(),
+    Describe(),
+    Attempts({3: 2, 10: 1}, {3: ["machine"]}),
+    Ends("2026-01-01T00:00:00Z"),
+]
 
 
 def name(value: object) -> str:

@@ -20,3 +20,19 @@ _STICKY = (
 FAULTS = Faults.of(
     [name for name, _ in _STICKY], [words for _, words in _STICKY], speaker=r"\bHIP\b|\bhip[A-Z]", hint="hipError"
 )
+
+MEMORY = Faults.of(
+    ["hipErrorOutOfMemory", "hipErrorMemoryAllocation", "HIPBLAS_STATUS_ALLOC_FAILED"],
+    ["out of memory"],
+    speaker=r"\bHIP\b|\bhip[A-Z]",
+    hint="HIPBLAS_STATUS_ALLOC_FAILED",
+)
+"""The errors of a device that has no memory left. The process can go on."""
+
+LOST = Faults.of(
+    ["hipErrorECCNotCorrectable"],
+    ["uncorrectable ECC error encountered"],
+    speaker=r"\bHIP\b|\bhip[A-Z]",
+    hint="hipErrorECC",
+)
+"""The errors of a device that has failed: no test can bring them about."""

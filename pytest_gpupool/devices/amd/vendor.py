@@ -87,3 +87,15 @@ class Amd:
         from .faults import FAULTS
 
         return FAULTS.find(text)
+
+    def memory_error(self, text: str) -> str | None:
+        """Look for HIP's, and those of its libraries."""
+        from .faults import MEMORY
+
+        return MEMORY.find(text)
+
+    def lost_error(self, text: str) -> str | None:
+        """Look for HIP's."""
+        from .faults import LOST
+
+        return LOST.find(text)

@@ -32,3 +32,26 @@ FAULTS = Faults.of(
     speaker="CUDA|Cuda|pycuda",
     hint="cudaError",
 )
+
+MEMORY = Faults.of(
+    [
+        *("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"),
+        *("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ["out of memory"],
+    speaker="CUDA|Cuda|pycuda|cudaError",
+    hint="_STATUS_ALLOC_FAILED",
+)
+"""The errors of a device that has no memory left. The process can go on."""
+
+LOST = Faults.of(
+    [
+        *("cudaErrorECCUncorrectable", "CUDA_ERROR_ECC_UNCORRECTABLE"),
+        *("cudaErrorNvlinkUncorrectable", "CUDA_ERROR_NVLINK_UNCORRECTABLE"),
+        *("NVML_ERROR_GPU_IS_LOST", "NVMLError_GpuIsLost", "GPU is lost"),
+    ],
+    ["uncorrectable ECC error encountered", "uncorrectable NVLink error detected"],
+    speaker="CUDA|Cuda|pycuda|cudaError|NVML",
+    hint="GPU is lost",
+)
+"""The errors of a device that has failed: no test can bring them about."""

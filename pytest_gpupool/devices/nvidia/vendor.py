@@ -94,3 +94,15 @@ class Nvidia:
         from .faults import FAULTS
 
         return FAULTS.find(text)
+
+    def memory_error(self, text: str) -> str | None:
+        """Look for CUDA's, and those of its libraries."""
+        from .faults import MEMORY
+
+        return MEMORY.find(text)
+
+    def lost_error(self, text: str) -> str | None:
+        """Look for CUDA's."""
+        from .faults import LOST
+
+        return LOST.find(text)

@@ -65,7 +65,8 @@ class Plans:
     def started(self, member: Member) -> None:
         """A worker is about to be started; the planner has to know of those that come after the first collection."""
         if self.planner is not None:
-            self.planner.started(member.name, member.shape.gpus, member.shape.memory)
+            shape = member.shape
+            self.planner.started(member.name, shape.gpus, shape.memory, is_alone=shape.is_alone)
 
     def built_by(self, worker: str) -> dict[str, float]:
         """Return what a worker has set up of wide fixtures since this was called last, in seconds by key."""
@@ -109,6 +110,7 @@ class Plans:
             costs=parts.capacity.costs(items.ids, told),
             longest_first=self._is_longest_first(items),
             largest_group_first=companions.largest_group_first(config),
+            are_shared=parts.controller.options.slots > 1,
             deadline=parts.controller.deadline,
         )
         if parts.controller.deadline is not None:

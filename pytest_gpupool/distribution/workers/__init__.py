@@ -1,3 +1,6 @@
-"""Workers: the worker processes of a run as the controller knows them, from their orders to their ends."""
+"""Workers: the worker processes of a run as the controller knows them, from their orders to their ends.
 
-__all__ = ["ends", "lease_waits", "member", "process_ends", "roster", "starts", "time_limits"]
+What some of them could not do, for want of memory or by a device, others try again: see ``retries``.
+"""
+
+__all__ = ["ends", "lease_waits", "member", "process_ends", "retries", "roster", "starts", "time_limits"]

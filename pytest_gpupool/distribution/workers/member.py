@@ -17,11 +17,15 @@ from .process_ends import WorkerProcess
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What a worker leases: so many devices of at least so many bytes each, if possible none of those in ``avoid``."""
+    """What a worker leases: so many devices of at least so many bytes each, if possible none of those in ``avoid``.
+
+    One that ``is_alone`` shares them with nobody, whatever the others do.
+    """
 
     gpus: int = 1
     memory: int = 0
     avoid: tuple[str, ...] = ()
+    is_alone: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +75,8 @@ class Member:
     gone: bool = False
     died: bool = False
     """Whether it is gone without having said goodbye."""
+    cause: str | None = None
+    """What it died of, where that is known, see :data:`CAUSES`."""
     is_replaced: bool = True
     """Whether xdist starts another one in its place where it dies, or ends the run."""
     limit: float = 0.0

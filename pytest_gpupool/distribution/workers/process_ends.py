@@ -60,8 +60,18 @@ class WorkerProcess:
             return ""
         held, host = self._memory
         is_short = host.available < _SHORT * host.total
-        guess = ": the kernel's OOM killer?" if is_short or ended_for_memory() > self._ended_for_memory else ""
+        guess = ": the kernel's OOM killer?" if is_short or self.was_ended_for_memory() else ""
         return f"; it held {size_text(held)} of memory, and the host had {size_text(host.available)} left{guess}"
+
+    def was_ended_for_memory(self) -> bool:
+        """Return whether the kernel has ended it for want of memory: it was killed, and the kernel has counted one."""
+        was_killed = not self._signalled and self._popen.poll() == -signal.SIGKILL
+        return was_killed and ended_for_memory() > self._ended_for_memory
+
+    @property
+    def held_memory(self) -> int | None:
+        """How many bytes of the host's memory it had when that was looked at last, None where nobody has looked."""
+        return None if self._memory is None else self._memory[0]
 
     def _see_memory(self) -> None:
         known, host = table.process(self._popen.pid), host_memory()

@@ -45,8 +45,21 @@ class WorkerStarts:
         process = WorkerProcess(node, self._controller.records.run_id)
         member = Member(node, process, self._roster.free_places(shape.gpus), shape)
         self._roster.add(member)
-        orders = self._controller.orders.at(member.places, gpus=shape.gpus, memory=shape.memory, avoid=shape.avoid)
+        orders = self._controller.orders.at(
+            member.places,
+            gpus=shape.gpus,
+            memory=shape.memory,
+            avoid=shape.avoid,
+            is_alone=shape.is_alone,
+            retried=self._retried(),
+        )
         node.workerinput["gpupool"] = orders.to_wire()
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
         self._guardian.watch(process.worker)
         return member
+
+    def _retried(self) -> list[str]:
+        """Return the causes for which others try a worker's tests again: with --dist each its tests are its own."""
+        if self._controller.records.results.each:
+            return []
+        return [cause for cause, most in self._controller.options.retries.items() if most]

@@ -96,6 +96,12 @@ class Queue:
         self._subqueues.hold(unit.locks)
         return unit
 
+    def hold_for(self, worker: Worker, index: int) -> None:
+        """A worker was given a test that comes from elsewhere, and holds its locks."""
+        if locks := self._tests[index].locks:
+            worker.locks_held[index] = locks
+            self._subqueues.hold(locks)
+
     def take(self, worker: Worker, moment: Moment = _AT_FIRST) -> WorkUnit | None:
         """Take the best unit for a worker, of its devices and its collection, and hold the unit's locks.
 

@@ -39,17 +39,28 @@ class Budget:
         self._workers = workers
         self._reruns = reruns
         self._progress = progress
+        self._has_expired = False
         self._longest = math.inf  # of what waits, at most, with all that may have to be set up
 
     def has_more(self) -> None:
         """More tests wait than did when it was last looked."""
         self._longest = math.inf
+        self.expire()
 
-    def expire(self) -> bool:
-        """Give up what can no longer end in time; return whether with that a stage begins, or the run is over."""
+    def has_expired(self) -> bool:
+        """Give up what is too late; return whether since this was asked last a stage began with that, or all is over.
+
+        Then workers may have something to do that wait, or none may have any more.
+        """
+        self.expire()
+        expired, self._has_expired = self._has_expired, False
+        return expired
+
+    def expire(self) -> None:
+        """Give up what can no longer end in time."""
         left = self._deadline - self._workers.moment.now
         if math.isinf(left) or (left > 0 and self._longest <= left):
-            return False
+            return
         ready = {fixture for worker in self._workers if not worker.retired for fixture in worker.set_up}
         waiting = {index: self._tests[index] for index in self._waiting()}
         late = {index for index, test in waiting.items() if left <= 0 or self._expected(test, ready) > left}
@@ -57,14 +68,14 @@ class Budget:
         rest = (self._expected(test, nothing) for index, test in waiting.items() if index not in late)
         self._longest = max(rest, default=0.0)
         if not late:
-            return False
+            return
         self._queue.sort_anew(without=late)
-        self._reruns.drop(late.__contains__)
+        self._reruns.give_up(late)
         for worker in self._workers:
             self._take_from(worker, late)
         self.given_up += sorted(late)
         frees = [self._progress.over(index) for index in sorted(late)]
-        return any(frees) or self._progress.finished
+        self._has_expired |= any(frees) or self._progress.finished
 
     def _expected(self, test: Test, ready: Container[WideFixture]) -> float:
         missing = (fixture for fixture in test.set_ups if fixture not in ready)

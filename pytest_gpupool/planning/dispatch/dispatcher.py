@@ -51,7 +51,7 @@ class Dispatcher:
         decisions = [*self._reform(), *self.wake()]
         while not decisions and self._orphans.are_left_over():
             decisions = [*self._reform(), *self.wake()]
-        return decisions
+        return decisions or self._clear_for_one()
 
     def wake(self) -> list[Decision]:
         """Give tests to who waits, as far as there are any: after what changes only what waits."""
@@ -103,6 +103,7 @@ class Dispatcher:
         self._stealing.thieves.pop(worker.name, None)
         # Nobody is to end while a serial test runs, nor is it to wait for that.
         keeps_all = self._serial.keeps_all or self._stealing.may_come_late
+        keeps_all = keeps_all or self._reruns.next_alone(worker) is not None
         if not self._staffing.is_kept(worker, self._reruns_of_size(worker.gpus), in_any_case=keeps_all):
             return [self.let_go(worker), *self._reform()]
         was_told = worker.resting
@@ -112,17 +113,31 @@ class Dispatcher:
         # Without a test it waits already, and its devices are there for others.
         return [Rest(worker.name)] if worker.assigned else self._reform()
 
+    def _clear_for_one(self) -> list[Decision]:
+        """Where nobody has anything to do, and a test waits for that: let all go, and have a worker for it alone."""
+        need = self._reruns.need_alone()
+        if need is None or self._reruns.undecided or not self._workers.all_wait:
+            return []
+        if not all(worker.resting for worker in self._workers):
+            return []  # one has ended its test, and is about to ask for the next
+        idle = [self._workers[name] for gpus in self._workers.idle.sizes() for name in self._workers.idle.of_size(gpus)]
+        if any(self._reruns.next_alone(worker) is not None for worker in idle):
+            return []  # it is here, and waits for the last of the others to be gone
+        return [*map(self.let_go, idle), self._workers.announce(*need, is_alone=True)]
+
     def _reruns_of_size(self, gpus: int) -> int:
-        """Return how many tests of a size wait to run again, or may come to."""
+        """Return how many tests of a size wait to run again on any worker, or may come to."""
         needs = (*self._reruns.needs(), *self._reruns.undecided_needs())
-        return sum(size == gpus for size, _ in needs)
+        return sum(size == gpus for size, _ in needs) - sum(size == gpus for size, _ in self._reruns.fresh_needs())
 
     def _reform(self) -> list[Decision]:
         """Return which workers come and go: none beside a serial test."""
         if self._serial.is_taken:
             return []
         changes = [self.let_go(worker) for worker in self._serial.in_the_way()]
-        return [*changes, *self._staffing.reform(self._reruns.needs(), self._reruns.undecided_needs())]
+        reruns, alone = self._reruns, self._reruns.need_alone()
+        undecided = [*reruns.undecided_needs(), *([] if alone is None else [alone])]
+        return [*changes, *self._staffing.reform(reruns.needs(), undecided, reruns.fresh_needs())]
 
     def _serve(self, names: Collection[str]) -> list[Decision]:
         """Feed workers of which all wait for what is stolen, or all for a test."""

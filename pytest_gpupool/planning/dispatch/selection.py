@@ -29,6 +29,10 @@ class Selection:
             return worker.reserved.popleft()
         if self._serial.keeps_waiting(worker):
             return None
+        if (index := self._serial.take_again(worker)) is not None:
+            self._queue.hold_for(worker, index)
+            self._queue.goes_to(worker, [index])
+            return index
         if (index := self._reruns.take(worker)) is not None:
             self._queue.goes_to(worker, [index])
             return index
@@ -41,7 +45,7 @@ class Selection:
 
     def take_short(self, worker: Worker, is_short: Callable[[int], bool]) -> int | None:
         """Take a test to queue ahead, None where the next is not short, or must run alone, or without others."""
-        if worker.locks_held or self._reruns.waiting or self._serial.is_near:
+        if worker.locks_held or self._reruns.waiting_for_any or self._serial.is_near:
             return None
         if worker.reserved:
             return worker.reserved.popleft() if is_short(worker.reserved[0]) else None

@@ -76,6 +76,22 @@ class SerialTurn:
         self._worker = worker.name
         return worker.take_on(self._queue.take_serial())
 
+    def take_again(self, worker: Worker) -> int | None:
+        """Give a worker a test that runs again when nobody has anything to do; a serial one takes its turn with that.
+
+        None where there is none for it, or another worker starts, collects or ends beside a serial one.
+        """
+        index = self._reruns.next_alone(worker)
+        if index is None:
+            return None
+        if self._tests[index].serial:
+            others = any(other.is_busy or other.retired for other in self._workers if other is not worker)
+            if others or self._ending or self._workers.some_come:
+                return None
+            self._worker = worker.name
+        self._reruns.take_alone(index)
+        return index
+
     def ends(self, worker: Worker) -> bool:
         """A worker has fewer tests than before; return whether its turn is over with that."""
         if self._worker != worker.name or any(self._tests[index].serial for index in worker.tests):
@@ -95,4 +111,4 @@ class SerialTurn:
     def has_exited(self, worker: str) -> bool:
         """Its process is gone, too; return whether somebody may have waited for that."""
         self._ending.discard(worker)
-        return not self._ending and self.is_near
+        return not self._ending and (self.is_near or self._reruns.need_alone() is not None)

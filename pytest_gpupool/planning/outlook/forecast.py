@@ -128,7 +128,7 @@ class Forecast:
     def _start(self, decision: Start) -> None:
         name = f"gw{next(self._names)}"
         self._workers[name] = _Worker(decision.gpus, decision.memory)
-        self._planner.started(name, decision.gpus, decision.memory)
+        self._planner.started(name, decision.gpus, decision.memory, is_alone=decision.is_alone)
         self._starting.append(name)
 
     def _lease(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ...metrics.wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
 from ...values import outcomes, verdicts
 from ...values.texts import size_text
-from ..words import earlier_run, headline, seconds_text
+from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
 from .page import parameter_text
 from .tables import DASH, allowed_text, energy_text, joined
 
@@ -85,6 +85,8 @@ def _facts(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     used = test["resources"]
     phases, params = test["phases"], test["params"].items()
     yield "Parameters", joined(*(f"{name} = {parameter_text(value)}" for name, value in params))
+    yield "Cause", cause_text(test)
+    yield "Attempts", joined(*attempt_texts(test))
     yield "Started", f"{test['started'][:19].replace('T', ' ')} UTC" if test["started"] else ""
     yield "Phases", joined(*(f"{word} {seconds_text(phases[key])}" for key, word in _PHASES if phases[key] is not None))
     yield "Device", joined(*_device_use(used))

@@ -13,7 +13,7 @@ from ...values import verdicts
 from ...values.nodeids import function_of
 from ...values.outcomes import GOOD
 from ..json import fixtures, summary
-from ..words import counted, seconds_text, set_up_texts
+from ..words import cause_texts_of, counted, seconds_text, set_up_texts
 from . import pivots, rows
 from .rows import MARKS, MOST_ROWS, Pair, is_bad
 
@@ -63,6 +63,7 @@ def show(
         reporter.write_line(f"gpupool: {', '.join(title)}")
         bad = [pair for pair in metrics if is_bad(pair)]
         _show_rows(reporter, bad, names, MOST_ROWS)
+    _show_causes(reporter, results)
     if results.not_run:
         reporter.write_line(_not_run_text(results), red=True)
         if resumable is not None:
@@ -70,6 +71,11 @@ def show(
     lacking = () if updates else _lacking(results)
     for warning in (*lacking, *warnings):
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
+
+
+def _show_causes(reporter: Any, results: Results) -> None:
+    for line in cause_texts_of(results.tests):
+        reporter.write_line(f"gpupool: {line}", yellow=True)
 
 
 def use_line(results: Results, cores: int | None = None) -> str | None:

@@ -29,7 +29,8 @@ def properties(test: TestResult) -> list[junit_properties.Property]:
         pairs.append(junit_properties.metric(name, metric.get("non_finite") if value is None else value))
         if metric.get("baseline") is not None:
             pairs.append(junit_properties.verdict(name, metric["verdict"]))
-    return [*pairs, *junit_properties.peak_memory(test.resources.get("peak_memory_bytes"))]
+    peak = junit_properties.peak_memory(test.resources.get("peak_memory_bytes"))
+    return [*pairs, *peak, *junit_properties.cause(test.cause)]
 
 
 def last_report(report: pytest.TestReport, test: TestResult) -> pytest.TestReport:

@@ -135,9 +135,9 @@ class Interactor(WorkerInteractor):
                     self._recorder.gate.expect_end(at)
             case Rest():
                 self._given.rest()
-            case Attempts(attempts):
+            case Attempts(attempts, spent):
                 for index, tried in attempts.items():
-                    self._recorder.begins_anew(self.session.items[index].nodeid, tried)
+                    self._recorder.begins_anew(self.session.items[index].nodeid, tried, spent.get(index, ()))
             case None:
                 super().handle_command(command)
         if command is not SHUTDOWN and command[0] in xdist_protocol.ANSWERS:

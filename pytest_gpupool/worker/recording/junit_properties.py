@@ -34,6 +34,11 @@ def peak_memory(count: int | None) -> list[Property]:
     return [] if count is None else [(f"{PREFIX}peak_memory_bytes", count)]
 
 
+def cause(name: str | None) -> list[Property]:
+    """Return what a test failed of where that was not its own doing alone, nothing where it was."""
+    return [] if name is None else [(f"{PREFIX}cause", name)]
+
+
 def others(properties: Iterable[Property]) -> list[Property]:
     """Return those that are not ours."""
     return [pair for pair in properties if not pair[0].startswith(PREFIX)]

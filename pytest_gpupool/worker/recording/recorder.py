@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
 from .attempts.sequence import Attempts
 from .recipes import Recipes
+from .retries import Retries
 from .running_test import RunningTest
 from .set_ups import SetUps
 from .sticky_error import StickyError
@@ -41,11 +42,13 @@ class Recorder:
         judge: Judge,
         writer: RecordWriter | None = None,
         equipment: Equipment | None = None,
+        retries: Retries | None = None,
         clock: Callable[[], float] = clock.now,
     ) -> None:
         self.writer = writer
         self._equipment = equipment
         self._sticky_error = StickyError()
+        self._retries = retries or Retries()
         self._attempts = Attempts(judge, writer, self._sticky_error, clock)
         self.set_ups = None if writer is None else SetUps(self._attempts, writer)
         """What times wide fixtures, None where the pool is off."""
@@ -58,7 +61,8 @@ class Recorder:
         from ..equipment import Equipment, journal_of, judge_of  # not where the pool is off
 
         writer = RecordWriter(worker, journal_of(orders, worker))
-        return cls(judge=judge_of(orders), writer=writer, equipment=Equipment.of(orders, lease, own))
+        equipment, retries = Equipment.of(orders, lease, own), Retries(orders.retried)
+        return cls(judge=judge_of(orders), writer=writer, equipment=equipment, retries=retries)
 
     @property
     def gate(self) -> Gate | None:
@@ -119,9 +123,13 @@ class Recorder:
         """Return the attempt at a test that runs now."""
         return self._attempts.at(item, self._held())
 
-    def begins_anew(self, nodeid: str, attempts: int) -> None:
-        """A test that ran elsewhere before runs here: so many attempts at it there have been."""
+    def begins_anew(self, nodeid: str, attempts: int, spent: Collection[str] = ()) -> None:
+        """A test that ran elsewhere before runs here: so many attempts at it there have been.
+
+        ``spent`` are the causes for which it is not tried again any more.
+        """
         self._attempts.before[nodeid] = attempts
+        self._retries.are_spent(nodeid, spent)
 
     def has_waited(self, seconds: float) -> None:
         """The running attempt waited so long for the controller, which is not in its duration."""
@@ -212,6 +220,8 @@ class Recorder:
         report = yield
         if self._attempts.runs(item):
             self._attempts.present.makes(report, call)
+            if (why := self._retries.look_at(report, self._attempts.present)) is not None:
+                self.becomes_unfit(why)
         verdict_failure.mark(report, call)
         return report
 
@@ -229,6 +239,7 @@ class Recorder:
             finally:
                 attempts.reconsider()
                 item.user_properties.extend(attempts.present.metrics.properties())
+                item.user_properties.extend(junit_properties.cause(attempts.present.cause))
             verdict_failure.fail_by(attempts.bad_verdicts())
             return result
 

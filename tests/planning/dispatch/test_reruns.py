@@ -5,7 +5,7 @@ from __future__ import annotations
 from made_plans import LONG, SHORT, numbered, several
 
 from pytest_gpupool.planning.backlog.queue import Queue
-from pytest_gpupool.planning.decisions import Assign, Rest
+from pytest_gpupool.planning.decisions import Assign, Rest, Retire, Start
 from pytest_gpupool.planning.dispatch.reruns import Reruns
 from pytest_gpupool.planning.planner import Planner
 from pytest_gpupool.planning.tests import Test
@@ -127,3 +127,111 @@ def test_a_crashed_test_is_undecided_until_somebody_decides() -> None:
     assert (reruns.needs(), reruns.undecided_needs()) == ([(2, 0)], [(1, 0)])
     assert [reruns.gives_up(0), reruns.gives_up(0)] == [True, False]
     assert (reruns.undecided, reruns.undecided_serial, bool(queue)) == (False, False, False)
+
+
+class TestFresh:
+    """A test that ran out of memory, and is for a worker that has run nothing."""
+
+    def out_of_memory(self, planner: Planner, worker: str, index: int) -> None:
+        """A worker ends for it, and the test is to run again."""
+        planner.poisoned(worker, [])
+        planner.ended(worker, index, SHORT, is_over=False)
+        planner.again(index, fresh=True)
+
+    def begun(self, *tests: Test, workers: int = 2, are_shared: bool = False) -> Planner:
+        """Each of so many workers runs a test."""
+        planner = Planner(tests, capacity=workers, asked=workers, are_shared=are_shared)
+        for number in range(workers):
+            planner.started(f"gw{number}")
+            planner.leased(f"gw{number}")
+        for number in range(workers):
+            planner.joined(f"gw{number}", [f"d{number}"])
+        return planner
+
+    def test_who_has_run_others_does_not_run_it(self) -> None:
+        """Its worker's place is for a new one, which runs it first; the run is not over before."""
+        planner = self.begun(*several(3))
+        assert planner.poisoned("gw0", []) == [Start(1)]
+        assert planner.ended("gw0", 0, LONG, is_over=False) == []
+        assert planner.again(0, fresh=True) == []  # the new one is for it
+        planner.ended("gw1", 1, LONG)
+        assert planner.asks("gw1") == [Assign("gw1", (2,))]
+        planner.ended("gw1", 2, LONG)
+        assert planner.asks("gw1") == [Retire("gw1")]
+        assert not planner.finished
+        planner.started("gw2")
+        assert planner.joined("gw2", ["d0"]) == [Assign("gw2", (0,))]
+        planner.ended("gw2", 0, LONG)
+        assert planner.finished
+
+    def test_an_idle_worker_makes_room(self) -> None:
+        """Where the run may hold no more devices."""
+        later = Test(index=2, function="g", stage=1)
+        planner = self.begun(*several(2), later)
+        planner.ended("gw1", 1, LONG)
+        assert planner.asks("gw1") == []  # it waits for the next stage
+        assert planner.lost("gw0", 0, room=1) == []
+        assert planner.again(0, fresh=True) == [Retire("gw1"), Start(1)]
+
+    def test_where_devices_are_shared_it_waits_for_all_others(self) -> None:
+        """Then all are let go, and one worker comes that shares its device with nobody; it ends with that test."""
+        planner = self.begun(*several(3), Test(index=3, function="g", stage=1), are_shared=True)
+        self.out_of_memory(planner, "gw0", 0)
+        planner.lost("gw0", None)
+        planner.started("gw2")
+        planner.ended("gw1", 1, LONG)
+        assert planner.asks("gw1") == [Assign("gw1", (2,))]
+        assert planner.joined("gw2", ["d0"]) == []
+        planner.ended("gw1", 2, LONG)
+        assert planner.asks("gw1") == [Retire("gw1")]
+        assert planner.lost("gw1", None) == [Retire("gw2"), Start(1, is_alone=True)]
+        planner.started("gw3", is_alone=True)
+        assert planner.joined("gw3", ["d0"]) == [Assign("gw3", (0,))]
+        assert planner.lost("gw2", None) == []
+        ended = planner.ended("gw3", 0, LONG)
+        assert Start(1) in ended
+        assert planner.asks("gw3") == [Retire("gw3")]
+
+    def test_a_lock_is_held_again(self) -> None:
+        """Such a test waits for all others too, as a serial one does."""
+        locked = Test(index=0, function="f", locks=frozenset("x"))
+        planner = self.begun(locked, *several(1, first=1))
+        self.out_of_memory(planner, "gw0", 0)
+        planner.lost("gw0", None)
+        assert planner.ended("gw1", 1, LONG) == []
+        assert planner.asks("gw1") == [Retire("gw1")]
+        assert planner.lost("gw1", None) == [Start(1, is_alone=True)]
+
+    def test_who_is_about_to_ask_for_the_next_test_is_no_idle_worker(self) -> None:
+        """It has just ended one, and others wait: nobody comes who would be alone."""
+        locked = [Test(index=index, function="f", locks=frozenset("x")) for index in range(3)]
+        planner = self.begun(*locked, workers=1)
+        self.out_of_memory(planner, "gw0", 0)
+        planner.lost("gw0", None)
+        planner.started("gw1")
+        assert planner.joined("gw1", ["d0"]) == [Assign("gw1", (1,))]
+        assert planner.ended("gw1", 1, LONG) == []
+        assert planner.asks("gw1") == [Assign("gw1", (2,))]
+
+    def test_a_worker_that_dies_before_it_begins_leaves_it_to_another_fresh_one(self) -> None:
+        """Not to whoever is next."""
+        planner = self.begun(*several(4))
+        self.out_of_memory(planner, "gw0", 0)
+        planner.lost("gw0", None)
+        planner.started("gw2")
+        assert planner.joined("gw2", ["d0"]) == [Assign("gw2", (0,))]
+        planner.lost("gw2", None, replaced=True)
+        planner.ended("gw1", 1, LONG)
+        assert planner.asks("gw1") == [Assign("gw1", (2,))]
+        planner.started("gw3")
+        assert planner.joined("gw3", ["d0"]) == [Assign("gw3", (0,))]
+
+    def test_what_a_fresh_worker_has_not_collected_anybody_runs(self) -> None:
+        """No end of workers is started for a test that comes and goes with each collection."""
+        planner = self.begun(*several(3))
+        self.out_of_memory(planner, "gw0", 0)
+        planner.started("gw2")
+        planner.collected(1, lacks=[0], more=[])
+        assert planner.joined("gw2", ["d0"], collection=1) == [Assign("gw2", (2,))]
+        planner.ended("gw1", 1, LONG)
+        assert planner.asks("gw1") == [Assign("gw1", (0,))]

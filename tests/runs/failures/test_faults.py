@@ -136,7 +136,7 @@ def test_a_worker_is_replaced_after_an_error_that_cuda_does_not_survive(host: Ho
         """
         + AFTERWARDS,
     )
-    run = host.pytest("-n4", "--max-worker-restart=0")
+    run = host.pytest("-n4", "--max-worker-restart=0", "--gpupool-oom-retries=0")
     assert run.status == 1, run.output
     sticky = {
         "test_call": "device-side assert triggered",

@@ -28,10 +28,11 @@ class Attempt:
 
     ``serial`` tells it from all others of this process, and is 0 before the first has begun. ``devices`` are the ids of
     those that it may use. ``by_assertion`` says whether its call failed by an assertion, which judges what was tested,
-    or by another exception, which may be the machine's; None where it did not fail. ``waited`` is how many
-    seconds it waited for the controller, ``shared`` how many went to what it shares with others: both are in none of
-    its phases. ``verdict_lines`` are on bad verdicts of a test that has failed anyway. Once it ``is_over`` nothing is
-    added.
+    or by another exception, which may be the machine's; None where it did not fail. ``cause`` is what that came of, see
+    :data:`CAUSES`; where it is ``is_retried``, another worker tries the test again. ``number`` counts the attempts at
+    the test here. ``waited`` is how many seconds it waited for the controller, ``shared`` how many went to what it
+    shares with others: both are in none of its phases. ``verdict_lines`` are on bad verdicts of a test that has failed
+    anyway. Once it ``is_over`` nothing is added.
     """
 
     test: RunningTest | None = None
@@ -40,6 +41,9 @@ class Attempt:
     metrics: JudgedMetrics = field(default_factory=JudgedMetrics)
     phases: Phases = field(default_factory=Phases)
     by_assertion: bool | None = None
+    cause: str | None = None
+    is_retried: bool = False
+    number: int = 1
     verdict_lines: str = ""
     took_too_long: bool = False
     waited: float = 0.0
@@ -56,6 +60,7 @@ class Attempt:
         """Return the attempt that follows this one; of the same test, it may do without a set-up of its own."""
         following = Attempt(test=test, serial=self.serial + 1, devices=devices)
         if self.test is test:
+            following.number = self.number + 1
             following.phases = self.phases.of_setup()
         return following
 
@@ -67,6 +72,10 @@ class Attempt:
     def had(self, *phases: str) -> bool:
         """Say whether one of these has begun."""
         return any(phase in self._entered for phase in phases)
+
+    def has_left(self, phase: str) -> bool:
+        """Say whether this one is over: a report of it that is made earlier is of a part of the test."""
+        return phase in self.phases.took
 
     def enters(self, phase: str) -> None:
         """A phase begins."""
@@ -97,6 +106,9 @@ class Attempt:
             told["by_assertion"] = call.excinfo.errisinstance((AssertionError, pytest.fail.Exception))
             if self.verdict_lines:
                 report.sections.append(("Verdicts", self.verdict_lines))
+        if report.failed and call.excinfo is not None and self.cause is None:
+            told["cause"] = _cause_of(call.excinfo.value)
+        self.cause = told.get("cause", self.cause)
         setattr(report, _ATTRIBUTE, told)
         self._made.append(report)
 
@@ -124,6 +136,7 @@ class Attempt:
         if told.get("seconds") is not None and report.when is not None:
             self.phases.took[report.when] = told["seconds"]
         self.by_assertion = told.get("by_assertion", self.by_assertion)
+        self.cause = told.get("cause", self.cause)
 
     def to_record(self, *, ended: str, last_words: str, torch_peak: int | None) -> dict[str, Any]:
         """Return the record of its end, but for its kind and its test; ``last_words`` close its message."""
@@ -142,4 +155,11 @@ class Attempt:
             **({"is_judged": True} if by_verdict else {}),
             **({"output": output} if (output := self.phases.output()) else {}),
             **({"is_final": False} if self.by_assertion is False else {}),
+            **({} if self.cause is None else {"cause": self.cause}),
         }
+
+
+def _cause_of(error: BaseException) -> str | None:
+    from ....devices import failures  # there is none in most runs
+
+    return failures.cause_of(error, (AssertionError, pytest.fail.Exception))

@@ -51,3 +51,4 @@ if _log := os.environ.get("GPUPOOL_STANDIN_TORCH_LOG"):
     _record(_log)
 
 from . import cuda as cuda  # noqa: E402 - only after the record: it must be of torch's own import
+from .cuda import OutOfMemoryError as OutOfMemoryError  # noqa: E402

@@ -16,8 +16,13 @@ from pathlib import Path
 
 _initialised_with: int | None = None
 _later: list[Callable[[], object]] = []
+_fraction = 1.0
 _reserved: Counter[int] = Counter()
 _peak: Counter[int] = Counter()
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device has no memory left."""
 
 
 def _visible() -> int:
@@ -71,7 +76,9 @@ def is_available() -> bool:
 
 def set_per_process_memory_fraction(fraction: float, device: int = 0) -> None:
     """Hold this process to a part of a device's memory."""
+    global _fraction
     init()
+    _fraction = fraction
     _record("set_per_process_memory_fraction", device, fraction=fraction)
 
 
@@ -93,10 +100,23 @@ def empty_cache() -> None:
 
 
 def reserve(size: int, device: int = 0) -> None:
-    """Reserve that many bytes, as tensors of that size do in the real torch."""
+    """Reserve that many bytes, as tensors of that size do in the real torch.
+
+    Raises:
+        OutOfMemoryError: the process would have more than its part of the device's memory.
+    """
     init()
+    if _reserved[device] + size > _fraction * _memory(device):
+        raise OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size / 2**30:.2f} GiB. GPU {device} has …")
     _reserved[device] += size
     _peak[device] = max(_peak[device], _reserved[device])
+
+
+def _memory(device: int) -> float:
+    """The bytes that a device has, as it is numbered here; all GPUs of a stand-in host have the same."""
+    state = os.environ.get("GPUPOOL_STANDIN_NVML")
+    lines = [] if state is None else Path(state).read_text().splitlines()
+    return next((float(line.split()[1]) for line in lines if line.startswith("memory ")), float("inf"))
 
 
 def _record(call: str, device: int | None = None, **values: float) -> None:
