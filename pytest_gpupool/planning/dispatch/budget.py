@@ -93,6 +93,7 @@ class Budget:
         for index in late & worker.locks_held.keys():
             locks = worker.locks_held.pop(index)
             if worker.is_busy:
-                worker.locks_held[worker.tests[-1]] = locks
+                last = worker.tests[-1]
+                worker.locks_held[last] = worker.locks_held.get(last, frozenset()) | locks
             else:
                 self._queue.release(locks - worker.locks)
