@@ -55,7 +55,7 @@ def model(request):
 def test_case(model, task):
     began = time.monotonic()
     time.sleep(DURATIONS[task])
-    os.write(log, f"{{began}} {{time.monotonic()}}\n".encode())
+    os.write(log, f"{{began}} {{time.monotonic()}}\\n".encode())
 
 log = os.open(Path(__file__).with_name("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 loads = os.open(Path(__file__).with_name("loads"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
