@@ -66,7 +66,7 @@ class Planned:
         self._mode = "no"
         self._kept: dict[str, Any] | None = None
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_xdist_auto_num_workers(self, config: pytest.Config) -> int:
         """``-n auto`` is what it would be now."""
         return worker_count.of_auto(config, self, self._devices.workers_of_auto)
@@ -99,6 +99,7 @@ class Planned:
                 self._console.tell(f"a new run, --gpupool-resume goes on with none: {why_not}")
             return
         to_run, kept, _ = deselection.split(session, items, earlier.recipes())
+        earlier.close()  # others may go on with it meanwhile: this is only a look
         self._kept = {"run": earlier.run, "tests": len(kept), "of": total, "resumed": wanted is not None}
         if wanted is not None and kept:
             config.hook.pytest_deselected(items=kept)

@@ -75,6 +75,12 @@ def test_the_makespan_is_that_of_the_workers_asked_for(host: Host, args: tuple[s
     assert planned(host, *args)[1]["makespan_s"] == seconds
 
 
+def test_without_xdist(host: Host) -> None:
+    """Where that is off there is one process."""
+    write(host)
+    assert planned(host, "-pno:xdist")[1]["makespan_s"] == 360.0
+
+
 def test_nothing_known(host: Host) -> None:
     """It says so, and how many tests there are."""
     host.write("test_it.py", SUITE)

@@ -43,7 +43,7 @@ def test_a_budget_that_is_used_up(host: Host, workers: tuple[str, ...]) -> None:
     host.write("test_it.py", SUITE)
     run = host.pytest("--gpupool-budget=0.001", *workers)
     assert set(run.outcomes.values()) == {"not-run"}
-    assert run.status in (1, 5)
+    assert run.status == 1
     assert "3 tests were not started" in run.output
 
 
