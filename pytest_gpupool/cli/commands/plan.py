@@ -38,7 +38,11 @@ def add(commands: Any) -> None:
     text = "print the plan as JSON, and what pytest prints to the standard error"
     command.add_argument("--json", action="store_true", help=text)
     command.add_argument("args", metavar="ARGS", nargs="*", help="what pytest would be given: -n, files, -k, -m, …")
-    command.set_defaults(run=_run)
+
+    def refuse(text: str) -> None:
+        command.error(f"{text}: give pytest's arguments behind '--', as in: gpupool plan -- -n 2 evals/")
+
+    command.set_defaults(run=_run, refuse=refuse)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -87,3 +87,10 @@ def test_what_pytest_refuses(suite: Host) -> None:
     status, _, err = gpupool(suite, "plan", "--", "no_such_file.py")
     assert status == 4
     assert "no_such_file.py" in err
+
+
+def test_what_is_pytests_comes_behind_two_dashes(suite: Host) -> None:
+    """Without them it is said where it belongs."""
+    status, _, err = gpupool(suite, "plan", "-n", "2")
+    assert status == 2
+    assert "give pytest's arguments behind '--', as in: gpupool plan -- -n 2 evals/" in err
