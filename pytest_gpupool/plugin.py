@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .foreign import as_written  # noqa: F401 - before all others
 from .options import role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
 from .options.role import Known, Role, changed_too_late, role_of

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from ..foreign import as_written  # noqa: F401 - before all others
 from ..options import options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
