@@ -10,8 +10,6 @@ from typing import Any
 
 from ..records.store import write_whole
 from ..values.texts import safe_repr
-from . import json, junit, markdown
-from .html import document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +30,7 @@ def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[st
     """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Additions`."""
     problems = []
     for path, write in (
-        (wanted.json, json.write),
+        (wanted.json, _write_json),
         (wanted.html, partial(_write_html, past=past)),
         (wanted.markdown, _append_markdown),
         (wanted.junit, _write_junit),
@@ -48,15 +46,30 @@ def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[st
     return problems
 
 
+# Each form is loaded where it is wanted: most runs want none, and all of them wait for their end.
+
+
+def _write_json(path: Path, report: Mapping[str, Any]) -> None:
+    from . import json
+
+    json.write(path, report)
+
+
 def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
+    from .html import document
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, document.render(report, past))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
+    from . import markdown
+
     markdown.append(path, markdown.render(report, markdown.room(path)))
 
 
 def _write_junit(path: Path, report: Mapping[str, Any]) -> None:
+    from . import junit
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, junit.render(report))

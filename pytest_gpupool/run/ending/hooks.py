@@ -9,13 +9,12 @@ import pytest
 
 from ...devices.pool import cpu_count
 from ...processes.own import clock, garbage
-from ...reports.terminal import summary
 from ...values.errors import UsageProblem
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
-from . import exit_status, junit_file, kept_results, plan_line
+from . import exit_status, junit_file, kept_results
 from .reports import RunReports
 
 
@@ -56,6 +55,9 @@ class Ending:
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the metrics, the makespan, and what went wrong with the run itself."""
+        from ...reports.terminal import summary  # neither while workers wait for the controller
+        from . import plan_line
+
         records = self._run.records
         kept_results.show(terminalreporter, records.results.tests)
         summary.show(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ...reports import json
 from ...values.errors import EXIT_USAGE
 from ...values.texts import safe_repr, visible
 from ..controller import Controller
@@ -61,6 +60,8 @@ class RunReports:
             self.notes.append(text)
 
     def _report(self, status: int) -> dict[str, Any]:
+        from ...reports import json
+
         facts = self._run.facts.of_report(int(status))
         return json.build(facts, self._run.devices.pool, self._run.records.results)
 
