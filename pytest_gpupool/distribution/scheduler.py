@@ -6,7 +6,7 @@ xdist calls these methods from its loop in the controller; what the methods mean
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from xdist.workermanage import WorkerController
@@ -68,7 +68,8 @@ class LateScheduling:
     @property
     def tests_finished(self) -> bool:
         """Whether every test has ended, and nobody is about to say that there are more."""
-        return self._plans.is_over
+        planner = self._plans.planner  # xdist asks six times a test
+        return planner is not None and planner.finished and self._plans.is_over
 
     @property
     def has_pending(self) -> bool:
@@ -168,9 +169,10 @@ class LateScheduling:
 
     @property
     def _plan(self) -> Planner:
-        assert self._planner is not None, "no worker has collected yet"
-        self._planner.at(clock.monotonic())
-        return self._planner
+        planner = self._plans.planner
+        assert planner is not None, "no worker has collected yet"
+        planner.at(clock.monotonic())
+        return planner
 
     def _hear(self, node: WorkerController | None, heard: Heard) -> None:
         if node is None:
@@ -250,14 +252,18 @@ class LateScheduling:
             blame.has_quit(self._parts.controller, member, list(numbers))
         return None, []
 
-    def _carry_out(self, decisions: Iterable[Decision]) -> None:
-        for name in self._dispatch.carry_out(decisions):
-            self._goes_on(name)
-        if self._planner is not None:
-            self._parts.controller.out_of_budget = len(self._planner.given_up)
-            if self._planner.leaves_tests_alone:
+    def _carry_out(self, decisions: Sequence[Decision]) -> None:
+        if decisions:
+            for name in self._dispatch.carry_out(decisions):
+                self._goes_on(name)
+        planner = self._plans.planner
+        if planner is not None:
+            if planner.given_up:
+                self._parts.controller.out_of_budget = len(planner.given_up)
+            if planner.leaves_tests_alone:
                 self._dispatch.look_again()
-        self._plans.hurry_the_last()
+            if planner.finished:
+                self._plans.hurry_the_last()
 
     def _try_again(self, index: int, cause: str, member: Member) -> None:
         """A test has failed of a cause: it runs again in a fresh worker, or elsewhere."""
@@ -274,6 +280,8 @@ class LateScheduling:
     def _goes_on(self, name: str) -> None:
         """A worker has ended a test, or was told something: the clock is to run for what it does now."""
         if name not in self._joined:
+            return
+        if not self._plans.limits and not self._joined[name].retired:
             return
         assigned = self._plan.assigned(name)
         if not assigned and self._joined[name].retired:

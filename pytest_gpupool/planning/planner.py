@@ -30,7 +30,7 @@ from .dispatch.stealing import Stealing
 from .progress import Progress
 from .staffing import Staffing
 from .tests import Possible, Test, kind_of
-from .workers import Moment, Worker, Workers, set_up_after
+from .workers import Worker, Workers, set_up_after
 
 
 class Planner:
@@ -102,7 +102,7 @@ class Planner:
     @property
     def leaves_tests_alone(self) -> bool:
         """Whether tests wait for those who have set up what they need, while others have none: time may change that."""
-        return bool(self._workers.idle.sizes()) and self._queue.families.some_wait
+        return bool(self._workers.idle) and self._queue.families.some_wait
 
     def has(self, worker: str) -> bool:
         """Return whether a worker was started and has not ended."""
@@ -115,7 +115,7 @@ class Planner:
     def at(self, now: float) -> None:
         """It is that late, in seconds since any moment, when the next event happens."""
         self._idle_times.at(now)
-        self._workers.moment = Moment(now, self._pace.mean, self._workers.live)
+        self._workers.now = now
         self._budget.expire()
 
     def idle_times(self, worker: str) -> Mapping[str, float]:
@@ -192,8 +192,9 @@ class Planner:
         by.begun.discard(index)
         by.wants_next = False
         # Only of those in a family does anybody ask; others may have many short tests ahead.
-        by.free_at = self._workers.moment.now + (sum(map(self._pace.guess, by.tests)) if by.family else 0.0)
+        by.free_at = self._workers.now + (sum(map(self._pace.guess, by.tests)) if by.family else 0.0)
         self._pace.ended(index, seconds)
+        self._workers.mean = self._pace.mean
         self._stealing.note(by)
         frees = self._release(by, index)
         frees |= self._budget.has_expired()

@@ -144,6 +144,9 @@ class Names:
         """Yield the same names, those that came last first."""
         return reversed(self._by_size.get(gpus, _NOBODY))
 
+    def __bool__(self) -> bool:
+        return any(self._by_size.values())
+
     def sizes(self) -> list[int]:
         """Return the sizes of which there are any."""
         return [gpus for gpus, names in self._by_size.items() if names]
@@ -157,8 +160,10 @@ class Workers:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.moment = Moment()
-        """What time it is."""
+        self.now = 0.0
+        """What time it is, in seconds."""
+        self.mean = 1.0
+        """How long tests have taken on average, in seconds."""
         self.gives_way = False
         """Whether workers are to end after their test where there are more than the capacity."""
         self.lost_devices: frozenset[str] = frozenset()
@@ -184,6 +189,11 @@ class Workers:
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._by_name.values())
+
+    @property
+    def moment(self) -> Moment:
+        """What is so now."""
+        return Moment(self.now, self.mean, self.live)
 
     @property
     def room(self) -> int:

@@ -37,9 +37,7 @@ class Plans:
         return self.planner is not None and self.planner.finished and not self._awaited()
 
     def hurry_the_last(self) -> None:
-        """Where all tests are over that are known, see that nobody keeps the run from its end."""
-        if self.planner is None or not self.planner.finished:
-            return
+        """All tests are over that are known: see that nobody keeps the run from its end."""
         ends = self._parts.ends
         if awaited := self._awaited():
             for member in awaited:

@@ -34,8 +34,10 @@ class Retries:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A worker takes a failure for one that is not the last: see whether that is so."""
+        if report.outcome != RERUN:
+            return
         cause, node = getattr(report, CAUSE, None), getattr(report, "node", None)
-        if cause is None or node is None or report.outcome != RERUN:
+        if cause is None or node is None:
             return
         why = self.refuses(report.nodeid, cause, self._roster.of(node).devices)
         if why is None:

@@ -58,8 +58,10 @@ class Budget:
 
     def expire(self) -> None:
         """Give up what can no longer end in time."""
-        left = self._deadline - self._workers.moment.now
-        if math.isinf(left) or (left > 0 and self._longest <= left):
+        if self._deadline == math.inf:
+            return
+        left = self._deadline - self._workers.now
+        if left > 0 and self._longest <= left:
             return
         ready = {fixture for worker in self._workers if not worker.retired for fixture in worker.set_up}
         waiting = {index: self._tests[index] for index in self._waiting()}
