@@ -22,6 +22,7 @@ from functools import partial
 import ctest
 import families
 from sidebyside import (
+    BESIDE,
     FIRST,
     LATER,
     SCHEDULERS,
@@ -96,7 +97,7 @@ def suites(bound: float, devices: int) -> dict[str, Suite]:
             title="40 tests with 1, 2 and 4 devices",
             # Twice as long, since some workers start anew here: that start should weigh as it does in long suites.
             cases=scaled(mixed(), 2 * bound, devices),
-            schedulers=(FIRST, LATER),
+            schedulers=(FIRST, LATER, BESIDE),
         ),
     }
 
@@ -135,7 +136,7 @@ def models(scope: str) -> Sharing:
 def measure_sharing(suite: Sharing, workers: int, count: int) -> None:
     """Print the table of a suite whose tests share models. Here a makespan has the first set-ups inside, too."""
     lay_out = partial(write_sharing, suite=suite)
-    contenders = pytests(tuple(SCHEDULERS), workers, lay_out)
+    contenders = pytests([name for name in SCHEDULERS if name != BESIDE], workers, lay_out)
     tests = suite.models * len(suite.durations)
     timings = rounds(contenders, count, partial(timing, tests=tests))
     least = families.bound([(suite.load, suite.durations)] * suite.models, workers)

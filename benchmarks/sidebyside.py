@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ loads = os.open(Path(__file__).with_name("loads"), os.O_WRONLY | os.O_APPEND | o
 """
 
 FIRST, LATER = "gpupool, first run", "gpupool, with history"
+BESIDE = f"{LATER}, a second run beside it"
 
 SCHEDULERS: Mapping[str, Sequence[str]] = {
     "xdist load": ("-p", "no:gpupool", "--dist", "load"),
@@ -69,6 +71,7 @@ SCHEDULERS: Mapping[str, Sequence[str]] = {
     "xdist loadscope": ("-p", "no:gpupool", "--dist", "loadscope"),
     FIRST: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
     LATER: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
+    BESIDE: ("-p", "pytest_gpupool.plugin", "--gpupool-devices", "cpu"),
 }
 
 Figures = TypeVar("Figures")
@@ -97,11 +100,13 @@ class Contender:
     """One way to run a suite: what lies in a folder, and the command that is given there.
 
     ``learns`` is the file in which a run leaves what it learnt for the next one: it then runs once before it is timed.
+    ``is_doubled`` says that the same runs beside it in another folder, on devices of its own.
     """
 
     lay_out: Callable[[Path], None]
     command: Sequence[str]
     learns: str | None = None
+    is_doubled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +149,8 @@ def pytests(
         name: Contender(
             lay_out=lay_out,
             command=(*pytest, *SCHEDULERS[name]),
-            learns=".gpupool/durations.json" if name == LATER else None,
+            learns=".gpupool/durations.json" if name in (LATER, BESIDE) else None,
+            is_doubled=name == BESIDE,
         )
         for name in names
     }
@@ -184,7 +190,7 @@ def rounds(
             start = number % max(1, len(ready))
             for key in (*ready[start:], *ready[:start]):
                 _replace(folders[key], _prepared(folders[key]))
-                figures[key].append(read(_run(contenders[key].command, folders[key])))
+                figures[key].append(read(_timed(contenders[key], folders[key])))
     return dict(figures)
 
 
@@ -236,6 +242,18 @@ def _replace(folder: Path, other: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(other, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache", "log", "loads"))
+
+
+def _timed(contender: Contender, folder: Path) -> Run:
+    if not contender.is_doubled:
+        return _run(contender.command, folder)
+    other = folder.with_name(f"{folder.name}.beside")
+    _replace(other, _prepared(folder))
+    with ThreadPoolExecutor() as pool:
+        beside = pool.submit(_run, contender.command, other)
+        run = _run(contender.command, folder)
+        beside.result()
+    return run
 
 
 def _run(command: Sequence[str], folder: Path) -> Run:
