@@ -164,7 +164,7 @@ class Totals(NamedTuple):
     def figures(self, seconds: float, *, lost: bool = False) -> Figures:
         """Return the figures of an attempt that has lasted so long."""
         if not self.observations:
-            return Figures(lost=lost)
+            return Figures(lost=True) if lost else NO_FIGURES
         devices = self.devices.values()
         cpu = self.cpu.rate(seconds)
         utilizations = [device.utilization for device in devices if device.utilization is not None]
@@ -183,6 +183,10 @@ class Totals(NamedTuple):
             lost=lost,
             by_device=by_device,
         )
+
+
+NO_FIGURES = Figures()
+"""Of an attempt during which nothing was seen, as most short ones are."""
 
 
 def _growth(earlier: Count, later: Count) -> float | None:

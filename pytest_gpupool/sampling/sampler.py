@@ -145,6 +145,6 @@ class Sampler:
 
 
 def _no_figures() -> Figures:
-    from .figures import Figures
+    from .figures import NO_FIGURES
 
-    return Figures()
+    return NO_FIGURES

@@ -17,7 +17,7 @@ from ..processes.own import clock
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
 from ..values.process_id import ProcessId
-from .figures import Counters, Figures, Observation, Totals
+from .figures import NO_FIGURES, Counters, Figures, Observation, Totals
 from .outside import OutsideLook, Outsider
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Samples:
         """Return the figures of the attempt so far."""
         attempt = self._attempt
         if attempt is None:
-            return Figures()
+            return NO_FIGURES
         return attempt.totals.figures(self._clock() - attempt.began, lost=attempt.lost)
 
     def outsiders(self) -> frozenset[Outsider]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 
 MESSAGE_LIMIT = 10_000
 """Characters of a failure that are kept in records and reports."""
@@ -60,7 +60,13 @@ def cut_middle(text: str, most: int) -> str:
 
 def iso(epoch: float) -> str:
     """Return seconds since 1970 as UTC in ISO 8601 with ``Z``, to the microsecond."""
-    return _in_utc(epoch).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, micros = divmod(round(epoch * 1_000_000), 1_000_000)
+    return f"{_second(seconds)}.{micros:06}Z"
+
+
+@lru_cache(maxsize=1)  # two of them are written for each test, and most tests take less than a second
+def _second(epoch: int) -> str:
+    return _in_utc(epoch).isoformat()[:19]
 
 
 def epoch(text: str) -> float:

@@ -1,6 +1,6 @@
 """The worker: the process that holds a lease. It leases, sets its environment, and only then starts pytest.
 
-Nothing here imports pytest, because a plugin that pytest loads may import torch.
+Nothing here has pytest load a plugin before, since that may import torch.
 """
 
 from __future__ import annotations
@@ -157,7 +157,12 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
 
 def _take_up(line: EarlyLine, orders: Orders, worker: str) -> WorkerSide | None:
     """Lease, say so, and set the environment; None where the worker is not needed any more."""
-    held, waited = lease(orders, worker, refused=line.refused, is_cancelled=line.is_cancelled)
+
+    def refused(blockers: tuple[Blocker, ...], waited: float) -> None:
+        line.refused(blockers, waited)
+        from ..foreign import pytest_names  # noqa: F401 - pytest itself loads no plugin, and now costs nobody a moment
+
+    held, waited = lease(orders, worker, refused=refused, is_cancelled=line.is_cancelled)
     if held is None:
         return None
     record = began(held, worker, waited)

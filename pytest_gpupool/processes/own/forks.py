@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from types import FunctionType
 from typing import NoReturn
 from weakref import WeakMethod
@@ -48,18 +48,23 @@ def before(method: Callable[[], None]) -> None:
     _add(_BEFORE, method)
 
 
-@contextmanager
-def no_return(where: str) -> Iterator[None]:
-    """See that who enters this is who leaves it: a child that is forked meanwhile, and comes here, ends with a word."""
-    pid = os.getpid()
-    try:
-        yield
-    except BaseException as error:
-        if os.getpid() != pid:
-            _end(where, error)
-        raise
-    if os.getpid() != pid:
-        _end(where, None)
+class Border:
+    """See that who enters this is who leaves it: a child that is forked meanwhile, and comes here, ends with a word.
+
+    ``where`` is the test that has forked it. No generator, since each test enters several of these.
+    """
+
+    __slots__ = ("_pid", "_where")
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        self._pid = os.getpid()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if os.getpid() != self._pid:
+            _end(self._where, error)
 
 
 def _end(where: str, error: BaseException | None) -> NoReturn:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from ...values.errors import MarkerProblem
 from ...values.requirement import Requirement
 
 _NOTHING_ASKED = Requirement()
@@ -20,12 +19,3 @@ def requirement_of(item: pytest.Item) -> Requirement:
     if any(True for _ in item.iter_markers("skip")):  # it is not worth a worker of its size
         return replace(asked, gpus=_NOTHING_ASKED.gpus, memory=_NOTHING_ASKED.memory)
     return asked
-
-
-def marker_problem(item: pytest.Item) -> str | None:
-    """Return why its markers cannot be understood, None where they can."""
-    try:
-        requirement_of(item)
-    except MarkerProblem as problem:
-        return str(problem)
-    return None

@@ -181,7 +181,7 @@ class Interactor(WorkerInteractor):
 
     def _tear_down_rest(self, last: pytest.Item | None, following: pytest.Item | None) -> None:
         if last is not None:
-            with forks.no_return(last.nodeid):
+            with forks.Border(last.nodeid):
                 tear_down.rest(last, following, begins=lambda: self.say(TearingDown(last.nodeid)))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -209,13 +209,19 @@ class Interactor(WorkerInteractor):
 
         item = session.items[index]
 
+        def is_told() -> bool:
+            if not following and (told := self._told()) is not None:
+                following.append(told)
+            return bool(following) and not isinstance(following[0], Rest)
+
         def ask() -> pytest.Item | None:
-            following.append(self._next())
+            if not following:
+                following.append(self._next())
             if isinstance(following[0], Rest) and self._stays_set_up:
                 return item
             return session.items[following[0]] if isinstance(following[0], int) else None
 
-        late = self._late = LateItem(item, ask)
+        late = self._late = LateItem(item, ask, is_told)
         self.item_index = index  # xdist's hooks put it into reports
         began, shared = clock.monotonic(), self._recorder.seconds_of_set_ups
         self.config.hook.pytest_runtest_protocol(item=item, nextitem=late)
@@ -252,12 +258,16 @@ class Interactor(WorkerInteractor):
         assert self._recorder.unfit is not None
         self.say(Poisoned(self.session.items[self.item_index].nodeid, self._recorder.unfit, given))
 
-    def _next(self) -> Next:
-        """Return what comes next: ask, if the controller has not said it already."""
+    def _told(self) -> Next | None:
+        """Return what comes next, None where the controller has not said it already."""
         if self._recorder.unfit and self._is_replaceable:
             return Rest()  # all fixtures are torn down, as before an end
+        return self._given.next_at_once()
+
+    def _next(self) -> Next:
+        """Return what comes next: ask, if the controller has not said it already."""
         answers = self._given.answers  # before the look: what comes after both has crossed with the question
-        following = self._given.next_at_once()
+        following = self._told()
         if following is None:
             self.say(Ask(answers))
             following = self._given.wait()

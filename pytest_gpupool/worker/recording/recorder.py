@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ...processes.own import clock, forks
+from ...values.errors import MarkerProblem
 from ...verdicts.judge import Judge
 from ..items.identity import tell_apart
-from ..items.markers import marker_problem, requirement_of
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
 from .attempts.sequence import Attempts
@@ -155,14 +156,10 @@ class Recorder:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Wait until the test can start, and know what it may use."""
-        gate, refused = self.gate, marker_problem(item)
-        if gate is not None and refused is None:
-            refused = gate.enter(item.nodeid, requirement_of(item))
-            if gate.lost is not None:
-                self.becomes_unfit(f"its lease is lost: {gate.lost}")
-        self._attempts.test = RunningTest(item=item, refused=refused, held=self._held())
+        gate = self.gate
+        test = self._attempts.test = self._let_in(item, gate)
         try:
-            with forks.no_return(item.nodeid):
+            with forks.Border(test.nodeid):
                 result = yield
             self._attempts.close()
             if self.writer is not None:
@@ -249,6 +246,19 @@ class Recorder:
         self._attempts.logged(report)
         if self.writer is not None:
             self.writer.attach_to(report)
+
+    def _let_in(self, item: pytest.Item, gate: Gate | None) -> RunningTest:
+        """Wait until a test can start; return it, with why it cannot, where it never can."""
+        test = RunningTest(item=item, refused=None, held=self._held())
+        try:
+            requirement, refused = test.requirement, None
+        except MarkerProblem as problem:
+            return replace(test, refused=str(problem))
+        if gate is not None:
+            refused = gate.enter(test.nodeid, requirement)
+            if gate.lost is not None:
+                self.becomes_unfit(f"its lease is lost: {gate.lost}")
+        return test if refused is None else replace(test, refused=refused)
 
     def _held(self) -> tuple[Device, ...]:
         return () if self._equipment is None else self._equipment.lease.devices

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import pytest
 
 from ...devices import torch_memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
-from ...values.requirement import USUAL
+from ...values.requirement import USUAL, Requirement
 from ..items.markers import requirement_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunningTest:
     """Made when the test has been let in, for all attempts at it. pytest's later hooks name only its id.
 
@@ -32,6 +32,15 @@ class RunningTest:
         """Its id."""
         return self.item.nodeid
 
+    @cached_property
+    def requirement(self) -> Requirement:
+        """What it asks for.
+
+        Raises:
+            MarkerProblem: that cannot be understood, for which it was refused.
+        """
+        return requirement_of(self.item)
+
     @property
     def has_failed_as_unittest(self) -> bool:
         """Whether its call has failed as a unittest.TestCase: pytest raises that later."""
@@ -39,7 +48,7 @@ class RunningTest:
 
     def devices(self) -> list[str]:
         """Return the ids of the devices that it may use: all that are held, or none where it asks for none."""
-        return [device.id for device in self.held if self.refused or requirement_of(self.item).gpus]
+        return [device.id for device in self.held if self.refused or self.requirement.gpus]
 
     def kind(self) -> str:
         """Return the kind of device that it asks for, as baselines tell them apart.
@@ -48,12 +57,14 @@ class RunningTest:
             MarkerProblem: what it asks for cannot be understood, for which it was refused.
         """
         # Without workers the process may hold more for the sake of other tests.
-        return _kind_of(self.held[: requirement_of(self.item).gpus])
+        return _kind_of(self.held[: self.requirement.gpus])
 
     def asked(self) -> dict[str, float | None]:
         """Return what its marker says of the memory of a device, in bytes, and of its time limit; None is no limit."""
-        requirement = USUAL if self.refused else requirement_of(self.item)
+        requirement = USUAL if self.refused else self.requirement
         limit, size = requirement.timeout, requirement.memory
+        if limit is None and size is None:
+            return {}
         return {
             **({} if limit is None else {"timeout": limit if math.isfinite(limit) else None}),
             **({} if size is None or not self.held else {"memory": min(map(size.of, self.held))}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,8 +90,7 @@ class Trespass:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A phase has ended: say what it did beyond the lease."""
         report = yield
-        problems = list(self._problems(item, call.when))
-        if problems:
+        if problems := self._problems(item, call.when):
             _fail_phase(report, item, "\n".join(f"gpupool: {problem}" for problem in problems))
         return report
 
@@ -100,27 +99,27 @@ class Trespass:
         assert self._recorder.equipment is not None
         return self._recorder.equipment.own
 
-    def _problems(self, item: pytest.Item, phase: str) -> Generator[str, None, None]:
-        own = self._own
+    def _problems(self, item: pytest.Item, phase: str) -> list[str]:
+        own, found = self._own, []
         if phase == "setup":
-            if self._found_at_start is not None:
-                yield self._found_at_start
+            found = [] if self._found_at_start is None else [self._found_at_start]
             if self._recorder.unfit is None:
-                return  # what a fixture does is seen soon enough
+                return found  # what a fixture does is seen soon enough
         if phase == "teardown" and (change := own.take_change()):
-            yield _left_changed(item.nodeid, own, words_of(change))
+            found.append(_left_changed(item.nodeid, own, words_of(change)))
         strangers = own.strangers()
         if strangers and strangers not in self._told:
             self._told.add(strangers)
             self._goes_on_elsewhere(item, strangers)
-            yield _sees(item.nodeid, strangers, own)
-        yield from (_used(item.nodeid, outsider, own) for outsider in self._new_outsiders())
+            found.append(_sees(item.nodeid, strangers, own))
+        if outsiders := self._outsiders():
+            found += [_used(item.nodeid, outsider, own) for outsider in sorted(outsiders - self._told)]
+            self._told |= outsiders
+        return found
 
-    def _new_outsiders(self) -> Collection[Outsider]:
+    def _outsiders(self) -> frozenset[Outsider]:
         assert self._recorder.equipment is not None
-        new = self._recorder.equipment.sampler.outsiders() - self._told
-        self._told |= new
-        return sorted(new)
+        return self._recorder.equipment.sampler.outsiders()
 
     def _goes_on_elsewhere(self, item: pytest.Item, strangers: tuple[str, ...]) -> None:
         """Have no other test run in this process."""

@@ -48,8 +48,10 @@ class OwnDevices:
     def take_change(self) -> Change:
         """Return which variables are not what was exported, and put them back. Another spelling is no change."""
         present = {name: environ.get(name) for name in self._exported}
+        if present == self._exported:
+            return {}
         changed = {name: value for name, value in present.items() if value != self._exported[name]}
-        if not changed or not self._matters(present):
+        if not self._matters(present):
             return {}
         self._may_see_others = True
         environ.update(self._exported)

@@ -68,7 +68,7 @@ from pytest_gpupool.processes.own import forks
 
 pid = 0
 try:
-    with forks.no_return("test_a.py::test_a"):
+    with forks.Border("test_a.py::test_a"):
         pid = os.fork()
         if not pid:
             {end}
@@ -96,11 +96,11 @@ def test_a_child_that_comes_back_ends_with_a_word(end: str, code: int) -> None:
 
 def test_who_enters_leaves() -> None:
     """Also where it was a child before that."""
-    with forks.no_return("here"), pytest.raises(ValueError, match="mine"), forks.no_return("here"):
+    with forks.Border("here"), pytest.raises(ValueError, match="mine"), forks.Border("here"):
         raise ValueError("mine")
 
     def enter() -> int:
-        with forks.no_return("here"):
+        with forks.Border("here"):
             return 9
 
     assert exit_code_of_child(enter) == 9

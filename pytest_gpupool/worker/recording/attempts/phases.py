@@ -11,6 +11,7 @@ from ....values.outcomes import PHASES, outcome_of
 from ....values.texts import MESSAGE_LIMIT, shortened
 
 _MOST_SECONDS = 1e9  # some thirty years
+_ALL = frozenset(PHASES)
 _SOME = 500  # characters of its output that are kept of a test that passed
 
 
@@ -22,6 +23,7 @@ class Phases:
         """The seconds that a phase took, by our own clock."""
         self._by_phase: dict[str, list[pytest.TestReport]] = {}
         self._is_borrowed = False
+        self._has_more_to_tell = False  # than that each phase has passed
 
     @property
     def are_logged(self) -> bool:
@@ -42,9 +44,18 @@ class Phases:
             self._by_phase.clear()
         self._is_borrowed = False
         self._by_phase.setdefault(report.when or "", []).append(report)
+        if report.outcome != "passed" or report.sections or hasattr(report, "wasxfail"):
+            self._has_more_to_tell = True
+
+    @property
+    def _have_just_passed(self) -> bool:
+        """Whether it is as short as can be: nothing is to be told of any phase, and none is missing."""
+        return not self._has_more_to_tell and self._by_phase.keys() == _ALL
 
     def outcome(self) -> str:
         """Return what became of the attempt."""
+        if self._have_just_passed:
+            return "passed"
         worst = {phase: _worst(reports) for phase, reports in self._by_phase.items()}
         if "failed" in (outcome for phase, outcome in worst.items() if phase not in PHASES):
             return "crashed"  # as xdist and pytest-forked say that its process died
@@ -61,6 +72,8 @@ class Phases:
 
     def message(self, more: str) -> str | None:
         """Return what is told of what went wrong, with ``more`` as its last line; None where nothing is."""
+        if self._have_just_passed:
+            return more or None
         texts = [text for text in map(_text, self._all()) if text]
         if "setup" not in self._by_phase and not texts:
             texts = ["its set-up was reported by nobody, so that nothing is known of it"]
@@ -68,11 +81,15 @@ class Phases:
 
     def failed_by(self, mark: str) -> bool:
         """Say whether it failed, and each of its failures has that mark."""
+        if self._have_just_passed:
+            return False
         bad = [report for report in self._all() if report.outcome != "passed"]
         return bool(bad) and all(report.outcome == "failed" and hasattr(report, mark) for report in bad)
 
     def output(self) -> dict[str, str]:
         """Return what pytest captured: ``stdout``, ``stderr`` and ``log``, where there was any; the end of it."""
+        if self._have_just_passed:
+            return {}
         reports = self._all()
         last = reports[-1]  # which has that of the phases before, too
         if not last.sections:

@@ -6,9 +6,9 @@ own protocol whatever it likes. It is over with the report of its tear-down, or 
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,24 +83,26 @@ class Attempts:
         if self.sampler is not None:
             self.sampler.begin(on_devices=bool(self.present.devices))
 
-    @contextlib.contextmanager
-    def phase(self, name: str, item: pytest.Item) -> Iterator[None]:
-        """A phase of a test goes on."""
-        if self.test is None or not self.runs(item):
-            yield  # another plugin's doing
-            return
-        if self._must_begin(name):
+    def phase(self, name: str, item: pytest.Item) -> AbstractContextManager[None]:
+        """Return what a phase of a test is to go on in."""
+        return _Phase(self, name, item.nodeid) if self.runs(item) else nullcontext()  # else another plugin's doing
+
+    def enters(self, phase: str) -> None:
+        """A phase of the test begins."""
+        if self.test is not None and self._must_begin(phase):
             self.begin(self.test)
         stacks.renew_offer()
-        self.present.enters(name)
-        try:
-            with forks.no_return(item.nodeid):
-                yield
-        finally:
-            self.present.leaves(name)
-        self.log.take_from_children(self.present)
-        problems, self.present.problems = self.present.problems, []
-        if problems:
+        self.present.enters(phase)
+
+    def leaves(self, phase: str, *, in_peace: bool) -> None:
+        """It is over. Where it was ``in_peace``, what is wrong with metrics of its children fails the test."""
+        present = self.present
+        present.leaves(phase)
+        if not in_peace:
+            return
+        self.log.take_from_children(present)
+        if present.problems:
+            problems, present.problems = present.problems, []
             pytest.fail("\n".join(problems), pytrace=False)
 
     def logged(self, report: pytest.TestReport) -> None:
@@ -150,3 +152,24 @@ class Attempts:
             ended, torch_peak = iso(self._clock()), test.torch_peak()
             record = attempt.to_record(ended=ended, last_words=last_words, torch_peak=torch_peak)
             self._writer.write("end", test=test.nodeid, **record)
+
+
+class _Phase(forks.Border):
+    """A phase that goes on. No generator: see there."""
+
+    __slots__ = ("_attempts", "_name")
+
+    def __init__(self, attempts: Attempts, name: str, nodeid: str) -> None:
+        super().__init__(nodeid)
+        self._attempts = attempts
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._attempts.enters(self._name)
+        super().__enter__()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        finally:
+            self._attempts.leaves(self._name, in_peace=error is None)
