@@ -5,8 +5,9 @@ PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -20,7 +21,10 @@ from .recording.recorder import Recorder, recorder_key
 from .recording.refusal import Refusal
 
 if TYPE_CHECKING:
+    import os
+
     from ..leases.lease import Lease
+    from ..script.result import ScriptResult
 
 _PLUGIN = "gpupool"
 """The name of the plugin of the pool."""
@@ -72,6 +76,23 @@ class RecordMetric(Protocol):
         rtol: float | None = None,
     ) -> None:
         """Record a number under a name."""
+
+
+class RunScript(Protocol):
+    """The type of the ``run_script`` fixture."""
+
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        params: Mapping[str, object] | None = None,
+        *,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> ScriptResult:
+        """Run a script, and record its metrics."""
 
 
 def be_off(config: pytest.Config, judge: Judge) -> None:
@@ -165,6 +186,45 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         pytest.fail(problem, pytrace=False)  # outside the handler, so that no traceback of ours is shown with it
 
     return record
+
+
+@pytest.fixture
+def run_script(request: pytest.FixtureRequest) -> RunScript:
+    """Run a script, unmodified, on the worker's devices: ``run_script("evaluation_script.py", {"lr": 0.001})``.
+
+    A relative path is in the folder of the test's file, else in the working directory, in which the script runs.
+    ``params`` are written in a ``style``: ``json`` (``--params '{"lr": 0.001}'``), ``flags`` (``--lr 0.001 --flag``)
+    or ``hydra`` (``lr=0.001``); ``args`` follow. ``timeout`` in seconds ends it with all that it has started. Its
+    metrics are recorded: those that it writes as JSON to the file ``$GPUPOOL_METRICS``, or on its last line of output;
+    ``metrics`` says what they are, and which it must give: ``{"accuracy": {"higher_is_better": True}}``.
+
+    Raises:
+        ScriptError: it cannot be run, has another exit status than 0, takes too long, or its metrics are none.
+    """
+    from ..script.running import Request
+    from .items.scripts import run_in
+
+    item = request.node
+    attempt = request.config.stash[recorder_key].attempt_at(item)
+
+    def run(
+        path: str | os.PathLike[str],
+        params: Mapping[str, object] | None = None,
+        *,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> ScriptResult:
+        __tracebackhide__ = True
+        folders = (item.path.parent, Path.cwd())
+        wanted = Request(
+            path=path, params=params, args=args, style=style, timeout=timeout, env=env, metrics=metrics, folders=folders
+        )
+        return run_in(item, attempt, wanted)
+
+    return run
 
 
 def describe(devices: Sequence[Device]) -> Gpu:

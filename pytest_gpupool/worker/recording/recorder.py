@@ -23,6 +23,7 @@ from .writer import RecordWriter
 
 if TYPE_CHECKING:
     from ...leases.lease import Lease
+    from ...logs.worker_logs import WorkerLogs
     from ...metrics.metric import Metric
     from ...values.device import Device
     from ...values.orders import Orders
@@ -75,6 +76,11 @@ class Recorder:
         return self._equipment
 
     @property
+    def logs(self) -> WorkerLogs:
+        """What keeps what tests write."""
+        return self._attempts.logs
+
+    @property
     def worker(self) -> str | None:
         """The worker's name, None where the pool is off."""
         return None if self.writer is None else self.writer.worker
@@ -108,6 +114,7 @@ class Recorder:
         if self._equipment is not None:
             self._equipment.sampler.stop()
         self._attempts.log.close()
+        self._attempts.logs.end()
         if self.writer is not None:
             self.writer.close()
 
