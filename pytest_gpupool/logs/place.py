@@ -15,6 +15,8 @@ HEADING = b"=== gpupool: "
 
 _END = b" ===\n"
 
+_HEADING = re.compile(re.escape(HEADING) + rb"attempt \d+ on [^,\n]+, ([^ \n]+Z): (.+)" + re.escape(_END))
+
 _LONGEST_NAME = 120
 _UNSAFE = re.compile(r"[^\w.=+-]+", re.ASCII)
 
@@ -34,7 +36,9 @@ def heading(nodeid: str, worker: str, attempt: int, started: str) -> bytes:
 
 def nodeid_in(line: bytes) -> str | None:
     """Return the test that a :func:`heading` names; None for another line. Of one with a line break, as it is shown."""
-    if not (line.startswith(HEADING) and line.endswith(_END)):
-        return None
-    _, colon, nodeid = line[len(HEADING) : -len(_END)].decode(errors="replace").partition("Z: ")
-    return nodeid if colon else None
+    return None if (match := _HEADING.fullmatch(line)) is None else match[2].decode(errors="replace")
+
+
+def started_in(line: bytes) -> str:
+    """Return when the attempt began that a :func:`heading` is of, ISO 8601; "" for another line."""
+    return "" if (match := _HEADING.fullmatch(line)) is None else match[1].decode(errors="replace")

@@ -11,8 +11,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..metrics.metric import Metric
 from ..values.texts import safe_repr, seconds, visible
@@ -56,13 +58,21 @@ class Ran:
     note: str | None = None
 
 
-def run(
-    request: Request, *, log: Callable[[bytes], None], folder: Path | None, log_path: Callable[[], Path | None]
-) -> Ran:
-    """Run a script, with its output passed on as it comes, to ``log`` too.
+class Log(NamedTuple):
+    """Where what a script writes is kept as it comes.
 
-    ``folder`` is where its file of metrics is kept meanwhile, None for a temporary one; ``log_path`` says where the log
-    is once something was written.
+    ``folder`` is where its file of metrics is meanwhile, None for a temporary one; ``path`` says where the log is once
+    something was written. What this process writes itself while it is ``aside`` is in the log already.
+    """
+
+    write: Callable[[bytes], None]
+    folder: Path | None
+    path: Callable[[], Path | None]
+    aside: Callable[[], AbstractContextManager[None]]
+
+
+def run(request: Request, log: Log) -> Ran:
+    """Run a script, with its output passed on as it comes.
 
     Raises:
         ScriptError: what it is given makes no sense, or it cannot be started.
@@ -75,16 +85,18 @@ def run(
     kept, echo = Kept(), Echo()
 
     def hear(stream: str, data: bytes) -> None:
-        log(data)
+        log.write(data)
         kept.hear(stream, data)
-        echo.hear(stream, data)
+        with log.aside():
+            echo.hear(stream, data)
 
-    with _metrics_file(folder) as file:
+    with _metrics_file(log.folder) as file:
         environ = {**os.environ, "PYTHONUNBUFFERED": "1", **_environ(request.env), VARIABLE: str(file)}
         try:
             ended = process.run(command, environ, hear, timeout=limit)
         finally:
-            echo.close()
+            with log.aside():
+                echo.close()
         has_failed = ended.took_too_long or ended.returncode != 0
         found = measured(file, kept.text("stdout"), about, all_of_them=not has_failed)
     result = ScriptResult(
@@ -95,7 +107,7 @@ def run(
         metrics=dict(names(found.metrics)),
     )
     problem = _how(ended, limit) if has_failed else found.problem
-    error = None if problem is None else ScriptError(_text(script.name, problem, command, result, log_path()))
+    error = None if problem is None else ScriptError(_text(script.name, problem, command, result, log.path()))
     return Ran(result=result, metrics=found.metrics, error=error, note=found.note)
 
 

@@ -23,7 +23,7 @@ def run_in(item: pytest.Item, attempt: Attempt, request: running.Request) -> Scr
     recorder = item.config.stash[recorder_key]
     logs = recorder.logs
     try:
-        ran = running.run(request, log=logs.write, folder=logs.folder, log_path=lambda: logs.path)
+        ran = running.run(request, running.Log(logs.write, logs.folder, lambda: logs.path, recorder.captured.aside))
     except ScriptError as error:
         raise error.with_traceback(None) from None  # what is ours explains nothing
     try:

@@ -13,6 +13,7 @@ from ..items.identity import tell_apart
 from ..items.markers import marker_problem, requirement_of
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
+from .attempts.captured import Captured
 from .attempts.sequence import Attempts
 from .recipes import Recipes
 from .retries import Retries
@@ -53,6 +54,8 @@ class Recorder:
         self._attempts = Attempts(judge, writer, self._sticky_error, clock)
         self.set_ups = None if writer is None else SetUps(self._attempts, writer)
         """What times wide fixtures, None where the pool is off."""
+        self.captured = Captured(self._attempts.logs)
+        """What copies the tests' output to their logs."""
         self._unfit: str | None = None
         self._watch()
 
@@ -114,6 +117,7 @@ class Recorder:
         if self._equipment is not None:
             self._equipment.sampler.stop()
         self._attempts.log.close()
+        self.captured.close()
         self._attempts.logs.end()
         if self.writer is not None:
             self.writer.close()
