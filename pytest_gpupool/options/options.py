@@ -60,6 +60,11 @@ _VALUED = (
     ),
     ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
     (
+        "gpupool-seed",
+        "N",
+        "Seed Python, NumPy, torch, CuPy and TensorFlow, where they are loaded, before each test, from N and its id.",
+    ),
+    (
         "gpupool-budget",
         "S",
         "Start no test whose expected end lies beyond so many seconds (or 90min, 2h) after the run's start.",
@@ -125,6 +130,8 @@ class Options:
     timeout: float | None
     budget: float | None
     """Seconds from the run's start."""
+    seed: int | None
+    """From which, with its id, every test's seed is made."""
     oom_retries: int
     machine_retries: int
     baseline: Path | None
@@ -172,6 +179,7 @@ class Options:
             longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", None),
             timeout=source.parse("gpupool-timeout", parsing.limit, _LIMIT, None),
             budget=source.parse("gpupool-budget", parsing.limit, _LIMIT, None),
+            seed=source.parse("gpupool-seed", parsing.seed, "a whole number from 0", None),
             oom_retries=source.parse("gpupool-oom-retries", parsing.whole, "a whole number from 0", 1),
             machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,

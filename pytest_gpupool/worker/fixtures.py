@@ -229,6 +229,17 @@ def run_script(request: pytest.FixtureRequest) -> RunScript:
     return run
 
 
+@pytest.fixture
+def gpupool_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test, 63 bits: of its id, and of ``--gpupool-seed`` where that is given, else of 0.
+
+    For generators that a test makes itself: ``jax.random.key(gpupool_seed)``, ``np.random.default_rng(gpupool_seed)``.
+    """
+    from .items.seeds import seed_key, seed_of
+
+    return seed_of(request.config.stash.get(seed_key, 0), request.node.nodeid) >> 1
+
+
 def describe(devices: Sequence[Device]) -> Gpu:
     """Return the fixture's value for these devices."""
     is_gpu = bool(devices) and devices[0].is_gpu

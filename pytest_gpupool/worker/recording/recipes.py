@@ -12,6 +12,7 @@ import pytest
 from ...foreign.pytest_names import declared_options, parameters_of
 from ...records.recipe import digest, recipe, steady
 from ...values.texts import safe_repr
+from ..items.seeds import seed_key
 
 _NONE = digest([])
 
@@ -80,6 +81,8 @@ def _texts(name: str, value: object) -> tuple[str, str]:
 def _digest_of_options(config: pytest.Config) -> str:
     names = sorted(config.stash.get(declared_key, ()))
     values = {name: _option(config, name) for name in names}
+    if (seed := config.stash.get(seed_key, None)) is not None:
+        values["--gpupool-seed"] = seed
     return digest([json.dumps(values, default=lambda value: steady(safe_repr(value))).encode()])
 
 
