@@ -5,6 +5,7 @@ PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, h
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,25 @@ class Gpu:
     def count(self) -> int:
         """How many devices there are."""
         return len(self.devices)
+
+    def free_port(self) -> int:
+        """Return a port that no test of any run on this host is given meanwhile, and nobody uses.
+
+        A socket is bound to it until the test is over, so that nothing else takes it; a server that sets SO_REUSEADDR,
+        as nearly all do, can bind it all the same, any other one after :meth:`release_port`.
+
+        Raises:
+            NoPort: there is none.
+        """
+        from ..leases import ports
+
+        return ports.free_port()
+
+    def release_port(self, port: int) -> None:
+        """Let go of a port: what does not set SO_REUSEADDR is about to bind it."""
+        from ..leases import ports
+
+        ports.release_port(port)
 
 
 class RecordMetric(Protocol):
@@ -135,6 +155,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
     )
+
+
+def pytest_runtest_logfinish() -> None:
+    """Let go of the ports that the test was given, where it was given any."""
+    if (ports := sys.modules.get("pytest_gpupool.leases.ports")) is not None:
+        ports.release_all()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
