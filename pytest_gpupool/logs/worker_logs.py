@@ -39,6 +39,10 @@ class WorkerLogs:
         """Where they lie, None where nothing is kept."""
         return None if self._run_dir is None else self._run_dir / FOLDER / self._worker
 
+    def path_of(self, nodeid: str) -> Path | None:
+        """Return where the log of a test is, or would be; None where nothing is kept."""
+        return None if self._run_dir is None else log_path(self._run_dir, self._worker, nodeid)
+
     @property
     def path(self) -> Path | None:
         """The log of the running attempt, None while there is none."""

@@ -16,7 +16,7 @@ from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.verdicts import BAD, FAILING, RTOL
 from ..verdicts.judge import INVALID
-from . import parsing
+from . import collection, parsing
 from .role import only_informs
 
 _KEPT = 20
@@ -196,7 +196,7 @@ class Options:
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and its ini twin."""
-    group = parser.getgroup("gpupool", "exclusive GPUs for workers (pytest-gpupool)")
+    group = parser.getgroup(collection.GROUP, "exclusive GPUs for workers (pytest-gpupool)")
     for name, metavar, help_text in _VALUED:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
@@ -205,6 +205,7 @@ def add_options(parser: pytest.Parser) -> None:
         "record. Without RUN the latest; where that is complete, or sources have changed, a new run starts."
     )
     group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
+    collection.add_options(parser)
     parser.addini("gpupool_resume", resume, type="string", default=None)
     parser.addini("gpupool_keep_runs", f"How many runs are kept on record (default {_KEPT}).", default=str(_KEPT))
     for name, help_text in _FLAGS:

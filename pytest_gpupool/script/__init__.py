@@ -10,6 +10,7 @@ Which room does what, for the fixture ``run_script``::
     parameters ─▶ command ─▶ running ─▶ process    one program with all that it starts, and its output as it comes
                                 │  └──▶ output     what of that is kept
                                 └─────▶ measured   its metrics, from a file or from its last line
+    sweep_file  scripts and their configurations, as a file lists them (toml_lines: where in it)
     recording   what the script itself calls        notebook   the program that runs a notebook
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .result import ScriptError as ScriptError
     from .result import ScriptResult as ScriptResult
 
-__all__ = ["recording", "result", "running"]
+__all__ = ["recording", "result", "running", "sweep_file"]
 
 
 def record(

@@ -80,7 +80,7 @@ def run(request: Request, log: Log) -> Ran:
     if sys.platform != "linux":  # what a script has started could not be ended elsewhere
         raise ScriptError(f"run_script works on Linux only, and this is {sys.platform}")
     script = script_at(request.path, request.folders)
-    params, about, limit = checked(request.params), declared(request.metrics), _limit(request.timeout)
+    params, about, limit = checked(request.params), declared(request.metrics), limit_of(request.timeout)
     command = command_of(script, params, request.args, request.style)
     kept, echo = Kept(), Echo()
 
@@ -128,7 +128,8 @@ def _text(name: str, problem: str, command: Sequence[str], result: ScriptResult,
     return "\n".join(lines)
 
 
-def _limit(value: object) -> float | None:
+def limit_of(value: object) -> float | None:
+    """Return a time limit in seconds, None for none. Raises ScriptError."""
     if value is None:
         return None
     with contextlib.suppress(ValueError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from ..options import options, role_end
+from ..options import collection, companions, options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.requirement import Requirement
@@ -64,10 +64,7 @@ class Gpu:
         """Return a port that no test of any run on this host is given meanwhile, and nobody uses.
 
         A socket is bound to it until the test is over, so that nothing else takes it; a server that sets SO_REUSEADDR,
-        as nearly all do, can bind it all the same, any other one after :meth:`release_port`.
-
-        Raises:
-            NoPort: there is none.
+        as nearly all do, can bind it all the same, any other one after :meth:`release_port`. Raises NoPort.
         """
         from ..leases import ports
 
@@ -155,6 +152,29 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
     )
+    try:
+        collection.refuse_keyword(config)
+        if (path := collection.scripts_file(config)) is not None:
+            companions.add_argument(config, path)
+    except UsageProblem as problem:
+        raise pytest.UsageError(f"gpupool: {problem}") from None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a sweep file that is named, as an argument or by ``--gpupool-scripts``, which makes it one."""
+    if file_path.suffix != ".toml" or not parent.session.isinitpath(file_path):
+        return None
+    from .items.sweeps import SweepFile
+
+    return SweepFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what ``--gpupool-select`` does not choose."""
+    if collection.selects(config):
+        from .items import selection
+
+        selection.deselect(config, items)
 
 
 def pytest_runtest_logfinish() -> None:

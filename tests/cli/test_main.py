@@ -26,6 +26,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "report",
         "runs",
         "logs",
+        "sweep",
         "baseline",
         "compare",
         "matrix",
