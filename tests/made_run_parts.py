@@ -43,6 +43,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "longest_first": True,
         "timeout": None,
         "budget": None,
+        "seed": None,
         "oom_retries": 1,
         "machine_retries": 1,
         "baseline": None,

@@ -13,8 +13,9 @@ from .. import __version__
 from ..processes.own import garbage
 from ..values.errors import GpupoolError
 from .commands import baseline, compare, history, matrix, report, runs, scaling, schema
+from .scripts import logs, sweep
 
-_COMMANDS: tuple[ModuleType, ...] = (report, runs, baseline, compare, matrix, history, scaling, schema)
+_COMMANDS: tuple[ModuleType, ...] = (report, runs, logs, sweep, baseline, compare, matrix, history, scaling, schema)
 if sys.platform == "linux":  # the pool is there alone, and what it relies on
     from .commands import plan, quarantine, run, status
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from ..foreign import xdist_protocol
+from ..logs import last_words
 from ..processes.own import clock
 from ..run.controller import Controller
 from ..values.outcomes import OUT_OF_MEMORY
@@ -27,14 +28,19 @@ def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tup
         return None, over  # that it was ended was meant for another test
     # Metrics of a test that died with its worker are in the journal alone.
     controller.records.results.add_all([] if begun is None else begun[running])
-    controller.records.write(
+    output, records = member.output.read(), controller.records
+    if output and begun and records.directory is not None:
+        about = begun[running][0]
+        number, started = about.get("attempt", 1), about["started"]
+        last_words.complete(records.directory, member.name, running, attempt=number, started=started, output=output)
+    records.write(
         "crash" if member.overdue is None else "timeout",
         worker=member.name,
         test=running,
         started=begun[running][0]["started"] if begun else None,
         ended=iso(clock.now()),
         message=member.crash_text() if member.overdue is None else member.limit_text(),
-        **({"output": output} if (output := member.output.read()) else {}),
+        **({"output": output} if output else {}),
         **({} if member.cause is None else {"cause": member.cause}),
         **({} if member.cause != OUT_OF_MEMORY else {"resources": {"rss_peak_bytes": member.process.held_memory}}),
     )

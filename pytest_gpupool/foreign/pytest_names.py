@@ -149,9 +149,12 @@ def rename(item: pytest.Item, nodeid: str) -> None:
 
 
 def parameters_of(item: pytest.Item) -> Mapping[str, object]:
-    """Return the values of a parametrized test's parameters by name, none where it has none."""
+    """Return the values of a parametrized test's parameters by name, none where it has none.
+
+    An item of ours that is no function has them by itself: pytest takes one with a callspec for a function.
+    """
     callspec = getattr(item, "callspec", None)
-    return {} if callspec is None else callspec.params
+    return getattr(item, "gpupool_params", {}) if callspec is None else callspec.params
 
 
 def parameter_numbers_of(item: pytest.Item) -> Mapping[str, int]:

@@ -11,7 +11,8 @@ How a process gets its lease, and who is asked::
                   Lease ──► restore (before each test), note, admit, descriptors, release
 
 ``occupancy`` says who holds what without touching anything, ``host_view`` puts that together for people. Within a
-lease that a process above holds (``inherited``) there is no queue and no file: ``nested``.
+lease that a process above holds (``inherited``) there is no queue and no file: ``nested``. ``ports`` are given to tests
+from ranges that no other process has.
 """
 
-__all__ = ["acquisition", "admission", "host_view", "inherited", "lease", "nested", "occupancy", "quarantines"]
+__all__ = ["acquisition", "admission", "host_view", "inherited", "lease", "nested", "occupancy", "ports", "quarantines"]

@@ -100,6 +100,20 @@ def keep_coverage(config: pytest.Config) -> None:
         config.known_args_namespace.cov_append = True
 
 
+def add_argument(config: pytest.Config, path: Path) -> None:
+    """Have pytest collect a file too; where nothing was named on the command line, that file alone."""
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = []
+    if not any((config.invocation_params.dir / arg).resolve() == path.resolve() for arg in config.args):
+        config.args.append(str(path))
+
+
+def leave_seeds_alone(config: pytest.Config) -> None:
+    """Have pytest-randomly, where it is there, seed nothing: it gives each test the same seed, after ours."""
+    if hasattr(config.option, "randomly_reset_seed"):
+        config.option.randomly_reset_seed = False
+
+
 def _given(config: pytest.Config, name: str, default: Any) -> Any:
     # What could be made out without conftest.py files. Until all is parsed, config.option has defaults.
     return getattr(config.known_args_namespace, name, default)

@@ -16,7 +16,7 @@ from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.verdicts import BAD, FAILING, RTOL
 from ..verdicts.judge import INVALID
-from . import parsing
+from . import collection, parsing
 from .role import only_informs
 
 _KEPT = 20
@@ -59,6 +59,11 @@ _VALUED = (
         "earlier runs' durations; 'file': the order of collection.",
     ),
     ("gpupool-timeout", "S", "The longest one test may take, in seconds: set-up, call and tear-down."),
+    (
+        "gpupool-seed",
+        "N",
+        "Seed Python, NumPy, torch, CuPy and TensorFlow, where they are loaded, before each test, from N and its id.",
+    ),
     (
         "gpupool-budget",
         "S",
@@ -125,6 +130,8 @@ class Options:
     timeout: float | None
     budget: float | None
     """Seconds from the run's start."""
+    seed: int | None
+    """From which, with its id, every test's seed is made."""
     oom_retries: int
     machine_retries: int
     baseline: Path | None
@@ -172,6 +179,7 @@ class Options:
             longest_first=source.parse("gpupool-order", parsing.order, "'longest' or 'file'", None),
             timeout=source.parse("gpupool-timeout", parsing.limit, _LIMIT, None),
             budget=source.parse("gpupool-budget", parsing.limit, _LIMIT, None),
+            seed=source.parse("gpupool-seed", parsing.seed, "a whole number from 0", None),
             oom_retries=source.parse("gpupool-oom-retries", parsing.whole, "a whole number from 0", 1),
             machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
@@ -188,7 +196,7 @@ class Options:
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and its ini twin."""
-    group = parser.getgroup("gpupool", "exclusive GPUs for workers (pytest-gpupool)")
+    group = parser.getgroup(collection.GROUP, "exclusive GPUs for workers (pytest-gpupool)")
     for name, metavar, help_text in _VALUED:
         group.addoption(f"--{name}", metavar=metavar, default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
@@ -197,6 +205,7 @@ def add_options(parser: pytest.Parser) -> None:
         "record. Without RUN the latest; where that is complete, or sources have changed, a new run starts."
     )
     group.addoption("--gpupool-resume", metavar="RUN", nargs="?", const=LATEST, default=None, help=resume)
+    collection.add_options(parser)
     parser.addini("gpupool_resume", resume, type="string", default=None)
     parser.addini("gpupool_keep_runs", f"How many runs are kept on record (default {_KEPT}).", default=str(_KEPT))
     for name, help_text in _FLAGS:

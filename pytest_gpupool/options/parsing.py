@@ -97,6 +97,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seed(text: str) -> int:
+    """Read a whole number from 0 that has 63 bits at most, as every library and report can carry it."""
+    number = whole(text)
+    if number >= 1 << 63:
+        raise ValueError(text)
+    return number
+
+
 def order(text: str) -> bool:
     """Read whether the longest test goes first."""
     if text not in ("longest", "file"):

@@ -89,6 +89,7 @@ _UNKNOWN: Mapping[str, Any] = {
     "host": {"name": "unknown", "platform": "unknown", "cpu_count": None, "memory_bytes": None},
     "software": dict.fromkeys(VERSIONS),
     "resumed_from": None,
+    "seed": None,
 }
 
 

@@ -322,6 +322,7 @@ FACTS: Mapping[str, DataType] = {
     "command": TEXT,
     "rootdir": TEXT,
     "resumed_from": TEXT_OR_NULL,
+    "seed": or_null(WHOLE),
     "git": or_null(object_of(GIT)),
     "host": object_of(HOST),
     "software": SOFTWARE,

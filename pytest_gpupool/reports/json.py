@@ -33,7 +33,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
             "collected": results.collected,
             "finished": finished,
             "engine": "local",
-            "seed": None,
+            "seed": facts.get("seed"),
             "resumed_from": facts.get("resumed_from"),
         },
         "devices": _devices(pool, results),

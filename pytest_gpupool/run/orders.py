@@ -78,6 +78,7 @@ class WorkerOrders:
             sample=options.sample,
             retried=tuple(retried),
             affinity=options.affinity,
+            seed=options.seed,
         )
 
     def _from(self, gpus: int) -> tuple[Device, ...]:

@@ -73,7 +73,7 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     if lock_dir is not None:
         header += _about_locks(found.devices, lock_dir)
     resumed_from = None if earlier is None else earlier.run
-    facts = Facts(config, run_id, found, resumed_from=resumed_from, baseline=options.baseline)
+    facts = Facts(config, run_id, found, resumed_from=resumed_from, seed=options.seed, baseline=options.baseline)
     baseline = RunBaseline(options, directory)
     devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
     return Controller(

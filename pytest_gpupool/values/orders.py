@@ -20,7 +20,7 @@ class Orders:
     Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
     ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. Tests
     that fail of a cause in ``retried`` are tried again in another worker, once at least. With ``affinity`` it runs on
-    the cores near its devices alone.
+    the cores near its devices alone. Its tests are seeded from ``seed`` and their ids, unless that is None.
     """
 
     run: str
@@ -47,6 +47,7 @@ class Orders:
     sample: float = 0.0
     retried: tuple[str, ...] = ()
     affinity: bool = False
+    seed: int | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

@@ -5,14 +5,16 @@ PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 from ..foreign import as_written  # noqa: F401 - before all others
-from ..options import options, role_end
+from ..options import collection, companions, options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.requirement import Requirement
@@ -21,7 +23,10 @@ from .recording.recorder import Recorder, recorder_key
 from .recording.refusal import Refusal
 
 if TYPE_CHECKING:
+    import os
+
     from ..leases.lease import Lease
+    from ..script.result import ScriptResult
 
 _PLUGIN = "gpupool"
 """The name of the plugin of the pool."""
@@ -56,6 +61,22 @@ class Gpu:
         """How many devices there are."""
         return len(self.devices)
 
+    def free_port(self) -> int:
+        """Return a port that no test of any run on this host is given meanwhile, and nobody uses.
+
+        A socket is bound to it until the test is over, so that nothing else takes it; a server that sets SO_REUSEADDR,
+        as nearly all do, can bind it all the same, any other one after :meth:`release_port`. Raises NoPort.
+        """
+        from ..leases import ports
+
+        return ports.free_port()
+
+    def release_port(self, port: int) -> None:
+        """Let go of a port: what does not set SO_REUSEADDR is about to bind it."""
+        from ..leases import ports
+
+        ports.release_port(port)
+
 
 class RecordMetric(Protocol):
     """The type of the ``record_metric`` fixture."""
@@ -75,6 +96,23 @@ class RecordMetric(Protocol):
         """Record a number under a name."""
 
 
+class RunScript(Protocol):
+    """The type of the ``run_script`` fixture."""
+
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        params: Mapping[str, object] | None = None,
+        *,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> ScriptResult:
+        """Run a script, and record its metrics."""
+
+
 def be_off(config: pytest.Config, judge: Judge) -> None:
     """Register what stays where the pool is off: metrics are judged, and go to JUnit."""
     record(config, Recorder(judge=judge))
@@ -87,6 +125,8 @@ def record(config: pytest.Config, recorder: Recorder) -> None:
     config.pluginmanager.register(Refusal(recorder), "gpupool-refusal")
     if recorder.set_ups is not None:
         config.pluginmanager.register(recorder.set_ups, "gpupool-set-ups")
+    if recorder.logs.folder is not None:
+        config.pluginmanager.register(recorder.captured, "gpupool-captured")
     role_end.at_end(config, recorder.close)
 
 
@@ -113,6 +153,35 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
     )
+    try:
+        collection.refuse_keyword(config)
+        if (path := collection.scripts_file(config)) is not None:
+            companions.add_argument(config, path)
+    except UsageProblem as problem:
+        raise pytest.UsageError(f"gpupool: {problem}") from None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a sweep file that is named, as an argument or by ``--gpupool-scripts``, which makes it one."""
+    if file_path.suffix != ".toml" or not parent.session.isinitpath(file_path):
+        return None
+    from .items.sweeps import SweepFile
+
+    return SweepFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what ``--gpupool-select`` does not choose."""
+    if collection.selects(config):
+        from .items import selection
+
+        selection.deselect(config, items)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Let go of the ports that the test was given, where it was given any."""
+    if (ports := sys.modules.get("pytest_gpupool.leases.ports")) is not None:
+        ports.release_all()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -166,6 +235,56 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         pytest.fail(problem, pytrace=False)  # outside the handler, so that no traceback of ours is shown with it
 
     return record
+
+
+@pytest.fixture
+def run_script(request: pytest.FixtureRequest) -> RunScript:
+    """Run a script, unmodified, on the worker's devices: ``run_script("evaluation_script.py", {"lr": 0.001})``.
+
+    A relative path is in the folder of the test's file, else in the working directory, in which the script runs.
+    ``params`` are written in a ``style``: ``json`` (``--params '{"lr": 0.001}'``), ``flags`` (``--lr 0.001 --flag``)
+    or ``hydra`` (``lr=0.001``); ``args`` follow. ``timeout`` in seconds ends it with all that it has started. Its
+    metrics are recorded: those that it writes as JSON to the file ``$GPUPOOL_METRICS``, or on its last line of output;
+    ``metrics`` says what they are, and which it must give: ``{"accuracy": {"higher_is_better": True}}``.
+
+    Raises:
+        ScriptError: it cannot be run, has another exit status than 0, takes too long, or its metrics are none.
+    """
+    from ..script.running import Request
+    from .items.scripts import run_in
+
+    item = request.node
+    attempt = request.config.stash[recorder_key].attempt_at(item)
+
+    def run(
+        path: str | os.PathLike[str],
+        params: Mapping[str, object] | None = None,
+        *,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> ScriptResult:
+        __tracebackhide__ = True
+        folders = (item.path.parent, Path.cwd())
+        wanted = Request(
+            path=path, params=params, args=args, style=style, timeout=timeout, env=env, metrics=metrics, folders=folders
+        )
+        return run_in(item, attempt, wanted)
+
+    return run
+
+
+@pytest.fixture
+def gpupool_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test, 63 bits: of its id, and of ``--gpupool-seed`` where that is given, else of 0.
+
+    For generators that a test makes itself: ``jax.random.key(gpupool_seed)``, ``np.random.default_rng(gpupool_seed)``.
+    """
+    from .items.seeds import seed_key, seed_of
+
+    return seed_of(request.config.stash.get(seed_key, 0), request.node.nodeid) >> 1
 
 
 def describe(devices: Sequence[Device]) -> Gpu:

@@ -35,6 +35,7 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     see_processes(config, recorder)
     trespass.watch(config, recorder, side.loads)
     resume(config, side.orders)
+    seed(config, side.orders)
     config.stash[lease_key] = side.lease
     # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
     # Under xdist alone no worker has any by then; here one may be done before another begins.
@@ -44,6 +45,14 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
 def see_processes(config: pytest.Config, recorder: Recorder) -> None:
     """Register what sees which processes the tests leave running."""
     config.pluginmanager.register(StartedProcesses(recorder), "gpupool-started-processes")
+
+
+def seed(config: pytest.Config, orders: Orders) -> None:
+    """Register what seeds the tests, where they are to be."""
+    if orders.seed is not None:
+        from .items.seeds import Seeds
+
+        config.pluginmanager.register(Seeds(config, orders.seed), "gpupool-seeds")
 
 
 def resume(config: pytest.Config, orders: Orders) -> None:

@@ -25,6 +25,8 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "quarantine",
         "report",
         "runs",
+        "logs",
+        "sweep",
         "baseline",
         "compare",
         "matrix",

@@ -29,6 +29,7 @@ class Facts:
         pool: Pool,
         *,
         resumed_from: str | None,
+        seed: int | None = None,
         baseline: Path | None = None,
     ) -> None:
         self._config = config
@@ -41,6 +42,7 @@ class Facts:
             "command": shlex.join([*sys.argv[:1], *map(str, config.invocation_params.args)]),
             "rootdir": str(config.rootpath),
             "resumed_from": resumed_from,
+            "seed": seed,
         }
         self._thread: threading.Thread | None = None
         self._is_begun = False

@@ -52,6 +52,7 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     config.pluginmanager.register(loads, "gpupool-loads")
     trespass.watch(config, recorder, loads)
     plugins.resume(config, orders)
+    plugins.seed(config, orders)
     config.pluginmanager.register(TimeLimit(controller.options.timeout, recorder), "gpupool-time-limit")
     config.pluginmanager.register(leftovers, "gpupool-leftovers")
     if controller.deadline is not None:

@@ -12,6 +12,7 @@ import pytest
 from ...foreign.pytest_names import declared_options, parameters_of
 from ...records.recipe import digest, recipe, steady
 from ...values.texts import safe_repr
+from ..items.seeds import seed_key
 
 _NONE = digest([])
 
@@ -28,13 +29,26 @@ class Recipes:
         self._root = config.rootpath
         self._options = _digest_of_options(config)
         self._conftests: dict[Path, str] = {}
+        self._scripts: dict[Path, bytes] = {}
         self._files: dict[Path, tuple[str, str]] = {}
         for item in session.items:
             self._file(item.path)
+            list(self._of(getattr(item, "gpupool_sources", ())))
 
     def of(self, item: pytest.Item) -> str:
         """Return a test's recipe."""
-        return recipe(*self._file(item.path), _digest_of_params(item), self._options)
+        file, conftests = self._file(item.path)
+        sources = getattr(item, "gpupool_sources", None)  # of a test that is a script
+        return recipe(digest([file.encode(), *self._of(sources)]) if sources else file, conftests, *self._rest(item))
+
+    def _rest(self, item: pytest.Item) -> tuple[str, str]:
+        return _digest_of_params(item), self._options
+
+    def _of(self, sources: Iterable[Path]) -> Iterable[bytes]:
+        for path in sources:
+            if path not in self._scripts:
+                self._scripts[path] = digest(_contents([path])).encode()
+            yield self._scripts[path]
 
     def _file(self, path: Path) -> tuple[str, str]:
         known = self._files.get(path)
@@ -80,6 +94,8 @@ def _texts(name: str, value: object) -> tuple[str, str]:
 def _digest_of_options(config: pytest.Config) -> str:
     names = sorted(config.stash.get(declared_key, ()))
     values = {name: _option(config, name) for name in names}
+    if (seed := config.stash.get(seed_key, None)) is not None:
+        values["--gpupool-seed"] = seed
     return digest([json.dumps(values, default=lambda value: steady(safe_repr(value))).encode()])
 
 

@@ -14,6 +14,7 @@ from ...verdicts.judge import Judge
 from ..items.identity import tell_apart
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
+from .attempts.captured import Captured
 from .attempts.sequence import Attempts
 from .recipes import Recipes
 from .retries import Retries
@@ -24,6 +25,7 @@ from .writer import RecordWriter
 
 if TYPE_CHECKING:
     from ...leases.lease import Lease
+    from ...logs.worker_logs import WorkerLogs
     from ...metrics.metric import Metric
     from ...values.device import Device
     from ...values.orders import Orders
@@ -53,6 +55,8 @@ class Recorder:
         self._attempts = Attempts(judge, writer, self._sticky_error, clock)
         self.set_ups = None if writer is None else SetUps(self._attempts, writer)
         """What times wide fixtures, None where the pool is off."""
+        self.captured = Captured(self._attempts.logs)
+        """What copies the tests' output to their logs."""
         self._unfit: str | None = None
         self._watch()
 
@@ -74,6 +78,11 @@ class Recorder:
     def equipment(self) -> Equipment | None:
         """What goes with the lease, None where the pool is off."""
         return self._equipment
+
+    @property
+    def logs(self) -> WorkerLogs:
+        """What keeps what tests write."""
+        return self._attempts.logs
 
     @property
     def worker(self) -> str | None:
@@ -109,6 +118,8 @@ class Recorder:
         if self._equipment is not None:
             self._equipment.sampler.stop()
         self._attempts.log.close()
+        self.captured.close()
+        self._attempts.logs.end()
         if self.writer is not None:
             self.writer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
@@ -30,6 +31,11 @@ class RecordWriter:
         self._problem_told = False
         self._owner = Owner()
         self._writing = RLock()  # a test may record metrics in a thread
+
+    @property
+    def run_dir(self) -> Path | None:
+        """The run's directory, None where the run keeps no records."""
+        return None if self._journal.path is None else self._journal.path.parent
 
     def write(self, kind: str, **values: Any) -> None:
         """Write one record, and once that the journal cannot be written, where it cannot. A forked child does not."""

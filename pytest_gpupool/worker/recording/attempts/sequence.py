@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ....logs.worker_logs import WorkerLogs
 from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
@@ -46,6 +47,8 @@ class Attempts:
         """What each test depends on, once that is known."""
         self.before: Counter[str] = Counter()
         """How many attempts there have been, by test, those elsewhere included."""
+        self.logs = WorkerLogs(None if writer is None else writer.run_dir, "" if writer is None else writer.worker)
+        """What keeps what they write."""
         self.judge = judge
         """What judges their metrics."""
         self.log = MetricLog(judge, writer)
@@ -69,13 +72,15 @@ class Attempts:
         test.item.user_properties[:] = junit_properties.others(test.item.user_properties)
         self.present = self.present.next(test, test.devices())
         self.before[test.nodeid] += 1
+        started = iso(self._clock())
+        self.logs.begin(test.nodeid, self.before[test.nodeid], started)
         if self._writer is not None:
             self._writer.write(
                 "start",
                 test=test.nodeid,
                 devices=self.present.devices,
                 device_kind=None if test.refused else test.kind(),
-                started=iso(self._clock()),
+                started=started,
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
                 **({"asked": asked} if (asked := test.asked()) else {}),

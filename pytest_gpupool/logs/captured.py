@@ -1,0 +1,110 @@
+"""Captured: what pytest captures of a test goes to its log while the test runs.
+
+pytest captures into files without a name, which it empties after each phase of a test. A thread copies what is new
+there some times a second, and whoever runs the tests copies the rest as a phase ends. While a test holds the GIL the
+log lags behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from threading import RLock, Thread
+
+from ..processes.own import forks
+from ..processes.own.events import Event
+from ..processes.own.system import os
+from .worker_logs import WorkerLogs
+
+_SECONDS = 0.2
+"""How far a log lags behind."""
+
+_JOIN_SECONDS = 0.25
+_PIECE = 2**16
+
+
+class CapturedOutput:
+    """Copies it, from the first phase on until :meth:`close`.
+
+    The thread rests while this process forks: no child inherits a lock that it holds. A child copies nothing.
+    """
+
+    def __init__(self, logs: WorkerLogs, descriptors: Mapping[str, int]) -> None:
+        """``descriptors`` are those of pytest's files, by stream."""
+        self._logs = logs
+        self._copied = dict.fromkeys(descriptors.values(), 0)
+        self._lock = RLock()
+        self._owner = forks.Owner()
+        self._thread: Thread | None = None
+        self._halt = Event()
+        self._is_closed = False
+        forks.before(self._pause)
+        forks.in_parent(self._start)
+
+    def begin(self) -> None:
+        """A phase begins, with nothing captured yet."""
+        with self._lock:
+            self._copied = dict.fromkeys(self._copied, 0)
+        if self._thread is None:
+            self._start()
+
+    def end(self) -> None:
+        """It is over: copy the rest."""
+        with self._lock:
+            self._copy()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is captured meanwhile does not go to the log: who writes it has written it there."""
+        with self._lock:
+            self._copy()
+            try:
+                yield
+            finally:
+                self._copied = {descriptor: _size(descriptor) for descriptor in self._copied}
+
+    def close(self) -> None:
+        """Copy no more."""
+        self._is_closed = True
+        self._pause()
+
+    def _start(self) -> None:
+        if self._copied and self._owner.is_here and not self._is_closed:
+            self._halt = Event()
+            self._thread = Thread(target=self._run, args=(self._halt,), name="gpupool-logs", daemon=True)
+            with contextlib.suppress(RuntimeError):  # there is no room for one more: the end of a phase copies all
+                self._thread.start()
+
+    def _pause(self) -> None:
+        self._halt.set()
+        if self._thread is not None and self._owner.is_here and self._thread.ident is not None:
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self, halt: Event) -> None:
+        while not halt.wait(_SECONDS):
+            with self._lock:
+                self._copy()
+
+    def _copy(self) -> None:
+        if not self._owner.is_here:
+            return
+        for descriptor, copied in self._copied.items():
+            size = _size(descriptor)
+            done = min(copied, size)  # it was emptied
+            while done < size and (data := _read(descriptor, min(_PIECE, size - done), done)):
+                self._logs.write(data)
+                done += len(data)
+            self._copied[descriptor] = done
+
+
+def _size(descriptor: int) -> int:
+    # A test may close all descriptors that it finds.
+    with contextlib.suppress(OSError):
+        return os.fstat(descriptor).st_size
+    return 0
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return os.pread(descriptor, size, offset)
+    return b""

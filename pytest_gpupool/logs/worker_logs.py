@@ -1,0 +1,49 @@
+"""Worker logs: those of the tests of one process that runs tests, one after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .log_file import LogFile
+from .place import FOLDER, heading, log_path
+
+
+class WorkerLogs:
+    """Has one log file open at a time, none where the run keeps no records."""
+
+    def __init__(self, run_dir: Path | None, worker: str) -> None:
+        self._run_dir = run_dir
+        self._worker = worker
+        self._file: LogFile | None = None
+
+    def begin(self, nodeid: str, attempt: int, started: str) -> None:
+        """An attempt at a test begins; ``started`` is ISO 8601 with ``Z``."""
+        self.end()
+        if self._run_dir is not None:
+            path = log_path(self._run_dir, self._worker, nodeid)
+            self._file = LogFile(path, heading(nodeid, self._worker, attempt, started))
+
+    def end(self) -> None:
+        """It is over."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def write(self, data: bytes) -> None:
+        """Append what the running attempt has written."""
+        if self._file is not None:
+            self._file.write(data)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie, None where nothing is kept."""
+        return None if self._run_dir is None else self._run_dir / FOLDER / self._worker
+
+    def path_of(self, nodeid: str) -> Path | None:
+        """Return where the log of a test is, or would be; None where nothing is kept."""
+        return None if self._run_dir is None else log_path(self._run_dir, self._worker, nodeid)
+
+    @property
+    def path(self) -> Path | None:
+        """The log of the running attempt, None while there is none."""
+        return self._file.path if self._file is not None and self._file.is_there else None

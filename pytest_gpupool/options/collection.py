@@ -1,0 +1,68 @@
+"""Collection: which tests there are, and which of them run. These options hold where the pool is off, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from ..values.errors import UsageProblem
+from . import parsing
+
+T = TypeVar("T")
+
+GROUP = "gpupool"
+"""The group of options under which pytest's help shows them."""
+
+_OPTIONS = (
+    ("gpupool-scripts", "FILE", False, "Collect scripts and their parameters from a TOML file."),
+    (
+        "gpupool-select",
+        "EXPR",
+        True,
+        "Run the tests that have these parameters or needs: lr=0.001,model=a or gpus<=1. Given more than once: any.",
+    ),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare them and their ini twins."""
+    group = parser.getgroup(GROUP)
+    for name, metavar, many, help_text in _OPTIONS:
+        action = "append" if many else "store"
+        group.addoption(f"--{name}", metavar=metavar, action=action, default=None, help=help_text)
+        parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
+
+
+def scripts_file(config: pytest.Config) -> Path | None:
+    """Return the file that lists scripts, None where none is given. Raises UsageProblem."""
+    path = parsing.Source(config).path("gpupool-scripts")
+    if path is not None and not path.is_file():
+        raise UsageProblem(f"--gpupool-scripts={path}: there is no such file")
+    return path
+
+
+def selects(config: pytest.Config) -> bool:
+    """Whether ``--gpupool-select`` is given."""
+    return bool(getattr(config.known_args_namespace, "gpupool_select", None) or config.getini("gpupool_select"))
+
+
+def selected(config: pytest.Config, parse: Callable[[str], T]) -> list[T]:
+    """Return what ``--gpupool-select`` gives, each by ``parse``, which raises ValueError. Raises UsageProblem."""
+    given = getattr(config.known_args_namespace, "gpupool_select", None) or [config.getini("gpupool_select")]
+    found = []
+    for text in filter(None, given):
+        try:
+            found.append(parse(text))
+        except ValueError:
+            raise UsageProblem(f"--gpupool-select {text}: give such as lr=0.001,model=a or gpus<=1") from None
+    return found
+
+
+def refuse_keyword(config: pytest.Config) -> None:
+    """Say what to do where ``-k`` has what it does not take. Raises UsageProblem."""
+    keyword = getattr(config.known_args_namespace, "keyword", None) or ""
+    if "=" in keyword:
+        raise UsageProblem(f"-k {keyword!r}: -k takes no '='; choose by parameter with --gpupool-select {keyword}")

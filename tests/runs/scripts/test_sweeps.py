@@ -1,0 +1,239 @@
+"""Scripts without any test code: a file of them, and a call for one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from program import gpupool
+from support import Host, Run, processes_of
+
+SCRIPT = """
+    import json, os, pathlib, sys, time
+    params = json.loads(sys.argv[2])
+    folder = pathlib.Path(sys.argv[4])
+    folder.mkdir()
+    (folder / "model").write_text("weights")
+    with open("ran", "a") as file:
+        file.write(f"{params['lr']}\\n")
+    print(json.dumps({"accuracy": params["lr"] * params["batch_size"], "loss": 1}))
+"""
+
+SWEEP = """
+    [[eval]]
+    script = "train.py"
+    base = {model = "resnet50"}
+    matrix = {lr = [1e-3, 1e-4], batch_size = [32, 64]}
+    exclude = [{lr = 1e-4, batch_size = 64}]
+    args = ["--save-dir", "{out}/{lr}-{batch_size}"]
+    metrics = {accuracy = {higher_is_better = true, kind = "proportion"}}
+
+    [[eval]]
+    script = "summary.sh"
+    stage = 1
+    gpus = 0
+    serial = true
+    args = ["{out}"]
+"""
+
+IDS = [
+    "train[lr=0.001-batch_size=32]",
+    "train[lr=0.001-batch_size=64]",
+    "train[lr=0.0001-batch_size=32]",
+]
+
+
+def prepare(host: Host) -> None:
+    host.write("train.py", SCRIPT)
+    host.write("summary.sh", 'echo "{\\"models\\": $(ls $1 | wc -l)}"\n')
+    host.write("sweep.toml", SWEEP)
+
+
+def passed(run: Run) -> dict[str, str]:
+    """The outcomes of a run that went well."""
+    assert run.status == 0, run.output
+    return run.outcomes
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("sweep.toml",),
+        ("-n2", "sweep.toml"),
+        ("--gpupool-scripts=sweep.toml",),
+        ("-n2", "-ogpupool_scripts=sweep.toml"),
+    ],
+    ids=["argument", "argument-n2", "option", "ini-n2"],
+)
+def test_each_configuration_is_a_test(cpu_host: Host, args: tuple[str, ...]) -> None:
+    """Nothing else is collected; later stages see what earlier ones have left."""
+    prepare(cpu_host)
+    cpu_host.write("test_other.py", "def test(): assert 0\n")
+    run = cpu_host.pytest(*args)
+    assert passed(run) == dict.fromkeys([*IDS, "summary"], "passed")
+    assert {test["nodeid"] for test in run.report["tests"]} == {f"sweep.toml::{name}" for name in [*IDS, "summary"]}
+    assert run.tests[IDS[1]]["params"] == {"model": "resnet50", "lr": 0.001, "batch_size": 64}
+    assert run.metrics(IDS[1]) == {"accuracy": 0.064, "loss": 1}
+    assert run.metrics("summary") == {"models": 3}
+    assert run.junit[IDS[1]]["gpupool.metric.accuracy"] == "0.064"
+    if "-n2" in args:
+        run_dir = run.directory / ".gpupool" / "runs" / run.report["run"]["id"]
+        assert sorted(path.name for path in (run_dir / "out").iterdir()) == ["0.0001-32", "0.001-32", "0.001-64"]
+
+
+def test_other_arguments_are_collected_too(cpu_host: Host) -> None:
+    """A file of scripts is one more."""
+    prepare(cpu_host)
+    cpu_host.write("test_other.py", "def test(): pass\n")
+    run = cpu_host.pytest("-n1", "--gpupool-scripts=sweep.toml", "test_other.py")
+    assert passed(run) == dict.fromkeys([*IDS, "summary", "test"], "passed")
+
+
+def test_tests_are_chosen_as_others_are(cpu_host: Host) -> None:
+    """By -k, by id, by parameter, by need; the last failed."""
+    prepare(cpu_host)
+    assert set(passed(cpu_host.pytest("sweep.toml", "-k", "train and 64"))) == {IDS[1]}
+    assert set(passed(cpu_host.pytest(f"sweep.toml::{IDS[2]}"))) == {IDS[2]}
+    assert set(passed(cpu_host.pytest("-n2", "sweep.toml", "--gpupool-select=lr=0.001,batch_size<=32"))) == {IDS[0]}
+    assert set(passed(cpu_host.pytest("sweep.toml", "--gpupool-select=lr<5e-4"))) == {IDS[2]}
+    either = ("--gpupool-select", "stage=1", "--gpupool-select", "lr!=0.001")
+    assert set(passed(cpu_host.pytest("sweep.toml", *either))) == {IDS[2], "summary"}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "n1"])
+def test_selecting_is_for_all_tests(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """Matrices too; what is misspelt is told."""
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+        from pytest_gpupool import matrix
+
+        @matrix(lr=[0.1, 0.01], model=["a", "b"], fast=[True, False])
+        def test(lr, model, fast): pass
+
+        @pytest.mark.gpupool(gpus=0)
+        def test_none(): pass
+        """,
+    )
+    run = cpu_host.pytest(*workers, "--gpupool-select=lr=1e-2,model=a,fast=true")
+    assert set(passed(run)) == {"test[lr=0.01-model=a-fast=True]"}
+    assert set(passed(cpu_host.pytest(*workers, "--gpupool-select=gpus<1"))) == {"test_none"}
+    for wrong, told in {
+        "lrr=1": "gpupool: --gpupool-select: no test has a parameter 'lrr', nor is it a need; did you mean lr?",
+        "lr": "gpupool: --gpupool-select lr: give such as lr=0.001,model=a or gpus<=1",
+        "=1": "gpupool: --gpupool-select =1: give such as",
+    }.items():
+        run = cpu_host.pytest(*workers, f"--gpupool-select={wrong}")
+        assert run.status == 4
+        assert told in run.output
+    assert cpu_host.pytest(*workers, "--gpupool-select=lr=7").status == 5
+    run = cpu_host.pytest(*workers, "-k", "lr=0.1")
+    assert run.status == 4
+    assert "-k takes no '='; choose by parameter with --gpupool-select lr=0.1" in run.output
+
+
+def test_failures_are_shown_and_resumed(cpu_host: Host) -> None:
+    """With the script's own words; what has passed is kept unless its script has changed."""
+    prepare(cpu_host)
+    cpu_host.write("summary.sh", "echo no such thing >&2; test -e again\n")
+    run = cpu_host.pytest("-n2", "sweep.toml")
+    assert run.status == 1
+    assert run.outcomes["summary"] == "failed"
+    assert "summary.sh: ended with exit status 1 after" in run.stdout
+    assert "    no such thing" in run.stdout
+    assert "running.py" not in run.stdout
+    cpu_host.write("again", "")
+    run = cpu_host.pytest("-n2", "sweep.toml", "--gpupool-resume=latest", "--gpupool-resume-anyway")
+    assert passed(run) == dict.fromkeys([*IDS, "summary"], "passed")
+    assert len((cpu_host.project / "ran").read_text().splitlines()) == 3
+
+
+def test_a_changed_script_runs_again(cpu_host: Host) -> None:
+    """Its result depends on it."""
+    prepare(cpu_host)
+    cpu_host.write("summary.sh", "exit 1\n")
+    assert cpu_host.pytest("sweep.toml").status == 1
+    script = cpu_host.project / "train.py"
+    script.write_text(script.read_text() + "\n# changed\n")
+    cpu_host.write("summary.sh", "exit 0\n")
+    run = cpu_host.pytest("sweep.toml", "--gpupool-resume", "--gpupool-resume-anyway")
+    assert passed(run) == dict.fromkeys([*IDS, "summary"], "passed")
+    assert len((cpu_host.project / "ran").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+def test_a_wrong_file_is_an_error_with_its_line(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """No test runs."""
+    prepare(cpu_host)
+    cpu_host.write("sweep.toml", SWEEP.replace("stage = 1", "stages = 1"))
+    run = cpu_host.pytest(*workers, "sweep.toml")
+    assert run.status in (1, 2)
+    assert "sweep.toml, line 12: stages: there is no such key; did you mean stage?" in run.output
+    assert not (cpu_host.project / "ran").exists()
+    run = cpu_host.pytest(*workers, "--gpupool-scripts=none.toml")
+    assert run.status == 4
+    assert "gpupool: --gpupool-scripts=" in run.output
+
+
+def test_a_baseline_and_a_plan(cpu_host: Host) -> None:
+    """As for tests."""
+    prepare(cpu_host)
+    args = ("sweep.toml", "--gpupool-baseline=baseline.json")
+    assert cpu_host.pytest(*args, "--gpupool-update-baseline").status == 0
+    script = cpu_host.project / "train.py"
+    script.write_text(script.read_text().replace('params["batch_size"],', 'params["batch_size"] * 0.5,'))
+    run = cpu_host.pytest("-n2", *args)
+    assert run.status == 1
+    assert {name for name, outcome in run.outcomes.items() if outcome == "failed"} == set(IDS)
+    status, out, _ = gpupool(cpu_host, "plan", "--json", "--", "-n2", "sweep.toml")
+    assert status == 0
+    assert json.loads(out)["tests"] == 4
+
+
+def test_the_call_does_the_same(cpu_host: Host) -> None:
+    """What has one value is the same for all; the exit status is pytest's, and the file stays."""
+    cpu_host.write(
+        "evaluate.py",
+        """
+        import json, sys
+        params = json.loads(sys.argv[2])
+        print(json.dumps({"x": params["lr"] * params["size"]}))
+        sys.exit(params["model"] != "a b")
+        """,
+    )
+    args = ("sweep", "evaluate.py", "lr=1e-3,1e-4", "size=32,64", "-n", "2")
+    status, out, err = gpupool(cpu_host, *args, "model=a b", "--timeout=5m", "--", "--gpupool-json=report.json")
+    assert status == 0, out + err
+    report = json.loads((cpu_host.project / "report.json").read_text())
+    assert {test["nodeid"].partition("::")[2] for test in report["tests"]} == {
+        f"evaluate[lr={lr}-size={size}]" for lr in ("0.001", "0.0001") for size in (32, 64)
+    }
+    assert report["tests"][0]["params"]["model"] == "a b"
+    assert Path(report["run"]["rootdir"]) == cpu_host.project
+    file = ".gpupool/sweeps/evaluate.toml"
+    assert cpu_host.pytest(f"--gpupool-scripts={file}").status == 0
+    status, out, _ = gpupool(cpu_host, *args, "model=b")
+    assert status == 1
+    assert re.search(r"evaluate\.py: ended with exit status 1", out)
+    assert not processes_of(cpu_host.lock_dir)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["none.py", "lr=1"], "gpupool: none.toml, line 3: script: there is no script"),
+        (["a.py", "lr"], "gpupool: 'lr' is no parameter: write NAME=V,V…"),
+        (["a.py", "lr=1", "lr=2"], "gpupool: lr is given twice"),
+        (["a.py", "lr=1", "--style=yaml"], "style: it is one of json, flags, hydra"),
+        (["a.py", "lr=1", "--gpus=many"], "gpus: gpus must be a whole number"),
+    ],
+)
+def test_a_wrong_call(cpu_host: Host, args: list[str], told: str) -> None:
+    """It is refused before anything starts."""
+    cpu_host.write("a.py", "")
+    status, _, err = gpupool(cpu_host, "sweep", *args)
+    assert status == 4
+    assert told in err
