@@ -32,7 +32,7 @@ def test_digits_classifier(
     record_metric("accuracy", accuracy, higher_is_better=True, n=len(digits.test_y))
     record_metric("loss", loss, unit="nats", higher_is_better=False, n=len(digits.test_y))
     # How fast a shared machine is differs from run to run.
-    record_metric("training_rate", rate, unit="examples/s", higher_is_better=True, rtol=0.5)
+    record_metric("training_rate", rate, kind="rate", unit="examples/s", higher_is_better=True, rtol=0.5)
     assert accuracy > 0.9
     assert loss < 0.5  # A uniform guess has ln(10) = 2.3.
 

@@ -73,7 +73,9 @@ def test_attention(size: str, dtype: torch.dtype, gpu: Gpu, record_metric: Recor
 def record_results(record_metric: RecordMetric, error: float, rate: Tensor) -> None:
     """Record the numerical error and the median throughput of several timings, which differ on a shared machine."""
     record_metric("relative_error", error, higher_is_better=False)
-    record_metric("throughput", rate.median(), unit="TFLOP/s", higher_is_better=True, n=len(rate), rtol=0.2)
+    record_metric(
+        "throughput", rate.median(), kind="rate", unit="TFLOP/s", higher_is_better=True, n=len(rate), rtol=0.2
+    )
 
 
 def device_type(gpu: Gpu) -> str:

@@ -18,7 +18,6 @@ from .options.options import add_options, fail_on, given_in_vain, mend_resume, o
 from .options.role import Known, Role, changed_too_late, role_of
 from .processes.own import modules
 from .values.errors import GpupoolError, UsageProblem
-from .verdicts.judge import Judge
 from .worker.fixtures import be_off
 from .worker.recording.recipes import declared, declared_key
 
@@ -154,7 +153,7 @@ def _be(config: pytest.Config, role: Role, side: WorkerSide | None, why_off: str
 
         hooks.begin(config)
     else:
-        be_off(config, Judge(fail_on=fail_on(config)))
+        be_off(config, fail_on(config))
         if "PYTEST_XDIST_WORKER" not in os.environ:  # the controller has said it
             given = given_in_vain(config)
             is_elsewhere = role is Role.ELSEWHERE

@@ -36,9 +36,12 @@ any_text = st.lists(
 """Texts with all that XML, HTML, Markdown and templates may take for their own."""
 
 
+_EMPTY = ("kind", "higher_is_better", "n", "atol", "rtol", "baseline", "change", "interval", "p", "cohort", "verdict")
+
+
 def a_metric(name: str = "accuracy", value: float | None = 0.5, **changes: Any) -> Report:
     """A metric as the JSON report has it."""
-    empty = dict.fromkeys(("higher_is_better", "n", "atol", "rtol", "baseline", "change", "verdict"))
+    empty = dict.fromkeys(_EMPTY)
     odd = {} if value is not None else {"non_finite": "nan", "verdict": "invalid"}
     return {"name": name, "value": value, "unit": "", **empty, **odd, **changes}
 

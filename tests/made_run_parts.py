@@ -50,6 +50,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "update_baseline": False,
         "fail_on": frozenset({"invalid", "regressed"}),
         "rtol": 0.01,
+        "error": 0.01,
+        "reason": "--gpupool-update-baseline",
         "sample": 0.5,
         "live": False,
         "yields": False,

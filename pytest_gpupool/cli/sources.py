@@ -50,7 +50,25 @@ def run_of(name: str, given: Path | None) -> Recorded:
     recorded = archive.load(archive.find(base_of(given), name))
     for problem in recorded.problems:
         warn(problem)
+    _decide(recorded)
     return recorded
+
+
+def _decide(recorded: Recorded) -> None:
+    """Judge the metrics of a run that was killed before it did so itself, by the same rules and the same baseline."""
+    results = recorded.results
+    if results.policy is None or results.is_decided:
+        return
+    from ..verdicts import baseline_file, of_run
+    from ..verdicts.decide import Policy
+
+    policy = Policy(error=results.policy["error"], rtol=results.policy["rtol"])
+    baseline = baseline_file.kept(recorded.path)
+    if baseline is None:
+        warn(f"run {recorded.id} was killed before its metrics were judged, and its copy of the baseline is gone")
+        return
+    for _, record in list(of_run.decided(results, baseline, policy, results.policy["fail_on"])):
+        results.add({"record": "decided", **record})
 
 
 def report_of(name: str, given: Path | None) -> Report:

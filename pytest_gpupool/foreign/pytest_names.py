@@ -63,6 +63,54 @@ def leave_out(log: LogXML, report: pytest.TestReport, *, is_last: bool) -> None:
             del log.node_reporters[key]
 
 
+def testcase_of(log: LogXML, report: pytest.TestReport) -> Any:
+    """Return what the file has, or begins now, for the test of a report; for :func:`change_testcase`."""
+    return log.node_reporter(report)
+
+
+def change_testcase(
+    log: LogXML, testcase: Any, properties: Sequence[tuple[str, str]], result: tuple[str, str, str] | None
+) -> None:
+    """Add properties to a testcase that is whole by now, and where a ``result`` is given put that in place of its own.
+
+    ``result`` is the tag, ``failure`` or ``skipped``, with its message and text.
+    """
+    from xml.etree.ElementTree import Element, SubElement
+
+    case = testcase.to_xml()
+    own = next((child for child in case if child.tag == "properties"), None)
+    if own is None:
+        own = Element("properties")
+        case.insert(0, own)
+    for name, value in properties:
+        SubElement(own, "property", name=name, value=value)
+    if result is None:
+        return
+    tag, message, text = result
+    old = next((child for child in case if child.tag in ("failure", "skipped")), None)
+    log.stats["passed" if old is None else old.tag] -= 1
+    log.stats[tag] += 1
+    if old is not None:
+        case.remove(old)
+    new = Element(tag, {"message": message, **({"type": "pytest.xfail"} if tag == "skipped" else {})})
+    new.text = text
+    case.insert(1, new)
+
+
+def junit_text(text: str) -> str:
+    """Return a text as the file can carry it."""
+    from _pytest.junitxml import bin_xml_escape
+
+    return bin_xml_escape(text)
+
+
+def will_run_first(config: pytest.Config, report: pytest.TestReport) -> None:
+    """Have ``--last-failed`` know of a failure that pytest has not heard of."""
+    plugin: Any = config.pluginmanager.getplugin("lfplugin")
+    if plugin is not None:
+        plugin.pytest_runtest_logreport(report)
+
+
 def has_failed_as_unittest(item: pytest.Item) -> bool:
     """Whether the call of a ``unittest.TestCase`` has failed: pytest keeps that, and raises it later."""
     return bool(getattr(item, "_excinfo", None))

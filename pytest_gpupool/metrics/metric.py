@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from ..values.errors import MetricProblem
+from ..values.kinds import Kind
+from . import kinds
 
 Number = int | float
 
@@ -29,15 +31,20 @@ class Metric:
     """A named number that a test recorded.
 
     ``value`` may be NaN or infinite here; :meth:`to_record` writes that as JSON can carry it. ``n`` is the number
-    of items the value was computed from, ``samples`` the value per item, ``atol`` and ``rtol`` the allowed change.
+    of items the value was computed from, ``samples`` the value per item, ``items`` their ids where these were given.
+    ``repeats`` are measurements of the one quantity. ``atol`` and ``rtol`` are the allowed change. ``kind`` is what it
+    is, see :mod:`kinds`.
     """
 
     name: str
     value: Number
+    kind: Kind = "score"
     unit: str = ""
     higher_is_better: bool | None = None
     n: int | None = None
     samples: tuple[float, ...] | None = None
+    items: tuple[str, ...] | None = None
+    repeats: tuple[float, ...] | None = None
     atol: float | None = None
     rtol: float | None = None
 
@@ -51,6 +58,7 @@ class Metric:
         record: dict[str, Any] = {
             "name": self.name,
             "value": self.value if self.is_finite else None,
+            "kind": self.kind,
             "unit": self.unit,
             "higher_is_better": self.higher_is_better,
             "n": self.n,
@@ -59,23 +67,29 @@ class Metric:
         }
         if not self.is_finite:
             record["non_finite"] = non_finite_name(float(self.value))
-        if self.samples is not None:
-            record["samples"] = [
-                sample if math.isfinite(sample) else non_finite_name(sample) for sample in self.samples
-            ]
+        for key, several in (("samples", self.samples), ("repeats", self.repeats)):
+            if several is not None:
+                record[key] = [one if math.isfinite(one) else non_finite_name(one) for one in several]
+        if self.items is not None:
+            record["items"] = list(self.items)
         return record
 
 
 def from_record(record: Mapping[str, Any]) -> Metric:
     """Make a metric again from :meth:`Metric.to_record`."""
-    samples = record.get("samples")
+    samples, items, repeats = (record.get(key) for key in ("samples", "items", "repeats"))
+    numbers = None if samples is None else tuple(map(float, samples))
+    value = float(record["non_finite"]) if record["value"] is None else record["value"]
     return Metric(
         name=record["name"],
-        value=float(record["non_finite"]) if record["value"] is None else record["value"],
+        value=value,
+        kind=record.get("kind") or kinds.taken(value, unit=record["unit"], n=record["n"], samples=numbers),
         unit=record["unit"],
         higher_is_better=record["higher_is_better"],
         n=record["n"],
-        samples=None if samples is None else tuple(map(float, samples)),
+        samples=numbers,
+        items=None if items is None else tuple(items),
+        repeats=None if repeats is None else tuple(map(float, repeats)),
         atol=record["atol"],
         rtol=record["rtol"],
     )
@@ -85,10 +99,12 @@ def make(
     name: object,
     value: object,
     *,
+    kind: object = None,
     unit: object = "",
     higher_is_better: object = None,
     n: object = None,
-    samples: Iterable[object] | None = None,
+    samples: Iterable[object] | Mapping[object, object] | None = None,
+    repeats: Iterable[object] | None = None,
     atol: object = None,
     rtol: object = None,
 ) -> Metric:
@@ -102,14 +118,19 @@ def make(
         raise MetricProblem(f"metric {name!r}: unit is a text such as 's' or 'TFLOP/s', not {unit!r}")
     if higher_is_better is not None and not isinstance(higher_is_better, bool):
         raise MetricProblem(f"metric {name!r}: higher_is_better is True, False or None, not {higher_is_better!r}")
-    items = _samples(name, samples)
+    items = _ids(name, samples) if isinstance(samples, Mapping) else None
+    numbers = _numbers(name, samples.values() if isinstance(samples, Mapping) else samples, "samples", _ITEMS)
+    number, count = coerce(name, value), _count(name, n, numbers)
     return Metric(
         name=name,
-        value=coerce(name, value),
+        value=number,
+        kind=kinds.checked(name, kind, number, unit=unit, n=count, samples=numbers),
         unit=unit,
         higher_is_better=higher_is_better,
-        n=_count(name, n, items),
-        samples=items,
+        n=count,
+        samples=numbers,
+        items=items,
+        repeats=_numbers(name, repeats, "repeats", _MEASUREMENTS),
         atol=_tolerance(name, "atol", atol),
         rtol=_tolerance(name, "rtol", rtol),
     )
@@ -213,16 +234,29 @@ def _is_finite(value: Decimal | numbers.Real) -> bool:
     return value.is_finite() if isinstance(value, Decimal) else bool(value - value == 0)
 
 
-def _samples(name: str, samples: Iterable[object] | None) -> tuple[float, ...] | None:
-    if samples is None:
+_ITEMS = ("one number per item", "there are no items")
+_MEASUREMENTS = ("one number per measurement of the same quantity", "it was measured once")
+
+
+def _ids(name: str, samples: Mapping[object, object]) -> tuple[str, ...]:
+    ids = tuple(map(str, samples))
+    if len(set(ids)) < len(ids):
+        raise MetricProblem(f"metric {name!r}: samples has two ids that read the same; give texts or numbers as ids")
+    return ids
+
+
+def _numbers(
+    name: str, values: Iterable[object] | None, argument: str, words: tuple[str, str]
+) -> tuple[float, ...] | None:
+    if values is None:
         return None
     try:
-        values = list(samples)
+        found = list(values)
     except TypeError:
-        raise MetricProblem(f"metric {name!r}: samples is one number per item, not a {_type_name(samples)}") from None
-    if not values:
-        raise MetricProblem(f"metric {name!r}: samples is empty; leave it out where there are no items")
-    return tuple(_float(name, sample, "samples") for sample in values)
+        raise MetricProblem(f"metric {name!r}: {argument} is {words[0]}, not a {_type_name(values)}") from None
+    if not found:
+        raise MetricProblem(f"metric {name!r}: {argument} is empty; leave it out where {words[1]}")
+    return tuple(_float(name, one, argument) for one in found)
 
 
 def _float(name: str, value: object, argument: str) -> float:

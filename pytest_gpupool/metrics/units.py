@@ -42,6 +42,12 @@ def is_timed(unit: str) -> bool:
     return _is_time(first) or any(_is_time(part) or _begins(part) for part in others)
 
 
+def is_time(unit: str) -> bool:
+    """Say whether a unit is a known one of time itself: ``ms``, ``seconds``; not ``ms p99``, nor ``tokens/s``."""
+    text = unit if unit.isascii() else unicodedata.normalize("NFKC", unit)
+    return _is_symbol_or_word(text)
+
+
 def _is_time(part: str) -> bool:
     if any(_is_symbol_or_word(_POWER.sub("", word)) for word in part.split() if _POWER.search(word)):
         return True

@@ -83,16 +83,53 @@ def allowed_text(metric: Mapping[str, Any]) -> str:
 
 
 def shows_text(metric: Mapping[str, Any]) -> str:
-    """Return ``n=200 shows 0.052``: the smallest change that so many items could have shown; nothing where unknown."""
-    n, detectable = metric["n"], metric.get("detectable")
-    return "" if n is None or detectable is None else f"n={number_text(n)} shows {number_text(detectable, 2)}"
+    """Return ``80% sure to see 7.1 points``: the change that 80 % of such runs would show; nothing where unknown.
+
+    Of a proportion in points, else relative to the baseline.
+    """
+    detectable, baseline = metric.get("detectable"), metric.get("baseline")
+    if detectable is None or baseline is None:
+        return ""
+    if metric.get("kind") == "proportion":
+        return f"80% sure to see {_points(detectable, metric)} points"
+    if not baseline:
+        return f"80% sure to see {amount_text(detectable, metric['unit'])}"
+    return f"80% sure to see {_percent(detectable, baseline)}%"
+
+
+def interval_text(metric: Mapping[str, Any]) -> str:
+    """Return ``(-10 to -3.8 points)``, the interval of a change, ``(-10 to -3.8%)`` where it is no proportion's."""
+    interval, baseline = metric.get("interval"), metric.get("baseline")
+    if interval is None or not baseline:
+        return ""
+    low, high = interval
+    if metric.get("kind") == "proportion":
+        size = abs(baseline)
+        return f"({_points(low * size, metric)} to {_points(high * size, metric)} points)"
+    return f"({_percent(low, 1)} to {_percent(high, 1)}%)"
+
+
+def chance_text(metric: Mapping[str, Any]) -> str:
+    """Return ``p 0.0021``, adjusted for all decisions of the run; nothing where no noise is known."""
+    p_value = metric.get("p")
+    return "" if p_value is None else f"p {number_text(p_value, 2)}"
+
+
+def _points(difference: Number, metric: Mapping[str, Any]) -> str:
+    return number_text(difference * (1 if metric["unit"] == "%" else 100), 2)
+
+
+def _percent(difference: Number, baseline: Number) -> str:
+    from fractions import Fraction  # most runs have no baseline
+
+    return number_text(_number(100 * Fraction(difference) / abs(Fraction(baseline))), 2)
 
 
 def limits(metric: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what bounds the comparison with a baseline: ``allowed 1%``, ``n=200 shows 0.052``, and the judge's note."""
+    """Yield what bounds the comparison with a baseline: ``allowed 1%``, ``p 0.3``, what would be seen, and a note."""
     if allowed := allowed_text(metric):
         yield f"allowed {allowed}"
-    yield from filter(None, [shows_text(metric), metric.get("note")])
+    yield from filter(None, [chance_text(metric), shows_text(metric), metric.get("note")])
 
 
 def others_text(others: Sequence[str], kind: str | None) -> str:

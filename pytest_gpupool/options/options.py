@@ -14,8 +14,7 @@ from ..values import texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
-from ..values.verdicts import BAD, FAILING, RTOL
-from ..verdicts.judge import INVALID
+from ..values.verdicts import BAD, ERROR, FAILING, RTOL
 from . import collection, parsing
 from .role import only_informs
 
@@ -50,6 +49,12 @@ _VALUED = (
     ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
     ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
     ("gpupool-baseline", "PATH", "Compare metrics with this baseline file."),
+    ("gpupool-reason", "TEXT", "Why, for the entries that --gpupool-update-baseline writes."),
+    (
+        "gpupool-error",
+        "P",
+        f"How likely a run of an unchanged suite may be red, over all its metrics (default {ERROR}).",
+    ),
     ("gpupool-sample", "S", "How often a worker samples its devices, in seconds (default 0.5; 0 = never)."),
     ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
     (
@@ -93,7 +98,8 @@ _FLAGS = (
     ("gpupool-affinity", "Pin a worker to the cores near its GPU."),
     (
         "gpupool-update-baseline",
-        "Write this run's metrics into the baseline file, unless the run is incomplete (exit 1).",
+        "Add this run to the baseline file: new metrics, and what is like before; not what has changed, and nothing of "
+        "an incomplete run (exit 1).",
     ),
     (
         "gpupool-resume-anyway",
@@ -136,8 +142,11 @@ class Options:
     machine_retries: int
     baseline: Path | None
     update_baseline: bool
+    reason: str
     fail_on: frozenset[str]
     rtol: float
+    error: float
+    """How likely an unchanged suite may fail, over all its metrics."""
     sample: float
     live: bool
     yields: bool
@@ -184,9 +193,11 @@ class Options:
             machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
-            # No change fails a test that is to be accepted.
-            fail_on=fail_on(config) & {INVALID} if update else fail_on(config),
+            reason=source.parse("gpupool-reason", str, "a text", "--gpupool-update-baseline"),
+            # What is new gets an entry then; what has changed does not.
+            fail_on=fail_on(config) - {"no-baseline"} if update else fail_on(config),
             rtol=_rtol(config),
+            error=source.parse("gpupool-error", parsing.chance, "a number above 0 and below 1, such as 0.01", ERROR),
             sample=source.parse("gpupool-sample", texts.seconds, _SECONDS, 0.5),
             live=source.flag("gpupool-live"),
             yields=source.flag("gpupool-yield"),

@@ -128,6 +128,14 @@ def number(text: str) -> float:
     return value
 
 
+def chance(text: str) -> float:
+    """Read a probability, which is neither 0 nor 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise ValueError(text)
+    return value
+
+
 def export(text: str) -> Export:
     """Read how a GPU is named."""
     if text == "index":

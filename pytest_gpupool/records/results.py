@@ -12,6 +12,7 @@ record               keys
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started``
 ``setting``          ``name, value``: ``cores`` that the run may use, ``timeout`` (seconds) of tests that name none
+``policy``           ``error, rtol, fail_on``: how its metrics are judged, by the baseline beside the records
 ``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins;
                      and ``asked``, where its marker says so: ``memory`` (bytes), ``timeout`` (seconds; null: no limit)
 ``metric``           ``worker, test, metric``
@@ -29,6 +30,8 @@ record               keys
 ``worker-end``       ``worker, ended, exit``, and, with ``-n``, ``ready`` (when it had collected) and
                      ``idle``: the seconds in which it then had no test, by what it waited for
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
+``decided``          ``worker, test, metrics``: verdicts, by metric, with what they are based on, once the run is over;
+                     and ``outcome, message`` where they change these
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
 ``late-metric``      ``worker, text``: a metric came after its test had ended; changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
@@ -71,6 +74,10 @@ class Results:
         """The ids of what could not be collected."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
+        self.policy: Record | None = None
+        """How its metrics are judged, None where there is no baseline."""
+        self.is_decided = False
+        """Whether they have been."""
         self.settings: dict[str, float] = {}
         """What the run goes by: ``cores`` that it may use, ``timeout`` of tests that name none, where there is one."""
 
@@ -248,6 +255,20 @@ class Results:
             if name in test.metrics:
                 test.metrics[name] = {**test.metrics[name], "verdict": verdict}
 
+    def _policy(self, record: Record) -> None:
+        self.policy = record
+
+    def _decided(self, record: Record) -> None:
+        self.is_decided = True
+        test = self._test(record)
+        test.metrics = {
+            name: {**metric, **record["metrics"].get(name, NOTHING)} for name, metric in test.metrics.items()
+        }
+        if "outcome" in record:
+            test.outcome, test.message, test.is_judged = self._shared(record["outcome"]), record["message"], True
+        elif "message" in record:
+            test.message = record["message"]
+
     def _kept(self, record: Record) -> None:
         key = (record["test"], None)
         test = self._tests.setdefault(key, TestResult(nodeid=record["test"]))
@@ -315,6 +336,8 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "set-up": Results._set_up,
     "torn-down": Results._torn_down,
     "end": Results._end,
+    "policy": Results._policy,
+    "decided": Results._decided,
     "crash": lambda results, record: results._cut_off(record, "crashed"),
     "timeout": lambda results, record: results._cut_off(record, "timeout"),
     "no-retry": Results._not_retried,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..values.kinds import KINDS
 from ..values.outcomes import CAUSES, OUTCOMES
 from ..values.verdicts import VERDICTS
 from .datatypes import (
@@ -90,21 +91,37 @@ def _agrees_with_itself(metric: Mapping[str, Any]) -> bool:
     return "non_finite" in metric and metric["verdict"] == "invalid"
 
 
+_SHARE = DataType(lambda value: NUMBER.check(value) and 0 <= value <= 1, {"type": "number", "minimum": 0, "maximum": 1})
+_INTERVAL = DataType(
+    lambda value: isinstance(value, list) and len(value) == 2 and all(map(NUMBER.check, value)),
+    {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2},
+)
+
 METRIC = Shape(
     {
         "name": NAME,
         "value": or_null(NUMBER),
         "non_finite": optional(NON_FINITE),
+        "kind": Key(or_null(one_of(*KINDS)), "What it is; null in what an older version wrote.", is_needed=False),
         "unit": TEXT,
         "higher_is_better": or_null(FLAG),
         "n": or_null(POSITIVE),
         "atol": or_null(AMOUNT),
         "rtol": or_null(AMOUNT),
         "samples": optional(SAMPLES, "The value per item, where they were given."),
+        "items": optional(list_of(TEXT), "The id of each sample, where they were given."),
+        "repeats": optional(SAMPLES, "Each measurement of the one quantity, where it was measured several times."),
         "baseline": Key(or_null(NUMBER), is_needed=False),
         "change": Key(or_null(NUMBER), "Relative to the baseline; null where that is 0 or absent.", is_needed=False),
+        "interval": Key(
+            or_null(_INTERVAL), "Of the change, relative as that: 95 % of such intervals hold it.", is_needed=False
+        ),
+        "p": Key(
+            or_null(_SHARE), "How likely it is by chance, adjusted for all decisions of the run.", is_needed=False
+        ),
+        "cohort": Key(or_null(POSITIVE), "How many accepted runs the baseline is of.", is_needed=False),
         "allowed": optional(AMOUNT, "The allowed change, as an absolute number."),
-        "detectable": optional(AMOUNT, "The smallest change to the worse that this n could have shown."),
+        "detectable": optional(AMOUNT, "The absolute change that would be seen in 80 % of runs like this one."),
         "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
@@ -117,6 +134,19 @@ METRIC = Shape(
     },
 )
 """A metric with its verdict, in the order of a report; a record has no baseline where none was looked for."""
+
+_DECISION = object_of(
+    Shape(
+        {
+            name: METRIC.keys[name]._replace(is_needed=name == "verdict")
+            for name in (
+                *("higher_is_better", "baseline", "change", "interval", "p", "cohort", "allowed", "detectable"),
+                *("others", "note", "verdict"),
+            )
+        }
+    )
+)
+"""What a decision adds to a metric."""
 
 _METRICS = list_of(object_of(METRIC, "metric"))
 
@@ -276,6 +306,9 @@ RECORDS: Mapping[str, Shape] = {
             "cause": optional(CAUSE),
         }
     ),
+    "decided": Shape(
+        {**_OF_TEST, "metrics": _maps_to(_DECISION), "outcome": optional(OUTCOME), "message": optional(TEXT_OR_NULL)}
+    ),
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
     "no-retry": Shape({**_OF_TEST, "started": optional(or_null(TIMESTAMP)), "text": TEXT}),
@@ -289,6 +322,7 @@ RECORDS: Mapping[str, Shape] = {
             "idle": optional(_maps_to(SECONDS)),
         }
     ),
+    "policy": Shape({"error": _SHARE, "rtol": AMOUNT, "fail_on": list_of(VERDICT)}),
     "setting": Shape({"name": NAME, "value": AMOUNT}),
     "replaces": Shape({"worker": TEXT, "dead": TEXT}),
     "run-end": Shape({"ended": TIMESTAMP, "exit_status": WHOLE}),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..metrics.wording import percent_text, value_text
+from ..metrics.wording import chance_text, interval_text, percent_text, shows_text, value_text
 from ..values import verdicts
 from ..values.texts import cut
 from ..verdicts.comparison import GONE, Comparison, Duration, OutcomeChange, Pair, Value
@@ -187,8 +187,9 @@ def _is_noticeable(one: Duration) -> bool:
 
 
 def _metric(pair: Pair) -> Row:
-    detectable = "" if pair.detectable is None else f"n={pair.n} shows {pair.detectable:.2g}"
-    chance = "" if pair.p_value is None else f"p={pair.p_value:.2g}"
+    known: dict[str, Any] = {"kind": pair.kind, "unit": pair.unit, "baseline": pair.old, "detectable": pair.detectable}
+    known |= {"interval": pair.interval, "p": pair.p_value}
+    told = (interval_text(known), chance_text(known), shows_text(known))
     return (
         pair.verdict if pair.verdict in verdicts.GOOD else pair.verdict.upper(),
         pair.test,
@@ -197,7 +198,7 @@ def _metric(pair: Pair) -> Row:
         _value(pair.new, pair.unit),
         _change(pair.change, 1),
         "" if pair.allowed is None else f"{pair.allowed:.3g}",
-        "; ".join(filter(None, [pair.note, chance, detectable])),
+        "; ".join(filter(None, [pair.note, *told])),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,13 @@ import pytest
 
 from ..options.options import Options
 from ..records.result import TestResult
+from ..records.results import Results
 from ..values.errors import EXIT_USAGE, UsageProblem
 from ..values.texts import one_line
 from ..verdicts import baseline_file
-from ..verdicts.judge import Judge
+from ..verdicts.baseline import Baseline
+from ..verdicts.decide import Policy
+from .records import RunRecords
 
 _SILENT = frozenset({"passed", "xpassed", "skipped"})
 """Outcomes of tests that say nothing of their own of a metric that is missing."""
@@ -34,37 +37,57 @@ class Update:
 class RunBaseline:
     """The baseline of one run."""
 
-    def __init__(self, options: Options, run_dir: Path | None) -> None:
-        """Copy the file into the run's directory, so that all workers judge by the same one.
+    def __init__(self, options: Options, records: RunRecords) -> None:
+        """Read the file now, and keep a copy in the run's directory: whoever writes to it meanwhile comes too late.
 
         Raises:
             UsageProblem: see :func:`baseline_file.copied`.
         """
         self._options = options
-        self.file: str | None = None
-        """What workers judge by, None where there is no baseline, or none yet."""
-        if options.baseline is not None:
-            copy = baseline_file.copied(options.baseline, run_dir, may_be_missing=options.update_baseline)
-            self.file = None if copy is None else str(copy)
+        self._baseline: Baseline | None = None
+        if options.baseline is None:
+            return
+        self._baseline = baseline_file.at_start(options.baseline, may_be_missing=options.update_baseline)
+        if records.directory is not None:
+            baseline_file.keep(options.baseline, self._baseline, records.directory)
+            fail_on = sorted(options.fail_on)
+            records.write("policy", error=options.error, rtol=options.rtol, fail_on=fail_on)
 
-    def judge(self) -> Judge:
-        """Return what judges metrics as the workers do."""
-        return Judge(self.file, rtol=self._options.rtol, fail_on=self._options.fail_on)
+    @property
+    def decides(self) -> bool:
+        """Whether there is a baseline by which the run is judged."""
+        return self._baseline is not None
+
+    def decided(self, results: Results) -> Iterator[tuple[TestResult, dict[str, Any]]]:
+        """Yield what is decided of each test, see :func:`of_run.decided`; nothing where there is no baseline."""
+        if self._baseline is None:
+            return
+        from ..verdicts import of_run  # most runs have no baseline
+
+        policy = Policy(error=self._options.error, rtol=self._options.rtol)
+        yield from of_run.decided(results, self._baseline, policy, self._options.fail_on)
+
+    def undecided(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what an earlier run found of a test, to be judged with this run's: as it is where nothing judges."""
+        if self._baseline is None or result.get("device_kind") is None:
+            return result
+        from ..verdicts import of_run
+
+        return of_run.undecided(result)
 
     def unrecorded(self, tests: Iterable[TestResult]) -> list[str]:
         """Return, for a warning, the metrics of the baseline that tests which ended well have not recorded.
 
         Such a metric can get no verdict, and must not go unnoticed.
-
-        Raises:
-            UsageProblem: the copy of the start is gone.
         """
-        judge = self.judge()
+        if self._baseline is None:
+            return []
         return [
             f"{test.nodeid} {name}{' (skipped)' if test.outcome == 'skipped' else ''}"
             for test in tests
             if test.outcome in _SILENT and test.kind is not None
-            for name in judge.missing(test.nodeid, test.kind, test.metrics)
+            for name in self._baseline.metrics(test.nodeid, test.kind)
+            if name not in test.metrics
         ]
 
     def update(self, report: Mapping[str, Any], *, folder: Path) -> Update:
@@ -76,7 +99,8 @@ class RunBaseline:
         if not report["run"]["complete"]:
             text = f"the baseline {path} was not updated: the run is incomplete"
             return Update(warnings=(text,), status=pytest.ExitCode.TESTS_FAILED)
-        accept = partial(acceptance.accept, report, reason="--gpupool-update-baseline")
+        policy = Policy(error=self._options.error, rtol=self._options.rtol)
+        accept = partial(acceptance.accept, report, reason=self._options.reason, policy=policy)
         try:
             accepted = baseline_file.update(path, accept)
         except UsageProblem as problem:

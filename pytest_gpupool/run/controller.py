@@ -72,9 +72,8 @@ class Controller:
         ):  # only now it is a run that others make room for
             archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
-            judge = self.baseline.judge()
             for kept in self.earlier.kept(whole, params):
-                self.records.write("kept", **(kept | {"result": judge.rejudge(kept["test"], kept["result"])}))
+                self.records.write("kept", **(kept | {"result": self.baseline.undecided(kept["result"])}))
             self.console.tell(self.earlier.text(whole, len(params)))
 
     @pytest.hookimpl

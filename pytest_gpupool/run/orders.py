@@ -9,7 +9,6 @@ from ..devices.pool import cpu_count
 from ..options.options import Options
 from ..values.device import Device, cpu_device, usable_together
 from ..values.orders import Orders
-from .baseline import RunBaseline
 from .devices import RunDevices
 from .records import RunRecords
 
@@ -25,7 +24,6 @@ class WorkerOrders:
         options: Options,
         devices: RunDevices,
         records: RunRecords,
-        baseline: RunBaseline,
         *,
         finished: Path | None,
     ) -> None:
@@ -34,7 +32,6 @@ class WorkerOrders:
         self._options = options
         self._devices = devices
         self._records = records
-        self._baseline = baseline
         self._finished = finished
 
     def at(
@@ -72,8 +69,6 @@ class WorkerOrders:
             avoid=tuple(avoid),
             pool=len(usable_together(devices.pool.devices)),
             earlier=None if self._finished is None else str(self._finished),
-            baseline=self._baseline.file,
-            rtol=options.rtol,
             fail_on=tuple(sorted(options.fail_on)),
             sample=options.sample,
             retried=tuple(retried),

@@ -27,6 +27,7 @@ from .earlier.resume import EarlierRun
 from .ending.facts import Facts
 from .ending.hooks import Ending
 from .ending.interrupts import Interrupts
+from .ending.verdicts import Verdicts
 from .orders import WorkerOrders
 from .records import RunRecords
 
@@ -43,7 +44,9 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)
     config.pluginmanager.register(controller, "gpupool-controller")
-    config.pluginmanager.register(Ending(controller), "gpupool-ending")
+    verdicts = Verdicts(controller)
+    config.pluginmanager.register(verdicts, "gpupool-verdicts")
+    config.pluginmanager.register(Ending(controller, verdicts), "gpupool-ending")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     return controller
 
@@ -74,7 +77,7 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
         header += _about_locks(found.devices, lock_dir)
     resumed_from = None if earlier is None else earlier.run
     facts = Facts(config, run_id, found, resumed_from=resumed_from, seed=options.seed, baseline=options.baseline)
-    baseline = RunBaseline(options, directory)
+    baseline = RunBaseline(options, records)
     devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
     return Controller(
         config=config,
@@ -84,7 +87,7 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
         devices=devices,
         history=History(options.directory, devices, records, console),
         baseline=baseline,
-        orders=WorkerOrders(options, devices, records, baseline, finished=finished),
+        orders=WorkerOrders(options, devices, records, finished=finished),
         facts=facts,
         earlier=earlier,
         deadline=deadline,

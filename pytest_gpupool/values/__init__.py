@@ -3,6 +3,7 @@
 __all__ = [
     "device",
     "errors",
+    "kinds",
     "messages",
     "nodeids",
     "orders",

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .device import Device, Export, Size
-from .verdicts import RTOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +17,7 @@ class Orders:
     ``devices``, each with at least ``memory`` bytes, those in ``avoid`` only where there are no others; ``pool`` is
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
     Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
-    ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. Tests
+    A metric that is no number fails its test where ``fail_on`` says so. It samples every ``sample`` seconds. Tests
     that fail of a cause in ``retried`` are tried again in another worker, once at least. With ``affinity`` it runs on
     the cores near its devices alone. Its tests are seeded from ``seed`` and their ids, unless that is None.
     """
@@ -41,8 +40,6 @@ class Orders:
     avoid: tuple[str, ...] = ()
     pool: int = 1
     earlier: str | None = None
-    baseline: str | None = None
-    rtol: float = RTOL
     fail_on: tuple[str, ...] = ()
     sample: float = 0.0
     retried: tuple[str, ...] = ()

@@ -57,6 +57,12 @@ DISTURBED = frozenset(one for one in VERDICTS if MEANINGS[one].is_disturbed)
 FAILING: tuple[Verdict, ...] = tuple(one for one in VERDICTS if one not in GOOD)
 """The verdicts that may fail a test."""
 
+INVALID: Verdict = "invalid"
+"""The one verdict that needs neither a baseline nor the rest of the run."""
+
+ERROR = 0.01
+"""How likely a run of an unchanged suite may be red, over all its metrics, where an option does not say it."""
+
 RTOL = 0.01
 """The allowed relative change where neither the call, nor the baseline, nor an option gives a tolerance."""
 

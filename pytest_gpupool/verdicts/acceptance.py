@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from ..metrics.metric import Number
+from ..metrics.metric import Metric, Number, from_record
 from ..metrics.units import is_timed
 from ..metrics.wording import number_text
 from ..values.outcomes import GOOD
 from ..values.verdicts import RTOL, is_disturbed
 from .baseline import Baseline, Entry, Key, kind_in
-from .statistics import deviation, exact, mean, spread_of
+from .chance.cohort import Measurement
+from .chance.statistics import deviation, exact, mean, spread_of
+from .cohort_files import Addition
+from .decide import Evidence, Policy, decide
 
 _MOST_SHOWN = 5
-_ORIGIN = ("commit", "dirty", "date", "run", "reason")
 
 # What makes pytest, or a plugin that many use, collect a part of a file alone.
 _SHORT = re.compile(r"-[qvsxhl]*[km]")
@@ -32,13 +34,21 @@ _Result = tuple[Entry, Mapping[str, Any]]
 """What a metric of a report gives, and that metric."""
 
 
+_CHANGED = frozenset({"regressed", "improved"})
+_HOW = "accept it by name, with 'gpupool baseline update … --accept TEST::METRIC'"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What a report gives: new or changed entries, how many stay as they are, and what is left out, and why."""
+    """What a report gives: new or changed entries, how many are as before, and what is left out, and why.
+
+    ``additions`` are what the run found of metrics that have an entry, or get one.
+    """
 
     entries: tuple[Entry, ...]
     unchanged: int
     left_out: tuple[str, ...]
+    additions: tuple[Addition, ...] = ()
 
     def text(self) -> str:
         """Return it in words: ``3 entries written, 2 unchanged, 1 left out``."""
@@ -53,14 +63,53 @@ class Accepted:
         return [*lines, f"… and {more} more are not in the baseline"] if more > 0 else lines
 
 
-def accept(report: Mapping[str, Any], baseline: Baseline, *, reason: str) -> Accepted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What somebody accepts although it has changed: tests, or ``TEST::METRIC``, by name; ``*`` and ``?`` are globs."""
+
+    names: tuple[str, ...] = ()
+    everything: bool = False
+    nothing_changed: bool = False
+
+    def covers(self, test: str, metric: str) -> bool:
+        """Say whether a changed metric is accepted."""
+        return self.everything or any(_fits(name, test) or _fits(name, f"{test}::{metric}") for name in self.names)
+
+    def unused(self, keys: Iterable[Key]) -> list[str]:
+        """Return the names that are of none of these metrics."""
+        known = [(test, metric) for test, metric, _ in keys]
+        return [
+            name
+            for name in self.names
+            if not any(_fits(name, test) or _fits(name, f"{test}::{metric}") for test, metric in known)
+        ]
+
+
+def _fits(name: str, text: str) -> bool:
+    # fnmatch would take the brackets of a parametrized test for a set of characters.
+    return re.fullmatch(re.escape(name).replace(r"\*", ".*").replace(r"\?", "."), text) is not None
+
+
+def accept(
+    report: Mapping[str, Any],
+    baseline: Baseline,
+    *,
+    reason: str,
+    policy: Policy | None = None,
+    consent: Consent | None = None,
+) -> Accepted:
     """Return what a report changes in a baseline.
 
-    Metrics of a test that failed are left out, unless nothing but a verdict made it fail: then they are what is to be
-    accepted. So are those that are not finite, times and rates of a device that others used, or that was throttled,
-    those of a device of which the kind is not known, and those of which several results of one test (``--dist each``)
-    differ by more than the tolerance: the call's, else the entry's, else 1 %. A tolerance that somebody gave an entry
-    stays in it; a direction, too, where the test gives none.
+    What is new gets an entry; what is ``ok`` joins the cohort of its entry, which stays as it is; what has changed, for
+    the better or the worse, starts a cohort of its own only with somebody's consent, and is left out else. But where
+    nothing was changed, as the consent says, or as both are of one clean commit, what differs is noise: it joins, or
+    the cohort would hold only what lies near its first value.
+
+    Metrics of a test that failed are left out, unless nothing but a verdict made it fail. So are those that are not
+    finite, times and rates of a device that others used, or that was throttled, those of a device of which the kind is
+    not known, and those of which several results of one test (``--dist each``) differ by more than the tolerance: the
+    call's, else the entry's, else 1 %. A tolerance that somebody gave an entry stays in it; a direction, too, where
+    the test gives none.
     """
     results: defaultdict[Key, list[_Result]] = defaultdict(list)
     left_out: list[str] = []
@@ -72,18 +121,54 @@ def accept(report: Mapping[str, Any], baseline: Baseline, *, reason: str) -> Acc
                 results[entry.key].append((entry, metric))
             else:
                 left_out.append(f"{test['nodeid']} {metric['name']}: {problem}")
-    compared = 0
-    new = []
+    merged = {}
     for key, found in results.items():
-        old = baseline.get(*key)
-        if (problem := _disagreement(found, old)) is not None:
+        if (problem := _disagreement(found, baseline.get(*key))) is not None:
             left_out.append(f"{key[0]} {key[1]}: {problem}")
+        else:
+            merged[key] = _merged([entry for entry, _ in found]), found[0][1]
+    return _accepted(merged, baseline, left_out, policy or Policy(), consent or Consent())
+
+
+def _accepted(
+    merged: Mapping[Key, _Result], baseline: Baseline, left_out: list[str], policy: Policy, consent: Consent
+) -> Accepted:
+    evidence = [
+        Evidence(test=entry.test, device=entry.device, metric=_metric(entry, metric))
+        for entry, metric in merged.values()
+    ]
+    entries, additions, unchanged = [], [], 0
+    for decision, (entry, _) in zip(decide(evidence, baseline, policy), merged.values(), strict=True):
+        old = baseline.get(*entry.key)
+        is_noise = decision.verdict in _CHANGED and (consent.nothing_changed or _is_of_one_commit(entry, old))
+        stays = old is not None and (decision.verdict == "ok" or is_noise)
+        if old is not None and not stays and not consent.covers(entry.test, entry.metric):
+            what = decision.note if decision.verdict == "no-baseline" else f"it is {decision.verdict}"
+            left_out.append(f"{entry.test} {entry.metric}: {what}; {_HOW}")
             continue
-        compared += 1
-        entry = _with_rules_of(_merged([entry for entry, _ in found]), old)
-        if not _says_the_same(entry, old, is_merged=len(found) > 1):
-            new.append(entry)
-    return Accepted(entries=tuple(new), unchanged=compared - len(new), left_out=tuple(left_out))
+        new = _with_rules_of(entry, old) if old is None or not stays else _as_before(entry, old)
+        unchanged += new == old
+        if new != old:
+            entries.append(replace(new, samples=None, items=None, later=()))
+        found = Measurement(value=entry.value, n=entry.n, samples=entry.samples, items=entry.items)
+        if (stays and entry.run != new.run) or entry.samples is not None:
+            additions.append(Addition(entry=new, found=found, run=entry.run, commit=entry.commit, date=entry.date))
+    return Accepted(entries=tuple(entries), unchanged=unchanged, left_out=tuple(left_out), additions=tuple(additions))
+
+
+def _is_of_one_commit(entry: Entry, old: Entry | None) -> bool:
+    return old is not None and entry.commit == old.commit != "" and not entry.dirty and not old.dirty
+
+
+def _metric(entry: Entry, metric: Mapping[str, Any]) -> Metric:
+    found = from_record(metric)
+    return replace(found, value=entry.value, n=entry.n, samples=entry.samples, items=entry.items)
+
+
+def _as_before(entry: Entry, old: Entry) -> Entry:
+    """Return the entry that a run is like; what it did not say, the run may."""
+    direction = old.higher_is_better if entry.higher_is_better is None else entry.higher_is_better
+    return replace(old, unit=entry.unit or old.unit, higher_is_better=direction)
 
 
 def change(old: Number, new: Number) -> float | None:
@@ -163,6 +248,7 @@ def _entry(
         unit=metric["unit"],
         higher_is_better=metric["higher_is_better"],
         samples=items,
+        items=tuple(metric["items"]) if items is not None and metric.get("items") else None,
         commit=git["commit"] if git is not None and is_own else "",
         dirty=bool(git is not None and is_own and git.get("dirty")),
         date=(test["started"] or run["started"])[:19] + "Z",
@@ -178,7 +264,7 @@ def _merged(entries: Sequence[Entry]) -> Entry:
     values = [entry.value for entry in entries]
     value = values[0] if len(set(values)) == 1 else mean(values)
     n = entries[0].n if len({entry.n for entry in entries}) == 1 else None
-    return replace(entries[0], value=value, n=n, spread=deviation(values), samples=None)
+    return replace(entries[0], value=value, n=n, spread=deviation(values), samples=None, items=None)
 
 
 def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:
@@ -204,13 +290,3 @@ def _with_rules_of(entry: Entry, old: Entry | None) -> Entry:
         return entry
     direction = old.higher_is_better if entry.higher_is_better is None else entry.higher_is_better
     return replace(entry, atol=old.atol, rtol=old.rtol, higher_is_better=direction)
-
-
-def _says_the_same(entry: Entry, old: Entry | None, *, is_merged: bool) -> bool:
-    """Say whether only the origin differs, or how the spread was found: such a line would be noise in a review."""
-    if old is None:
-        return False
-    # Of the same value and n it is known in another way; several results have no samples.
-    spread = ("spread",) if old.spread is not None else ()
-    ignored = (*_ORIGIN, *spread, *(("samples",) if is_merged else ()))
-    return replace(entry, **{name: getattr(old, name) for name in ignored}) == old

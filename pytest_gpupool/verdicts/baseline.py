@@ -20,6 +20,7 @@ from typing import Any
 from ..metrics.metric import Number, non_finite_name
 from ..values.device import UNKNOWN
 from . import baseline_entries
+from .chance.cohort import MOST, Measurement
 
 Key = tuple[str, str, str]
 
@@ -34,7 +35,8 @@ class Entry:
     ``unit``, ``higher_is_better``, ``atol``, ``rtol`` and ``samples`` are as in a metric. ``commit``, ``dirty``,
     ``date`` (ISO 8601 in UTC), ``run`` and ``reason`` say where it comes from and why it was accepted; what is not
     known is an empty text. ``dirty`` says that the sources are known to have been changed after the commit: where git
-    could not tell, it is false.
+    could not tell, it is false. ``items`` are the samples' ids; ``later`` are the runs that were found to be like it
+    since, the latest last: these lie beside the file, see :mod:`cohort_files`.
     """
 
     test: str
@@ -53,6 +55,14 @@ class Entry:
     run: str = ""
     reason: str = ""
     samples: tuple[float, ...] | None = None
+    items: tuple[str, ...] | None = None
+    later: tuple[Measurement, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Measurement, ...]:
+        """The accepted runs: the one that this is the value of, and the latest of those since."""
+        first = Measurement(value=self.value, n=self.n, samples=self.samples, items=self.items)
+        return first, *self.later[-(MOST - 1) :]
 
     @property
     def key(self) -> Key:
@@ -105,13 +115,13 @@ class Baseline:
         """
         return Baseline(tuple({entry.key: entry for entry in (*self.entries, *new)}.values()))
 
-    def dump(self) -> str:
-        """Return the text of its file, in which numbers keep their exact value.
+    def dump(self, *, samples: bool = False) -> str:
+        """Return the text of its file, in which numbers keep their exact value; without samples, unless asked for.
 
         Raises:
             ValueError: a number other than a sample is not finite.
         """
-        lines = ",\n".join(map(_line, self.entries))
+        lines = ",\n".join(_line(entry, samples=samples) for entry in self.entries)
         head = f'{{"format": "{baseline_entries.FORMAT}", "version": {baseline_entries.VERSION}, "entries": ['
         return f"{head}\n{lines}\n]}}\n" if lines else f"{head}]}}\n"
 
@@ -157,17 +167,20 @@ def _entry(data: Mapping[str, Any]) -> Entry:
     return Entry(**told)
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: Entry, *, samples: bool) -> str:
     data = {key: getattr(entry, key) for key in baseline_entries.KEYS}
-    if entry.samples is not None:
-        data["samples"] = list(map(_sample, entry.samples))
+    if not samples:
+        del data["samples"]
+    elif entry.samples is not None:
+        data["samples"] = list(map(plain_sample, entry.samples))
     if not entry.dirty:
         del data["dirty"]
     # A direction that is false says something, and so does a tolerance of 0.
     return baseline_entries.encoded({key: value for key, value in data.items() if value is not None and value != ""})
 
 
-def _sample(sample: float) -> Number | str:
+def plain_sample(sample: float) -> Number | str:
+    """Return a sample as JSON can carry it, in few characters."""
     if not math.isfinite(sample):
         return non_finite_name(sample)
     # Most are 0 or 1, and a line of many is much shorter so.

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ..records.store import LOCK_SECONDS, lock, write_whole
 from ..values.errors import UsageProblem
+from . import cohort_files
 from .baseline import Baseline, Entry, parse
 from .baseline_entries import BaselineProblem
+from .chance.cohort import Measurement
+from .cohort_files import Addition
 
 
 class Update(Protocol):
-    """What is to be written: the new entries."""
+    """What is to be written: the new entries, and what the run found of metrics that have one."""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Those that differ from the file's."""
 
+    @property
+    def additions(self) -> tuple[Addition, ...]:
+        """What joins the cohorts of entries, new ones included."""
+
+
+_KEPT = "baseline.json"
 
 U = TypeVar("U", bound=Update)
 
 
 def load(path: Path) -> Baseline:
-    """Read a baseline file.
+    """Read a baseline file, and the accepted runs beside it.
 
     Raises:
         UsageProblem: it is missing, cannot be read, or is not a sound baseline; it says which, where, and what to do.
@@ -39,35 +49,39 @@ def load(path: Path) -> Baseline:
         ) from None
 
 
-def save(path: Path, baseline: Baseline) -> None:
+def save(path: Path, baseline: Baseline, *, samples: bool = False) -> None:
     """Write a baseline file whole, or leave it as it was; its directory is made. A symlink stays one.
+
+    The samples of its entries lie beside it, see :func:`update`, unless they are asked for.
 
     Raises:
         OSError: as the system says it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, baseline.dump())
+    write_whole(path, baseline.dump(samples=samples))
 
 
-def copied(path: Path, directory: Path | None, *, may_be_missing: bool) -> Path | None:
-    """Read the baseline file now; return a copy of it in that directory, so that all workers judge by the same one.
-
-    However late they start, and whoever writes to the file meanwhile. Where there can be no copy, it is the file; None
-    where that is yet to be made.
+def at_start(path: Path, *, may_be_missing: bool) -> Baseline:
+    """Read the baseline of a run that begins; one that is yet to be made is empty where it ``may_be_missing``.
 
     Raises:
-        UsageProblem: see :func:`load`; a file that may be missing counts as an empty one.
+        UsageProblem: see :func:`load`.
     """
-    is_new = may_be_missing and not path.exists()
-    baseline = Baseline() if is_new else load(path)
-    copy = None if directory is None else directory / "baseline.json"
-    try:
-        if copy is not None:
-            save(copy, baseline)
-            return copy
-    except OSError:
-        pass  # said where the journals cannot be written
-    return None if is_new else path
+    return Baseline() if may_be_missing and not path.exists() else load(path)
+
+
+def keep(path: Path, baseline: Baseline, run: Path) -> None:
+    """Keep a baseline beside a run's records, by which ``gpupool report`` judges a run that was killed."""
+    with contextlib.suppress(OSError):  # said where the journals cannot be written
+        save(run / _KEPT, baseline, samples=True)
+        runs = cohort_files.directory_of(Path(os.path.realpath(path)))
+        if runs.is_dir():
+            shutil.copytree(runs, cohort_files.directory_of(run / _KEPT))
+
+
+def kept(run: Path) -> Baseline | None:
+    """Return what :func:`keep` has kept, None where it is gone. Raises UsageProblem where it is damaged."""
+    return _read_if_there(run / _KEPT)
 
 
 def update(path: Path, change: Callable[[Baseline], U]) -> U:
@@ -85,13 +99,31 @@ def update(path: Path, change: Callable[[Baseline], U]) -> U:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.parent):
             old = _read_if_there(path)
+            kept_inside = _inside(path) if old is not None else ()
             changed = change(old or Baseline())
             new = (old or Baseline()).updated(changed.entries)
             if new != old:
                 save(path, new)
+            cohort_files.add(new, (*kept_inside, *changed.additions), cohort_files.directory_of(path))
     except OSError as error:
         raise UsageProblem(f"the baseline file {path} cannot be written: {error.strerror or error}") from None
     return changed
+
+
+def _inside(path: Path) -> Sequence[Addition]:
+    """Return the samples that a file of version 0.1 has in its lines, so that they come to lie beside it."""
+    entries = parse(path.read_bytes().decode()).entries
+    return [
+        Addition(
+            entry=entry,
+            found=Measurement(value=entry.value, n=entry.n, samples=entry.samples),
+            run=entry.run,
+            commit=entry.commit,
+            date=entry.date,
+        )
+        for entry in entries
+        if entry.samples is not None
+    ]
 
 
 def _read_if_there(path: Path) -> Baseline | None:
@@ -102,7 +134,8 @@ def _read_if_there(path: Path) -> Baseline | None:
 
 def _read(path: Path) -> Baseline:
     try:
-        return parse(path.read_bytes().decode())
+        runs = cohort_files.directory_of(Path(os.path.realpath(path)))
+        return cohort_files.attached(parse(path.read_bytes().decode()), runs)
     except FileNotFoundError:
         raise
     except IsADirectoryError:

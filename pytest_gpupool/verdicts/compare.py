@@ -6,17 +6,16 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from ..metrics.metric import from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
-from . import verdict as verdicts
 from .baseline import Baseline, Entry, kind_in
 from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
+from .decide import Decision, Evidence, Policy, decide
 
 Report = Mapping[str, Any]
 
@@ -38,18 +37,24 @@ class _Test:
         return self.duration if self.outcome in WHOLE else None
 
 
-def compare(old: Report, new: Report, *, rtol: float) -> Comparison:
-    """Compare two reports, with ``rtol`` where neither of them gives a tolerance.
+def compare(old: Report, new: Report, policy: Policy) -> Comparison:
+    """Compare two reports, as a run with a baseline that the older one was the first accepted run of.
 
     Tests are joined by their ids; where one is there more than once, as with ``--dist each``, by their order too.
     Values from another kind of device are compared, and it is noted; those in another unit are not.
     """
     before, after = _tests(old), _tests(new)
     both = [name for name in after if name in before]
+    beside = [_beside(name, before.get(name), test, metric) for name, test in after.items() for metric in test.metrics]
+    entries = Baseline(tuple(one.entry for one in beside if one.entry is not None))
+    gone = [
+        _gone(name, after[name], key, _value(was), was["unit"])
+        for name in both
+        for key, was in before[name].metrics.items()
+        if key not in after[name].metrics
+    ]
     return Comparison(
-        metrics=_worst_first(
-            pair for name, test in after.items() for pair in _pairs(name, before.get(name), test, rtol)
-        ),
+        metrics=_worst_first([*_decided(beside, entries, policy), *gone]),
         outcomes=_changed((name, before[name], after[name]) for name in both),
         durations=_durations((name, before[name].took, after[name].took) for name in both),
         makespan=next(iter(_durations([("", _makespan(old), _makespan(new))])), None),
@@ -58,14 +63,14 @@ def compare(old: Report, new: Report, *, rtol: float) -> Comparison:
     )
 
 
-def compare_with(baseline: Baseline, new: Report, *, rtol: float) -> Comparison:
+def compare_with(baseline: Baseline, new: Report, policy: Policy) -> Comparison:
     """Compare a report with a baseline: like with like, so that an entry for another kind of device does not count."""
     after = _tests(new)
-    pairs = (_judged_by(baseline, name, test, rtol) for name, test in after.items())
+    beside = [_with_entry(baseline, name, test, metric) for name, test in after.items() for metric in test.metrics]
     known = dict.fromkeys(entry.test for entry in baseline.entries)
     there = {test.nodeid for test in after.values()}
     return Comparison(
-        metrics=_worst_first([*chain.from_iterable(pairs), *_gone_from(baseline, after)]),
+        metrics=_worst_first([*_decided(beside, baseline, policy), *_gone_from(baseline, after)]),
         gone=tuple(name for name in known if name not in there),
         new=tuple(name for name, test in after.items() if test.metrics and test.nodeid not in known),
     )
@@ -89,39 +94,82 @@ def _tests(report: Report) -> dict[str, _Test]:
     return tests
 
 
-def _pairs(name: str, old: _Test | None, new: _Test, rtol: float) -> Iterator[Pair]:
-    before = {} if old is None else old.metrics
-    for key, metric in new.metrics.items():
-        was = before.get(key)
-        if old is None or was is None:
-            yield _judged(name, new, metric, None, rtol)
-        else:
-            yield _beside(name, old, was, new, metric, rtol)
-    for key, was in before.items():
-        if key not in new.metrics:
-            yield _gone(name, new, key, _value(was), was["unit"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """A metric of the newer report, and what it is compared with: ``entry`` where the older report gives one.
+
+    ``note`` and ``old`` are what is told where that could not be compared.
+    """
+
+    name: str
+    test: _Test
+    metric: Mapping[str, Any]
+    evidence: Evidence
+    entry: Entry | None = None
+    note: str = ""
+    old: Value = None
 
 
-def _beside(name: str, old: _Test, was: Mapping[str, Any], new: _Test, metric: Mapping[str, Any], rtol: float) -> Pair:
+def _decided(beside: Sequence[_Beside], baseline: Baseline, policy: Policy) -> Iterator[Pair]:
+    decisions = decide([one.evidence for one in beside], baseline, policy)
+    for one, decision in zip(beside, decisions, strict=True):
+        yield _pair(one, decision)
+
+
+def _evidence(name: str, test: _Test, metric: Mapping[str, Any], *, disturbed: bool = False) -> Evidence:
+    disturbed = disturbed or test.disturbed or metric["verdict"] == "contended"
+    found, lost = from_record(metric), is_lost(metric)
+    return Evidence(test=name, metric=found, device=test.kind, disturbed=disturbed, lost=lost)
+
+
+def _beside(name: str, old: _Test | None, new: _Test, key: str) -> _Beside:
+    metric, was = new.metrics[key], None if old is None else old.metrics.get(key)
+    there = replace(_evidence(name, new, metric), device=new.kind or "")
+    alone = _Beside(name=name, test=new, metric=metric, evidence=there)
+    if old is None or was is None:
+        return alone
     if was["value"] is None or is_lost(was):
-        lost = "the device was lost in A" if is_lost(was) else ""
-        return replace(_judged(name, new, metric, None, rtol), old=_value(was), note=lost)
+        return replace(alone, old=_value(was), note="the device was lost in A" if is_lost(was) else "")
     if was["unit"] and metric["unit"] and was["unit"] != metric["unit"]:
-        return replace(_judged(name, new, metric, None, rtol), old=was["value"], note=f"A has it in {was['unit']}")
-    disturbed = old.disturbed or was["verdict"] == "contended"
-    pair = _judged(name, new, metric, _entry(name, was, old.kind or ""), rtol, disturbed=disturbed)
-    if None not in (old.kind, new.kind) and old.kind != new.kind:
-        return replace(pair, note=f"other device: {old.kind} → {new.kind}")
-    return pair
+        return replace(alone, old=was["value"], note=f"A has it in {was['unit']}")
+    disturbed = there.disturbed or old.disturbed or was["verdict"] == "contended"
+    is_other = None not in (old.kind, new.kind) and old.kind != new.kind
+    return replace(
+        alone,
+        evidence=replace(there, disturbed=disturbed),
+        entry=_entry(name, was, new.kind or ""),
+        note=f"other device: {old.kind} → {new.kind}" if is_other else "",
+    )
 
 
-def _judged_by(baseline: Baseline, name: str, test: _Test, rtol: float) -> Iterator[Pair]:
-    for key, metric in test.metrics.items():
-        entry = None if test.kind is None else baseline.get(test.nodeid, key, test.kind)
-        pair = _judged(name, test, metric, entry, rtol)
-        others = () if entry is not None else baseline.kinds(test.nodeid, key)
-        lost = "its device is not known, " if test.kind is None else ""
-        yield replace(pair, note=f"{lost}there is one for {', '.join(others)}") if others else pair
+def _with_entry(baseline: Baseline, name: str, test: _Test, key: str) -> _Beside:
+    metric = test.metrics[key]
+    there = test.kind is not None and baseline.get(test.nodeid, key, test.kind) is not None
+    others = () if there else baseline.kinds(test.nodeid, key)
+    lost = "its device is not known, " if test.kind is None else ""
+    note = f"{lost}there is one for {', '.join(others)}" if others else ""
+    return _Beside(name=name, test=test, metric=metric, evidence=_evidence(test.nodeid, test, metric), note=note)
+
+
+def _pair(one: _Beside, decision: Decision) -> Pair:
+    note = "the device was lost" if one.evidence.lost else one.note or decision.note or ""
+    return Pair(
+        test=one.name,
+        metric=one.metric["name"],
+        unit=one.metric["unit"],
+        old=decision.baseline if one.old is None else one.old,
+        new=_value(one.metric),
+        verdict=decision.verdict,
+        kind=one.evidence.metric.kind,
+        n=one.metric["n"],
+        change=decision.change,
+        interval=decision.interval,
+        allowed=decision.allowed,
+        detectable=decision.detectable,
+        p_value=decision.p,
+        cohort=decision.cohort,
+        note=note,
+    )
 
 
 def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]:
@@ -136,29 +184,6 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
             yield _gone(entry.test, test, entry.metric, entry.value, entry.unit)
 
 
-def _judged(
-    name: str, test: _Test, metric: Mapping[str, Any], entry: Entry | None, rtol: float, *, disturbed: bool = False
-) -> Pair:
-    judgement = verdicts.judge(from_record(metric), entry, rtol=rtol, seed=f"{name} {metric['name']}")
-    lost = is_lost(metric)
-    disturbed = disturbed or test.disturbed or metric["verdict"] == "contended"
-    verdict = verdicts.adjusted(judgement.verdict, metric["unit"], disturbed=disturbed, lost=lost)
-    return Pair(
-        test=name,
-        metric=metric["name"],
-        unit=metric["unit"],
-        old=judgement.baseline,
-        new=_value(metric),
-        verdict=verdict or judgement.verdict,
-        n=metric["n"],
-        change=judgement.change,
-        allowed=judgement.allowed,
-        detectable=judgement.detectable,
-        p_value=judgement.p_value,
-        note="the device was lost" if lost else judgement.note or "",
-    )
-
-
 def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:
     note = "" if test.outcome in GOOD else f"the test is {test.outcome}"
     return Pair(test=name, metric=metric, unit=unit, old=value, new=None, verdict=GONE, note=note)
@@ -166,7 +191,15 @@ def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:
 
 def _entry(test: str, record: Mapping[str, Any], kind: str) -> Entry:
     rules = {key: record[key] for key in ("value", "n", "unit", "higher_is_better", "atol", "rtol")}
-    return Entry(test=test, metric=record["name"], device=kind, samples=_samples(record), **rules)
+    items = record.get("items")
+    return Entry(
+        test=test,
+        metric=record["name"],
+        device=kind,
+        samples=_samples(record),
+        items=None if items is None else tuple(items),
+        **rules,
+    )
 
 
 def _samples(record: Mapping[str, Any]) -> tuple[float, ...] | None:

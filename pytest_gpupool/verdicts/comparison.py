@@ -28,8 +28,8 @@ class Pair:
     """A metric in both: its values, and what became of it.
 
     ``change`` is relative to the older value, None where that is 0 or absent; ``n`` is the newer value's number of
-    items; ``allowed``, ``detectable`` and ``p_value`` are as in :class:`verdict.Judgement`; ``note`` says what else is
-    to be known.
+    items; ``interval``, ``allowed``, ``detectable``, ``p_value`` and ``cohort`` are as in :class:`decide.Decision`;
+    ``note`` says what else is to be known.
     """
 
     test: str
@@ -38,11 +38,14 @@ class Pair:
     old: Value
     new: Value
     verdict: str
+    kind: str | None = None
     n: int | None = None
     change: float | None = None
+    interval: tuple[float, float] | None = None
     allowed: float | None = None
     detectable: float | None = None
     p_value: float | None = None
+    cohort: int | None = None
     note: str = ""
 
 

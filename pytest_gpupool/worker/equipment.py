@@ -12,7 +12,6 @@ from ..records.journal import Journal
 from ..sampling.sampler import Sampler
 from ..values.orders import Orders
 from ..values.process_id import ProcessId
-from ..verdicts.judge import Judge
 from .gate import Gate
 from .trespass.own_devices import OwnDevices
 
@@ -45,8 +44,3 @@ def _others(orders: Orders, lease: Lease) -> Callable[[], Collection[ProcessId]]
 def journal_of(orders: Orders, worker: str) -> Journal:
     """Return the worker's journal, which keeps nothing where there is no run directory."""
     return Journal(None if orders.run_dir is None else Path(orders.run_dir) / f"{worker}.jsonl")
-
-
-def judge_of(orders: Orders) -> Judge:
-    """Return what judges the metrics of the worker's tests."""
-    return Judge(orders.baseline, rtol=orders.rtol, fail_on=orders.fail_on)

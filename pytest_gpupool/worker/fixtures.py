@@ -18,7 +18,6 @@ from ..options import collection, companions, options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.requirement import Requirement
-from ..verdicts.judge import Judge
 from .recording.recorder import Recorder, recorder_key
 from .recording.refusal import Refusal
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..leases.lease import Lease
     from ..script.result import ScriptResult
+    from ..values.kinds import Kind
 
 _PLUGIN = "gpupool"
 """The name of the plugin of the pool."""
@@ -86,10 +86,12 @@ class RecordMetric(Protocol):
         name: str,
         value: object,
         *,
+        kind: Kind | None = None,
         unit: str = "",
         higher_is_better: bool | None = None,
         n: int | None = None,
-        samples: Iterable[object] | None = None,
+        samples: Iterable[object] | Mapping[object, object] | None = None,
+        repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
     ) -> None:
@@ -113,9 +115,9 @@ class RunScript(Protocol):
         """Run a script, and record its metrics."""
 
 
-def be_off(config: pytest.Config, judge: Judge) -> None:
-    """Register what stays where the pool is off: metrics are judged, and go to JUnit."""
-    record(config, Recorder(judge=judge))
+def be_off(config: pytest.Config, fail_on: frozenset[str]) -> None:
+    """Register what stays where the pool is off: metrics go to JUnit."""
+    record(config, Recorder(fail_on=fail_on))
 
 
 def record(config: pytest.Config, recorder: Recorder) -> None:
@@ -138,10 +140,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Be off where the plugin of the pool is switched off: metrics are judged, and go to JUnit."""
+    """Be off where the plugin of the pool is switched off: metrics go to JUnit."""
     if early_config.pluginmanager.is_blocked(_PLUGIN):
         try:
-            be_off(early_config, Judge(fail_on=options.fail_on(early_config)))
+            be_off(early_config, options.fail_on(early_config))
             early_config.stash[_in_vain] = options.given_in_vain(early_config)
         except UsageProblem as problem:
             raise pytest.UsageError(f"gpupool: {problem}") from None
@@ -205,7 +207,9 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
     """Record a metric of this test: ``record_metric("accuracy", 0.91, higher_is_better=True, n=1000)``.
 
     Takes ints, floats, bools, enums of these, and NumPy and torch scalars. NaN and infinities are kept and fail the
-    test as invalid; what is no number fails it at once.
+    test as invalid; what is no number fails it at once. ``kind`` says what it is (``proportion``, ``mean``, ``time``,
+    ``rate``, ``size``, ``score``), ``samples`` has a number per item, best by the item's id, and ``repeats`` has
+    measurements of one and the same quantity.
     """
     from ..metrics import metric as metrics  # most workers' start is not held up by it
 
@@ -216,16 +220,27 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         name: str,
         value: object,
         *,
+        kind: Kind | None = None,
         unit: str = "",
         higher_is_better: bool | None = None,
         n: int | None = None,
-        samples: Iterable[object] | None = None,
+        samples: Iterable[object] | Mapping[object, object] | None = None,
+        repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
     ) -> None:
         try:
             metric = metrics.make(
-                name, value, unit=unit, higher_is_better=higher_is_better, n=n, samples=samples, atol=atol, rtol=rtol
+                name,
+                value,
+                kind=kind,
+                unit=unit,
+                higher_is_better=higher_is_better,
+                n=n,
+                samples=samples,
+                repeats=repeats,
+                atol=atol,
+                rtol=rtol,
             )
             recorder.metric(metric, attempt)
         except GpupoolError as error:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.metrics.metric import Metric, coerce, make, non_finite_name
+from pytest_gpupool.metrics.metric import Metric, coerce, from_record, make, non_finite_name
 from pytest_gpupool.values.errors import MetricProblem
 
 
@@ -301,7 +301,7 @@ class TestSamples:
 
     def test_a_generator_is_read_once(self) -> None:
         """Its length is not asked for."""
-        assert make("accuracy", 1, samples=(number % 2 for number in range(4))).samples == (0.0, 1.0, 0.0, 1.0)
+        assert make("accuracy", 0.5, samples=(number % 2 for number in range(4))).samples == (0.0, 1.0, 0.0, 1.0)
 
     def test_what_is_not_finite_is_named_in_the_record(self) -> None:
         """In its place among the samples."""
@@ -421,7 +421,16 @@ def test_every_metric_is_strict_json(
     name: str,
 ) -> None:
     """With each of its fields, and non_finite where the value is null."""
-    metric = make(name, value, unit=name, higher_is_better=better, samples=samples, atol=tolerance, rtol=tolerance)
+    metric = make(
+        name,
+        value,
+        kind="score",
+        unit=name,
+        higher_is_better=better,
+        samples=samples,
+        atol=tolerance,
+        rtol=tolerance,
+    )
     record = strict(metric.to_record())
     assert (record["name"], record["unit"], record["higher_is_better"]) == (name, name, better)
     assert (record["atol"], record["rtol"]) == (tolerance, tolerance)
@@ -436,6 +445,7 @@ def test_the_record_of_a_metric_with_everything() -> None:
     assert metric.to_record() == {
         "name": "accuracy",
         "value": 0.75,
+        "kind": "mean",
         "unit": "1",
         "higher_is_better": True,
         "n": 2,
@@ -449,3 +459,56 @@ def test_the_record_of_a_metric_with_everything() -> None:
 def test_non_finite_names() -> None:
     """The three that the report format knows."""
     assert [non_finite_name(value) for value in (math.nan, math.inf, -math.inf)] == ["nan", "inf", "-inf"]
+
+
+KINDS: list[tuple[dict[str, Any], str]] = [
+    ({"value": 0.913}, "score"),
+    ({"value": 0.913, "n": 1000}, "proportion"),
+    ({"value": np.float32(0.913), "n": 1000}, "proportion"),
+    ({"value": 1201 / 1319, "n": 1319}, "proportion"),
+    ({"value": 0.9135, "n": 1000}, "score"),
+    ({"value": 91.3, "n": 1000, "unit": "%"}, "proportion"),
+    ({"value": 91.3, "n": 1000}, "score"),
+    ({"value": 0.5, "n": 2, "unit": "nats"}, "score"),
+    ({"value": 0.5, "samples": [0, 1]}, "proportion"),
+    ({"value": 0.5, "samples": {"q1": False, "q2": True}}, "proportion"),
+    ({"value": 50, "samples": [0, 1], "unit": "%"}, "proportion"),
+    ({"value": 0.5, "samples": [0.25, 0.75]}, "mean"),
+    ({"value": 0.15, "unit": "nats"}, "score"),
+    ({"value": 0.5, "n": 2, "unit": "s"}, "time"),
+    ({"value": 0.5, "samples": [0.4, 0.5, 0.9], "unit": "ms"}, "time"),
+    ({"value": 1e6, "unit": "tokens/s"}, "score"),
+    ({"value": 1e6, "unit": "tokens/s", "kind": "rate"}, "rate"),
+    ({"value": 0.7, "samples": [0, 1], "kind": "score"}, "score"),
+    ({"value": math.nan, "samples": [0.5, 1]}, "mean"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind"), KINDS)
+def test_what_a_metric_is(call: dict[str, Any], kind: str) -> None:
+    """The call says it, or items or a unit of time; nothing else is guessed. It is on record, and read again."""
+    metric = make("m", **call)
+    assert metric.kind == kind
+    assert from_record(strict(metric.to_record())) == metric or math.isnan(metric.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ({"value": 1, "kind": "ratio"}, "kind is one of proportion, mean, time, rate, size, score, not 'ratio'"),
+        ({"value": 91.3, "kind": "proportion"}, "a proportion is from 0 to 1, not 91.3; give unit='%'"),
+        ({"value": -0.1, "kind": "proportion"}, "a proportion is from 0 to 1, not -0.1"),
+        ({"value": 0.5, "kind": "proportion", "unit": "nats"}, "a proportion has no unit, or '%', not 'nats'"),
+        ({"value": 0.6, "samples": [0, 1]}, "0.6 is not the mean of its samples, which is 0.5; give kind='score'"),
+        ({"value": 0.5, "samples": [0, 1], "unit": "%"}, "0.5 is not the mean of its samples, which is 50"),
+        ({"value": 2.5, "samples": [1.5, 2.5]}, "2.5 is not the mean of its samples, which is 2"),
+        ({"value": 1, "samples": {1: 1, "1": 1}}, "samples has two ids that read the same"),
+        ({"value": 1, "repeats": []}, "repeats is empty; leave it out where it was measured once"),
+        ({"value": 1, "repeats": 3}, "repeats is one number per measurement of the same quantity, not a int"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(call: dict[str, Any], told: str) -> None:
+    """At once, with what to do."""
+    with pytest.raises(MetricProblem) as raised:
+        make("m", **call)
+    assert told in str(raised.value)

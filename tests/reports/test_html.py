@@ -207,7 +207,7 @@ class TestSummary:
             ["a.py::a", "near", "0.9137", "0.91370001", "-1.1e-06%", "± 0", "regressed"],
         ]
         assert unfolded(groups(root)[0])["zero"] == (
-            "1e+400 (baseline 1, +1e+400, n 1e+400 (shows a change from 1e+400 on), one) invalid"
+            "1e+400 (baseline 1, +1e+400, n 1e+400, 80% sure to see 1e+402%, one) invalid"
         )
 
     def test_a_bad_card(self) -> None:
@@ -316,7 +316,7 @@ class TestTables:
             page(a_test(params={"model": "a b", "shots": 5, "x": None}, phases=phases, resources=used, metrics=metrics))
         )
         assert unfolded(test) == {
-            "accuracy": "0.881 (baseline 0.913, -3.5%, allowed ± 0.01, n 1000 (shows a change from 0.023 on), "
+            "accuracy": "0.881 (baseline 0.913, -3.5%, allowed ± 0.01, n 1000, 80% sure to see 2.5%, "
             "higher is better) regressed",
             **{f"m{n}": f"{n} s (lower is better)" for n in range(4)},
             "Parameters": "model = a b, shots = 5, x = null",

@@ -77,7 +77,7 @@ ROWS = {
     "no baseline file": (a_metric("m", 0.5), "t  m  0.5"),
     "regressed": (
         a_metric("m", 0.881, n=200, allowed=0.00913, detectable=0.0521, **COMPARED),
-        "t  m  0.881  baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.052)  REGRESSED",
+        "t  m  0.881  baseline 0.913  -3.5%  (allowed 1%; 80% sure to see 5.7%)  REGRESSED",
     ),
     "an absolute tolerance": (
         a_metric("m", 5, unit="ms", atol=0.5, allowed=0.5, baseline=4, change=0.25, verdict="regressed"),

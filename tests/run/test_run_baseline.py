@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_run_parts import options
+from made_run_parts import options, records
 
 from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.results import Results
 from pytest_gpupool.run.baseline import RunBaseline
 from pytest_gpupool.values.errors import UsageProblem
 from pytest_gpupool.verdicts.baseline import Baseline, Entry
-from pytest_gpupool.verdicts.baseline_file import save
+from pytest_gpupool.verdicts.baseline_file import kept, load, save
 
 TEST = "test_a.py::test_a"
 
@@ -29,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 def run(file: Path, directory: Path | None = None, **changes: Any) -> RunBaseline:
     """A run that is judged by that file."""
-    return RunBaseline(options(file.parent, baseline=file, **changes), directory)
+    return RunBaseline(options(file.parent, baseline=file, **changes), records(directory))
 
 
 def ended(outcome: str, *metrics: str, kind: str | None = "CPU") -> TestResult:
@@ -37,28 +38,27 @@ def ended(outcome: str, *metrics: str, kind: str | None = "CPU") -> TestResult:
     return TestResult(nodeid=TEST, outcome=outcome, kind=kind, metrics={name: {"name": name} for name in metrics})
 
 
-def test_workers_judge_by_a_copy(file: Path, tmp_path: Path) -> None:
+def test_it_is_as_it_was_at_the_start(file: Path, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir()
     baseline = run(file, directory)
-    assert baseline.file == str(directory / "baseline.json")
+    known = load(file)
     file.unlink()
-    assert baseline.judge().missing(TEST, "CPU", ["f1"]) == ["accuracy"]
-
-
-def test_without_a_directory_they_judge_by_the_file(file: Path) -> None:
-    assert run(file).file == str(file)
+    assert baseline.decides
+    assert baseline.unrecorded([ended("passed", "f1")]) == [f"{TEST} accuracy"]
+    assert kept(directory) == known
 
 
 def test_without_a_baseline_there_is_nothing_to_judge_by(tmp_path: Path) -> None:
-    baseline = RunBaseline(options(tmp_path), None)
-    assert baseline.file is None
+    baseline = RunBaseline(options(tmp_path), records(None))
+    assert not baseline.decides
     assert not baseline.unrecorded([ended("passed")])
+    assert not list(baseline.decided(Results()))
 
 
 def test_a_file_that_is_yet_to_be_made_is_no_problem_where_it_will_be(tmp_path: Path) -> None:
     missing = tmp_path / "missing.json"
-    assert run(missing, update_baseline=True).file is None
+    assert run(missing, update_baseline=True).decides
     with pytest.raises(UsageProblem, match="is missing: make it with --gpupool-update-baseline"):
         run(missing)
 

@@ -8,7 +8,6 @@ from typing import Any
 from made_run_parts import CARDS, RUN, devices, options, records
 
 from pytest_gpupool.devices.pool import cpu_count
-from pytest_gpupool.run.baseline import RunBaseline
 from pytest_gpupool.run.devices import RunDevices
 from pytest_gpupool.run.orders import WorkerOrders
 from pytest_gpupool.values.device import cpu_device
@@ -17,7 +16,7 @@ from pytest_gpupool.values.device import cpu_device
 def orders(tmp_path: Path, pool: RunDevices, **changes: Any) -> WorkerOrders:
     """Those of a run with these options."""
     given = options(tmp_path, **changes)
-    return WorkerOrders(given, pool, records(tmp_path / "run"), RunBaseline(given, None), finished=None)
+    return WorkerOrders(given, pool, records(tmp_path / "run"), finished=None)
 
 
 def test_they_have_the_devices_that_are_left(tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ def test_they_have_the_devices_that_are_left(tmp_path: Path) -> None:
 def test_without_a_gpu_they_have_the_slots_at_the_workers_places(tmp_path: Path) -> None:
     told = orders(tmp_path, devices(tmp_path, ())).at((3,))
     assert told.devices == (cpu_device(3),)
-    assert (told.pool, told.lock_dir, told.baseline, told.earlier) == (0, None, None, None)
+    assert (told.pool, told.lock_dir, told.earlier) == (0, None, None)
 
 
 def test_workers_share_the_cores(tmp_path: Path) -> None:
@@ -43,6 +42,6 @@ def test_workers_share_the_cores(tmp_path: Path) -> None:
 
 
 def test_a_worker_understands_them(tmp_path: Path) -> None:
-    told = orders(tmp_path, devices(tmp_path), rtol=0.2, sample=2.0).at((0,))
+    told = orders(tmp_path, devices(tmp_path), sample=2.0).at((0,))
     assert type(told).from_wire(told.to_wire()) == told
-    assert (told.rtol, told.sample, told.fail_on) == (0.2, 2.0, ("invalid", "regressed"))
+    assert (told.sample, told.fail_on) == (2.0, ("invalid", "regressed"))

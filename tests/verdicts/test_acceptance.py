@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.verdicts.acceptance import Accepted, accept, change, is_narrowed, stale
+from pytest_gpupool.verdicts.acceptance import Accepted, Consent, accept, change, is_narrowed, stale
 from pytest_gpupool.verdicts.baseline import Baseline, Entry
 
 H200, CPU = "NVIDIA H200", "CPU"
@@ -35,9 +35,11 @@ def report(*tests: Mapping[str, Any], git: Mapping[str, Any] | None = GIT) -> di
     return {"run": run, "devices": devices, "tests": list(tests)}
 
 
-def given(*tests: Mapping[str, Any], baseline: Baseline | None = None, **fields: Any) -> Accepted:
+def given(
+    *tests: Mapping[str, Any], baseline: Baseline | None = None, consent: Consent | None = None, **fields: Any
+) -> Accepted:
     """What these tests give."""
-    return accept(report(*tests, **fields), baseline or Baseline(), reason="new")
+    return accept(report(*tests, **fields), baseline or Baseline(), reason="new", consent=consent)
 
 
 def entry(value: float = 0.9, **fields: Any) -> Entry:
@@ -142,7 +144,7 @@ class TestSeveralResults:
         tests = [a_test(metric(value, atol=0.1)) for value in (0.8, 0.9)]
         assert len(given(*tests).entries) == 1
         plain = [a_test(metric(value)) for value in (0.8, 0.9)]
-        assert len(given(*plain, baseline=Baseline((entry(atol=0.1),))).entries) == 1
+        assert given(*plain, baseline=Baseline((entry(atol=0.1),))).unchanged == 1
         assert len(given(*plain, baseline=Baseline((entry(atol=0.01),))).left_out) == 1
 
     def test_results_on_other_kinds_of_device_are_others(self) -> None:
@@ -154,13 +156,13 @@ class TestSeveralResults:
 SAME: dict[str, tuple[list[dict[str, Any]], dict[str, Any], bool]] = {
     "the same": ([{}], {}, True),
     "another value": ([{"value": 0.8}], {}, False),
-    "another n": ([{"n": 20}], {"n": 10, "spread": 0.09}, False),
-    "n at last": ([{"n": 20}], {}, False),
+    "another n": ([{"n": 20}], {"n": 10, "spread": 0.09}, True),
+    "n at last": ([{"n": 20}], {}, True),
     "another unit": ([{"unit": "%"}], {}, False),
     "a direction": ([{"higher_is_better": True}], {}, False),
     "a direction by hand": ([{}], {"higher_is_better": True}, True),
     "a tolerance by hand": ([{}], {"atol": 1}, True),
-    "other samples": ([{"n": 2, "samples": [0.8, 1.0]}], {"n": 2, "spread": 0.1, "samples": (0.9, 0.9)}, False),
+    "other samples": ([{"n": 2, "samples": [0.8, 1.0]}], {"n": 2, "spread": 0.1, "samples": (0.9, 0.9)}, True),
     "a deviation": ([{}], {"spread": 0.5}, True),
     "by several": ([{"n": 10}, {"n": 10}], {"n": 10, "spread": 0.09}, True),
     "by several, with samples": ([{"n": 2, "samples": [0.8, 1.0]}] * 2, {"n": 2, "spread": 1, "samples": (0, 1)}, True),
@@ -169,9 +171,38 @@ SAME: dict[str, tuple[list[dict[str, Any]], dict[str, Any], bool]] = {
 
 @pytest.mark.parametrize(("metrics", "old", "same"), SAME.values(), ids=SAME)
 def test_what_says_the_same_stays(metrics: list[dict[str, Any]], old: dict[str, Any], same: bool) -> None:
-    """With its origin; how the spread was found is no change."""
-    found = given(*(a_test(metric(**fields)) for fields in metrics), baseline=Baseline((entry(**old),)))
+    """With its origin; how the spread was found is no change. What has changed needs somebody's consent."""
+    known = Baseline((entry(**old),))
+    tests = [a_test(metric(**fields)) for fields in metrics]
+    found = given(*tests, baseline=known, consent=Consent(everything=True))
     assert (found.unchanged, len(found.entries)) == ((1, 0) if same else (0, 1))
+
+
+def test_what_is_as_before_joins_the_cohort() -> None:
+    """What it found, and by which run; what has changed does not, and is left out unless it is accepted by name."""
+    tests = [a_test(metric(0.9, "accuracy"), metric(0.5, "f1"), metric(0.7, "new"))]
+    known = Baseline((entry(), entry(metric="f1")))
+    found = given(*tests, baseline=known)
+    assert [(one.entry.metric, one.entry.run, one.found.value, one.run) for one in found.additions] == [
+        ("accuracy", "old", 0.9, RUN)
+    ]
+    assert [one.metric for one in found.entries] == ["new"]
+    assert found.left_out == (
+        "a.py::test_a f1: it is regressed; accept it by name, with 'gpupool baseline update … --accept TEST::METRIC'",
+    )
+    for names in (("a.py::test_a",), ("a.py::test_a::f1",), ("a.py*",), ("*::f?",)):
+        accepted = given(*tests, baseline=known, consent=Consent(names=names))
+        assert [one.metric for one in accepted.entries] == ["f1", "new"]
+        assert not accepted.left_out
+    assert given(*tests, baseline=known, consent=Consent(names=("a.py::test_a::f",))).left_out == found.left_out
+
+
+def test_brackets_of_a_parametrized_test_are_no_pattern() -> None:
+    consent = Consent(names=("t.py::t[a-b]", "t.py::t[*]::m"))
+    assert consent.covers("t.py::t[a-b]", "x")
+    assert not consent.covers("t.py::ta", "x")
+    assert consent.covers("t.py::t[c]", "m")
+    assert consent.unused([("t.py::t[c]", "m", "CPU")]) == ["t.py::t[a-b]"]
 
 
 @pytest.mark.parametrize(

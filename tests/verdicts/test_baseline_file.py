@@ -24,6 +24,7 @@ from pytest_gpupool.verdicts import baseline_file
 from pytest_gpupool.verdicts.baseline import Baseline, Entry, kind_of, parse
 from pytest_gpupool.verdicts.baseline_entries import KEYS, BaselineProblem
 from pytest_gpupool.verdicts.baseline_file import load, save, update
+from pytest_gpupool.verdicts.cohort_files import Addition
 
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
 TEST = "test_a.py::test_mmlu[llama-8]"
@@ -46,6 +47,7 @@ FULL = Entry(
     reason="the new tokenizer",
     samples=(1.0, 0.0, 0.5, math.inf),
 )
+BARE = replace(FULL, samples=None)
 FEW = Entry(test=TEST, metric="loss", device="CPU", value=2, higher_is_better=False)
 
 HEAD = '{"format": "gpupool-baseline", "version": 1, "entries": [\n'
@@ -56,6 +58,7 @@ LINES = [
     '"samples": [1, 0, 0.5, "inf"]}',
     f'{{"test": "{TEST}", "metric": "loss", "device": "CPU", "value": 2, "higher_is_better": false}}',
 ]
+BARE_LINES = [LINES[0].replace(', "samples": [1, 0, 0.5, "inf"]', ""), LINES[1]]
 
 
 def text_of(*lines: str) -> str:
@@ -114,7 +117,7 @@ class TestText:
 
     def test_one_line_per_entry(self) -> None:
         """Sorted by test, metric and device; what says nothing is left out, which no 0 and no false direction does."""
-        assert Baseline((FEW, FULL)).dump() == text_of(*LINES)
+        assert Baseline((FEW, FULL)).dump(samples=True) == text_of(*LINES)
 
     def test_it_is_read_again(self) -> None:
         """As it was."""
@@ -131,16 +134,16 @@ class TestText:
     def test_whatever_is_written_is_read(self, entries: list[Entry]) -> None:
         """Any names, any numbers, exactly; one line each, in UTF-8."""
         baseline = Baseline(tuple(entries))
-        text = baseline.dump()
+        text = baseline.dump(samples=True)
         again = parse(text.encode().decode())
         assert again == baseline
         assert [type(one.value) for one in again.entries] == [type(one.value) for one in baseline.entries]
-        assert again.dump() == text
+        assert again.dump(samples=True) == text
         assert len(text.splitlines()) == (len(entries) + 2 if entries else 1)
 
     def test_samples_that_are_no_numbers(self) -> None:
         """JSON has no NaN; its name stands for it."""
-        text = Baseline((entry(samples=(math.nan, -math.inf)),)).dump()
+        text = Baseline((entry(samples=(math.nan, -math.inf)),)).dump(samples=True)
         assert '"samples": ["nan", "-inf"]' in text
         assert repr(parse(text).entries[0].samples) == "(nan, -inf)"
 
@@ -148,7 +151,7 @@ class TestText:
     def test_a_number_that_json_does_not_have_is_not_written(self, fields: dict[str, float]) -> None:
         """No reader would take it."""
         with pytest.raises(ValueError, match="not JSON compliant"):
-            Baseline((replace(FULL, **fields),)).dump()  # type: ignore[arg-type]
+            Baseline((replace(FULL, **fields),)).dump(samples=True)  # type: ignore[arg-type]
 
 
 class TestByHand:
@@ -319,7 +322,7 @@ class TestDamaged:
         """A sound baseline or a reason."""
         text = json.dumps({"format": "gpupool-baseline", "version": 1, "entries": entries})
         with contextlib.suppress(BaselineProblem):
-            assert parse(parse(text).dump()) == parse(text)
+            assert parse(parse(text).dump(samples=True)) == parse(text)
 
     @given(st.data())
     def test_any_damage(self, data: st.DataObject) -> None:
@@ -328,7 +331,7 @@ class TestDamaged:
         start = data.draw(st.integers(0, len(text)))
         end = data.draw(st.integers(start, min(len(text), start + 40)))
         with contextlib.suppress(BaselineProblem):
-            parse(text[:start] + data.draw(st.text('{}[]",:\n0e-', max_size=4)) + text[end:]).dump()
+            parse(text[:start] + data.draw(st.text('{}[]",:\n0e-', max_size=4)) + text[end:]).dump(samples=True)
 
 
 class TestEntries:
@@ -365,9 +368,9 @@ class TestEntries:
     def test_others_stay_byte_by_byte(self, old: list[Entry], new: list[Entry]) -> None:
         """The lines that are not updated are the same."""
         before = Baseline().updated(old)
-        lines = {one.key: Baseline((one,)).dump() for one in before.entries}
+        lines = {one.key: Baseline((one,)).dump(samples=True) for one in before.entries}
         for one in before.updated(new).entries:
-            assert one.key in {other.key for other in new} or Baseline((one,)).dump() == lines[one.key]
+            assert one.key in {other.key for other in new} or Baseline((one,)).dump(samples=True) == lines[one.key]
 
     def test_two_for_the_same_are_a_mistake(self) -> None:
         """Of whoever makes it."""
@@ -397,6 +400,7 @@ class Changed:
     """What an update is told to write."""
 
     entries: tuple[Entry, ...]
+    additions: tuple[Addition, ...] = ()
 
 
 def problem_of(path: Path) -> str:
@@ -405,7 +409,7 @@ def problem_of(path: Path) -> str:
         load(path)
     assert raised.value.exit_status == 4
     with pytest.raises(UsageProblem) as again:
-        update(path, lambda _: Changed((FULL,)))
+        update(path, lambda _: Changed((BARE,)))
     assert str(again.value) == str(raised.value)
     return str(raised.value)
 
@@ -416,7 +420,7 @@ class TestLoad:
     def test_a_sound_one(self, tmp_path: Path) -> None:
         """As it was saved, its directories made."""
         path = tmp_path / "evals" / "baselines" / "h200.json"
-        save(path, Baseline((FEW, FULL)))
+        save(path, Baseline((FEW, FULL)), samples=True)
         assert path.read_text(encoding="utf-8") == text_of(*LINES)
         assert load(path) == Baseline((FULL, FEW))
 
@@ -446,7 +450,7 @@ class TestLoad:
         with pytest.raises(UsageProblem, match=r"cannot be read: Not a directory$"):
             load(tmp_path / "file" / "b.json")
         with pytest.raises(UsageProblem, match=r"cannot be written: (Not a directory|File exists)$"):
-            update(tmp_path / "file" / "b.json", lambda _: Changed((FULL,)))
+            update(tmp_path / "file" / "b.json", lambda _: Changed((BARE,)))
 
     def test_a_loop(self, tmp_path: Path) -> None:
         """Of symbolic links."""
@@ -487,13 +491,13 @@ class TestUpdate:
 
         def change(baseline: Baseline) -> Changed:
             seen.append(baseline)
-            return Changed((FULL,))
+            return Changed((BARE,))
 
-        assert update(path, change) == Changed((FULL,))
+        assert update(path, change) == Changed((BARE,))
         assert seen == [Baseline((FEW,))]
-        assert path.read_text(encoding="utf-8") == text_of(*LINES)
+        assert path.read_text(encoding="utf-8") == text_of(*BARE_LINES)
 
-    @pytest.mark.parametrize("entries", [(), (FULL,)])
+    @pytest.mark.parametrize("entries", [(), (BARE,)])
     def test_a_missing_one_is_made(self, tmp_path: Path, entries: Sequence[Entry]) -> None:
         """With its directories; also where there is nothing to write, so that the next run finds it."""
         path = tmp_path / "evals" / "b.json"
@@ -504,18 +508,18 @@ class TestUpdate:
     def test_one_that_stays_the_same_is_not_written(self, tmp_path: Path) -> None:
         """Whatever its layout is."""
         path = tmp_path / "b.json"
-        path.write_text(json.dumps(json.loads(text_of(*LINES)), indent=4))
+        path.write_text(json.dumps(json.loads(text_of(*BARE_LINES)), indent=4))
         before = path.read_text(), path.stat().st_mtime_ns, path.stat().st_ino
-        update(path, lambda _: Changed((FULL,)))
+        update(path, lambda _: Changed((BARE,)))
         assert (path.read_text(), path.stat().st_mtime_ns, path.stat().st_ino) == before
 
     def test_a_symlink_stays_one(self, tmp_path: Path) -> None:
         """Also one to a file that is not there yet."""
         path = tmp_path / "b.json"
         path.symlink_to(Path("shared") / "all.json")
-        update(path, lambda _: Changed((FULL,)))
+        update(path, lambda _: Changed((BARE,)))
         assert path.is_symlink()
-        assert load(tmp_path / "shared" / "all.json") == Baseline((FULL,))
+        assert load(tmp_path / "shared" / "all.json") == Baseline((BARE,))
 
     def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The old file stays, with nothing beside it."""
@@ -527,7 +531,7 @@ class TestUpdate:
 
         monkeypatch.setattr(Path, "replace", full)
         with pytest.raises(UsageProblem) as raised:
-            update(path, lambda _: Changed((FULL,)))
+            update(path, lambda _: Changed((BARE,)))
         assert str(raised.value) == f"the baseline file {path} cannot be written: No space left on device"
         assert load(path) == Baseline((FEW,))
         assert [one.name for one in tmp_path.iterdir()] == ["b.json"]
@@ -540,11 +544,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from pytest_gpupool.verdicts.baseline import Entry
+from pytest_gpupool.verdicts.cohort_files import Addition
 from pytest_gpupool.verdicts.baseline_file import update
 
 @dataclass
 class Changed:
     entries: tuple
+    additions: tuple = ()
 
 for number in range(10):
     entry = Entry(test=f"{sys.argv[2]}-{number}", metric="m", device="CPU", value=1)
@@ -563,7 +569,7 @@ for number in range(10):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             with pytest.raises(UsageProblem) as raised:
-                update(path, lambda _: Changed((FULL,)))
+                update(path, lambda _: Changed((BARE,)))
         finally:
             os.close(descriptor)
         assert str(raised.value) == (
@@ -578,5 +584,5 @@ for number in range(10):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
         monkeypatch.setattr(fcntl, "flock", refuse)
-        update(tmp_path / "b.json", lambda _: Changed((FULL,)))
-        assert load(tmp_path / "b.json") == Baseline((FULL,))
+        update(tmp_path / "b.json", lambda _: Changed((BARE,)))
+        assert load(tmp_path / "b.json") == Baseline((BARE,))

@@ -11,7 +11,9 @@ import pytest
 from pytest_gpupool.verdicts.baseline import Baseline, Entry
 from pytest_gpupool.verdicts.compare import compare, compare_with
 from pytest_gpupool.verdicts.comparison import Comparison, Pair
+from pytest_gpupool.verdicts.decide import Policy
 
+POLICY = Policy(error=0.05)
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
 DEVICES = {"GPU-0": H200, "GPU-1": A100, "GPU-lost": "unknown", "cpu:0": "CPU"}
 
@@ -36,12 +38,14 @@ def report(*tests: Mapping[str, Any], makespan: float | None = None) -> dict[str
 
 def beside(old: Mapping[str, Any], new: Mapping[str, Any], **test: Any) -> Pair:
     """One metric in two reports; ``test`` is about the newer one."""
-    found = compare(report(a_test(old)), report(a_test(new, **test)), rtol=0.01)
+    found = compare(report(a_test(old)), report(a_test(new, **test)), POLICY)
     (pair,) = found.metrics
     return pair
 
 
 NAN: dict[str, Any] = {"value": None, "non_finite": "nan", "verdict": "invalid"}
+
+_UP = [0.5, 0.75, 1.0, 1.25, 1.5]
 
 VERDICTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {}, "ok"),
@@ -57,8 +61,8 @@ VERDICTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     # So few items show nothing; samples are paired.
     ({"value": 0.9, "n": 20}, {"value": 0.85, "n": 20}, "ok"),
     ({"value": 0.9, "n": 20000}, {"value": 0.85, "n": 20000}, "regressed"),
-    ({"value": 1.0, "samples": [0.5, 1.0, 1.5]}, {"value": 0.9, "samples": [0.4, 0.9, 1.4]}, "regressed"),
-    ({"value": 1.0, "samples": [0.5, 1.0, 1.5]}, {"value": 0.9, "samples": [1.4, 0.4, 0.9]}, "ok"),
+    ({"value": 1.0, "samples": _UP}, {"value": 0.9, "samples": [one - 0.1 for one in _UP]}, "regressed"),
+    ({"value": 1.0, "samples": _UP}, {"value": 0.9, "samples": [one - 0.1 for one in reversed(_UP)]}, "ok"),
     ({"value": 1.0, "samples": [0.5, "nan"]}, {"value": 0.9, "samples": ["inf", 1.0]}, "regressed"),
     (NAN, {}, "no-baseline"),
     ({}, NAN, "invalid"),
@@ -104,12 +108,13 @@ def test_a_device_that_others_used_tells_no_times(used: dict[str, Any] | None, v
     """In either of the two."""
     timed = metric(unit="tokens/s")
     one, other = report(a_test(timed, resources=used)), report(a_test(timed))
-    assert [compare(*pair, rtol=0.01).metrics[0].verdict for pair in ((one, other), (other, one))] == [verdict] * 2
+    assert [compare(*pair, POLICY).metrics[0].verdict for pair in ((one, other), (other, one))] == [verdict] * 2
 
 
 def test_what_is_to_be_known_is_noted() -> None:
     """Another kind of device, another unit, a lost device."""
-    assert beside(metric(), metric()).note == ""
+    assert beside(metric(), metric()).note == "noise unknown"
+    assert beside(metric(n=10), metric(n=10)).note == ""
     assert beside(metric(), metric(), devices=["GPU-1"]).note == f"other device: {H200} → {A100}"
     assert beside(metric(), metric(), devices=["GPU-1", "GPU-0"]).note == f"other device: {H200} → {A100} + {H200}"
     assert beside(metric(), metric(), devices=["cpu:0"]).note == f"other device: {H200} → CPU"
@@ -121,19 +126,17 @@ def test_what_is_to_be_known_is_noted() -> None:
 def test_the_report_may_say_the_kind_of_device() -> None:
     """Then its devices' names do not count: a worker may hold more of them than the test asked for."""
     two: dict[str, Any] = {"devices": ["GPU-0", "GPU-1"], "device_kind": H200}
-    assert beside(metric(), metric(), **two).note == ""
-    found = compare_with(Baseline((entry(),)), report(a_test(metric(), **two)), rtol=0.01)
-    assert [(pair.verdict, pair.note) for pair in found.metrics] == [("ok", "")]
+    assert beside(metric(), metric(), **two).note == "noise unknown"
+    found = compare_with(Baseline((entry(),)), report(a_test(metric(), **two)), POLICY)
+    assert [(pair.verdict, pair.note) for pair in found.metrics] == [("ok", "noise unknown")]
 
 
 def test_a_device_that_is_not_known_is_no_other_one() -> None:
     """Nor is its id a kind of device; no entry can be meant for it."""
     for lost in (["GPU-9"], ["GPU-lost"]):
         pair = beside(metric(), metric(0.5), devices=lost)
-        assert (pair.verdict, pair.note) == ("regressed", "")
-    found = compare_with(
-        Baseline((entry(), entry(name="loss"))), report(a_test(metric(), devices=["GPU-9"])), rtol=0.01
-    )
+        assert (pair.verdict, pair.note) == ("regressed", "noise unknown")
+    found = compare_with(Baseline((entry(), entry(name="loss"))), report(a_test(metric(), devices=["GPU-9"])), POLICY)
     assert [(pair.metric, pair.verdict, pair.note) for pair in found.metrics] == [
         ("loss", "gone", ""),
         ("accuracy", "no-baseline", f"its device is not known, there is one for {H200}"),
@@ -151,7 +154,7 @@ def test_the_worst_comes_first() -> None:
     new = a_test(
         *(metric(now, name) for name, (_, now) in values.items()), metric(name="new"), metric(name="ill", **NAN)
     )
-    assert names(compare(report(old), report(new), rtol=0.01)) == [
+    assert names(compare(report(old), report(new), POLICY)) == [
         ("gone", "gone"),
         ("invalid", "ill"),
         ("regressed", "from0"),
@@ -167,7 +170,7 @@ def test_tests_are_joined_by_their_ids() -> None:
     """Whatever their order; those that only one has are named, and no metric of theirs is gone."""
     old = report(a_test(metric(), nodeid="a"), a_test(metric(), nodeid="b"), a_test(metric(), nodeid="c"))
     new = report(a_test(metric(), nodeid="d"), a_test(metric(), nodeid="c"), a_test(metric(), nodeid="a"))
-    found = compare(old, new, rtol=0.01)
+    found = compare(old, new, POLICY)
     assert (found.gone, found.new) == (("b",), ("d",))
     assert {(pair.test, pair.verdict) for pair in found.metrics} == {("d", "no-baseline"), ("c", "ok"), ("a", "ok")}
     assert not found.fails({"regressed", "invalid"})
@@ -178,7 +181,7 @@ def test_a_test_that_is_there_twice_is_joined_in_order() -> None:
     """As with --dist each, where every worker runs it."""
     old = report(a_test(metric(1.0)), a_test(metric(2.0)))
     new = report(a_test(metric(1.0)), a_test(metric(2.0)), a_test(metric(3.0)))
-    found = compare(old, new, rtol=0.01)
+    found = compare(old, new, POLICY)
     assert {(pair.test, pair.old, pair.new) for pair in found.metrics} == {
         ("test_a", 1.0, 1.0), ("test_a (2)", 2.0, 2.0), ("test_a (3)", None, 3.0),
     }  # fmt: skip
@@ -190,7 +193,7 @@ GOOD, BAD = ("passed", "skipped", "xfailed", "xpassed"), ("failed", "error", "cr
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(GOOD + BAD, repeat=2)))
 def test_an_outcome_that_is_worse_counts_as_regressed(old: str, new: str) -> None:
     """Where it is bad now, and was not."""
-    found = compare(report(a_test(outcome=old)), report(a_test(outcome=new)), rtol=0.01)
+    found = compare(report(a_test(outcome=old)), report(a_test(outcome=new)), POLICY)
     assert found.fails({"regressed"}) == (old in GOOD and new in BAD)
     assert not found.fails({"invalid", "no-baseline", "contended"})
     assert [(one.old, one.new) for one in found.outcomes] == ([(old, new)] if old != new else [])
@@ -199,7 +202,7 @@ def test_an_outcome_that_is_worse_counts_as_regressed(old: str, new: str) -> Non
 def test_a_metric_that_is_gone_counts_as_regressed() -> None:
     """And why it may be."""
     old, new = report(a_test(metric())), report(a_test(outcome="skipped"))
-    found = compare(old, new, rtol=0.01)
+    found = compare(old, new, POLICY)
     assert [(pair.verdict, pair.new, pair.note) for pair in found.metrics] == [("gone", None, "the test is skipped")]
     assert (found.fails({"regressed"}), found.fails({"invalid"}), found.fails(())) == (True, False, False)
 
@@ -213,7 +216,7 @@ def test_durations_are_of_tests_that_ran_in_both() -> None:
         a_test(nodeid=str(i), duration_s=took, outcome=outcome)
         for i, (took, outcome) in enumerate(zip(times, outcomes, strict=True))
     ]
-    found = compare(old, report(*tests, makespan=10.0), rtol=0.01)
+    found = compare(old, report(*tests, makespan=10.0), POLICY)
     assert [(one.test, one.old, one.new, one.change) for one in found.durations] == [
         ("1", 2.0, 5.0, 1.5), ("2", 2.0, 3.0, 0.5), ("0", 2.0, 1.0, -0.5),
     ]  # fmt: skip
@@ -224,7 +227,7 @@ def test_durations_are_of_tests_that_ran_in_both() -> None:
 
 def test_nothing_beside_nothing() -> None:
     """Two reports without tests."""
-    found = compare(report(), report(), rtol=0.01)
+    found = compare(report(), report(), POLICY)
     assert found == Comparison(metrics=())
     assert (found.counts, found.total, found.fails({"regressed", "no-baseline"})) == ({}, None, False)
 
@@ -241,7 +244,7 @@ class TestBesideABaseline:
         """An entry for another kind does not count, and is told."""
         baseline = Baseline((entry(0.9), entry(0.5, device=A100)))
         tests = (a_test(metric(0.5)), a_test(metric(0.5), devices=["GPU-1"]), a_test(metric(0.5), devices=[]))
-        pairs = [compare_with(baseline, report(test), rtol=0.01).metrics[0] for test in tests]
+        pairs = [compare_with(baseline, report(test), POLICY).metrics[0] for test in tests]
         assert [(pair.verdict, pair.old) for pair in pairs] == [("regressed", 0.9), ("ok", 0.5), ("no-baseline", None)]
         assert pairs[2].note == f"there is one for {A100}, {H200}"
 
@@ -254,16 +257,16 @@ class TestBesideABaseline:
             ({"devices": ["cpu:0"]}, []),
             ({"devices": [], "outcome": "not-run"}, ["accuracy"]),
         ):
-            found = compare_with(baseline, report(a_test(metric(name="loss"), **fields)), rtol=0.01)
+            found = compare_with(baseline, report(a_test(metric(name="loss"), **fields)), POLICY)
             assert [pair.metric for pair in found.metrics if pair.verdict == "gone"] == gone
             assert found.gone == ("test_b",)
 
     def test_tests_without_metrics_are_not_new(self) -> None:
         """A baseline knows only those with metrics."""
-        found = compare_with(Baseline(), report(a_test(), a_test(metric(), nodeid="test_m")), rtol=0.01)
+        found = compare_with(Baseline(), report(a_test(), a_test(metric(), nodeid="test_m")), POLICY)
         assert (found.new, found.outcomes, found.durations) == (("test_m",), (), ())
 
     def test_each_result_of_a_test_is_judged(self) -> None:
         """By the one entry that there is."""
-        found = compare_with(Baseline((entry(),)), report(a_test(metric(0.9)), a_test(metric(0.5))), rtol=0.01)
+        found = compare_with(Baseline((entry(),)), report(a_test(metric(0.9)), a_test(metric(0.5))), POLICY)
         assert [(pair.test, pair.verdict) for pair in found.metrics] == [("test_a (2)", "regressed"), ("test_a", "ok")]

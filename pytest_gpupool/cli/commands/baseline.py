@@ -27,6 +27,12 @@ _WIDEST = 80
 Stale = Sequence[tuple[Entry, str]]
 """Entries, and why they are stale."""
 
+_ABOUT_UPDATE = """\
+New metrics get an entry. Metrics that are as before join the runs that their entry stands for, up to 20, so that their
+noise is known. Metrics that have changed, for the better or the worse, start anew only where they are accepted by name.
+Where the run is of the same clean commit as the entry, or with --unchanged, what differs is noise, and joins.
+"""
+
 _ABOUT_SHOW = """\
 Lists the entries. With --stale only those of tests or metrics that no longer exist. Without --run the tests of each
 file are told by the latest run on record that collected any of them, was complete, and had no -k, -m, '::' or the
@@ -39,10 +45,15 @@ def add(commands: Any) -> None:
     command = commands.add_parser("baseline", help="look after the baseline file")
     calls = command.add_subparsers(metavar="CALL", required=True)
 
-    update = calls.add_parser("update", help="accept the metrics of a run: write them into the baseline file")
+    update = calls.add_parser("update", help="add a run to the baseline file", description=_ABOUT_UPDATE)
     _add_file(update)
     update.add_argument("name", metavar="RUN", nargs="?", default=store.LATEST, help=_RUN)
     update.add_argument("--reason", metavar="TEXT", default="gpupool baseline update", help="why, for the file")
+    text = "accept what has changed of this test, or TEST::METRIC; * and ? stand for any text; may be given again"
+    update.add_argument("--accept", metavar="TEST[::METRIC]", action="append", default=[], help=text)
+    update.add_argument("--accept-all", action="store_true", help="accept all that has changed")
+    text = "nothing was changed since the baseline: what differs is noise, by which later runs are judged"
+    update.add_argument("--unchanged", action="store_true", help=text)
     update.add_argument("--force", action="store_true", help="accept an incomplete run, too")
     update.set_defaults(run=_update)
 
@@ -72,7 +83,12 @@ def _update(args: argparse.Namespace) -> int:
     if not report["run"]["complete"] and not args.force:
         warn(f"run {run} is incomplete, so {args.file} was not updated; --force does it all the same")
         return 1
-    accepted = baseline_file.update(args.file, partial(acceptance.accept, report, reason=args.reason))
+    consent = acceptance.Consent(names=tuple(args.accept), everything=args.accept_all, nothing_changed=args.unchanged)
+    known = [(test["nodeid"], metric["name"], "") for test in report["tests"] for metric in test["metrics"]]
+    if unused := consent.unused(known):
+        raise UsageProblem(f"--accept={unused[0]}: run {run} has no such test, and no such TEST::METRIC")
+    accept = partial(acceptance.accept, report, reason=args.reason, consent=consent)
+    accepted = baseline_file.update(args.file, accept)
     print(f"gpupool: baseline {args.file}: {accepted.text()}, from run {run}")
     for line in accepted.left_out_lines():
         warn(one_line(line))
@@ -157,7 +173,8 @@ def _diff(args: argparse.Namespace) -> int:
     report = report_of(args.name, args.dir)
     is_new = not args.file.exists()
     baseline = Baseline() if is_new else baseline_file.load(args.file)
-    accepted = acceptance.accept(report, baseline, reason="")
+    everything = acceptance.Consent(everything=True)
+    accepted = acceptance.accept(report, baseline, reason="", consent=everything)
     rows = [_changed(entry, baseline.get(*entry.key)) for entry in accepted.entries]
     if rows:
         show([("TEST", "METRIC", "DEVICE", "BASELINE", "RUN", "CHANGE"), *rows], right=_RIGHT_OF_DIFF)

@@ -13,11 +13,12 @@ from typing import Any, Generic, TypeVar
 from ...reports import comparison as documents
 from ...values.errors import UsageProblem
 from ...values.texts import visible
-from ...values.verdicts import BAD, FAILING, RTOL
+from ...values.verdicts import BAD, ERROR, FAILING, RTOL
 from ...verdicts import baseline_file
 from ...verdicts.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
+from ...verdicts.decide import Policy
 from ..sources import Report, add_dir, report_of, warn
 
 _ABOUT = """\
@@ -65,6 +66,8 @@ def add(commands: Any) -> None:
     command.add_argument("--fail-on", metavar="KIND[,KIND…]", action="append", help=text)
     text = f"the allowed relative change of a metric that says nothing itself (default: {RTOL})"
     command.add_argument("--rtol", metavar="X", default=str(RTOL), help=text)
+    text = f"how likely something is called regressed where nothing has changed, over all metrics (default: {ERROR})"
+    command.add_argument("--error", metavar="P", default=str(ERROR), help=text)
     command.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
     text = "show every metric, outcome and duration; in markdown as many as a comment on GitHub may hold"
     command.add_argument("-v", "--verbose", action="store_true", help=text)
@@ -73,14 +76,14 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    kinds, rtol = _kinds(args.fail_on), _rtol(args.rtol)
+    kinds, policy = _kinds(args.fail_on), Policy(error=_error(args.error), rtol=_rtol(args.rtol))
     old, new = _sides(args)
     _tell_of_gaps(new)
     if isinstance(old.content, Baseline):
-        found = compare_with(old.content, new.content, rtol=rtol)
+        found = compare_with(old.content, new.content, policy)
     else:
         _tell_of_gaps(_Side(old.name, old.content))
-        found = compare(old.content, new.content, rtol=rtol)
+        found = compare(old.content, new.content, policy)
     fails = found.fails(kinds)
     _print(found, args, old.title, new.title, fails=fails)
     return int(fails)
@@ -150,4 +153,14 @@ def _rtol(text: str) -> float:
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
         raise UsageProblem(f"--rtol={text}: give a number from 0, such as {RTOL}")
+    return number
+
+
+def _error(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        raise UsageProblem(f"--error={text}: give a number above 0 and below 1, such as {ERROR}")
     return number

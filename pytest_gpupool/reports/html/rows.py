@@ -6,7 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...metrics.wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
+from ...metrics.wording import (
+    baseline_text,
+    chance_text,
+    change_text,
+    interval_text,
+    number_text,
+    others_text,
+    shows_text,
+    value_text,
+)
 from ...values import outcomes, verdicts
 from ...values.texts import size_text
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
@@ -68,13 +77,15 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric with all that its verdict rests on, in one line."""
-    baseline, allowed, detectable = baseline_text(metric), allowed_text(metric), metric.get("detectable")
-    least = "" if detectable is None else f" (shows a change from {amount_text(detectable, metric['unit'])} on)"
+    baseline, allowed, cohort = baseline_text(metric), allowed_text(metric), metric.get("cohort") or 1
     parts = [
         f"baseline {baseline}" if baseline else "",
-        change_text(metric),
+        f"of {number_text(cohort)} runs" if cohort > 1 else "",
+        " ".join(filter(None, [change_text(metric), interval_text(metric)])),
+        chance_text(metric),
         f"allowed {allowed}" if allowed else "",
-        "" if metric["n"] is None else f"n {number_text(metric['n'])}{least}",
+        "" if metric["n"] is None else f"n {number_text(metric['n'])}",
+        shows_text(metric),
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),
     ]

@@ -24,8 +24,12 @@ def judged(status: int, tests: Iterable[TestResult], *, broken: bool) -> int:
     tests = list(tests)
     all_kept = status == pytest.ExitCode.NO_TESTS_COLLECTED and bool(tests)  # all that there was had been deselected
     if status == pytest.ExitCode.OK or all_kept:
-        is_bad = bool(kept_failures(tests)) or any(not test.finished for test in tests)
+        is_bad = bool(kept_failures(tests)) or any(not test.finished or _fails_by_verdict(test) for test in tests)
         status = pytest.ExitCode.TESTS_FAILED if is_bad else pytest.ExitCode.OK
     if status == pytest.ExitCode.OK and broken:
         return pytest.ExitCode.INTERNAL_ERROR
     return status
+
+
+def _fails_by_verdict(test: TestResult) -> bool:
+    return test.is_judged and test.outcome in _FAILED

@@ -9,20 +9,21 @@ import pytest
 
 from ...devices.pool import cpu_count
 from ...processes.own import clock, garbage
-from ...values.errors import UsageProblem
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
 from . import exit_status, junit_file, kept_results
 from .reports import RunReports
+from .verdicts import Verdicts
 
 
 class Ending:
     """The plugin that ends a run."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, verdicts: Verdicts) -> None:
         self._run = controller
+        self._verdicts = verdicts
         self._reports = RunReports(controller)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -34,9 +35,6 @@ class Ending:
         """
         if not hasattr(session, "exitstatus"):
             session.exitstatus = exitstatus  # who calls the hooks without pytest's session around them sets none
-        self._run.records.catch_up()
-        unreported = [test for test in self._run.records.results.tests if not test.reported]
-        junit_file.add(self._run.config, unreported)
         with garbage.collection_paused():
             self._finish(session)
         status = session.exitstatus
@@ -90,6 +88,7 @@ class Ending:
             self._run.console.warn(f"git does not tell of the sources of this run: {facts.git_problem}")
         records.catch_up()
         self._end_workers()
+        self._decide(session)
         self._warn_of_kept_failures()
         self._tell_of_budget()
         self._warn_of_lost_records()
@@ -99,6 +98,14 @@ class Ending:
         finally:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
+
+    def _decide(self, session: pytest.Session) -> None:
+        """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""
+        try:
+            self._verdicts.decide(session)
+        finally:
+            unreported = [test for test in self._run.records.results.tests if not test.reported]
+            junit_file.add(self._run.config, unreported)
 
     def _write(self, session: pytest.Session) -> None:
         """Judge how the run has ended, and write it down."""
@@ -137,12 +144,7 @@ class Ending:
             self._run.records.are_lost("controller", problem)
 
     def _warn_of_unrecorded_metrics(self) -> None:
-        try:
-            missing = self._run.baseline.unrecorded(self._run.records.results.tests)
-        except UsageProblem as problem:  # the copy of the start is gone
-            self._run.console.warn(str(problem))
-            return
-        if missing:
+        if missing := self._run.baseline.unrecorded(self._run.records.results.tests):
             self._run.console.warn(f"the baseline has metrics that were not recorded: {first_few(missing)}")
 
     def _fit_junit_file(self) -> None:

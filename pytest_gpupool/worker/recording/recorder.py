@@ -10,7 +10,6 @@ import pytest
 
 from ...processes.own import clock, forks
 from ...values.errors import MarkerProblem
-from ...verdicts.judge import Judge
 from ..items.identity import tell_apart
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
@@ -42,7 +41,7 @@ class Recorder:
     def __init__(
         self,
         *,
-        judge: Judge,
+        fail_on: frozenset[str],
         writer: RecordWriter | None = None,
         equipment: Equipment | None = None,
         retries: Retries | None = None,
@@ -52,7 +51,7 @@ class Recorder:
         self._equipment = equipment
         self._sticky_error = StickyError()
         self._retries = retries or Retries()
-        self._attempts = Attempts(judge, writer, self._sticky_error, clock)
+        self._attempts = Attempts(fail_on, writer, self._sticky_error, clock)
         self.set_ups = None if writer is None else SetUps(self._attempts, writer)
         """What times wide fixtures, None where the pool is off."""
         self.captured = Captured(self._attempts.logs)
@@ -63,11 +62,11 @@ class Recorder:
     @classmethod
     def of(cls, worker: str, lease: Lease, orders: Orders, own: OwnDevices) -> Recorder:
         """Return the recorder of a worker that has its lease."""
-        from ..equipment import Equipment, journal_of, judge_of  # not where the pool is off
+        from ..equipment import Equipment, journal_of  # not where the pool is off
 
         writer = RecordWriter(worker, journal_of(orders, worker))
         equipment, retries = Equipment.of(orders, lease, own), Retries(orders.retried)
-        return cls(judge=judge_of(orders), writer=writer, equipment=equipment, retries=retries)
+        return cls(fail_on=frozenset(orders.fail_on), writer=writer, equipment=equipment, retries=retries)
 
     @property
     def gate(self) -> Gate | None:
@@ -124,10 +123,10 @@ class Recorder:
             self.writer.close()
 
     def metric(self, metric: Metric, attempt: Attempt) -> None:
-        """Record a metric of an attempt, see :meth:`attempt_at`, with the verdict on it.
+        """Record a metric of an attempt, see :meth:`attempt_at`.
 
         Raises:
-            MetricProblem, UsageProblem: see :meth:`MetricLog.add`.
+            MetricProblem: see :meth:`MetricLog.add`.
         """
         self._attempts.log.add(metric, attempt)
 
@@ -159,10 +158,9 @@ class Recorder:
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Know what each test depends on, as it was loaded, and what its metrics are judged by."""
+        """Know what each test depends on, as it was loaded."""
         if self.writer is not None:
             self._attempts.recipes = Recipes(session)
-            self._attempts.judge.prepare()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:

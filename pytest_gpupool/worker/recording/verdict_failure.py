@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from ...foreign.pytest_names import Failed
-from ...verdicts.judge import Judge
 from .attempts.judged_metrics import JudgedMetrics
-from .running_test import RunningTest
 
 BY_VERDICT = "gpupool_by_verdict"
 """What marks a report of a failure that is none but for a verdict."""
@@ -21,9 +19,11 @@ class Verdict(Failed):
     __module__ = "builtins"  # as pytest's own: its summary shows the bare name before the message
 
 
-def sentences(test: RunningTest, metrics: JudgedMetrics, judge: Judge) -> list[str]:
+def sentences(metrics: JudgedMetrics, fail_on: frozenset[str]) -> list[str]:
     """Return a sentence for each metric whose verdict fails the test, once for each."""
-    return [judge.sentence(metric, test.nodeid, test.kind()) for metric in metrics.failing(judge.fail_on)]
+    from ...verdicts.verdict import sentence  # most tests record nothing that is wrong by itself
+
+    return [sentence(metric) for metric in metrics.failing(fail_on)]
 
 
 def fail_by(bad: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ INTERNAL, NONE = pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.NO_TESTS_COLLEC
 
 PASSED = TestResult(nodeid="passed", outcome="passed")
 FELL = TestResult(nodeid="failed", outcome="failed")
+JUDGED = TestResult(nodeid="judged", outcome="failed", is_judged=True)
 NOT_RUN = TestResult(nodeid="not run")
 KEPT = TestResult(nodeid="kept", outcome="passed", run="earlier")
 KEPT_FAILURE = TestResult(nodeid="kept failure", outcome="failed", run="earlier")
@@ -20,6 +21,7 @@ KEPT_ERROR = TestResult(nodeid="kept error", outcome="error", run="earlier")
 TABLE = {
     "all well": (OK, [PASSED, KEPT], False, OK),
     "nothing was collected": (NONE, [], False, NONE),
+    "a verdict that pytest has not heard of": (OK, [PASSED, JUDGED], False, FAILED),
     "all is kept": (NONE, [KEPT], False, OK),
     "all is kept, and some of it failed": (NONE, [KEPT, KEPT_FAILURE], False, FAILED),
     "a kept failure": (OK, [PASSED, KEPT_FAILURE], False, FAILED),

@@ -16,7 +16,8 @@ def test_of_real_runs(cpu_host: Host, tmp_path: Path) -> None:
         from pathlib import Path
         def test_a(record_metric):
             value = 0.5 if Path("worse").exists() else 0.9
-            record_metric("accuracy", value, higher_is_better=True, samples=[value + i / 100 for i in range(9)])
+            samples = [value + (i - 4) / 100 for i in range(9)]
+            record_metric("accuracy", value, higher_is_better=True, samples=samples)
         """,
     )
     first = cpu_host.pytest().report["run"]["id"]
@@ -30,6 +31,6 @@ def test_of_real_runs(cpu_host: Host, tmp_path: Path) -> None:
             1,
             f"gpupool: {baseline} is a baseline: latest is compared with it\n" * (args[0] == "latest"),
         )
-        assert "REGRESSED  test_a.py::test_a  accuracy  0.9  0.5  -44.4%    0.009  p=" in out
+        assert "REGRESSED  test_a.py::test_a  accuracy  0.9  0.5  -44.4%    0.009  (-44 to -44%); p 0.002" in out
         assert "gpupool: 1 metric: 1 regressed" in out
     assert gpupool(cpu_host, "compare", baseline, first)[0] == 0

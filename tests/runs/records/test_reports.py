@@ -111,8 +111,9 @@ def test_metrics_are_kept_as_they_were_recorded(host: Host, workers: tuple[str, 
     run = host.pytest(*workers)
     accuracy, speed = run.tests["test_accuracy[large-5]"]["metrics"]
     assert accuracy == {
-        "name": "accuracy", "value": 0.8125, "unit": "", "higher_is_better": True, "n": 64, "atol": None, "rtol": 0.05,
-        "baseline": None, "change": None, "verdict": None,
+        "name": "accuracy", "value": 0.8125, "kind": "proportion", "unit": "", "higher_is_better": True, "n": 64,
+        "atol": None, "rtol": 0.05, "baseline": None, "change": None, "interval": None, "p": None, "cohort": None,
+        "verdict": None,
     }  # fmt: skip
     assert (speed["value"], speed["unit"], speed["atol"]) == (5000, "tokens/s", 10)
     kinds = {metric["name"]: (metric["value"], metric["n"]) for metric in run.tests["test_kinds"]["metrics"]}

@@ -1,4 +1,4 @@
-"""Judged metrics: what one attempt at a test has measured, with the verdicts on it, and what the attempt used."""
+"""Judged metrics: what one attempt at a test has measured, whether that is valid, and what the attempt used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from ....values.errors import MetricProblem
-from ....values.verdicts import is_disturbed
+from ....values.verdicts import INVALID
 from .. import junit_properties
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Judged = dict[str, Any]
 
 
 class JudgedMetrics:
-    """The metrics of one attempt. A verdict may change until the attempt ends, or has failed by it."""
+    """The metrics of one attempt. They are judged when the run is over, but those that are invalid by themselves."""
 
     def __init__(self) -> None:
         self._metrics: dict[str, Judged] = {}
@@ -41,19 +41,13 @@ class JudgedMetrics:
         self._metrics[name] = metric
 
     def reconsider(self, figures: Figures) -> None:
-        """Take what was seen of the devices so far: verdicts on metrics that cannot be trusted for it change."""
+        """Take what was seen of the devices so far: nothing that a lost one gave counts."""
         self._figures = figures
-        disturbed = is_disturbed(figures.to_record()) if self._metrics else False
-        if not (self._metrics and (disturbed or figures.lost)):
+        if not figures.lost:
             return
-        from ....verdicts.verdict import adjusted
-
         for name, metric in self._metrics.items():
-            if name in self._told and not figures.lost:
-                continue  # the test has failed by that verdict
-            verdict = adjusted(metric["verdict"], metric["unit"], disturbed=disturbed, lost=figures.lost)
-            if verdict is not None and verdict != metric["verdict"]:
-                metric["verdict"] = self._changed[name] = verdict
+            if metric["verdict"] != INVALID:
+                metric["verdict"] = self._changed[name] = INVALID
 
     def failing(self, fail_on: Set[str]) -> list[Judged]:
         """Return the metrics whose verdict fails the test, each once."""
@@ -63,13 +57,9 @@ class JudgedMetrics:
         return new
 
     def properties(self) -> list[junit_properties.Property]:
-        """Return what JUnit files have of it beside the metrics: verdicts, where there is a baseline, and the peak."""
-        judged = [metric for metric in self._metrics.values() if metric.get("baseline") is not None]
+        """Return what JUnit files have of it beside the metrics: the peak. Verdicts come when the run is decided."""
         peak = None if self._figures is None else self._figures.peak_memory_bytes
-        return [
-            *(junit_properties.verdict(metric["name"], metric["verdict"]) for metric in judged),
-            *junit_properties.peak_memory(peak),
-        ]
+        return junit_properties.peak_memory(peak)
 
     def to_record(self) -> dict[str, Any]:
         """Return what the record of the attempt's end has of it; what is not worth a word is left out."""

@@ -1,4 +1,4 @@
-"""The metric log: what a test records is judged and written, as its own attempt's, whoever records it and when."""
+"""The metric log: what a test records is written, as its own attempt's, whoever records it and when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from ....processes.own.forks import Owner
 from ....processes.own.outbox import Outbox
 from ....records.journal import dump, load
 from ....values.errors import MetricProblem
-from ....verdicts.judge import Judge
 from .. import junit_properties
 from ..writer import RecordWriter
 from .attempt import Attempt
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 class MetricLog:
     """Takes the metrics of one process's tests, and of the children that these have forked.
 
-    A child judges for itself, as its parent would, and leaves the metric in the outbox.
+    A child leaves the metric in the outbox.
     """
 
-    def __init__(self, judge: Judge, writer: RecordWriter | None) -> None:
-        self._judge = judge
+    def __init__(self, writer: RecordWriter | None) -> None:
         self._writer = writer
         self._owner = Owner()
         self._outbox = Outbox()
@@ -34,13 +32,14 @@ class MetricLog:
 
         Raises:
             MetricProblem: the test has recorded one of that name; or has ended; or a child cannot reach its parent.
-            UsageProblem: the baseline cannot be read.
         """
         test = attempt.test
         assert test is not None
         if attempt.is_over:
             raise MetricProblem(_late(metric.name, test.nodeid, "a thread"))
-        judged = self._judge.judge(metric, test.nodeid, test.kind())
+        from ....verdicts.verdict import undecided  # most workers' start is not held up by it
+
+        judged = undecided(metric)
         attempt.metrics.add(judged)
         if self._owner.is_here:
             self._keep(judged, attempt)

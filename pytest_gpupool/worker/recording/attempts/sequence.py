@@ -18,7 +18,6 @@ from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
 from ....values.texts import iso
-from ....verdicts.judge import Judge
 from .. import junit_properties, verdict_failure
 from ..recipes import Recipes
 from ..running_test import RunningTest
@@ -35,7 +34,11 @@ class Attempts:
     """The attempts, of which one at most goes on. Without a writer nothing is on record of them."""
 
     def __init__(
-        self, judge: Judge, writer: RecordWriter | None, sticky_error: StickyError, clock: Callable[[], float]
+        self,
+        fail_on: frozenset[str],
+        writer: RecordWriter | None,
+        sticky_error: StickyError,
+        clock: Callable[[], float],
     ) -> None:
         self.test: RunningTest | None = None
         """The test that runs, or ran last; None before the first."""
@@ -49,9 +52,8 @@ class Attempts:
         """How many attempts there have been, by test, those elsewhere included."""
         self.logs = WorkerLogs(None if writer is None else writer.run_dir, "" if writer is None else writer.worker)
         """What keeps what they write."""
-        self.judge = judge
-        """What judges their metrics."""
-        self.log = MetricLog(judge, writer)
+        self.log = MetricLog(writer)
+        self._fail_on = fail_on
         self._writer = writer
         self._sticky_error = sticky_error
         self._clock = clock
@@ -138,7 +140,7 @@ class Attempts:
         if self.test is None or not self.present.metrics:
             return []
         self.reconsider()
-        return verdict_failure.sentences(self.test, self.present.metrics, self.judge)
+        return verdict_failure.sentences(self.present.metrics, self._fail_on)
 
     def _must_begin(self, phase: str) -> bool:
         attempt = self.present

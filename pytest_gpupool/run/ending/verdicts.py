@@ -1,0 +1,106 @@
+"""Verdicts at the end: once all is measured the run is decided, and pytest's own reports say the same as ours.
+
+pytest has heard by then that a test passed: its summary, its exit status, its JUnit file and its memory of what failed
+last are told anew.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from ...foreign import pytest_names
+from ...records.result import TestResult
+from ...worker.recording import junit_properties
+from ...worker.recording.verdict_failure import Verdict
+from ...worker.recording.writer import SINGLE_PROCESS
+from ..controller import Controller
+
+Case = tuple[str, str | None]
+"""The id of a test, and the worker that ran it."""
+
+
+class Verdicts:
+    """Decides, and tells pytest. Until then it keeps what pytest's JUnit file has begun of each test."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._run = controller
+        self._testcases: dict[Case, Any] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember the testcase of a test: pytest forgets whose it is once it is whole."""
+        if not self._run.baseline.decides or report.when != "teardown":
+            return
+        if (log := pytest_names.junit_log(self._run.config)) is not None:
+            self._testcases[report.nodeid, _worker_of(report)] = pytest_names.testcase_of(log, report)
+
+    def decide(self, session: pytest.Session) -> None:
+        """Judge all metrics of the run together. Called once, when nothing more comes."""
+        forgiven = False
+        for test, record in self._run.baseline.decided(self._run.records.results):
+            before = test.outcome
+            self._run.records.write("decided", **record)
+            if test.reported and test.run is None:
+                self._tell(session, test, before)
+                forgiven |= (before, test.outcome) == ("failed", "xfailed")
+        # pytest fails a test that was expected to fail, strictly, and did: it has failed by its verdict now.
+        is_clear = session.exitstatus == pytest.ExitCode.TESTS_FAILED and not session.testsfailed
+        if forgiven and is_clear and not session.shouldfail:
+            session.exitstatus = pytest.ExitCode.OK
+
+    def _tell(self, session: pytest.Session, test: TestResult, before: str) -> None:
+        changed = self._changed_report(test, before) if test.outcome != before else None
+        if changed is not None:
+            session.testsfailed += (test.outcome == "failed") - (before == "failed")
+            pytest_names.will_run_first(session.config, changed)
+        log, case = pytest_names.junit_log(session.config), self._testcases.get((test.nodeid, test.worker))
+        if log is None or case is None:
+            return
+        told = [metric for metric in test.metrics.values() if metric.get("baseline") is not None]
+        pairs = [junit_properties.verdict(metric["name"], metric["verdict"]) for metric in told]
+        properties = [(name, pytest_names.junit_text(str(value))) for name, value in pairs]
+        result = None
+        if test.outcome != before:
+            text = pytest_names.junit_text(test.message or "")
+            tag = "failure" if test.outcome == "failed" else "skipped"
+            result = (tag, f"Verdict: {text}" if tag == "failure" else text, text)
+        pytest_names.change_testcase(log, case, properties, result)
+
+    def _changed_report(self, test: TestResult, before: str) -> pytest.TestReport | None:
+        """Put a report of what has become of the test in place of the one that pytest's summary counts; return it."""
+        reporter: Any = self._run.config.pluginmanager.getplugin("terminalreporter")
+        stats: dict[str, list[Any]] = {} if reporter is None else reporter.stats
+        of_kind = stats.get(before, [])
+        old = next((one for one in of_kind if _is_of(one, test)), None)
+        if old is None:
+            return None
+        of_kind.remove(old)
+        new: pytest.TestReport = copy.copy(old)
+        new.outcome = "failed" if test.outcome == "failed" else "skipped"
+        new.longrepr = _representation(test.message or "")
+        if test.outcome == "xfailed" and not hasattr(new, "wasxfail"):
+            new.wasxfail = ""
+        if not of_kind:
+            stats.pop(before, None)
+        pytest_names.add_to_summary(reporter, test.outcome, [new])
+        return new
+
+
+def _is_of(report: Any, test: TestResult) -> bool:
+    return getattr(report, "nodeid", None) == test.nodeid and _worker_of(report) == test.worker
+
+
+def _worker_of(report: Any) -> str:
+    node = getattr(report, "node", None)
+    return SINGLE_PROCESS if node is None else str(node.gateway.id)
+
+
+def _representation(message: str) -> Any:
+    """Return what pytest makes of a failure that has a message and no traceback."""
+    try:
+        raise Verdict(message, pytrace=False)
+    except Verdict as verdict:
+        return pytest.ExceptionInfo.from_exception(verdict).getrepr(style="value")

@@ -1,0 +1,232 @@
+"""Contrasts: one metric beside the accepted runs of it, by the test that fits its kind.
+
+Pure: standard library only, no clock, no files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ...metrics import kinds
+from ...metrics.metric import Metric
+from . import significance
+from .cohort import Measurement, shared_means
+from .distributions import t_quantile, t_tail
+from .intervals import LEVEL, Interval, newcombe
+from .statistics import exact, mean
+
+LEAST_FREEDOM = 4
+"""Degrees of freedom below which a deviation says too little: a t test would be blind to a change by half."""
+
+_MOST_ITEMS = 10**12  # no evaluation has more, and their counts are exact as floats
+
+_IDENTICAL = 3
+"""So many accepted runs of one and the same value have no noise: it is computed, not drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """How far a metric is from its baseline, new - old, and how likely a fall or a rise so far is by chance.
+
+    ``error`` is the difference's standard error, with so many degrees of ``freedom``. Where the ``falls`` and ``rises``
+    are None, no noise is known, or there is none. ``note`` says what was compared, where that is not plain.
+    """
+
+    baseline: int | float
+    difference: Fraction
+    falls: float | None = None
+    rises: float | None = None
+    interval: Interval | None = None
+    error: float = 0.0
+    freedom: float = math.inf
+    note: str = ""
+
+    def p_value(self, higher_is_better: bool | None) -> float | None:
+        """Return that of a change to the worse, to either side where nobody says which one that is."""
+        if self.falls is None or self.rises is None:
+            return None
+        if higher_is_better is None:
+            return min(1.0, 2 * min(self.falls, self.rises))
+        return self.falls if higher_is_better else self.rises
+
+    def detectable(self, error: float) -> float | None:
+        """Return the change that is seen in 80 % of such runs at this error; None where no noise is known."""
+        if not self.error or self.falls is None:
+            return None
+        seen = self.error * (t_quantile(error, self.freedom) + t_quantile(0.2, self.freedom))
+        return seen if math.isfinite(seen) else None
+
+
+def contrast(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement] = ()) -> Contrast:
+    """Compare a metric with accepted runs of it, of which there is at least one, all finite.
+
+    ``noise`` are the runs that tell how far one is from another, where these are more than what it is compared with.
+    """
+    if _is_computed(metric, noise or runs):
+        return _alone(metric, runs, "bit-identical each time")
+    try:
+        found = _tested(metric, runs, noise)
+    except (OverflowError, ValueError, ZeroDivisionError):  # of numbers at the ends of what floats can hold
+        found = None
+    return found or _alone(metric, runs, "noise unknown")
+
+
+def _tested(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement]) -> Contrast | None:
+    if metric.kind in ("proportion", "mean") and (pairs := _paired(metric, runs)) is not None:
+        return pairs
+    if metric.kind == "proportion" and (found := _proportions(metric, runs)) is not None:
+        return found
+    if metric.kind == "mean" and len(runs) == 1 and (found := _unpaired(metric, runs[0])) is not None:
+        return found
+    return _beside_runs(metric, runs, noise or runs)
+
+
+def _is_computed(metric: Metric, runs: Sequence[Measurement]) -> bool:
+    repeats = metric.repeats or ()
+    if len(repeats) > 1:
+        return len(set(repeats)) == 1
+    if metric.kind == "proportion":  # a few runs may agree in a count by chance, not in each of many items
+        samples = {run.samples for run in runs}
+        return len(runs) >= _IDENTICAL and len(samples) == 1 and len(runs[0].samples or ()) >= significance.FEW_PAIRS
+    return len(runs) >= _IDENTICAL and len({run.value for run in runs}) == 1
+
+
+def _alone(metric: Metric, runs: Sequence[Measurement], note: str) -> Contrast:
+    baseline = _reference(metric, runs)
+    return Contrast(baseline=baseline, difference=exact(metric.value) - exact(baseline), note=note)
+
+
+def _reference(metric: Metric, runs: Sequence[Measurement]) -> int | float:
+    if len({run.value for run in runs}) == 1:
+        return runs[0].value
+    if metric.kind in ("time", "rate") and all(run.value > 0 for run in runs):
+        return math.exp(math.fsum(math.log(run.value) for run in runs) / len(runs))
+    return mean([run.value for run in runs])
+
+
+def _paired(metric: Metric, runs: Sequence[Measurement]) -> Contrast | None:
+    new = Measurement(value=metric.value, samples=metric.samples, items=metric.items).by_item()
+    old = shared_means(runs)
+    shared = [item for item in new if item in old]
+    are_told_by_place = metric.items is None or any(run.items is None for run in runs if run.samples)
+    if len(shared) < 2 or (are_told_by_place and len(new) != len(old)):
+        return None
+    scale = kinds.scale_of(metric.unit) if metric.kind == "proportion" else 1.0
+    differences = [scale * (new[item] - old[item]) for item in shared]
+    falls, rises = _of_pairs(differences, [new[item] for item in shared], [old[item] for item in shared])
+    difference, error, freedom = significance.mean_and_error(differences)
+    reach = t_quantile((1 - LEVEL) / 2, freedom) * error
+    baseline, is_whole = _reference(metric, runs), len(shared) == len(new) == len(old)
+    return Contrast(
+        baseline=baseline,
+        difference=exact(metric.value) - exact(baseline) if is_whole else exact(difference),
+        falls=falls,
+        rises=rises,
+        interval=(difference - reach, difference + reach),
+        error=error,
+        freedom=freedom,
+        note=_told(new, old, shared),
+    )
+
+
+def _told(new: Mapping[object, float], old: Mapping[object, float], shared: Sequence[object]) -> str:
+    if len(shared) == len(new) == len(old):
+        return ""
+    return (
+        f"{len(shared)} items compared; {len(new) - len(shared)} are only here, "
+        f"{len(old) - len(shared)} only in the baseline"
+    )
+
+
+def _of_pairs(differences: Sequence[float], new: Sequence[float], old: Sequence[float]) -> tuple[float, float]:
+    opposite = [-one for one in differences]
+    if {*new, *old} <= {0, 1}:
+        lost, won = sum(one < 0 for one in differences), sum(one > 0 for one in differences)
+        return significance.mcnemar(lost, won), significance.mcnemar(won, lost)
+    if len(differences) < significance.FEW_PAIRS:
+        return significance.sign_flips(differences), significance.sign_flips(opposite)
+    return significance.paired_t(differences), significance.paired_t(opposite)
+
+
+def _proportions(metric: Metric, runs: Sequence[Measurement]) -> Contrast | None:
+    scale, values = kinds.scale_of(metric.unit), metric.repeats or (metric.value,)
+    sizes = [run.n or metric.n for run in runs]
+    if metric.n is None or not all(size is not None and 0 < size <= _MOST_ITEMS for size in (metric.n, *sizes)):
+        return None
+    if not all(0 <= one <= scale for one in (*values, *(r.value for r in runs))):
+        return None
+    new, n_new = sum(round(value / scale * metric.n) for value in values), metric.n * len(values)
+    old = sum(round(run.value / scale * (size or 0)) for run, size in zip(runs, sizes, strict=True))
+    n_old = sum(size or 0 for size in sizes)
+    low, high = newcombe(new, n_new, old, n_old)
+    share = (new + old) / (n_new + n_old)
+    baseline = runs[0].value if len(runs) == 1 else scale * old / n_old
+    return Contrast(
+        baseline=baseline,
+        difference=exact(metric.value) - exact(baseline),
+        falls=significance.two_proportions(new, n_new, old, n_old),
+        rises=significance.two_proportions(old, n_old, new, n_new),
+        interval=(scale * low, scale * high),
+        error=scale * math.sqrt(share * (1 - share) * (1 / n_new + 1 / n_old)),
+    )
+
+
+def _unpaired(metric: Metric, run: Measurement) -> Contrast | None:
+    new, old = metric.samples or (), run.samples or ()
+    if min(len(new), len(old)) < significance.FEW_PAIRS or not all(map(math.isfinite, (*new, *old))):
+        return None
+    difference, error, freedom = significance.welch(new, old)
+    return _by_t(run.value, difference, error, freedom) if error else None
+
+
+def _beside_runs(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement]) -> Contrast | None:
+    """Return the t test against accepted runs, on logarithms of times and rates, None where they tell too little."""
+    repeats = metric.repeats or (metric.value,)
+    numbers = [*repeats, metric.value, *(run.value for run in (*runs, *noise))]
+    if not all(isinstance(one, float) or abs(one) < 1 << 53 for one in numbers) or not all(map(math.isfinite, numbers)):
+        return None
+    is_log = metric.kind in ("time", "rate") and min(numbers) > 0
+    scaled = math.log if is_log else float
+    before, known = [scaled(run.value) for run in runs], [scaled(run.value) for run in noise]
+    if len(known) > LEAST_FREEDOM:
+        # What one run has measured several times tells nothing of the next run: it counts once.
+        new, count, (_, error, freedom) = scaled(metric.value), 1, significance.mean_and_error(known)
+        deviation = error * math.sqrt(len(known))
+    elif len(repeats) > LEAST_FREEDOM:
+        new, error, freedom = significance.mean_and_error([scaled(one) for one in repeats])
+        count, deviation = len(repeats), error * math.sqrt(len(repeats))
+    else:
+        return None
+    difference = new - math.fsum(before) / len(before)
+    found = _by_t(_reference(metric, runs), difference, deviation * math.sqrt(1 / count + 1 / len(before)), freedom)
+    return _unlogged(found) if is_log else found
+
+
+def _by_t(baseline: int | float, difference: float, error: float, freedom: float) -> Contrast:
+    reach = t_quantile((1 - LEVEL) / 2, freedom) * error
+    return Contrast(
+        baseline=baseline,
+        difference=exact(difference),
+        falls=t_tail(-difference / error, freedom),
+        rises=t_tail(difference / error, freedom),
+        interval=(difference - reach, difference + reach),
+        error=error,
+        freedom=freedom,
+    )
+
+
+def _unlogged(found: Contrast) -> Contrast:
+    low, high = found.interval or (0.0, 0.0)
+    size = found.baseline
+    return Contrast(
+        baseline=size,
+        difference=exact(size * math.expm1(min(700.0, float(found.difference)))),
+        falls=found.falls,
+        rises=found.rises,
+        interval=(size * math.expm1(min(700.0, low)), size * math.expm1(min(700.0, high))),
+        error=size * found.error,
+        freedom=found.freedom,
+    )

@@ -1,0 +1,78 @@
+"""Statistics: what a few numbers tell together: their mean, their deviation, and a number exactly as people read it.
+
+Pure: standard library only, no clock, no files. Nothing here raises for a number that is not finite, or too large for
+a float.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from fractions import Fraction
+
+from ...metrics.metric import Number
+
+
+def exact(number: Number) -> Fraction:
+    """Return a finite number as the decimal one that people read: 0.1 is a tenth."""
+    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
+
+
+def mean(values: Sequence[Number]) -> Number:
+    """Return the mean, NaN where there is no value or one is not finite, an int where it is beyond floats."""
+    if not values or not all(isinstance(one, int) or math.isfinite(one) for one in values):
+        return math.nan
+    with suppress(OverflowError):
+        return math.fsum(map(float, values)) / len(values)
+    whole = sum(map(Fraction, values), Fraction()) / len(values)
+    with suppress(OverflowError):
+        return float(whole)
+    return round(whole)
+
+
+def deviation(values: Sequence[Number]) -> float | None:
+    """Return the standard deviation of which the values are a sample (n - 1); None where they do not tell."""
+    floats = _finite(values)
+    if len(floats) < 2:
+        return None
+    if min(floats) == max(floats):
+        return 0.0
+    # Scaled by a power of two, which is exact, so that no square overflows or vanishes.
+    _, exponent = math.frexp(max(map(abs, floats)))
+    scaled = [math.ldexp(one, -exponent) for one in floats]
+    center = math.fsum(scaled) / len(scaled)
+    root = math.sqrt(math.fsum((one - center) ** 2 for one in scaled) / (len(scaled) - 1))
+    return math.ldexp(root, exponent) if exponent < 1024 else None  # it may be beyond the largest float
+
+
+def standard_error(samples: Sequence[Number]) -> float | None:
+    """Return the standard error of the mean, the deviation over the root of n; None where they do not tell."""
+    spread = deviation(samples)
+    return None if spread is None else spread / math.sqrt(len(samples))
+
+
+def spread_of(value: Number, n: int | None = None, samples: Sequence[Number] | None = None) -> float | None:
+    """Return the standard deviation that a value would have if it were measured again, None where nothing tells.
+
+    With samples the standard error of their mean; else, for a proportion of ``n`` items, that of the binomial
+    distribution, sqrt(p (1 - p) / n).
+    """
+    if samples is not None:
+        return standard_error(samples)
+    if n is None or not _is_proportion(value, n):
+        return None
+    return math.sqrt(value * (1 - value) * (1 / n))
+
+
+def _is_proportion(value: Number, n: int) -> bool:
+    return 0 <= value <= 1 and n >= 1  # which no NaN is
+
+
+def _finite(values: Sequence[Number]) -> list[float]:
+    # As floats; none of them where one is not finite.
+    try:
+        floats = list(map(float, values))
+    except OverflowError:
+        return []
+    return floats if all(map(math.isfinite, floats)) else []

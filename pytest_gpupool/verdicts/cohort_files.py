@@ -1,0 +1,211 @@
+"""The files of accepted runs, beside a baseline file: one for each run, so that branches that add runs merge.
+
+    baseline.json                     what is reviewed: one line for each metric
+    baseline.runs/RUN.json            what that run found of metrics: by which entry it counts, and what was found
+    baseline.runs/items-DIGEST.json   the ids of items, once for all runs that have the same
+
+A run counts for an entry that still has the value, and is of the run, that it was found to be like.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..records.datatypes import NAME, NUMBER, SAMPLES, TEXT, Shape, optional
+from ..records.shapes import METRIC
+from ..records.store import write_whole
+from ..values.errors import UsageProblem
+from .baseline import Baseline, Entry, Key, plain_sample
+from .baseline_entries import encoded
+from .chance.cohort import MOST, Measurement
+
+FORMAT = "gpupool-baseline-run"
+VERSION = 1
+
+_SAFE = re.compile(r"[\w.-]{1,80}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """What a run found of a metric that an entry stands for; the entry's own run among them, for its samples."""
+
+    entry: Entry
+    found: Measurement
+    run: str
+    commit: str = ""
+    date: str = ""
+
+
+_METRIC = Shape(
+    {
+        "test": NAME,
+        "metric": NAME,
+        "device": NAME,
+        "of": TEXT,
+        "first": NUMBER,
+        "value": NUMBER,
+        "n": optional(METRIC.keys["n"].type),
+        "bits": optional(TEXT),
+        "samples": optional(SAMPLES),
+        "items": optional(TEXT),
+    }
+)
+
+
+def directory_of(baseline: Path) -> Path:
+    """Return where the runs of a baseline file lie."""
+    return baseline.with_suffix(".runs")
+
+
+def attached(baseline: Baseline, directory: Path) -> Baseline:
+    """Return a baseline with the accepted runs of its entries, which lie in that directory, if there is one.
+
+    Raises:
+        UsageProblem: a file there is damaged.
+    """
+    later: defaultdict[Key, list[Measurement]] = defaultdict(list)
+    first: dict[Key, Measurement] = {}
+    for run, key, found in _counting(baseline, directory):
+        entry = baseline.get(*key)
+        if entry is not None and run == entry.run:
+            first[key] = found
+        else:
+            later[key].append(found)
+    if not later and not first:
+        return baseline
+    return Baseline(tuple(_with(entry, first.get(entry.key), later[entry.key]) for entry in baseline.entries))
+
+
+def add(baseline: Baseline, additions: Iterable[Addition], directory: Path) -> None:
+    """Write what runs found into their files, and remove files that count for no entry of the baseline any more.
+
+    Raises:
+        OSError: as the system says it.
+        UsageProblem: a file there is damaged.
+    """
+    by_run: defaultdict[str, list[Addition]] = defaultdict(list)
+    for one in additions:
+        by_run[one.run].append(one)
+    for run, found in by_run.items():
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{_file_name(run)}.json"
+        lines = {_key(data): data for data in (_read(path)["metrics"] if path.exists() else ())}
+        lines.update({one.entry.key: _written(one, directory) for one in found})
+        _write(path, run, found[0], [lines[key] for key in sorted(lines)])
+    _prune(baseline, directory)
+
+
+def _with(entry: Entry, first: Measurement | None, later: Sequence[Measurement]) -> Entry:
+    kept = tuple(later)[-(MOST - 1) :]
+    if first is None:
+        return replace(entry, later=kept)
+    return replace(entry, samples=first.samples, items=first.items, later=kept)
+
+
+def _counting(baseline: Baseline, directory: Path) -> Iterator[tuple[str, Key, Measurement]]:
+    """Yield what counts, the earliest run first: of which run, for which entry."""
+    files = [_read(path) for path in sorted(directory.glob("*.json")) if not path.name.startswith("items-")]
+    items: dict[str, tuple[str, ...]] = {}
+    for data in sorted(files, key=lambda one: (one["date"], one["run"])):
+        for line in data["metrics"]:
+            entry = baseline.get(*_key(line))
+            if entry is not None and (line["of"], line["first"]) == (entry.run, entry.value):
+                yield data["run"], entry.key, _measurement(line, directory, items)
+
+
+def _measurement(line: Mapping[str, Any], directory: Path, known: dict[str, tuple[str, ...]]) -> Measurement:
+    samples, items = line.get("samples"), line.get("items")
+    if "bits" in line:
+        samples = [int(bit) for bit in f"{int(line['bits'] or '0', 16):0{line['n']}b}"]
+    if items is not None and items not in known:
+        known[items] = tuple(_json(directory / f"items-{items}.json"))
+    return Measurement(
+        value=line["value"],
+        n=line.get("n"),
+        samples=None if samples is None else tuple(map(float, samples)),
+        items=None if items is None else known[items],
+    )
+
+
+def _written(one: Addition, directory: Path) -> dict[str, Any]:
+    entry, found = one.entry, one.found
+    data = {"test": entry.test, "metric": entry.metric, "device": entry.device, "of": entry.run, "first": entry.value}
+    data |= {"value": found.value} | ({} if found.n is None else {"n": found.n})
+    if found.samples is None:
+        return data
+    if found.n == len(found.samples) and all(one in (0, 1) for one in found.samples):
+        bits = f"{int(''.join(str(int(one)) for one in found.samples), 2):x}"  # a quarter of a character for each item
+        return data | {"bits": bits} | _items(found, directory)
+    return data | {"samples": list(map(plain_sample, found.samples))} | _items(found, directory)
+
+
+def _items(found: Measurement, directory: Path) -> dict[str, str]:
+    if found.items is None:
+        return {}
+    text = json.dumps(list(found.items))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = directory / f"items-{digest}.json"
+    if not path.exists():
+        write_whole(path, f"{text}\n")
+    return {"items": digest}
+
+
+def _write(path: Path, run: str, one: Addition, lines: Sequence[Mapping[str, Any]]) -> None:
+    head = {"format": FORMAT, "version": VERSION, "run": run, "commit": one.commit, "date": one.date}
+    metrics = ",\n".join(map(encoded, lines))
+    write_whole(path, f'{encoded(head)[:-1]}, "metrics": [\n{metrics}\n]}}\n')
+
+
+def _prune(baseline: Baseline, directory: Path) -> None:
+    runs: defaultdict[Key, list[str]] = defaultdict(list)
+    first = {entry.run for entry in baseline.entries}
+    for run, key, _ in _counting(baseline, directory):
+        runs[key].append(run)
+    used = first.union(*(known[-MOST:] for known in runs.values()))
+    for path in directory.glob("*.json"):
+        if not path.name.startswith("items-") and _read(path)["run"] not in used:
+            path.unlink(missing_ok=True)
+
+
+def _key(line: Mapping[str, Any]) -> Key:
+    return line["test"], line["metric"], line["device"]
+
+
+def _file_name(run: str) -> str:
+    return run if _SAFE.fullmatch(run) else f"run-{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = _json(path)
+    is_one = isinstance(data, dict) and data.get("format") == FORMAT and isinstance(data.get("metrics"), list)
+    if not is_one or not all(isinstance(data.get(key), str) for key in ("run", "date", "commit")):
+        raise UsageProblem(f"{path} is no accepted run of a baseline: restore it, or delete it")
+    if not isinstance(data.get("version"), int) or data["version"] > VERSION:
+        raise UsageProblem(
+            f"{path} is of version {data.get('version')}, written by a newer pytest-gpupool: update that"
+        )
+    if not all(map(_is_sound, data["metrics"])):
+        raise UsageProblem(f"{path} is damaged: restore it, or delete it")
+    return data
+
+
+def _is_sound(line: Any) -> bool:
+    if not _METRIC.fits(line):
+        return False
+    return "bits" not in line or (line.get("n") is not None and re.fullmatch("[0-9a-f]+", line["bits"]) is not None)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}: restore it") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"{path} is damaged: {error}; restore it, or delete it") from None

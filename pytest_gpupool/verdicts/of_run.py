@@ -1,0 +1,91 @@
+"""The verdicts of a run: from the results of its tests to what the decision changes in them.
+
+A run that ends asks here, and ``gpupool report`` of one that was killed.
+
+Pure: standard library only, no clock, no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..metrics.metric import from_record
+from ..records.result import TestResult
+from ..records.results import Results
+from ..values.outcomes import GOOD
+from ..values.verdicts import INVALID, is_disturbed, is_lost
+from .baseline import Baseline
+from .decide import DECIDED, Decision, Evidence, Policy, decide
+from .verdict import sentence
+
+STRICT = "[XPASS(strict)]"
+"""How the message begins of a test that pytest fails since it was expected to fail, strictly, and did not."""
+
+
+def decided(
+    results: Results, baseline: Baseline, policy: Policy, fail_on: Collection[str]
+) -> Iterator[tuple[TestResult, dict[str, Any]]]:
+    """Yield each test with metrics, and a record of what is decided of it, without its kind.
+
+    A test that ended well fails by a verdict in ``fail_on``; one that was expected to fail has done so. The line of
+    such a verdict goes with the message of a test that has failed anyway.
+    """
+    tests = [test for test in results.tests if test.metrics]
+    evidence = [evidence_of(test) for test in tests]
+    decisions = iter(decide([one for of_test in evidence for one in of_test], baseline, policy))
+    for test, of_test in zip(tests, evidence, strict=True):
+        found = {one.metric.name: next(decisions) for one in of_test}
+        yield test, _record(test, found, fail_on)
+
+
+def evidence_of(test: TestResult) -> list[Evidence]:
+    """Return what a test has found of each of its metrics."""
+    disturbed = is_disturbed(test.resources)
+    return [
+        Evidence(
+            test=test.nodeid,
+            metric=from_record(metric),
+            device=test.kind,
+            disturbed=disturbed,
+            lost=is_lost(metric),
+        )
+        for metric in test.metrics.values()
+    ]
+
+
+def undecided(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier run found of a test, see :meth:`TestResult.to_record`, without what it had decided."""
+    metrics = [_undecided(metric) for metric in result["metrics"]]
+    found = {**result, "metrics": metrics}
+    if not result.get("is_judged", False):
+        return found
+    outcome = "xpassed" if result["outcome"] == "xfailed" else "passed"
+    return found | {"outcome": outcome, "is_judged": False, "message": None}
+
+
+def _undecided(metric: Mapping[str, Any]) -> dict[str, Any]:
+    verdict = INVALID if metric["verdict"] == INVALID else None
+    return {name: value for name, value in metric.items() if name not in DECIDED} | {"verdict": verdict}
+
+
+def _record(test: TestResult, found: Mapping[str, Decision], fail_on: Collection[str]) -> dict[str, Any]:
+    told = {name: decision.to_record() for name, decision in found.items()}
+    record = {"worker": test.worker or "", "test": test.nodeid, "metrics": told}
+    bad = [{**test.metrics[name], **one} for name, one in told.items() if one["verdict"] in fail_on]
+    return record | _outcome(test, [sentence(metric, kind=test.kind or "") for metric in bad])
+
+
+def _outcome(test: TestResult, lines: Sequence[str]) -> dict[str, Any]:
+    message = test.message or ""
+    new = [line for line in lines if line not in message.splitlines()]
+    if not new:
+        return {}
+    if test.outcome in GOOD or test.outcome == "skipped":  # what it had measured before that counts
+        outcome = "xfailed" if test.outcome == "xpassed" else "failed"
+        return {"outcome": outcome, "message": "\n".join(lines)}
+    if message.startswith(STRICT):
+        return {"outcome": "xfailed", "message": "\n".join(lines)}
+    if test.outcome in ("failed", "error", "xfailed"):
+        return {"message": "\n".join(filter(None, [message, *new]))}
+    return {}
