@@ -30,7 +30,7 @@ record               keys
                      ``idle``: the seconds in which it then had no test, by what it waited for
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
-``late-metric``      ``worker, text``: a metric came after its test had ended; changes no result
+``late-metric``      ``worker, text``: a metric came after its test had ended; in no journal, changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
 ===================  ====================================================================================
 """

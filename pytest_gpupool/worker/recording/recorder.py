@@ -107,9 +107,18 @@ class Recorder:
         """Stop."""
         if self._equipment is not None:
             self._equipment.sampler.stop()
+        self.session_ends()
         self._attempts.log.close()
         if self.writer is not None:
             self.writer.close()
+
+    def tells(self, tell: Callable[[str], None]) -> None:
+        """Have a warning for the run's end told by this, until :meth:`session_ends`."""
+        self._attempts.log.tell = tell
+
+    def session_ends(self) -> None:
+        """No test runs any more, and hardly anything that is told now would be shown."""
+        self._attempts.log.ends(self._attempts.present)
 
     def metric(self, metric: Metric, attempt: Attempt) -> None:
         """Record a metric of an attempt, see :meth:`attempt_at`, with the verdict on it.
