@@ -145,6 +145,7 @@ RESOURCES = Shape(
         "foreign_pids": _used(or_null(list_of(PROCESS))),
         "cpu_percent": _used(or_null(AMOUNT)),
         "rss_peak_bytes": _used(BYTES_OR_NULL),
+        "cpu_pressure_percent": _used(or_null(PERCENT)),
     }
 )
 """What a test used, as reports have it."""

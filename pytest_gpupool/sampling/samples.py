@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..devices.readings import Count
+from ..processes.cpu.pressure import Pressure
 from ..processes.own import clock
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
@@ -98,6 +99,7 @@ class Samples:
         self._outside = OutsideLook(devices, clock=clock)
         self._outside_looks = _RateLimited(clock, cost)
         self._on_leased: frozenset[int] = frozenset()
+        self._pressure: Pressure | None = None
         if any(device.is_gpu for device in devices):
             # The rest, the vendor's library and its large module, is loaded by the thread.
             from ..devices import vendors
@@ -109,6 +111,8 @@ class Samples:
         """Start the library where there are devices. The thread that looks does this first."""
         if self._meter is not None:
             self._meter.open()
+        else:
+            self._pressure = Pressure()
 
     def close(self) -> None:
         """Stop the library."""
@@ -159,11 +163,14 @@ class Samples:
         self._walks.ask(self._tree.walk)
         moment, used = self._clock(), self._tree.usage()
         cpu = None if used is None else Count(moment, total=used.seconds)
-        return used, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
+        waited = None if self._pressure is None else self._pressure.seconds()
+        pressure = None if waited is None else Count(moment, total=waited)
+        energy = {} if self._meter is None else self._meter.energy()
+        return used, Counters(cpu=cpu, energy=energy, cpu_pressure=pressure)
 
     def _add(self, attempt: _Attempt, counters: Counters, seen: Observation | None) -> None:
         if not attempt.on_devices:
-            counters = Counters(cpu=counters.cpu)
+            counters = Counters(cpu=counters.cpu, cpu_pressure=counters.cpu_pressure)
         elif self._meter is not None and self._meter.lost:
             attempt.lost = True
         attempt.totals = attempt.totals.plus(self._before, counters, seen, began=attempt.began)

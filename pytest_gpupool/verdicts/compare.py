@@ -15,7 +15,7 @@ from ..metrics.metric import from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
 from . import verdict as verdicts
-from .baseline import Baseline, Entry, kind_in
+from .baseline import Baseline, Entry, is_cpu, kind_in
 from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
 
 Report = Mapping[str, Any]
@@ -131,9 +131,13 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
         if test is None or entry.metric in test.metrics or key in told:
             continue
         # Of a test that did not run nobody knows on which kind of device it would have.
-        if test.outcome == "not-run" or test.kind in (None, entry.device):
+        if test.outcome == "not-run" or test.kind is None or _is_for(entry, test.kind):
             told.add(key)
             yield _gone(entry.test, test, entry.metric, entry.value, entry.unit)
+
+
+def _is_for(entry: Entry, kind: str) -> bool:
+    return entry.device == kind or (is_cpu(entry.device) and is_cpu(kind))
 
 
 def _judged(

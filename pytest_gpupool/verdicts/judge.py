@@ -13,7 +13,7 @@ from ..values.verdicts import BAD, RTOL, is_disturbed, is_lost
 
 if TYPE_CHECKING:
     from ..metrics.metric import Metric
-    from .baseline import Baseline
+    from .baseline import Baseline, Entry
 
 INVALID = "invalid"
 
@@ -50,7 +50,7 @@ class Judge:
             "allowed": judgement.allowed,
             "detectable": judgement.detectable,
             "others": others or None,
-            "note": judgement.note,
+            "note": "; ".join(filter(None, [_other_device(entry, kind), judgement.note])) or None,
         }
         return {
             **record,
@@ -107,3 +107,7 @@ class Judge:
             assert self._path is not None
             self._read = baseline_file.load(Path(self._path))
         return self._read
+
+
+def _other_device(entry: Entry | None, kind: str) -> str | None:
+    return None if entry is None or entry.device == kind else f"its entry is for {entry.device}, not {kind}"

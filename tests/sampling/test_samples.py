@@ -72,9 +72,11 @@ NOTHING = {
     "foreign_pids": None,
     "cpu_percent": None,
     "rss_peak_bytes": None,
+    "cpu_pressure_percent": None,
     "lost": False,
 }
 OF_DEVICES = tuple(NOTHING)[:7]
+OF_GPUS = tuple(key for key in NOTHING if key != "cpu_pressure_percent")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,7 @@ class TestFigures:
             "throttled": True,
             "foreign_pids": [],
             "devices": {FIRST: {"utilization_mean": 65.0, "energy_j": 400.0}},
+            "cpu_pressure_percent": None,
             "lost": False,
         }
 
@@ -254,7 +257,7 @@ class TestMissing:
         worker.ask("begin()")
         worker.ask("look(0.5)")
         found = worker.ask("record()")
-        assert [key for key in NOTHING if found[key] is None] == list(figures)
+        assert [key for key in OF_GPUS if found[key] is None] == list(figures)
 
     def test_without_a_counter_of_energy_power_is_summed_up(self, driver: Driver, worker: Asker) -> None:
         """By the trapezoidal rule."""
@@ -461,6 +464,7 @@ def test_on_a_cpu_nothing_of_nvml_is_loaded(cpu_host: Host) -> None:
         found = asker.ask("record()")
         assert found.pop("cpu_percent") >= 0
         assert found.pop("rss_peak_bytes") > 2**20
+        assert 0 <= found.pop("cpu_pressure_percent") <= 100
         assert found == {key: NOTHING[key] for key in found}
         loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.devices.nvidia.meter') if name in sys.modules]"
         assert asker.ask(loaded) == []

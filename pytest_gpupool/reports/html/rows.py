@@ -113,5 +113,7 @@ def _device_use(used: Mapping[str, Any]) -> Iterator[str]:
 def _process_use(used: Mapping[str, Any]) -> Iterator[str]:
     if used.get("cpu_percent") is not None:
         yield f"CPU {used['cpu_percent']:.0f}%"
+    if (used.get("cpu_pressure_percent") or 0) >= verdicts.CPU_PRESSURE:
+        yield f"programs waited for a processor {used['cpu_pressure_percent']:.0f}% of the time"
     if used.get("rss_peak_bytes") is not None:
         yield f"peak memory {size_text(used['rss_peak_bytes'])}"

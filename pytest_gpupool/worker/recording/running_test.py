@@ -66,6 +66,11 @@ class RunningTest:
 
 @cache
 def _kind_of(devices: tuple[Device, ...]) -> str:
-    from ...verdicts.baseline import kind_of
+    from ...verdicts.baseline import cpu_kind, is_cpu, kind_of
 
-    return kind_of([device.name for device in devices])
+    kind = kind_of([device.name for device in devices])
+    if not is_cpu(kind):
+        return kind
+    from ...processes.cpu import model
+
+    return cpu_kind(model.model())
