@@ -30,6 +30,7 @@ class Metric:
 
     ``value`` may be NaN or infinite here; :meth:`to_record` writes that as JSON can carry it. ``n`` is the number
     of items the value was computed from, ``samples`` the value per item, ``atol`` and ``rtol`` the allowed change.
+    ``timing`` is how it was measured, where ``measure`` has done that, as records have it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metric:
     samples: tuple[float, ...] | None = None
     atol: float | None = None
     rtol: float | None = None
+    timing: Mapping[str, Any] | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -63,6 +65,8 @@ class Metric:
             record["samples"] = [
                 sample if math.isfinite(sample) else non_finite_name(sample) for sample in self.samples
             ]
+        if self.timing is not None:
+            record["timing"] = self.timing
         return record
 
 
@@ -78,6 +82,7 @@ def from_record(record: Mapping[str, Any]) -> Metric:
         samples=None if samples is None else tuple(map(float, samples)),
         atol=record["atol"],
         rtol=record["rtol"],
+        timing=record.get("timing"),
     )
 
 

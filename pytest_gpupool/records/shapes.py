@@ -90,6 +90,22 @@ def _agrees_with_itself(metric: Mapping[str, Any]) -> bool:
     return "non_finite" in metric and metric["verdict"] == "invalid"
 
 
+TIMING = Shape(
+    {
+        "clock": Key(one_of("device_events", "perf_counter"), "What has timed it."),
+        "repeats": Key(list_of(SECONDS), "The seconds of one call in each sample that counts."),
+        "calls_per_repeat": Key(POSITIVE, "How many calls were timed at once."),
+        "interval": Key(or_null(list_of(SECONDS)), "Of the median, at 95 %: low, high."),
+        "relative_error": Key(or_null(AMOUNT), "Half the interval's width over the median."),
+        "limit": Key(or_null(one_of("samples", "time")), "What has stopped it before the error was small enough."),
+        "discarded": Key(COUNT, "Samples that do not count, since the device was throttled."),
+        "first_call_s": Key(SECONDS, "The first call of all, in which libraries load and compile; never counted."),
+        "warmup_calls": Key(POSITIVE, "Calls before the first sample."),
+        "device_clock_mhz": Key(or_null(list_of(AMOUNT)), "The device's lowest and highest frequency meanwhile."),
+    }
+)
+"""How ``measure`` has measured a metric."""
+
 METRIC = Shape(
     {
         "name": NAME,
@@ -108,6 +124,7 @@ METRIC = Shape(
         "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
+        "timing": optional(object_of(TIMING), "How it was measured, where the fixture measure has done that."),
     },
     rule=_agrees_with_itself,
     rule_schema={

@@ -9,6 +9,7 @@ Where a look takes more processor time than its share, the next one waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,7 +41,7 @@ _NOTHING = Totals()
 class _Attempt:
     """An attempt at a test; what may change is replaced as a whole, so that who reads it needs no lock."""
 
-    __slots__ = ("began", "lost", "on_devices", "outsiders", "totals")
+    __slots__ = ("began", "lost", "on_devices", "outsiders", "throttled", "totals")
 
     def __init__(self, began: float, lost: bool, on_devices: bool) -> None:
         self.began = began
@@ -48,6 +49,15 @@ class _Attempt:
         self.on_devices = on_devices
         self.outsiders: frozenset[Outsider] = frozenset()
         self.totals = _NOTHING
+        self.throttled: tuple[tuple[float, float], ...] = ()
+
+    def saw(self, now: float, before: float, throttled: bool | None) -> None:
+        """A look has found devices throttled, or not: what is not known lies between two looks, and counts as both."""
+        spans = self.throttled
+        if spans and spans[-1][1] == math.inf:
+            self.throttled = (*spans[:-1], (spans[-1][0], math.inf if throttled else now))
+        elif throttled:
+            self.throttled = (*spans, (max(before, self.began), math.inf))
 
 
 class _RateLimited:
@@ -100,6 +110,7 @@ class Samples:
         self._outside_looks = _RateLimited(clock, cost)
         self._on_leased: frozenset[int] = frozenset()
         self._pressure: Pressure | None = None
+        self._looked = 0.0
         if any(device.is_gpu for device in devices):
             # The rest, the vendor's library and its large module, is loaded by the thread.
             from ..devices import vendors
@@ -143,6 +154,11 @@ class Samples:
         attempt = self._attempt
         return frozenset() if attempt is None else attempt.outsiders
 
+    def throttled_spans(self) -> tuple[tuple[float, float], ...]:
+        """Return from when to when, on the monotonic clock, a device was throttled in the attempt so far."""
+        attempt = self._attempt
+        return () if attempt is None else attempt.throttled
+
     def look(self) -> None:
         """Read what is due. Between attempts, and before one is as old as the interval, that is what only grows."""
         before, now, attempt = self._cost(), self._clock(), self._attempt
@@ -152,10 +168,13 @@ class Samples:
         seen = self._observe(attempt, used) if attempt is not None and not remaining else None
         if attempt is not None and attempt is self._attempt:
             self._add(attempt, counters, seen)
+            if seen is not None and seen.devices:
+                throttled = any(levels.throttled for levels in seen.devices.values())
+                attempt.saw(self._clock(), self._looked, throttled)
             if seen is not None and self._outside.is_due:
                 found = self._outside_looks.ask(lambda: self._outside.look(self._on_leased))
                 attempt.outsiders |= found or frozenset()
-        self._before = counters
+        self._before, self._looked = counters, now
         budget = max(SHARE, _LEAST_BUDGET / self._interval)
         self.due = max(self.due, now + (self._cost() - before) / budget)
 

@@ -166,6 +166,28 @@ class TestFigures:
         worker.ask("look(60)")
         assert worker.ask("record()")["energy_j"] == 6000.0
 
+    def test_when_it_was_throttled(self, driver: Driver, worker: Asker) -> None:
+        """From the look before the first that saw it to the first that did not, in each attempt anew."""
+        driver.replace(0, reasons=0)
+        worker.ask("begin()")
+        began = worker.ask("now[0]")
+
+        def spans() -> list[list[float]]:
+            found = worker.ask("[(begin, min(end, 1e9)) for begin, end in samples.throttled_spans()]")
+            return [[round(at - began, 3) if at < 1e9 else 0 for at in span] for span in found]
+
+        worker.ask("look(0.5)")
+        assert spans() == []
+        driver.replace(0, reasons=0x40)
+        worker.ask("look(0.5)")
+        worker.ask("look(0.5)")
+        assert spans() == [[0.5, 0]]  # 0: it goes on
+        driver.replace(0, reasons=0)
+        worker.ask("look(0.5)")
+        assert spans() == [[0.5, 2.0]]
+        worker.ask("begin()")
+        assert spans() == []
+
     def test_an_attempt_that_is_over_has_no_figures(self, worker: Asker) -> None:
         """They are given once; then there is nothing until the next one begins."""
         worker.ask("begin()")

@@ -6,7 +6,15 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...metrics.wording import amount_text, baseline_text, change_text, number_text, others_text, value_text
+from ...metrics.wording import (
+    amount_text,
+    baseline_text,
+    change_text,
+    number_text,
+    others_text,
+    timing_text,
+    value_text,
+)
 from ...values import outcomes, verdicts
 from ...values.texts import size_text
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
@@ -77,6 +85,7 @@ def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
         "" if metric["n"] is None else f"n {number_text(metric['n'])}{least}",
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),
+        timing_text(metric),
     ]
     return {**_metric(metric), "said": joined(*parts)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +127,10 @@ class Recorder:
             MetricProblem, UsageProblem: see :meth:`MetricLog.add`.
         """
         self._attempts.log.add(metric, attempt)
+
+    def throttled_spans(self) -> Sequence[tuple[float, float]]:
+        """Return from when to when, on the monotonic clock, a device was seen throttled in the present attempt."""
+        return () if self._equipment is None else self._equipment.sampler.throttled_spans()
 
     def attempt_at(self, item: pytest.Item) -> Attempt:
         """Return the attempt at a test that runs now."""

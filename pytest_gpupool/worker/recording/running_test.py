@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from ...devices import torch_memory
+from ...devices.torch import memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
 from ...values.requirement import USUAL
@@ -61,7 +61,7 @@ class RunningTest:
 
     def torch_peak(self) -> int | None:
         """Return the most bytes that torch has held on a device since it was let in, None where that is not known."""
-        return torch_memory.torch_peak() if any(device.is_gpu for device in self.held) else None
+        return memory.torch_peak() if any(device.is_gpu for device in self.held) else None
 
 
 @cache
