@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from evals_common import seed_everything
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attention
-from torch.utils.benchmark import Timer
 
-from pytest_gpupool import Gpu, RecordMetric
+from pytest_gpupool import Gpu, Measure, RecordMetric
 
 # Sizes go by name, because test ids must be the same on every machine: small ones for CPUs, large for GPUs.
 SIZES = {
@@ -39,22 +36,22 @@ by_size = pytest.mark.parametrize("size", ["small", "large"])
 
 @by_dtype
 @by_size
-def test_matmul(size: str, dtype: torch.dtype, gpu: Gpu, record_metric: RecordMetric) -> None:
+def test_matmul(size: str, dtype: torch.dtype, gpu: Gpu, measure: Measure, record_metric: RecordMetric) -> None:
     """The product of two square matrices is right, and fast enough."""
     n = SIZES["matmul", device_type(gpu)][size]
     a, b = random_tensors(2, (n, n), gpu, dtype)
 
     error = relative_error((a @ b)[:CHECKED_ROWS], a[:CHECKED_ROWS].double() @ b.double())
-    rate = measure_tflops("a @ b", {"a": a, "b": b}, flops=2 * n**3)
+    tflops = 2 * n**3 / measure(torch.matmul, a, b, rel_error=0.02) / 1e12
 
-    record_results(record_metric, error, rate)
+    record_results(record_metric, error, tflops)
     assert error < TOLERANCES[dtype]
-    assert rate.median() > MINIMUM_TFLOPS[device_type(gpu)]
+    assert tflops > MINIMUM_TFLOPS[device_type(gpu)]
 
 
 @by_dtype
 @by_size
-def test_attention(size: str, dtype: torch.dtype, gpu: Gpu, record_metric: RecordMetric) -> None:
+def test_attention(size: str, dtype: torch.dtype, gpu: Gpu, measure: Measure, record_metric: RecordMetric) -> None:
     """Scaled dot-product attention is right, and fast enough."""
     length = SIZES["attention", device_type(gpu)][size]
     q, k, v = random_tensors(3, (1, HEADS, length, HEAD_SIZE), gpu, dtype)
@@ -63,19 +60,17 @@ def test_attention(size: str, dtype: torch.dtype, gpu: Gpu, record_metric: Recor
     error = relative_error(attention(q, k, v)[:, :, :CHECKED_ROWS], expected)
     # Two matrix products per head, of 2 * length**2 * HEAD_SIZE operations each; the softmax is not counted.
     flops = 4 * HEADS * length**2 * HEAD_SIZE
-    rate = measure_tflops("attention(q, k, v)", {"attention": attention, "q": q, "k": k, "v": v}, flops)
+    tflops = flops / measure(attention, q, k, v, rel_error=0.02) / 1e12
 
-    record_results(record_metric, error, rate)
+    record_results(record_metric, error, tflops)
     assert error < TOLERANCES[dtype]
-    assert rate.median() > MINIMUM_TFLOPS[device_type(gpu)]
+    assert tflops > MINIMUM_TFLOPS[device_type(gpu)]
 
 
-def record_results(record_metric: RecordMetric, error: float, rate: Tensor) -> None:
-    """Record the numerical error and the median throughput of several timings, which differ on a shared machine."""
+def record_results(record_metric: RecordMetric, error: float, tflops: float) -> None:
+    """Record the numerical error and the throughput, which differs on a shared machine; `measure` has the latency."""
     record_metric("relative_error", error, higher_is_better=False)
-    record_metric(
-        "throughput", rate.median(), kind="rate", unit="TFLOP/s", higher_is_better=True, n=len(rate), rtol=0.2
-    )
+    record_metric("throughput", tflops, kind="rate", unit="TFLOP/s", higher_is_better=True, rtol=0.2)
 
 
 def device_type(gpu: Gpu) -> str:
@@ -92,13 +87,3 @@ def random_tensors(count: int, shape: tuple[int, ...], gpu: Gpu, dtype: torch.dt
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     """Return the norm of the difference over the norm of the expected result."""
     return float((actual.double() - expected).norm() / expected.norm())
-
-
-def measure_tflops(statement: str, variables: dict[str, Any], flops: int) -> Tensor:
-    """Return repeated measurements of a statement's throughput, in 10**12 operations per second.
-
-    The timer warms up, synchronises CUDA before each reading of the clock, and repeats short statements
-    between two readings, so that neither set-up nor launch overhead is counted.
-    """
-    measurement = Timer(statement, globals=variables).blocked_autorange(min_run_time=0.1)
-    return flops / torch.tensor(measurement.times, dtype=torch.float64) / 1e12

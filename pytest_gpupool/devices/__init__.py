@@ -1,3 +1,3 @@
 """Devices: which accelerators there are, how their vendor names them, how they fare."""
 
-__all__ = ["failures", "health", "pool", "probe", "readings", "torch_memory", "vendor", "vendors"]
+__all__ = ["failures", "health", "pool", "probe", "readings", "vendor", "vendors"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..processes import cpu_limits
+from ..processes.cpu import limits
 from ..values.device import Device, cpu_device
 from ..values.errors import RequirementNotMet, UsageProblem
 from . import lists, vendors
@@ -76,7 +76,7 @@ def discover(
     return pool
 
 
-def cpu_count(*, limit: Callable[[], float | None] = cpu_limits.limit) -> int:
+def cpu_count(*, limit: Callable[[], float | None] = limits.limit) -> int:
     """Return the number of cores that this process may use: as many as it may run on, and has time for.
 
     Of a part of a core nothing is made: a worker more would only make the others wait.

@@ -33,7 +33,7 @@ class Metric:
     ``value`` may be NaN or infinite here; :meth:`to_record` writes that as JSON can carry it. ``n`` is the number
     of items the value was computed from, ``samples`` the value per item, ``items`` their ids where these were given.
     ``repeats`` are measurements of the one quantity. ``atol`` and ``rtol`` are the allowed change. ``kind`` is what it
-    is, see :mod:`kinds`.
+    is, see :mod:`kinds`. ``timing`` is how it was measured, where ``measure`` has done that, as records have it.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Metric:
     repeats: tuple[float, ...] | None = None
     atol: float | None = None
     rtol: float | None = None
+    timing: Mapping[str, Any] | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -72,6 +73,8 @@ class Metric:
                 record[key] = [one if math.isfinite(one) else non_finite_name(one) for one in several]
         if self.items is not None:
             record["items"] = list(self.items)
+        if self.timing is not None:
+            record["timing"] = self.timing
         return record
 
 
@@ -92,6 +95,7 @@ def from_record(record: Mapping[str, Any]) -> Metric:
         repeats=None if repeats is None else tuple(map(float, repeats)),
         atol=record["atol"],
         rtol=record["rtol"],
+        timing=record.get("timing"),
     )
 
 

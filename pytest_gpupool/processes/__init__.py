@@ -2,7 +2,6 @@
 
 __all__ = [
     "containers",
-    "cpu_limits",
     "guardian",
     "kernel_locks",
     "marks",

@@ -33,7 +33,7 @@ record               keys
 ``decided``          ``worker, test, metrics``: verdicts, by metric, with what they are based on, once the run is over;
                      and ``outcome, message`` where they change these
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
-``late-metric``      ``worker, text``: a metric came after its test had ended; changes no result
+``late-metric``      ``worker, text``: a metric came after its test had ended; in no journal, changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
 ===================  ====================================================================================
 """

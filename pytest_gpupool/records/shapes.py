@@ -96,6 +96,21 @@ _INTERVAL = DataType(
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(NUMBER.check, value)),
     {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2},
 )
+TIMING = Shape(
+    {
+        "clock": Key(one_of("device_events", "perf_counter"), "What has timed it."),
+        "repeats": Key(list_of(SECONDS), "The seconds of one call in each sample that counts."),
+        "calls_per_repeat": Key(POSITIVE, "How many calls were timed at once."),
+        "interval": Key(or_null(list_of(SECONDS)), "Of the median, at 95 %: low, high."),
+        "relative_error": Key(or_null(AMOUNT), "Half the interval's width over the median."),
+        "limit": Key(or_null(one_of("samples", "time")), "What has stopped it before the error was small enough."),
+        "discarded": Key(COUNT, "Samples that do not count, since the device was throttled."),
+        "first_call_s": Key(SECONDS, "The first call of all, in which libraries load and compile; never counted."),
+        "warmup_calls": Key(POSITIVE, "Calls before the first sample."),
+        "device_clock_mhz": Key(or_null(list_of(AMOUNT)), "The device's lowest and highest frequency meanwhile."),
+    }
+)
+"""How ``measure`` has measured a metric."""
 
 METRIC = Shape(
     {
@@ -125,6 +140,7 @@ METRIC = Shape(
         "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
+        "timing": optional(object_of(TIMING), "How it was measured, where the fixture measure has done that."),
     },
     rule=_agrees_with_itself,
     rule_schema={
@@ -175,6 +191,7 @@ RESOURCES = Shape(
         "foreign_pids": _used(or_null(list_of(PROCESS))),
         "cpu_percent": _used(or_null(AMOUNT)),
         "rss_peak_bytes": _used(BYTES_OR_NULL),
+        "cpu_pressure_percent": _used(or_null(PERCENT)),
     }
 )
 """What a test used, as reports have it."""

@@ -43,10 +43,11 @@ class Growth(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """The counters at one moment: seconds of processor time, and joules by device."""
+    """The counters at one moment: seconds of processor time, joules by device, seconds of waiting for a processor."""
 
     cpu: Count | None = None
     energy: Mapping[str, Count] = _EMPTY
+    cpu_pressure: Count | None = None
 
 
 class Observation(NamedTuple):
@@ -67,7 +68,9 @@ class Figures:
     Of several devices the memory, the highest utilisation and the temperature are those of the device that has most,
     ``utilization_mean`` is the mean over them, and ``energy_j`` their sum, None where one of them does not tell.
     ``cpu_percent`` is of one core, so that it may be above 100. ``rss_peak_bytes`` is the largest sum over the process
-    and its children: pages that they share count for each of them. ``lost`` says that a device fell off the bus.
+    and its children: pages that they share count for each of them. ``cpu_pressure_percent`` is the part of its time in
+    which some program, here or elsewhere, could run and had no processor; it is measured where there is no device.
+    ``lost`` says that a device fell off the bus.
     """
 
     peak_memory_bytes: int | None = None
@@ -79,6 +82,7 @@ class Figures:
     foreign_pids: tuple[int, ...] | None = None
     cpu_percent: float | None = None
     rss_peak_bytes: int | None = None
+    cpu_pressure_percent: float | None = None
     lost: bool = False
     by_device: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """By device id: its mean utilisation, its energy."""
@@ -102,6 +106,7 @@ class Figures:
             "foreign_pids": None if self.foreign_pids is None else sorted(self.foreign_pids),
             "cpu_percent": _rounded(self.cpu_percent, 1),
             "rss_peak_bytes": self.rss_peak_bytes,
+            "cpu_pressure_percent": _rounded(self.cpu_pressure_percent, 1),
             **({"devices": devices} if devices else {}),
         }
 
@@ -141,6 +146,7 @@ class Totals(NamedTuple):
 
     observations: int = 0
     cpu: Growth = Growth()
+    cpu_pressure: Growth = Growth()
     rss: int | None = None
     foreign: frozenset[int] | None = None
     devices: Mapping[str, _Device] = _EMPTY
@@ -154,7 +160,9 @@ class Totals(NamedTuple):
             devices[id_] = device._replace(energy=device.energy.plus(before.energy.get(id_), count, began))
         for id_, levels in (seen.devices if seen is not None else {}).items():
             devices[id_] = devices.get(id_, _Device()).plus(levels)
-        counted = self._replace(cpu=self.cpu.plus(before.cpu, later.cpu, began), devices=devices)
+        cpu = self.cpu.plus(before.cpu, later.cpu, began)
+        cpu_pressure = self.cpu_pressure.plus(before.cpu_pressure, later.cpu_pressure, began)
+        counted = self._replace(cpu=cpu, cpu_pressure=cpu_pressure, devices=devices)
         return counted if seen is None else counted._observed(seen)
 
     def _observed(self, seen: Observation) -> Totals:
@@ -166,7 +174,7 @@ class Totals(NamedTuple):
         if not self.observations:
             return Figures(lost=True) if lost else NO_FIGURES
         devices = self.devices.values()
-        cpu = self.cpu.rate(seconds)
+        cpu, pressure = self.cpu.rate(seconds), self.cpu_pressure.rate(seconds)
         utilizations = [device.utilization for device in devices if device.utilization is not None]
         by_device = {id_: (device.utilization, device.energy_of(seconds)) for id_, device in self.devices.items()}
         energies = [energy for _, energy in by_device.values() if energy is not None]
@@ -180,6 +188,7 @@ class Totals(NamedTuple):
             foreign_pids=None if self.foreign is None else tuple(sorted(self.foreign)),
             cpu_percent=None if cpu is None else 100 * cpu,
             rss_peak_bytes=self.rss,
+            cpu_pressure_percent=None if pressure is None else min(100.0, 100 * pressure),
             lost=lost,
             by_device=by_device,
         )

@@ -86,6 +86,10 @@ class Sampler:
         """Return who of this process and its descendants was seen on devices that are not leased, in this attempt."""
         return frozenset() if self._samples is None else self._samples.outsiders()
 
+    def throttled_spans(self) -> tuple[tuple[float, float], ...]:
+        """Return from when to when, on the monotonic clock, a device was seen throttled in this attempt."""
+        return () if self._samples is None else self._samples.throttled_spans()
+
     def stop(self) -> bool:
         """Sample no more; return whether the thread has ended, which it has not where the driver does not answer."""
         self._ending = True

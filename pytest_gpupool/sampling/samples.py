@@ -9,10 +9,12 @@ Where a look takes more processor time than its share, the next one waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..devices.readings import Count
+from ..processes.cpu.pressure import Pressure
 from ..processes.own import clock
 from ..processes.tree import ProcessTree, ResourceUsage
 from ..values.device import Device
@@ -39,7 +41,7 @@ _NOTHING = Totals()
 class _Attempt:
     """An attempt at a test; what may change is replaced as a whole, so that who reads it needs no lock."""
 
-    __slots__ = ("began", "lost", "on_devices", "outsiders", "totals")
+    __slots__ = ("began", "lost", "on_devices", "outsiders", "throttled", "totals")
 
     def __init__(self, began: float, lost: bool, on_devices: bool) -> None:
         self.began = began
@@ -47,6 +49,15 @@ class _Attempt:
         self.on_devices = on_devices
         self.outsiders: frozenset[Outsider] = frozenset()
         self.totals = _NOTHING
+        self.throttled: tuple[tuple[float, float], ...] = ()
+
+    def saw(self, now: float, before: float, throttled: bool | None) -> None:
+        """A look has found devices throttled, or not: what is not known lies between two looks, and counts as both."""
+        spans = self.throttled
+        if spans and spans[-1][1] == math.inf:
+            self.throttled = (*spans[:-1], (spans[-1][0], math.inf if throttled else now))
+        elif throttled:
+            self.throttled = (*spans, (max(before, self.began), math.inf))
 
 
 class _RateLimited:
@@ -98,6 +109,8 @@ class Samples:
         self._outside = OutsideLook(devices, clock=clock)
         self._outside_looks = _RateLimited(clock, cost)
         self._on_leased: frozenset[int] = frozenset()
+        self._pressure: Pressure | None = None
+        self._looked = 0.0
         if any(device.is_gpu for device in devices):
             # The rest, the vendor's library and its large module, is loaded by the thread.
             from ..devices import vendors
@@ -109,6 +122,8 @@ class Samples:
         """Start the library where there are devices. The thread that looks does this first."""
         if self._meter is not None:
             self._meter.open()
+        else:
+            self._pressure = Pressure()
 
     def close(self) -> None:
         """Stop the library."""
@@ -139,6 +154,11 @@ class Samples:
         attempt = self._attempt
         return frozenset() if attempt is None else attempt.outsiders
 
+    def throttled_spans(self) -> tuple[tuple[float, float], ...]:
+        """Return from when to when, on the monotonic clock, a device was throttled in the attempt so far."""
+        attempt = self._attempt
+        return () if attempt is None else attempt.throttled
+
     def look(self) -> None:
         """Read what is due. Between attempts, and before one is as old as the interval, that is what only grows."""
         before, now, attempt = self._cost(), self._clock(), self._attempt
@@ -148,10 +168,13 @@ class Samples:
         seen = self._observe(attempt, used) if attempt is not None and not remaining else None
         if attempt is not None and attempt is self._attempt:
             self._add(attempt, counters, seen)
+            if seen is not None and seen.devices:
+                throttled = any(levels.throttled for levels in seen.devices.values())
+                attempt.saw(self._clock(), self._looked, throttled)
             if seen is not None and self._outside.is_due:
                 found = self._outside_looks.ask(lambda: self._outside.look(self._on_leased))
                 attempt.outsiders |= found or frozenset()
-        self._before = counters
+        self._before, self._looked = counters, now
         budget = max(SHARE, _LEAST_BUDGET / self._interval)
         self.due = max(self.due, now + (self._cost() - before) / budget)
 
@@ -159,11 +182,14 @@ class Samples:
         self._walks.ask(self._tree.walk)
         moment, used = self._clock(), self._tree.usage()
         cpu = None if used is None else Count(moment, total=used.seconds)
-        return used, Counters(cpu=cpu, energy={} if self._meter is None else self._meter.energy())
+        waited = None if self._pressure is None else self._pressure.seconds()
+        pressure = None if waited is None else Count(moment, total=waited)
+        energy = {} if self._meter is None else self._meter.energy()
+        return used, Counters(cpu=cpu, energy=energy, cpu_pressure=pressure)
 
     def _add(self, attempt: _Attempt, counters: Counters, seen: Observation | None) -> None:
         if not attempt.on_devices:
-            counters = Counters(cpu=counters.cpu)
+            counters = Counters(cpu=counters.cpu, cpu_pressure=counters.cpu_pressure)
         elif self._meter is not None and self._meter.lost:
             attempt.lost = True
         attempt.totals = attempt.totals.plus(self._before, counters, seen, began=attempt.began)

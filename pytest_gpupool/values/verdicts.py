@@ -67,12 +67,21 @@ RTOL = 0.01
 """The allowed relative change where neither the call, nor the baseline, nor an option gives a tolerance."""
 
 
+CPU_PRESSURE = 20.0
+"""Percent of a test's time in which programs waited for a processor, from which on its times say little.
+
+Some of it is there on any host with as many workers as cores: the controller and the kernel take their turns.
+"""
+
+
 def is_disturbed(used: Mapping[str, Any]) -> bool:
     """Say whether something else changed what a test measured of time: its device was throttled, or used by others.
 
+    A CPU slot is used by others where programs have waited for a processor, see :data:`CPU_PRESSURE`.
     ``used`` is what was measured of the test, as records and reports have it under ``resources``.
     """
-    return bool(used.get("throttled") or used.get("foreign_pids"))
+    waited = used.get("cpu_pressure_percent") or 0.0
+    return bool(used.get("throttled") or used.get("foreign_pids") or waited >= CPU_PRESSURE)
 
 
 def is_lost(metric: Mapping[str, Any]) -> bool:

@@ -18,11 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..metrics.metric import Number, non_finite_name
+from ..metrics.units import is_timed
 from ..values.device import UNKNOWN
 from . import baseline_entries
 from .chance.cohort import MOST, Measurement
 
 Key = tuple[str, str, str]
+
+_CPU = "CPU"
+"""The kind of CPU slots of which the model is not known, as in baselines of older versions."""
 
 _EXACT = 1 << 53  # below it every whole float is written as an int that readers take for the same number
 
@@ -97,8 +101,17 @@ class Baseline:
         object.__setattr__(self, "_by_test", by_test)
 
     def get(self, test: str, metric: str, kind: str) -> Entry | None:
-        """Return the entry of a metric on that kind of device, None where there is none."""
-        return self._by_metric.get((test, metric), {}).get(kind)
+        """Return the entry of a metric on that kind of device, None where there is none.
+
+        Where there is none for this model of CPU, it is one that names none, or, unless it is of a time or a rate, one
+        of another model.
+        """
+        entries = self._by_metric.get((test, metric), {})
+        found = entries.get(kind)
+        if found is None and is_cpu(kind):
+            others = (entry for device, entry in entries.items() if is_cpu(device))
+            found = next((one for one in others if one.device == _CPU or not is_timed(one.unit)), None)
+        return found
 
     def kinds(self, test: str, metric: str) -> tuple[str, ...]:
         """Return the kinds of device, sorted, for which a metric has an entry."""
@@ -106,7 +119,8 @@ class Baseline:
 
     def metrics(self, test: str, kind: str) -> tuple[str, ...]:
         """Return the metrics of a test that have an entry for that kind of device."""
-        return tuple(entry.metric for entry in self._by_test.get(test, ()) if entry.device == kind)
+        known = dict.fromkeys(entry.metric for entry in self._by_test.get(test, ()))
+        return tuple(metric for metric in known if self.get(test, metric, kind) is not None)
 
     def updated(self, new: Iterable[Entry]) -> Baseline:
         """Return it with these entries in place of those of the same test, metric and device; no other one changes.
@@ -138,11 +152,21 @@ def parse(text: str) -> Baseline:
 def kind_of(names: Sequence[str]) -> str:
     """Return the kind of device that a test ran on, by the names of its devices.
 
-    ``CPU`` for none and for CPU slots, the name for one, ``2 × NVIDIA H200`` for several; where they differ, these
-    sorted by name and joined by `` + ``.
+    ``CPU`` for none and for CPU slots (see :func:`cpu_kind`), the name for one, ``2 × NVIDIA H200`` for several; where
+    they differ, these sorted by name and joined by `` + ``.
     """
     counts = sorted(Counter(names).items())
     return " + ".join(name if count == 1 or name == "CPU" else f"{count} × {name}" for name, count in counts) or "CPU"
+
+
+def cpu_kind(model: str | None) -> str:
+    """Return the kind of CPU slots by the processor's model, which is None where that is not known."""
+    return _CPU if model is None else f"{_CPU} {model}"
+
+
+def is_cpu(kind: str) -> bool:
+    """Say whether a kind of device is a CPU, of whatever model."""
+    return kind == _CPU or kind.startswith(f"{_CPU} ")
 
 
 def kind_in(test: Mapping[str, Any], names: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from ..metrics.metric import from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
-from .baseline import Baseline, Entry, kind_in
+from .baseline import Baseline, Entry, is_cpu, kind_in
 from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
 from .decide import Decision, Evidence, Policy, decide
 
@@ -179,9 +179,13 @@ def _gone_from(baseline: Baseline, after: Mapping[str, _Test]) -> Iterator[Pair]
         if test is None or entry.metric in test.metrics or key in told:
             continue
         # Of a test that did not run nobody knows on which kind of device it would have.
-        if test.outcome == "not-run" or test.kind in (None, entry.device):
+        if test.outcome == "not-run" or test.kind is None or _is_for(entry, test.kind):
             told.add(key)
             yield _gone(entry.test, test, entry.metric, entry.value, entry.unit)
+
+
+def _is_for(entry: Entry, kind: str) -> bool:
+    return entry.device == kind or (is_cpu(entry.device) and is_cpu(kind))
 
 
 def _gone(name: str, test: _Test, metric: str, value: Value, unit: str) -> Pair:

@@ -175,6 +175,9 @@ class _Case:
         )
 
     def _notes(self, test: _Test) -> Iterator[str]:
+        device = self.evidence.device
+        if self.entry is not None and device is not None and self.entry.device != device:
+            yield f"its entry is for {self.entry.device}, not {device}"
         if test is not self.tests[0]:
             yield "beside the first of the accepted runs, from which later ones have drifted"
         if test.contrast.note:

@@ -6,10 +6,10 @@ PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, h
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     import os
 
     from ..leases.lease import Lease
+    from ..metrics.metric import Metric
     from ..script.result import ScriptResult
     from ..values.kinds import Kind
+
+T = TypeVar("T")
 
 _PLUGIN = "gpupool"
 """The name of the plugin of the pool."""
@@ -113,6 +116,22 @@ class RunScript(Protocol):
         metrics: Mapping[str, Mapping[str, object]] | None = None,
     ) -> ScriptResult:
         """Run a script, and record its metrics."""
+
+
+class Measure(Protocol):
+    """The type of the ``measure`` fixture."""
+
+    def __call__(
+        self,
+        fn: Callable[..., object],
+        *args: object,
+        name: str = "latency",
+        warmup: float = 0.1,
+        min_time: float = 0.2,
+        rel_error: float = 0.01,
+        max_time: float = 10.0,
+    ) -> float:
+        """Return the median seconds of a call, which are recorded under a name."""
 
 
 def be_off(config: pytest.Config, fail_on: frozenset[str]) -> None:
@@ -229,8 +248,8 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         atol: float | None = None,
         rtol: float | None = None,
     ) -> None:
-        try:
-            metric = metrics.make(
+        def made() -> Metric:
+            return metrics.make(
                 name,
                 value,
                 kind=kind,
@@ -242,12 +261,8 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
                 atol=atol,
                 rtol=rtol,
             )
-            recorder.metric(metric, attempt)
-        except GpupoolError as error:
-            problem = str(error)
-        else:
-            return
-        pytest.fail(problem, pytrace=False)  # outside the handler, so that no traceback of ours is shown with it
+
+        _or_fail(lambda: recorder.metric(made(), attempt))
 
     return record
 
@@ -300,6 +315,49 @@ def gpupool_seed(request: pytest.FixtureRequest) -> int:
     from .items.seeds import seed_key, seed_of
 
     return seed_of(request.config.stash.get(seed_key, 0), request.node.nodeid) >> 1
+
+
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Time a call, and record the median in seconds as a metric: ``measure(model, batch, name="latency")``.
+
+    By CUDA's events where torch uses a GPU, with the L2 cache flushed before each call, else by ``perf_counter``.
+    Calls are made for ``warmup`` seconds, one at the least, and do not count. Then they are repeated, at least 10 times
+    and for ``min_time`` seconds, until half the width of the median's 95 % interval (by order statistics, see
+    :func:`metrics.median.median`) is below ``rel_error`` times the median, or until ``max_time`` seconds or 1000
+    samples are reached. Samples in which the device was seen throttled do not count. Returns the median.
+    """
+    from ..metrics.measurement import Plan
+    from ..metrics.measurement import measure as measured_by
+
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def measured(
+        fn: Callable[..., object],
+        *args: object,
+        name: str = "latency",
+        warmup: float = 0.1,
+        min_time: float = 0.2,
+        rel_error: float = 0.01,
+        max_time: float = 10.0,
+    ) -> float:
+        limits = {"warmup": warmup, "min_time": min_time, "rel_error": rel_error, "max_time": max_time}
+        plan = _or_fail(lambda: Plan(name=name, **limits))
+        found = measured_by(lambda: fn(*args), plan, recorder.throttled_spans)
+        _or_fail(lambda: recorder.metric(found.to_metric(name), attempt))
+        return found.median().value
+
+    return measured
+
+
+def _or_fail(step: Callable[[], T]) -> T:
+    """Do something with a metric, and fail the test where that is wrong."""
+    __tracebackhide__ = True
+    try:
+        return step()
+    except GpupoolError as error:
+        problem = str(error)
+    pytest.fail(problem, pytrace=False)  # outside the handler, so that no traceback of ours is shown with it
 
 
 def describe(devices: Sequence[Device]) -> Gpu:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..devices import torch_memory, vendors
+from ..devices import vendors
+from ..devices.torch import memory, presence
 from ..processes.own import clock
 from ..values.device import Size
 from ..values.messages import HeldUp, LetIn, Message
@@ -61,14 +62,14 @@ class Gate:
         problem = None if need is None else self._wait(nodeid, need, given=requirement.memory is not None)
         if self._orders.slots > 1:
             self._cap(need)
-        torch_memory.forget_peak()
+        memory.forget_peak()
         return problem
 
     def leave(self) -> None:
         """The test has ended; others on the device may need what torch keeps."""
         self._lease.note(None)
         if self._orders.slots > 1:
-            torch_memory.give_back_cache()
+            memory.give_back_cache()
 
     def _estimate(self, nodeid: str) -> Size | None:
         """Return what the test took in earlier runs. On a device of one's own nobody else takes it."""
@@ -106,9 +107,9 @@ class Gate:
         if need is not None and device.memory_total:
             share = min(1.0, max(share, need.of(device) / device.memory_total))
         if share != self._fraction:
-            torch_memory.cap_memory(share)
+            memory.cap_memory(share)
             # Where torch is not loaded yet it is to be told before the next test.
-            self._fraction = share if torch_memory.has_torch() else self._fraction
+            self._fraction = share if presence.has_torch() else self._fraction
 
     def _say(self, message: Message) -> None:
         if self.tell is not None:

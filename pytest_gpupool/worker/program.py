@@ -59,13 +59,13 @@ def lease(
         return Lease(orders.devices[: orders.gpus]), 0.0
     if orders.outer is not None:
         return _lease_within(orders.outer, orders, worker, refused, is_cancelled)
-    from ..devices import torch_memory
+    from ..devices.torch import presence
     from ..leases.acquisition import acquire
     from ..leases.locking.lock_directory import lock_directory
 
     vendor = vendors.of(orders.devices)
     if vendor.is_initialised():
-        raise UsageProblem(_too_late(vendor.runtime, torch_memory.importer_of_torch()))
+        raise UsageProblem(_too_late(vendor.runtime, presence.importer_of_torch()))
     assert orders.lock_dir is not None
     request = Request(
         devices=orders.devices,

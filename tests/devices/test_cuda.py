@@ -16,21 +16,15 @@ from standin import TORCH_PATH, Driver, Gpu, Mig, fake_uuid
 
 from pytest_gpupool.devices.nvidia.cuda import is_initialised
 from pytest_gpupool.devices.nvidia.visible import shows_exactly
-from pytest_gpupool.devices.torch_memory import (
-    cap_memory,
-    forget_peak,
-    give_back_cache,
-    has_torch,
-    importer_of_torch,
-    torch_peak,
-)
+from pytest_gpupool.devices.torch.memory import cap_memory, forget_peak, give_back_cache, torch_peak
+from pytest_gpupool.devices.torch.presence import has_torch, importer_of_torch
 from pytest_gpupool.values.device import Device, cpu_device
 
 ASK = """
 import json, sys
 from pytest_gpupool.devices.nvidia.cuda import is_initialised, strangers
 from pytest_gpupool.devices.nvidia.nvml import survey
-from pytest_gpupool.devices.torch_memory import importer_of_torch
+from pytest_gpupool.devices.torch.presence import importer_of_torch
 print(json.dumps([{value}]))
 """
 

@@ -310,6 +310,7 @@ class TestTables:
             "peak_memory_bytes": 3 * 2**30, "torch_peak_memory_bytes": 2**30, "utilization_mean": 93.4,
             "utilization_max": 99.9, "energy_j": 56_000.0, "temperature_max_c": 71.0, "throttled": True,
             "foreign_pids": [815, 816], "cpu_percent": 130.0, "rss_peak_bytes": 2**29,
+            "cpu_pressure_percent": 34.5,
         }  # fmt: skip
         phases = {"setup_s": 0.5, "call_s": 150.0, "teardown_s": None}
         (test,) = groups(
@@ -324,7 +325,7 @@ class TestTables:
             "Phases": "set-up 0.50 s, call 2 min",
             "Device": "peak memory 3.0 GiB, torch's peak 1.0 GiB, utilisation 93% (at most 100%), 56 kJ, up to 71 °C, "
             "THROTTLED, other processes on it: 815, 816",
-            "Process": "CPU 130%, peak memory 512 MiB",
+            "Process": "CPU 130%, programs waited for a processor 34% of the time, peak memory 512 MiB",
         }
         assert unfolded(groups(page(a_test("a", "not-run")))[0]) == {}
 

@@ -21,6 +21,7 @@ NOTHING = {
     "foreign_pids": None,
     "cpu_percent": None,
     "rss_peak_bytes": None,
+    "cpu_pressure_percent": None,
 }
 
 
@@ -128,6 +129,15 @@ class TestTotals:
         before, after = Counters(cpu=Count(0.0, total=10.0)), Counters(cpu=Count(2.0, total=15.0))
         assert Totals().plus(before, after, Observation(), began=0.0).figures(2.0).cpu_percent == 250.0
 
+    def test_waiting_for_a_processor_is_per_cent_of_the_time(self) -> None:
+        """What was before the attempt is not in it; two clocks may differ a little."""
+        before, after = (
+            Counters(cpu_pressure=Count(moment, total=waited)) for moment, waited in ((1.0, 3.0), (5.0, 4.0))
+        )
+        assert Totals().plus(before, after, Observation(), began=3.0).figures(2.0).cpu_pressure_percent == 25.0
+        after = Counters(cpu_pressure=Count(5.0, total=7.1))
+        assert Totals().plus(before, after, Observation(), began=3.0).figures(2.0).cpu_pressure_percent == 100.0
+
 
 class TestRecord:
     """What goes into a record is strict JSON by the report's names."""
@@ -148,6 +158,7 @@ class TestRecord:
             foreign_pids=(7, 5),
             cpu_percent=99.96,
             rss_peak_bytes=500,
+            cpu_pressure_percent=12.345,
             by_device={"GPU-1": (200 / 3, 100.12345), "GPU-2": (None, None)},
         )
         record = figures.to_record()
@@ -161,6 +172,7 @@ class TestRecord:
             "foreign_pids": [5, 7],
             "cpu_percent": 100.0,
             "rss_peak_bytes": 500,
+            "cpu_pressure_percent": 12.3,
             "devices": {
                 "GPU-1": {"utilization_mean": 66.67, "energy_j": 100.123},
                 "GPU-2": {"utilization_mean": None, "energy_j": None},

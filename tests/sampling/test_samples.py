@@ -72,9 +72,11 @@ NOTHING = {
     "foreign_pids": None,
     "cpu_percent": None,
     "rss_peak_bytes": None,
+    "cpu_pressure_percent": None,
     "lost": False,
 }
 OF_DEVICES = tuple(NOTHING)[:7]
+OF_GPUS = tuple(key for key in NOTHING if key != "cpu_pressure_percent")
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,7 @@ class TestFigures:
             "throttled": True,
             "foreign_pids": [],
             "devices": {FIRST: {"utilization_mean": 65.0, "energy_j": 400.0}},
+            "cpu_pressure_percent": None,
             "lost": False,
         }
 
@@ -162,6 +165,28 @@ class TestFigures:
         driver.replace(0, energy=6_000_000)
         worker.ask("look(60)")
         assert worker.ask("record()")["energy_j"] == 6000.0
+
+    def test_when_it_was_throttled(self, driver: Driver, worker: Asker) -> None:
+        """From the look before the first that saw it to the first that did not, in each attempt anew."""
+        driver.replace(0, reasons=0)
+        worker.ask("begin()")
+        began = worker.ask("now[0]")
+
+        def spans() -> list[list[float]]:
+            found = worker.ask("[(begin, min(end, 1e9)) for begin, end in samples.throttled_spans()]")
+            return [[round(at - began, 3) if at < 1e9 else 0 for at in span] for span in found]
+
+        worker.ask("look(0.5)")
+        assert spans() == []
+        driver.replace(0, reasons=0x40)
+        worker.ask("look(0.5)")
+        worker.ask("look(0.5)")
+        assert spans() == [[0.5, 0]]  # 0: it goes on
+        driver.replace(0, reasons=0)
+        worker.ask("look(0.5)")
+        assert spans() == [[0.5, 2.0]]
+        worker.ask("begin()")
+        assert spans() == []
 
     def test_an_attempt_that_is_over_has_no_figures(self, worker: Asker) -> None:
         """They are given once; then there is nothing until the next one begins."""
@@ -254,7 +279,7 @@ class TestMissing:
         worker.ask("begin()")
         worker.ask("look(0.5)")
         found = worker.ask("record()")
-        assert [key for key in NOTHING if found[key] is None] == list(figures)
+        assert [key for key in OF_GPUS if found[key] is None] == list(figures)
 
     def test_without_a_counter_of_energy_power_is_summed_up(self, driver: Driver, worker: Asker) -> None:
         """By the trapezoidal rule."""
@@ -461,6 +486,7 @@ def test_on_a_cpu_nothing_of_nvml_is_loaded(cpu_host: Host) -> None:
         found = asker.ask("record()")
         assert found.pop("cpu_percent") >= 0
         assert found.pop("rss_peak_bytes") > 2**20
+        assert 0 <= found.pop("cpu_pressure_percent") <= 100
         assert found == {key: NOTHING[key] for key in found}
         loaded = "[name for name in ('pynvml', 'psutil', 'pytest_gpupool.devices.nvidia.meter') if name in sys.modules]"
         assert asker.ask(loaded) == []

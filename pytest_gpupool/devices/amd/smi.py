@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
-from ...processes import cpu_limits
+from ...processes.cpu import limits
 from ...values.device import Device
 from ..probe import DeviceFailed, GpuProcess, Survey, Usage
 
@@ -134,7 +134,7 @@ def cores(device: Device) -> frozenset[int] | None:
             node = told(smi, lambda: smi.amdsmi_topo_get_numa_node_number(handle))
     except DeviceFailed:
         return None
-    return None if node is None else cpu_limits.cores_of_node(node)
+    return None if node is None else limits.cores_of_node(node)
 
 
 def _load() -> Any:

@@ -68,7 +68,7 @@ class Amd:
 
     def is_initialised(self) -> bool:
         """Ask torch, where it is loaded: HIP itself cannot be asked without beginning to use it."""
-        from ..torch_memory import is_initialised
+        from ..torch.presence import is_initialised
 
         return is_initialised()
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 
 from ...values.device import Device
-from .. import torch_memory
+from ..torch import presence
 
 _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 _UUID_BYTES = 16
@@ -21,7 +21,7 @@ _UUID = re.compile("-".join(f"[0-9a-fA-F]{{{digits}}}" for digits in (8, 4, 4, 4
 
 def is_initialised(modules: Mapping[str, ModuleType] | None = None) -> bool:
     """Return whether torch or anything else in this process has called cuInit."""
-    return torch_memory.is_initialised(modules) or _driver_is_initialised()
+    return presence.is_initialised(modules) or _driver_is_initialised()
 
 
 def strangers(devices: Sequence[Device]) -> tuple[str, ...] | None:

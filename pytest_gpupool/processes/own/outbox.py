@@ -6,8 +6,15 @@ the first fork.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .forks import Owner, before
 from .system import os
+
+try:
+    from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_WRITE, fcntl
+except ImportError:  # elsewhere than on Linux nothing is made that could be sealed
+    fcntl = None  # type: ignore[assignment]
 
 
 class Outbox:
@@ -41,7 +48,7 @@ class Outbox:
     def _make(self) -> None:
         if self._memory is None and self._owner.is_here and hasattr(os, "memfd_create"):
             try:
-                self._memory = os.memfd_create("gpupool-outbox")
+                self._memory = os.memfd_create("gpupool-outbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
                 # What a child appends is appended after what another one has.
                 self._inode = os.fstat(self._memory).st_ino
             except OSError:
@@ -53,6 +60,12 @@ class Outbox:
             return self._memory is not None and os.fstat(self._memory).st_ino == self._inode
         except OSError:
             return False
+
+    def seal(self) -> None:
+        """Let no child leave any more, in the process that made it: what is there by now can be taken."""
+        if self._memory is not None and fcntl is not None and self._owner.is_here and self._is_open():
+            with suppress(OSError):
+                fcntl(self._memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW)
 
     def close(self) -> None:
         """Forget what was left."""

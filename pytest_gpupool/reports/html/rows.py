@@ -14,6 +14,7 @@ from ...metrics.wording import (
     number_text,
     others_text,
     shows_text,
+    timing_text,
     value_text,
 )
 from ...values import outcomes, verdicts
@@ -88,6 +89,7 @@ def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
         shows_text(metric),
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),
+        timing_text(metric),
     ]
     return {**_metric(metric), "said": joined(*parts)}
 
@@ -124,5 +126,7 @@ def _device_use(used: Mapping[str, Any]) -> Iterator[str]:
 def _process_use(used: Mapping[str, Any]) -> Iterator[str]:
     if used.get("cpu_percent") is not None:
         yield f"CPU {used['cpu_percent']:.0f}%"
+    if (used.get("cpu_pressure_percent") or 0) >= verdicts.CPU_PRESSURE:
+        yield f"programs waited for a processor {used['cpu_pressure_percent']:.0f}% of the time"
     if used.get("rss_peak_bytes") is not None:
         yield f"peak memory {size_text(used['rss_peak_bytes'])}"

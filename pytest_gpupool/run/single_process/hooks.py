@@ -93,6 +93,7 @@ class SingleProcess:
         self._lease = lease
         self._recorder = recorder
         self._leftovers = leftovers
+        recorder.tells(controller.console.warn)
         self._listen()
 
     @pytest.hookimpl(tryfirst=True)
@@ -104,6 +105,11 @@ class SingleProcess:
             seconds = [test.seconds for test in problem.tests]
             if (remaining := estimates.duration_of_all(seconds, 1)) is not None and self._recorder.gate is not None:
                 self._recorder.gate.expect_end(iso(clock.now() + remaining))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self) -> None:
+        """Warnings are shown now; other plugins' hooks for a session's end have been called."""
+        self._recorder.session_ends()
 
     def _problem(self, session: pytest.Session) -> Problem:
         controller = self._controller

@@ -62,8 +62,9 @@ class Interactor(WorkerInteractor):
         self._recorder: Recorder = config.stash[recorder_key]
         if self._recorder.gate is not None:
             self._recorder.gate.tell = self.say
-        if self._recorder.writer is not None:
-            self._recorder.writer.send_at_once = lambda lines: self.say(Records(lines))
+        if (writer := self._recorder.writer) is not None:
+            writer.send_at_once = lambda lines: self.say(Records(lines))
+            self._recorder.tells(lambda text: self.say(Records([writer.line("late-metric", text=text)])))
         self._order = Order()
         super().__init__(config, channel)
         self._given = GivenTests(queue_of(self))
@@ -113,6 +114,7 @@ class Interactor(WorkerInteractor):
         next(goodbye)
         outcome: Any = yield
         with contextlib.suppress(OSError, StopIteration):  # the controller may be gone
+            self._recorder.session_ends()
             if outcome.excinfo is not None:  # of which xdist says nothing
                 error = outcome.excinfo[1]
                 text = f"pytest_sessionfinish raised {type(error).__name__}: {safe_repr(str(error))}"

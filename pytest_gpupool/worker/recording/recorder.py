@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -116,11 +116,20 @@ class Recorder:
         """Stop."""
         if self._equipment is not None:
             self._equipment.sampler.stop()
+        self.session_ends()
         self._attempts.log.close()
         self.captured.close()
         self._attempts.logs.end()
         if self.writer is not None:
             self.writer.close()
+
+    def tells(self, tell: Callable[[str], None]) -> None:
+        """Have a warning for the run's end told by this, until :meth:`session_ends`."""
+        self._attempts.log.tell = tell
+
+    def session_ends(self) -> None:
+        """No test runs any more, and hardly anything that is told now would be shown."""
+        self._attempts.log.ends(self._attempts.present)
 
     def metric(self, metric: Metric, attempt: Attempt) -> None:
         """Record a metric of an attempt, see :meth:`attempt_at`.
@@ -129,6 +138,10 @@ class Recorder:
             MetricProblem: see :meth:`MetricLog.add`.
         """
         self._attempts.log.add(metric, attempt)
+
+    def throttled_spans(self) -> Sequence[tuple[float, float]]:
+        """Return from when to when, on the monotonic clock, a device was seen throttled in the present attempt."""
+        return () if self._equipment is None else self._equipment.sampler.throttled_spans()
 
     def attempt_at(self, item: pytest.Item) -> Attempt:
         """Return the attempt at a test that runs now."""

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 
 import pytest
 
-from ...devices import torch_memory
+from ...devices.torch import memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
 from ...values.requirement import USUAL, Requirement
@@ -72,11 +72,16 @@ class RunningTest:
 
     def torch_peak(self) -> int | None:
         """Return the most bytes that torch has held on a device since it was let in, None where that is not known."""
-        return torch_memory.torch_peak() if any(device.is_gpu for device in self.held) else None
+        return memory.torch_peak() if any(device.is_gpu for device in self.held) else None
 
 
 @cache
 def _kind_of(devices: tuple[Device, ...]) -> str:
-    from ...verdicts.baseline import kind_of
+    from ...verdicts.baseline import cpu_kind, is_cpu, kind_of
 
-    return kind_of([device.name for device in devices])
+    kind = kind_of([device.name for device in devices])
+    if not is_cpu(kind):
+        return kind
+    from ...processes.cpu import model
+
+    return cpu_kind(model.model())

@@ -41,7 +41,7 @@ class RecordWriter:
         """Write one record, and once that the journal cannot be written, where it cannot. A forked child does not."""
         if self._owner.is_here:
             with self._writing:
-                self._write(self._line(kind, **values))
+                self._write(self.line(kind, **values))
 
     def _write(self, line: str) -> None:
         self._journal.append(line)
@@ -49,7 +49,7 @@ class RecordWriter:
         problem = self._journal.problem
         if problem is not None and not self._problem_told:
             self._problem_told = True
-            self._unsent.append(self._line("journal-problem", text=problem))
+            self._unsent.append(self.line("journal-problem", text=problem))
         if self.send_at_once is not None and (self._journal.path is None or problem is not None):
             self.send_at_once(self._unsent)
             self._unsent = []
@@ -72,5 +72,6 @@ class RecordWriter:
         """Close the journal."""
         self._journal.close()
 
-    def _line(self, kind: str, **values: Any) -> str:
+    def line(self, kind: str, **values: Any) -> str:
+        """Return the line of a record, which is not written by this."""
         return dump({"record": kind, "worker": self.worker, **values})

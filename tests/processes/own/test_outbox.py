@@ -47,3 +47,12 @@ def test_who_has_closed_all_is_told_so() -> None:
     assert outbox.take() == []
     outbox.close()
     assert not outbox.put("nobody has it")
+
+
+def test_once_it_is_sealed_children_are_told_and_what_was_left_before_is_there() -> None:
+    outbox = Outbox()
+    assert forked(outbox, "early") == 1
+    outbox.seal()
+    assert forked(outbox, "late") == 0
+    assert outbox.take() == ["early"]
+    outbox.close()

@@ -14,6 +14,11 @@ import pytest
 from program import gpupool
 from support import Host
 
+from pytest_gpupool.processes.cpu.model import model
+from pytest_gpupool.verdicts.baseline import cpu_kind
+
+CPU = cpu_kind(model())
+
 SUITE = """
     import os
     import pytest
@@ -133,7 +138,7 @@ class TestVerdicts:
         assert "6 metrics, 1 without baseline" in run.stdout
         run = accepted.pytest(FILE, "--gpupool-fail-on=no-baseline")
         assert run.status == 1
-        assert "no baseline for CPU" in run.tests["test_new"]["message"]
+        assert f"no baseline for {CPU}" in run.tests["test_new"]["message"]
 
     def test_what_is_not_finite_may_pass_where_the_user_says_so(self, cpu_host: Host) -> None:
         """Without a baseline file the one verdict there is."""
@@ -229,7 +234,7 @@ class TestUpdate:
         assert {key: entry[key] for key in ("value", "unit", "device", "higher_is_better")} == {
             "value": 0.75,
             "unit": "%",
-            "device": "CPU",
+            "device": CPU,
             "higher_is_better": True,
         }
         assert entry["run"] in [path.name for path in (accepted.project / ".gpupool/runs").iterdir()]
@@ -283,7 +288,7 @@ class TestUpdate:
         assert run.status == 1
         status, out, _ = gpupool(accepted, "baseline", "diff", "baseline.json")
         assert status == 0
-        assert re.search(r"test_count +answers +CPU +40 +45 +\+12\.5%", out)
+        assert re.search(rf"test_count +answers +{re.escape(CPU)} +40 +45 +\+12\.5%", out)
         status, out, err = gpupool(accepted, "baseline", "update", "baseline.json", "latest")
         assert "0 entries written, 1 unchanged, 4 left out" in out
         assert "test_count answers: it is regressed; accept it by name" in err
@@ -507,7 +512,7 @@ class TestOtherFailures:
             """,
         )
         run = host.pytest(FILE, UPDATE)
-        kinds = {"test_one": "NVIDIA A", "test_two": "2 × NVIDIA A", "test_none": "CPU"}
+        kinds = {"test_one": "NVIDIA A", "test_two": "2 × NVIDIA A", "test_none": CPU}
         assert {name: test["device_kind"] for name, test in run.tests.items()} == kinds
         assert {name: entry["device"] for (name, _), entry in entries(host).items()} == kinds
 
@@ -617,7 +622,7 @@ class TestDevices:
         run = host.pytest(FILE, UPDATE)
         assert (run.status, verdicts(run)) == (0, {"test_value value": "no-baseline"})
         data = json.loads((host.project / "baseline.json").read_text())
-        assert [entry["device"] for entry in data["entries"]] == ["CPU", "NVIDIA H200"]
+        assert [entry["device"] for entry in data["entries"]] == [CPU, "NVIDIA H200"]
         assert "NVIDIA H200 main" in run.stdout
 
     def test_a_time_on_a_device_that_others_used_is_contended(

@@ -12,7 +12,7 @@ import pytest
 from support import Host
 
 EXAMPLES = Path(__file__).parents[3] / "example_evals"
-RATES = {"training_rate", "throughput"}
+RATES = {"training_rate", "throughput", "latency", "epoch"}
 """Metrics that are measured in time."""
 
 QUICK = ("test_digits.py", "test_script.py")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
+from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from ....processes.own.forks import Owner
 from ....processes.own.outbox import Outbox
+from ....processes.own.system import os
 from ....records.journal import dump, load
 from ....values.errors import MetricProblem
 from .. import junit_properties
@@ -19,13 +26,18 @@ if TYPE_CHECKING:
 class MetricLog:
     """Takes the metrics of one process's tests, and of the children that these have forked.
 
-    A child leaves the metric in the outbox.
+    A child leaves the metric in the outbox. What comes after its test has ended is refused, and told to whom reads the
+    run's output as well: who records may let nobody see the error.
     """
 
     def __init__(self, writer: RecordWriter | None) -> None:
+        self.tell: Callable[[str], None] = _python_warning
+        """What shows the user a warning at the run's end; where the pool is off, pytest does."""
         self._writer = writer
         self._owner = Owner()
         self._outbox = Outbox()
+        self._thread = get_ident()
+        self._told: set[str] = set()
 
     def add(self, metric: Metric, attempt: Attempt) -> None:
         """Take a metric, from a thread of the test or a child of it too.
@@ -36,7 +48,7 @@ class MetricLog:
         test = attempt.test
         assert test is not None
         if attempt.is_over:
-            raise MetricProblem(_late(metric.name, test.nodeid, "a thread"))
+            raise MetricProblem(self._refused(metric.name, attempt))
         from ....verdicts.verdict import undecided  # most workers' start is not held up by it
 
         judged = undecided(metric)
@@ -57,7 +69,7 @@ class MetricLog:
             told = load(line)
             try:
                 if told["attempt"] != attempt.serial or attempt.is_over:
-                    self._warn(_late(told["metric"]["name"], told["test"], "a process"))
+                    self._warn(_late(told["metric"]["name"], told["test"], *_BY_PROCESS))
                     continue
                 attempt.metrics.add(told["metric"])
             except MetricProblem as problem:
@@ -65,9 +77,30 @@ class MetricLog:
             else:
                 self._keep(told["metric"], attempt)
 
+    def ends(self, attempt: Attempt) -> None:
+        """The session ends: say what children have left since the last test, and let later ones know that it is over.
+
+        What comes from now on goes to this process's stderr; where that was is told by :attr:`tell` no more.
+        """
+        self._outbox.seal()
+        self.take_from_children(attempt)
+        self.tell = _word
+
     def close(self) -> None:
         """Take no more."""
         self._outbox.close()
+
+    def _refused(self, name: str, attempt: Attempt) -> str:
+        """Return why a metric is none any more, which the user is told as well."""
+        assert attempt.test is not None
+        nodeid = attempt.test.nodeid
+        if not self._owner.is_here:
+            text = _late(name, nodeid, *_BY_PROCESS)
+            self._outbox.put(dump({"attempt": attempt.serial, "test": nodeid, "metric": {"name": name}}))
+            return text
+        text = _late(name, nodeid, *(_BY_KEEPER if get_ident() == self._thread else _BY_THREAD))
+        self._warn(text)
+        return text
 
     def _keep(self, judged: dict[str, Any], attempt: Attempt) -> None:
         assert attempt.test is not None
@@ -76,8 +109,32 @@ class MetricLog:
         attempt.test.item.user_properties.append(_property(judged))
 
     def _warn(self, text: str) -> None:
-        if self._writer is not None:
-            self._writer.write("late-metric", text=text)
+        if text not in self._told:  # a thread may go on for long
+            self._told.add(text)
+            try:
+                self.tell(text)
+            except OSError:  # nobody listens any more
+                _word(text)
+
+
+_WAIT = "let the test wait for what it starts"
+_BY_THREAD = ("from a thread that it had started", _WAIT)
+_BY_PROCESS = ("from a process that it had started", _WAIT)
+_BY_KEEPER = (
+    "by its record_metric, which something has kept",
+    "record in the test that measures, with that test's own record_metric",
+)
+
+
+def _python_warning(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # an error would be somebody else's
+        warnings.warn(pytest.PytestWarning(f"gpupool: {text}"), stacklevel=2)
+
+
+def _word(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"gpupool: warning: {text}\n".encode(errors="backslashreplace"))
 
 
 def _property(judged: dict[str, Any]) -> junit_properties.Property:
@@ -85,8 +142,5 @@ def _property(judged: dict[str, Any]) -> junit_properties.Property:
     return junit_properties.metric(judged["name"], value)
 
 
-def _late(name: str, test: str, who: str) -> str:
-    return (
-        f"metric {name!r} of {test} came after that test had ended, from {who} that it had started: it is in no "
-        "report; let the test wait for what it starts"
-    )
+def _late(name: str, test: str, who: str, what_to_do: str) -> str:
+    return f"metric {name!r} of {test} came after that test had ended, {who}: it is in no report; {what_to_do}"

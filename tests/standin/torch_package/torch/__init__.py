@@ -50,5 +50,27 @@ def _record(path: str) -> None:
 if _log := os.environ.get("GPUPOOL_STANDIN_TORCH_LOG"):
     _record(_log)
 
+int8 = "int8"
+
+
+class Tensor:
+    """A stand-in for a tensor, of which only the size counts."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def zero_(self) -> None:
+        """Fill it, which keeps the device busy."""
+        cuda.compute(0.001)
+        cuda._record("zero_", bytes=self.size)
+
+
+def empty(size: int, *, dtype: str, device: str) -> Tensor:
+    """Return a tensor of so many bytes on a device."""
+    assert (dtype, device) == (int8, "cuda")
+    cuda.init()
+    return Tensor(size)
+
+
 from . import cuda as cuda  # noqa: E402 - only after the record: it must be of torch's own import
 from .cuda import OutOfMemoryError as OutOfMemoryError  # noqa: E402

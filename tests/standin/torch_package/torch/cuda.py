@@ -112,6 +112,65 @@ def reserve(size: int, device: int = 0) -> None:
     _peak[device] = max(_peak[device], _reserved[device])
 
 
+class Properties:
+    """What is known of a device."""
+
+    L2_cache_size = 50 << 20
+
+
+def get_device_properties(device: int) -> Properties:
+    """The properties of a device."""
+    assert 0 <= device < device_count()
+    return Properties()
+
+
+def current_device() -> int:
+    """The device that is used where nobody names one."""
+    return 0
+
+
+def clock_rate() -> int:
+    """The frequency of the device's processors in MHz."""
+    return 1980
+
+
+_queued, _done = 0.0, 0.0
+
+
+def compute(seconds: float) -> None:
+    """Queue work that takes the device so long by its own clock, and the host no time."""
+    global _queued
+    init()
+    _queued += seconds
+
+
+class Event:
+    """A moment on the device's clock, known once the device has got there."""
+
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+        self._at = 0.0
+
+    def record(self) -> None:
+        """Be the moment when all that is queued is done."""
+        self._at = _queued
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        global _done
+        _done = max(_done, self._at)
+
+    def elapsed_time(self, end: Event) -> float:
+        """The milliseconds from here to a later one.
+
+        Raises:
+            RuntimeError: nobody has waited for it.
+        """
+        if end._at > _done:
+            raise RuntimeError("Both events must be completed before calculating elapsed time.")
+        return (end._at - self._at) * 1000
+
+
 def _memory(device: int) -> float:
     """The bytes that a device has, as it is numbered here; all GPUs of a stand-in host have the same."""
     state = os.environ.get("GPUPOOL_STANDIN_NVML")

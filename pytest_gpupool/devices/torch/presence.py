@@ -1,13 +1,9 @@
-"""Torch in this process: whether it is loaded and uses devices, and the memory that it takes of them.
-
-Asks without loading anything. torch calls its devices ``cuda``, whoever made them.
-"""
+"""Presence: whether torch is loaded in this process and uses devices, and who has loaded it. Nothing is loaded here."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -40,49 +36,7 @@ def has_torch(modules: Mapping[str, ModuleType] | None = None) -> bool:
     return "torch.cuda" in (sys.modules if modules is None else modules)
 
 
-def torch_peak(modules: Mapping[str, ModuleType] | None = None) -> int | None:
-    """Return the most bytes that torch has held on a device since :func:`forget_peak`, None where it used none."""
-    cuda = _torch_cuda(modules)
-    if cuda is None:
-        return None
-    with suppress(Exception):  # after a sticky error any call may fail
-        return max((int(cuda.max_memory_reserved(number)) for number in range(cuda.device_count())), default=None)
-    return None
-
-
-def forget_peak(modules: Mapping[str, ModuleType] | None = None) -> None:
-    """Let torch begin a new peak."""
-    cuda = _torch_cuda(modules)
-    with suppress(Exception):
-        for number in range(cuda.device_count() if cuda is not None else 0):
-            cuda.reset_peak_memory_stats(number)
-
-
-def give_back_cache(modules: Mapping[str, ModuleType] | None = None) -> None:
-    """Let torch return the memory that it keeps for later, which others on the device may need."""
-    cuda = _torch_cuda(modules)
-    if cuda is not None:
-        with suppress(Exception):
-            cuda.empty_cache()
-
-
-def cap_memory(fraction: float, modules: Mapping[str, ModuleType] | None = None) -> None:
-    """Hold torch to that fraction of each device's memory, from the first use of CUDA on."""
-    cuda: Any = (sys.modules if modules is None else modules).get("torch.cuda")
-    if cuda is None or not hasattr(cuda, "set_per_process_memory_fraction"):
-        return
-
-    def cap() -> None:
-        with suppress(Exception):
-            for number in range(cuda.device_count()):
-                cuda.set_per_process_memory_fraction(fraction, number)
-
-    # Set at once it would initialise CUDA for a test that may never use it; torch keeps calls for that moment.
-    later = None if _torch_cuda(modules) is not None else getattr(cuda, "_lazy_call", None)
-    cap() if later is None else later(cap)
-
-
-def _torch_cuda(modules: Mapping[str, ModuleType] | None) -> Any:
+def initialised_cuda(modules: Mapping[str, ModuleType] | None = None) -> Any:
     """Return torch.cuda where torch has initialised CUDA in this process."""
     cuda: Any = (sys.modules if modules is None else modules).get("torch.cuda")
     asked = getattr(cuda, "is_initialized", None)  # a suite may put something else in its place

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.processes.cpu_limits import cores_of_node, limit
+from pytest_gpupool.processes.cpu.limits import cores_of_node, limit
 
 POD = "0::/kubepods/pod1/box\n"
 DOCKER = "12:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n"

@@ -1,0 +1,3 @@
+"""Torch: what the framework has of devices in this process, asked without loading it."""
+
+__all__ = ["clock", "memory", "presence"]
