@@ -32,6 +32,8 @@ def checked(
         return found
     if found == "proportion":
         _check_proportion(name, value, unit)
+    if kind in _AMOUNTS and value < 0:  # a unit of seconds alone may be that of a difference
+        raise MetricProblem(f"metric {name!r}: a {kind} is not below 0, as {value!r} is")
     if found in ("proportion", "mean") and samples is not None and all(map(math.isfinite, samples)):
         _check_mean(name, value, samples, scale_of(unit) if found == "proportion" else 1.0)
     return found
@@ -63,6 +65,8 @@ def successes(value: int | float, unit: str, n: int) -> int | None:
     count = value / _SCALES[unit] * n
     return round(count) if abs(count - round(count)) <= 1e-6 * max(1.0, count) else None
 
+
+_AMOUNTS = ("time", "rate", "size")
 
 _SCALES = {"": 1.0, "%": 100.0}
 

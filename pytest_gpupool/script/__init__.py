@@ -18,8 +18,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from ..values.kinds import Kind
     from .result import ScriptError as ScriptError
     from .result import ScriptResult as ScriptResult
 
@@ -30,10 +31,12 @@ def record(
     name: str,
     value: object,
     *,
+    kind: Kind | None = None,
     unit: str = "",
     higher_is_better: bool | None = None,
     n: int | None = None,
-    samples: Iterable[object] | None = None,
+    samples: Iterable[object] | Mapping[str, object] | None = None,
+    repeats: Iterable[object] | None = None,
     atol: float | None = None,
     rtol: float | None = None,
 ) -> None:
@@ -46,7 +49,18 @@ def record(
     """
     from .recording import record_metric
 
-    record_metric(name, value, unit=unit, higher_is_better=higher_is_better, n=n, samples=samples, atol=atol, rtol=rtol)
+    record_metric(
+        name,
+        value,
+        kind=kind,
+        unit=unit,
+        higher_is_better=higher_is_better,
+        n=n,
+        samples=samples,
+        repeats=repeats,
+        atol=atol,
+        rtol=rtol,
+    )
 
 
 def record_sample(id: str, **scores: object) -> None:

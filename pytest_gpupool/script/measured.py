@@ -22,18 +22,8 @@ from ..values.errors import MetricProblem
 from ..values.texts import safe_repr
 from .result import ScriptError
 
-_ABOUT = ("unit", "higher_is_better", "n", "samples", "atol", "rtol")
+_ABOUT = ("kind", "unit", "higher_is_better", "n", "samples", "repeats", "atol", "rtol")
 """What may be said of a metric beside its name and value, as ``record_metric`` takes it."""
-
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "proportion": (0.0, 1.0),
-    "time": (0.0, math.inf),
-    "rate": (0.0, math.inf),
-    "size": (0.0, math.inf),
-    "mean": (-math.inf, math.inf),
-    "score": (-math.inf, math.inf),
-}
-"""What values a metric of a kind can have."""
 
 _MOST = 256 * 2**20  # bytes of a file of metrics that are read
 
@@ -67,11 +57,8 @@ def _declared(name: object, told: object) -> dict[str, Any]:
     for key in told:
         if key not in known:
             raise ScriptError(f"metrics: {name} has no key {safe_repr(key, 40)}; there are {', '.join(known)}")
-    kind = told.get("kind")
-    if kind is not None and kind not in _RANGES:
-        raise ScriptError(f"metrics: {name}: kind is one of {', '.join(_RANGES)}, not {safe_repr(kind, 40)}")
     try:
-        metrics.make(name, 0, **{key: value for key, value in told.items() if key != "kind"})
+        metrics.make(name, 0, **told)
     except MetricProblem as problem:
         raise ScriptError(f"metrics: {problem}") from None
     return dict(told)
@@ -195,25 +182,13 @@ class _Reader:
     def finish(self) -> None:
         """All is read: make the metrics."""
         for name, scores in self._scores.items():
-            samples = list(scores.values())
-            told = self._values.setdefault(name, {"value": math.fsum(samples) / len(samples)})
-            told.setdefault("samples", samples)
+            told = self._values.setdefault(name, {"value": math.fsum(scores.values()) / len(scores)})
+            told.setdefault("samples", scores)
         for name, told in self._values.items():
-            about = {key: value for key, value in self._about.get(name, {}).items() if key != "kind"}
             try:
-                metric = metrics.make(name, **{**told, **about})
+                self.found.metrics.append(metrics.make(name, **{**told, **self._about.get(name, {})}))
             except MetricProblem as problem:
                 self.wrong(str(problem))
-                continue
-            self.found.metrics.append(metric)
-            self._check_range(metric, self._about.get(name, {}).get("kind"))
-
-    def _check_range(self, metric: Metric, kind: str | None) -> None:
-        if kind is not None and metric.is_finite:
-            least, most = _RANGES[kind]
-            if not least <= metric.value <= most:
-                bounds = f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g}"
-                self.wrong(f"metric {metric.name!r} is {metric.value}, but a {kind} is {bounds}")
 
 
 def names(found: Iterable[Metric]) -> Iterator[tuple[str, float]]:

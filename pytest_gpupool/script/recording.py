@@ -18,11 +18,15 @@ def record_metric(name: object, value: object, **about: Any) -> None:
     """Write one metric, where somebody wants it. Raises MetricProblem; OSError where the file cannot be written."""
     made = metrics.make(name, value, **about)
     line: dict[str, Any] = {"name": made.name, "value": made.value}
-    usual = metrics.Metric(name=made.name, value=made.value)
-    for key in ("unit", "higher_is_better", "n", "samples", "atol", "rtol"):
-        told = getattr(made, key)
-        if told != getattr(usual, key):
+    if about.get("kind") is not None:
+        line["kind"] = made.kind
+    if made.unit:
+        line["unit"] = made.unit
+    for key in ("higher_is_better", "n", "samples", "repeats", "atol", "rtol"):
+        if (told := getattr(made, key)) is not None:
             line[key] = told
+    if made.items is not None and made.samples is not None:
+        line["samples"] = dict(zip(made.items, made.samples, strict=True))
     _append(line)
 
 

@@ -317,6 +317,7 @@ def gpupool_seed(request: pytest.FixtureRequest) -> int:
     return seed_of(request.config.stash.get(seed_key, 0), request.node.nodeid) >> 1
 
 
+@pytest.fixture
 def measure(request: pytest.FixtureRequest) -> Measure:
     """Time a call, and record the median in seconds as a metric: ``measure(model, batch, name="latency")``.
 

@@ -45,9 +45,10 @@ def test_every_form_of_a_file(tmp_path: Path, text: str) -> None:
 
 def test_samples_are_kept(tmp_path: Path) -> None:
     """In their order, also of a metric whose value is given by itself."""
-    text = '{"id": "a", "f1": 0.5}\n{"id": "b", "f1": 1}\n{"name": "f1", "value": 0.7, "unit": "x"}'
+    text = '{"id": "a", "f1": 0.5}\n{"id": "b", "f1": 1}\n{"name": "f1", "value": 0.7, "kind": "score", "unit": "x"}'
     (metric,) = found(tmp_path, text).metrics
     assert (metric.value, metric.samples, metric.n, metric.unit) == (0.7, (0.5, 1.0), 2, "x")
+    assert metric.items == ("a", "b")  # by which they are paired
 
 
 def test_the_last_line_of_the_output(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_what_the_test_says_of_a_metric_holds(tmp_path: Path) -> None:
     """More than what the script says."""
     text = '{"accuracy": {"value": 0.5, "higher_is_better": false}}'
     (metric,) = found(tmp_path, text, accuracy={"higher_is_better": True, "kind": "proportion", "atol": 0.1}).metrics
-    assert (metric.higher_is_better, metric.atol) == (True, 0.1)
+    assert (metric.kind, metric.higher_is_better, metric.atol) == ("proportion", True, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,10 @@ def test_nan_is_kept_for_the_verdict(tmp_path: Path) -> None:
 def test_a_metric_of_a_kind_has_its_range(tmp_path: Path) -> None:
     """A proportion above 1 is none."""
     one = found(tmp_path, '{"accuracy": 91.0}', accuracy={"kind": "proportion"})
-    assert one.problem == "metric 'accuracy' is 91.0, but a proportion is from 0 to 1"
-    assert found(tmp_path, '{"t": -1}', t={"kind": "time"}).problem == "metric 't' is -1, but a time is from 0"
+    assert one.problem is not None
+    assert "metric 'accuracy': a proportion is from 0 to 1, not 91.0; give unit='%'" in one.problem
+    one = found(tmp_path, '{"t": -1}', t={"kind": "time"})
+    assert one.problem == "metric 't': a time is not below 0, as -1 is"
 
 
 def test_half_a_line_of_output(tmp_path: Path) -> None:
@@ -118,7 +121,7 @@ def test_half_a_line_of_output(tmp_path: Path) -> None:
         ({"a": 1}, "metrics: a is a dict such as"),
         ({"a": {"higher": True}}, "metrics: a has no key 'higher'; there are kind, unit, higher_is_better, atol, rtol"),
         ({"a": {"higher_is_better": 1}}, "metrics: metric 'a': higher_is_better is True, False or None, not 1"),
-        ({"a": {"kind": "ratio"}}, "metrics: a: kind is one of proportion, time, .*, not 'ratio'"),
+        ({"a": {"kind": "ratio"}}, "metrics: metric 'a': kind is one of proportion, .*, not 'ratio'"),
     ],
 )
 def test_wrong_words_about_metrics(about: Any, told: str) -> None:
