@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ class RunBaseline:
         """Read the file now, and keep a copy in the run's directory: whoever writes to it meanwhile comes too late.
 
         Raises:
-            UsageProblem: see :func:`baseline_file.copied`.
+            UsageProblem: see :func:`baseline_file.at_start`.
         """
         self._options = options
         self._baseline: Baseline | None = None
@@ -74,6 +74,15 @@ class RunBaseline:
         from ..verdicts import of_run
 
         return of_run.undecided(result)
+
+    def mismatch(self, tests: Sequence[TestResult], command: str) -> str | None:
+        """Return, for an error, that the baseline is of something else than this run; None where it is not."""
+        if self._baseline is None or self._options.update_baseline:
+            return None
+        from ..verdicts import of_run
+
+        cause = of_run.mismatch(tests, self._baseline, command)
+        return None if cause is None else f"no metric of this run is in the baseline {self._options.baseline}: {cause}"
 
     def unrecorded(self, tests: Iterable[TestResult]) -> list[str]:
         """Return, for a warning, the metrics of the baseline that tests which ended well have not recorded.

@@ -152,7 +152,8 @@ def _with_entry(baseline: Baseline, name: str, test: _Test, key: str) -> _Beside
 
 
 def _pair(one: _Beside, decision: Decision) -> Pair:
-    note = "the device was lost" if one.evidence.lost else one.note or decision.note or ""
+    is_told = one.entry is not None or decision.verdict == "no-baseline"  # else it was compared with another kind's
+    note = "the device was lost" if one.evidence.lost else (one.note if is_told else "") or decision.note or ""
     return Pair(
         test=one.name,
         metric=one.metric["name"],

@@ -19,6 +19,9 @@ from .chance.contrast import Contrast, contrast
 from .chance.significance import holm
 from .chance.statistics import exact
 
+_QUALITIES = frozenset({"proportion", "mean"})
+"""Kinds of metric that say how good a model is, whatever it runs on."""
+
 _NOISE = Fraction(1, 1 << 50)
 """The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
 
@@ -101,6 +104,8 @@ def decide(evidence: Sequence[Evidence], baseline: Baseline, policy: Policy) -> 
     that is, and by no chance at the policy's error over all metrics (Holm), see :mod:`contrast` for the tests; where no
     noise is known, by its size alone. ``improved`` likewise.
 
+    Where there is no entry for its kind of device, a proportion or a mean is compared with that for another kind.
+
     A cohort that drifts by small steps hides what they add up to, so that the first accepted run is compared as well.
     """
     cases = [_Case.of(one, baseline, policy) for one in evidence]
@@ -144,7 +149,7 @@ class _Case:
     @classmethod
     def of(cls, evidence: Evidence, baseline: Baseline, policy: Policy) -> _Case:
         metric = evidence.metric
-        entry = None if evidence.device is None else baseline.get(evidence.test, metric.name, evidence.device)
+        entry = _entry(evidence, baseline)
         direction = metric.higher_is_better
         if direction is None and entry is not None:
             direction = entry.higher_is_better
@@ -175,9 +180,8 @@ class _Case:
         )
 
     def _notes(self, test: _Test) -> Iterator[str]:
-        device = self.evidence.device
-        if self.entry is not None and device is not None and self.entry.device != device:
-            yield f"its entry is for {self.entry.device}, not {device}"
+        if self.entry is not None and self.entry.device != self.evidence.device:
+            yield f"baseline of {self.entry.device}"
         if test is not self.tests[0]:
             yield "beside the first of the accepted runs, from which later ones have drifted"
         if test.contrast.note:
@@ -246,6 +250,15 @@ def _relative(interval: tuple[float, float] | None, size: Fraction) -> tuple[flo
         return None
     low, high = (_float(exact(end) / size) for end in interval)
     return None if low is None or high is None else (low, high)
+
+
+def _entry(evidence: Evidence, baseline: Baseline) -> Entry | None:
+    """Return the entry for a metric on its kind of device; a quality is nearly the same on another kind."""
+    test, name = evidence.test, evidence.metric.name
+    own = None if evidence.device is None else baseline.get(test, name, evidence.device)
+    if own is not None or evidence.metric.kind not in _QUALITIES or is_timed(evidence.metric.unit):
+        return own
+    return next((baseline.get(test, name, other) for other in baseline.kinds(test, name)), None)
 
 
 def _is_finite(number: Number) -> bool:

@@ -13,8 +13,10 @@ from typing import Any
 from ..metrics.metric import from_record
 from ..records.result import TestResult
 from ..records.results import Results
+from ..values.nodeids import file_of
 from ..values.outcomes import GOOD
 from ..values.verdicts import INVALID, is_disturbed, is_lost
+from .acceptance import is_narrowed
 from .baseline import Baseline
 from .decide import DECIDED, Decision, Evidence, Policy, decide
 from .verdict import sentence
@@ -37,6 +39,29 @@ def decided(
     for test, of_test in zip(tests, evidence, strict=True):
         found = {one.metric.name: next(decisions) for one in of_test}
         yield test, _record(test, found, fail_on)
+
+
+def mismatch(tests: Sequence[TestResult], baseline: Baseline, command: str) -> str | None:
+    """Return why a baseline is not one of these tests, None where some metric was compared, or all may be new.
+
+    Such a run is no success, whatever its tests say: nothing was looked at. ``command`` is its command line.
+    """
+    metrics = [metric for test in tests for metric in test.metrics.values()]
+    compared = [one for one in metrics if one["verdict"] != "no-baseline" or one.get("note")]
+    if not baseline.entries or not metrics or compared:
+        return None
+    here = sorted({test.kind or "an unknown device" for test in tests if test.metrics})
+    if there := sorted({name for metric in metrics for name in metric.get("others", ())}):
+        return f"its entries are for {', '.join(there)}, and this run was on {', '.join(here)}"
+    known, ran = {entry.test for entry in baseline.entries}, [test.nodeid for test in tests if test.metrics]
+    for test in ran:
+        same = next((one for one in known if one.endswith(f"/{test}") or test.endswith(f"/{one}")), None)
+        if same is not None:
+            return f"it has {same}, which is {test} here: run pytest with the rootdir that it was made with"
+    files = set() if is_narrowed(command) else {file_of(one) for one in known}
+    renamed = next((test for test in ran if file_of(test) in files), None)
+    # Tests of other files may be new.
+    return None if renamed is None else f"its tests of {file_of(renamed)} have other ids, and none is {renamed}"
 
 
 def evidence_of(test: TestResult) -> list[Evidence]:

@@ -187,33 +187,6 @@ class TestQuiet:
         assert lines(suite, verbosity=-1) == expected
 
 
-class TestNoEntry:
-    """A baseline file in which nothing of this run is found is told of."""
-
-    WARNING = "gpupool: warning: no metric of this run has an entry in the baseline file for its device"
-
-    @pytest.mark.parametrize(
-        ("metrics", "told"),
-        [
-            ([a_metric("a", verdict="no-baseline"), a_metric("b", verdict="no-baseline")], True),
-            ([a_metric("a", verdict="no-baseline"), a_metric("b", verdict="ok", baseline=1)], False),
-            ([a_metric("a", verdict="no-baseline", note="its entry's unit is s")], False),
-            ([], False),
-        ],
-    )
-    @pytest.mark.parametrize("verbosity", [-1, 0])
-    def test_a_warning(self, metrics: list[dict[str, Any]], told: bool, verbosity: int) -> None:
-        """Once, before other warnings, unless the run writes the file."""
-        suite = {"a.py::t": metrics}
-        assert (lines(suite, verbosity, ["more"])[-2:] == [self.WARNING, "gpupool: warning: more"]) is told
-        assert self.WARNING not in lines(suite, verbosity, updates=True)
-
-    def test_without_a_file(self) -> None:
-        """There is nothing to warn of."""
-        bare = {key: value for key, value in a_metric().items() if key not in ("baseline", "change")}
-        assert self.WARNING not in lines({"a.py::t": [bare]})
-
-
 NUMBERS = (
     st.floats(allow_nan=False, allow_infinity=False)
     | st.integers()

@@ -33,15 +33,13 @@ def show(
     notes: Sequence[str],
     warnings: Sequence[str],
     resumable: str | None,
-    updates: bool = False,
     advice: Sequence[str] = (),
 ) -> None:
     """Write the summary through pytest's terminal reporter; with ``-q`` what is wrong, and counts.
 
     ``names`` are what GPUs are called, by id; ``cores`` is on how many the workers run that have CPU slots, None where
     they have GPUs; ``resumable`` is the run's id where another one can go on with it;
-    ``updates`` says that the run's metrics become the baseline; ``advice`` is a line for each thing that could be had
-    for less.
+    ``advice`` is a line for each thing that could be had for less.
     """
     verbosity: int = reporter.config.get_verbosity()
     metrics = _ranked(results)
@@ -68,8 +66,7 @@ def show(
         reporter.write_line(_not_run_text(results), red=True)
         if resumable is not None:
             reporter.write_line(f"gpupool: to go on, give the same command with --gpupool-resume={resumable}")
-    lacking = () if updates else _lacking(results)
-    for warning in (*lacking, *warnings):
+    for warning in warnings:
         reporter.write_line(f"gpupool: warning: {warning}", yellow=True)
 
 
@@ -137,13 +134,6 @@ def _title(results: Results) -> list[str]:
     counts = Counter(metric["verdict"] for metric in _metrics(results))
     marked = [f"{counts[verdict]} {words}" for verdict, words in MARKS.items() if counts[verdict]]
     return [counted(counts.total(), "metric"), *marked]
-
-
-def _lacking(results: Results) -> Iterator[str]:
-    judged = [metric for metric in _metrics(results) if "baseline" in metric]
-    # One whose entry is in another unit has an entry.
-    if judged and all(metric["verdict"] == "no-baseline" and not metric.get("note") for metric in judged):
-        yield "no metric of this run has an entry in the baseline file for its device"
 
 
 def _not_run_text(results: Results) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from ...devices.pool import cpu_count
 from ...processes.own import clock, garbage
+from ...values.errors import EXIT_USAGE
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
@@ -64,7 +65,6 @@ class Ending:
             names={device.id: device.name for device in self._run.devices.pool.devices},
             cores=cpu_count() if self._run.devices.pool.is_cpu else None,
             notes=(*plan_line.lines(self._run), *self._reports.notes),
-            updates=self._run.options.update_baseline,
             warnings=self._run.console.warnings,
             resumable=records.run_id if records.are_kept else None,
             advice=self._advice(),
@@ -89,6 +89,7 @@ class Ending:
         records.catch_up()
         self._end_workers()
         self._decide(session)
+        self._refuse_mismatch(session)
         self._warn_of_kept_failures()
         self._tell_of_budget()
         self._warn_of_lost_records()
@@ -106,6 +107,15 @@ class Ending:
         finally:
             unreported = [test for test in self._run.records.results.tests if not test.reported]
             junit_file.add(self._run.config, unreported)
+
+    def _refuse_mismatch(self, session: pytest.Session) -> None:
+        """Where nothing could be compared the run is no success, and the options are to blame."""
+        command = self._run.facts.of_report(int(session.exitstatus))["command"]
+        cause = self._run.baseline.mismatch(self._run.records.results.tests, command)
+        if cause is not None:
+            self._run.console.warn(cause)
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = EXIT_USAGE
 
     def _write(self, session: pytest.Session) -> None:
         """Judge how the run has ended, and write it down."""

@@ -539,6 +539,22 @@ class TestOtherFailures:
 class TestBadInput:
     """A clear message, and nothing is lost."""
 
+    def test_a_baseline_of_another_rootdir(self, accepted: Host) -> None:
+        """Its tests have other ids here: exit status 4, with the likely cause. New tests alone are no such case."""
+        path = accepted.project / "baseline.json"
+        path.write_text(path.read_text().replace('"test_models.py::', '"evals/test_models.py::'))
+        run = accepted.pytest(FILE)
+        assert run.status == 4
+        assert re.search(
+            r"it has evals/(test_models\.py::\S+), which is \1 here: run pytest with the rootdir", run.stdout
+        )
+        path.write_text(path.read_text().replace('"evals/test_models.py::test', '"test_models.py::test_old'))
+        run = accepted.pytest(FILE)
+        assert (run.status, "its tests of test_models.py have other ids" in run.stdout) == (4, True)
+        assert accepted.pytest(FILE, "-k", "count").status == 0
+        accepted.write("test_new.py", "def test_new(record_metric): record_metric('value', 1)\n")
+        assert accepted.pytest(FILE, "test_new.py").status == 0
+
     def test_a_missing_file(self, cpu_host: Host) -> None:
         """It is an error, unless it is to be made."""
         suite(cpu_host)
@@ -615,15 +631,43 @@ class TestDevices:
     """Baselines are by kind of device, and a disturbed device gives no verdict on speed."""
 
     def test_another_kind_of_device_has_no_baseline(self, make_host: Callable[..., Host]) -> None:
-        """The message names the kinds that have one."""
+        """Which is told, with the kinds that have one, and no run that looked at nothing is a success."""
         host = make_host(1, name="NVIDIA H200")
         suite(host, "def test_value(record_metric): record_metric('value', 1)\n")
         assert host.pytest(FILE, UPDATE, "--gpupool-devices=cpu").status == 0
-        run = host.pytest(FILE, UPDATE)
-        assert (run.status, verdicts(run)) == (0, {"test_value value": "no-baseline"})
+        run = host.pytest(FILE)
+        assert (run.status, verdicts(run)) == (4, {"test_value value": "no-baseline"})
+        assert (
+            f"no metric of this run is in the baseline baseline.json: its entries are for {CPU}, "
+            "and this run was on NVIDIA H200" in re.sub(r"baseline /\S+/", "baseline ", run.stdout)
+        )
+        assert host.pytest(FILE, UPDATE).status == 0
         data = json.loads((host.project / "baseline.json").read_text())
         assert [entry["device"] for entry in data["entries"]] == [CPU, "NVIDIA H200"]
+        run = host.pytest(FILE)
+        assert (run.status, verdicts(run)) == (0, {"test_value value": "ok"})
         assert "NVIDIA H200 main" in run.stdout
+
+    def test_a_proportion_is_compared_with_that_of_another_kind(self, make_host: Callable[..., Host]) -> None:
+        """Marked; a time never is."""
+        host = make_host(1, name="NVIDIA H200")
+        suite(
+            host,
+            """
+            import os
+            def test_both(record_metric):
+                record_metric("accuracy", 0.9 - float(os.environ.get("WORSE", 0)), higher_is_better=True, n=1000)
+                record_metric("latency", 1.0, unit="s")
+            """,
+        )
+        assert host.pytest(FILE, UPDATE, "--gpupool-devices=cpu").status == 0
+        run = host.pytest(FILE)
+        assert (run.status, verdicts(run)) == (0, {"test_both accuracy": "ok", "test_both latency": "no-baseline"})
+        assert run.tests["test_both"]["metrics"][0]["note"] == f"baseline of {CPU}"
+        run = host.pytest(FILE, environ=host.environ(WORSE="0.1"))
+        assert run.status == 1
+        status, out, _ = gpupool(host, "compare", "baseline.json", "latest")
+        assert (status, f"baseline of {CPU}" in out) == (1, True)
 
     def test_a_time_on_a_device_that_others_used_is_contended(
         self, make_host: Callable[..., Host], stranger: int
