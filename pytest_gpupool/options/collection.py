@@ -9,9 +9,11 @@ from typing import TypeVar
 import pytest
 
 from ..values.errors import UsageProblem
-from . import parsing
+from . import companions, parsing
 
 T = TypeVar("T")
+
+_scripts_key: pytest.StashKey[Path] = pytest.StashKey()
 
 GROUP = "gpupool"
 """The group of options under which pytest's help shows them."""
@@ -36,12 +38,21 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
 
 
-def scripts_file(config: pytest.Config) -> Path | None:
-    """Return the file that lists scripts, None where none is given. Raises UsageProblem."""
+def add_scripts(config: pytest.Config) -> None:
+    """Have pytest collect the file that lists scripts, where one is given. Raises UsageProblem."""
     path = parsing.Source(config).path("gpupool-scripts")
-    if path is not None and not path.is_file():
+    if path is None:
+        return
+    if not path.is_file():
         raise UsageProblem(f"--gpupool-scripts={path}: there is no such file")
-    return path
+    config.stash[_scripts_key] = path.resolve()
+    by_ini = getattr(config.known_args_namespace, "gpupool_scripts", None) is None
+    companions.add_argument(config, path, by_ini=by_ini)
+
+
+def lists_scripts(config: pytest.Config, path: Path) -> bool:
+    """Whether this is that file, which pytest may come across in a folder that is named as well."""
+    return config.stash.get(_scripts_key, None) == path.resolve()
 
 
 def selects(config: pytest.Config) -> bool:

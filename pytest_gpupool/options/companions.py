@@ -100,9 +100,16 @@ def keep_coverage(config: pytest.Config) -> None:
         config.known_args_namespace.cov_append = True
 
 
-def add_argument(config: pytest.Config, path: Path) -> None:
-    """Have pytest collect a file too; where nothing was named on the command line, that file alone."""
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+def add_argument(config: pytest.Config, path: Path, *, by_ini: bool) -> None:
+    """Have pytest collect a file too.
+
+    Where nothing was named on the command line it is that file alone, unless the ini file names it: then it is one of
+    those that are collected without a word, and no other argument brings it.
+    """
+    is_named = config.args_source is pytest.Config.ArgsSource.ARGS  # in a worker always
+    if by_ini and is_named:
+        return
+    if not by_ini and not is_named:
         config.args[:] = []
     if not any((config.invocation_params.dir / arg).resolve() == path.resolve() for arg in config.args):
         config.args.append(str(path))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import pytest
 
 from ..foreign import as_written  # noqa: F401 - before all others
-from ..options import collection, companions, options, role_end
+from ..options import collection, options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.requirement import Requirement
@@ -176,15 +176,16 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     try:
         collection.refuse_keyword(config)
-        if (path := collection.scripts_file(config)) is not None:
-            companions.add_argument(config, path)
+        collection.add_scripts(config)
     except UsageProblem as problem:
         raise pytest.UsageError(f"gpupool: {problem}") from None
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a sweep file that is named, as an argument or by ``--gpupool-scripts``, which makes it one."""
-    if file_path.suffix != ".toml" or not parent.session.isinitpath(file_path):
+    if file_path.suffix != ".toml":
+        return None
+    if not (parent.session.isinitpath(file_path) or collection.lists_scripts(parent.config, file_path)):
         return None
     from .items.sweeps import SweepFile
 

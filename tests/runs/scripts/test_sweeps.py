@@ -63,9 +63,9 @@ def passed(run: Run) -> dict[str, str]:
         ("sweep.toml",),
         ("-n2", "sweep.toml"),
         ("--gpupool-scripts=sweep.toml",),
-        ("-n2", "-ogpupool_scripts=sweep.toml"),
+        ("-n2", "--gpupool-scripts=sweep.toml"),
     ],
-    ids=["argument", "argument-n2", "option", "ini-n2"],
+    ids=["argument", "argument-n2", "option", "option-n2"],
 )
 def test_each_configuration_is_a_test(cpu_host: Host, args: tuple[str, ...]) -> None:
     """Nothing else is collected; later stages see what earlier ones have left."""
@@ -89,6 +89,16 @@ def test_other_arguments_are_collected_too(cpu_host: Host) -> None:
     cpu_host.write("test_other.py", "def test(): pass\n")
     run = cpu_host.pytest("-n1", "--gpupool-scripts=sweep.toml", "test_other.py")
     assert passed(run) == dict.fromkeys([*IDS, "summary", "test"], "passed")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "n1"])
+def test_the_ini_file_names_one_beside_all_others(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """It is collected where nothing is named, and not where something else is."""
+    prepare(cpu_host)
+    cpu_host.write("pytest.ini", "[pytest]\ngpupool_scripts = sweep.toml\n")
+    cpu_host.write("sub/test_other.py", "def test(): pass\n")
+    assert set(passed(cpu_host.pytest(*workers))) == {*IDS, "summary", "test"}
+    assert set(passed(cpu_host.pytest(*workers, "sub"))) == {"test"}
 
 
 def test_tests_are_chosen_as_others_are(cpu_host: Host) -> None:
