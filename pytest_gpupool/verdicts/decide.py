@@ -6,7 +6,8 @@ Pure: standard library only, no clock, no files. Whoever has the same evidence, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -15,15 +16,14 @@ from ..metrics.metric import Metric, Number
 from ..metrics.units import is_timed
 from ..values.verdicts import COMPARED, ERROR, RTOL, Verdict
 from .baseline import Baseline, Entry
-from .chance.contrast import Contrast, contrast
+from .chance.cohort import Measurement
+from .chance.contrast import Contrast, contrast, noise_of
+from .chance.shared_noise import Noise, shared
 from .chance.significance import holm
-from .chance.statistics import exact
+from .chance.statistics import exact, is_beyond
 
 _QUALITIES = frozenset({"proportion", "mean"})
 """Kinds of metric that say how good a model is, whatever it runs on."""
-
-_NOISE = Fraction(1, 1 << 50)
-"""The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,10 @@ def decide(evidence: Sequence[Evidence], baseline: Baseline, policy: Policy) -> 
 
     A cohort that drifts by small steps hides what they add up to, so that the first accepted run is compared as well.
     """
-    cases = [_Case.of(one, baseline, policy) for one in evidence]
+    cases = [_Case.of(one, baseline) for one in evidence]
+    noise = _shared_noise(cases)
+    for case in cases:
+        case.compare(policy.rtol, noise)
     family = [test for case in cases for test in case.tests]
     worse = _adjusted([test.worse for test in family])
     better = _adjusted([test.better for test in family])
@@ -147,7 +150,7 @@ class _Case:
     tests: list[_Test] = field(default_factory=list)
 
     @classmethod
-    def of(cls, evidence: Evidence, baseline: Baseline, policy: Policy) -> _Case:
+    def of(cls, evidence: Evidence, baseline: Baseline) -> _Case:
         metric = evidence.metric
         entry = _entry(evidence, baseline)
         direction = metric.higher_is_better
@@ -155,9 +158,18 @@ class _Case:
             direction = entry.higher_is_better
         case = cls(evidence=evidence, direction=direction, entry=entry)
         case.known = case._without_comparison(baseline)
-        if case.known is None and entry is not None:
-            case.tests = list(_tests(metric, entry, direction, policy.rtol))
         return case
+
+    @property
+    def runs(self) -> Sequence[Measurement]:
+        """What it is compared with."""
+        return () if self.known is not None or self.entry is None else self.entry.runs
+
+    def compare(self, rtol: float, noise: Mapping[str, Noise | None]) -> None:
+        """Compare it, where that is to be done; ``noise`` is that of times and rates by kind of device."""
+        if self.runs and self.entry is not None:
+            others = noise.get(self.entry.device)
+            self.tests = list(_tests(self.evidence.metric, self.entry, self.direction, rtol, others))
 
     def decision(self, error: float, alpha: float) -> Decision:
         if self.known is not None:
@@ -212,19 +224,20 @@ class _Case:
         return None
 
 
-def is_beyond(difference: Fraction, baseline: Number, allowed: Fraction) -> bool:
-    """Say whether a difference from a baseline is larger than what is allowed, which the rounding of floats is not."""
-    # No noise is larger than a small part of a tolerance that somebody meant to be tiny.
-    before = exact(baseline)
-    noise = min(max(abs(before), abs(before + difference)) * _NOISE, allowed / 10**6)
-    return abs(difference) > allowed + noise
+def _shared_noise(cases: Sequence[_Case]) -> Mapping[str, Noise | None]:
+    """Return what all times and rates on one kind of device tell of the noise of one, by kind of device."""
+    found: defaultdict[str, list[Noise]] = defaultdict(list)
+    for case in cases:
+        if case.entry is not None and (noise := noise_of(case.evidence.metric, case.runs)) is not None:
+            found[case.entry.device].append(noise)
+    return {device: shared(noises) for device, noises in found.items()}
 
 
-def _tests(metric: Metric, entry: Entry, direction: bool | None, rtol: float) -> Iterator[_Test]:
+def _tests(metric: Metric, entry: Entry, direction: bool | None, rtol: float, others: Noise | None) -> Iterator[_Test]:
     runs = entry.runs
-    yield _test(metric, entry, contrast(metric, runs), direction, rtol)
+    yield _test(metric, entry, contrast(metric, runs, others=others), direction, rtol)
     if len(runs) > 1:
-        yield _test(metric, entry, contrast(metric, runs[:1], runs), direction, rtol)
+        yield _test(metric, entry, contrast(metric, runs[:1], runs, others), direction, rtol)
 
 
 def _test(metric: Metric, entry: Entry, found: Contrast, direction: bool | None, rtol: float) -> _Test:

@@ -21,8 +21,7 @@ from ..metrics.wording import (
     value_text,
 )
 from ..values.verdicts import INVALID
-from .chance.statistics import exact
-from .decide import is_beyond
+from .chance.statistics import exact, is_beyond
 
 
 def undecided(metric: Metric) -> dict[str, Any]:

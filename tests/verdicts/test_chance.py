@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from pytest_gpupool.verdicts.chance.distributions import binomial_tail, hypergeometric_tail, t_quantile, t_tail
 from pytest_gpupool.verdicts.chance.intervals import newcombe, wilson
+from pytest_gpupool.verdicts.chance.shared_noise import Noise, digamma, shared, trigamma
 from pytest_gpupool.verdicts.chance.significance import (
     holm,
     mcnemar,
@@ -134,6 +135,39 @@ class TestTests:
         mean, error, freedom = mean_and_error(values)
         assert (mean, freedom) == (3.75, 3)
         assert error == pytest.approx(float(stats.sem(values)), rel=1e-12)
+
+
+class TestSharedNoise:
+    """What the noise of many metrics tells of that of one."""
+
+    @given(st.floats(0.01, 1e5))
+    def test_scipys_derivatives_of_the_gamma_function(self, x: float) -> None:
+        assert digamma(x) == pytest.approx(float(special.digamma(x)), rel=1e-9, abs=1e-12)
+        assert trigamma(x) == pytest.approx(float(special.polygamma(1, x)), rel=1e-9)
+
+    @pytest.mark.parametrize("freedom", [4.0, 20.0])
+    def test_the_parameters_that_were_drawn_from_are_found(self, freedom: float) -> None:
+        """Of 5000 metrics with five runs each, whose variances differ."""
+        draw = np.random.default_rng(1)
+        variances = 0.03**2 * freedom / draw.chisquare(freedom, 5000)
+        seen = variances * draw.chisquare(4, 5000) / 4
+        found = shared([Noise(variance=float(one), freedom=4) for one in seen])
+        assert found is not None
+        assert found.variance == pytest.approx(0.03**2, rel=0.1)
+        assert found.freedom == pytest.approx(freedom, rel=0.25)
+
+    def test_where_all_have_the_same_noise_that_is_all_there_is(self) -> None:
+        found = shared([Noise(variance=0.04, freedom=4)] * 5)
+        assert found is not None
+        assert found.freedom == float("inf")
+        own = Noise(variance=1.0, freedom=4)
+        assert own.beside(found) == found
+        assert own.beside(None) == own
+        assert own.beside(Noise(variance=2.0, freedom=12)) == Noise(variance=1.75, freedom=16)
+
+    def test_few_metrics_tell_nothing(self) -> None:
+        assert shared([Noise(variance=0.04, freedom=4)] * 4) is None
+        assert shared([Noise(variance=0.0, freedom=4)] * 9) is None
 
 
 class TestMany:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -395,6 +396,21 @@ class TestTimes:
         repeats = [1.0, 1.1, 0.95, 1.08, 0.97, 1.2]
         assert verdict(1.05, entry(1.0, **DOWN), repeats=repeats) == "ok"
         assert verdict(1.5, entry(1.0, **DOWN), repeats=[one + 0.45 for one in repeats]) == "regressed"
+
+    def test_many_times_know_their_noise_together(self) -> None:
+        """Twenty with three accepted runs each; one alone with three knows too little, and the tolerance decides."""
+        draw = random.Random(1)
+        evidence, entries = [], []
+        for number in range(20):
+            first, *others = (draw.gauss(1, 0.03) for _ in range(3))
+            value = 1.3 if number == 0 else draw.gauss(1, 0.03)
+            evidence.append(Evidence(test=str(number), metric=make("m", value, unit="s", **DOWN), device=H200))
+            entries.append(replace(entry(first, unit="s", later=later(*others)), test=str(number)))
+        found = decide(evidence, Baseline(tuple(entries)), Policy())
+        assert [one.verdict for one in found] == ["regressed", *["ok"] * 19]
+        assert not any(one.note for one in found)
+        (alone,) = decide(evidence[:1], Baseline(tuple(entries)), Policy())
+        assert (alone.verdict, alone.p, alone.note) == ("regressed", None, "noise unknown")
 
     def test_a_slow_drift_is_seen(self) -> None:
         """Each step is like the ones before, and the last is far from the first."""

@@ -6,6 +6,7 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,7 @@ from . import significance
 from .cohort import Measurement, shared_means
 from .distributions import t_quantile, t_tail
 from .intervals import LEVEL, Interval, newcombe
+from .shared_noise import Noise
 from .statistics import exact, mean
 
 LEAST_FREEDOM = 4
@@ -60,28 +62,49 @@ class Contrast:
         return seen if math.isfinite(seen) else None
 
 
-def contrast(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement] = ()) -> Contrast:
+def contrast(
+    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement] = (), others: Noise | None = None
+) -> Contrast:
     """Compare a metric with accepted runs of it, of which there is at least one, all finite.
 
-    ``noise`` are the runs that tell how far one is from another, where these are more than what it is compared with.
+    ``noise`` are the runs that tell how far one is from another, where these are more than what it is compared with;
+    ``others`` is what other times and rates tell of the noise of one, see :func:`noise_of`.
     """
     if _is_computed(metric, noise or runs):
         return _alone(metric, runs, "bit-identical each time")
     try:
-        found = _tested(metric, runs, noise)
+        found = _tested(metric, runs, noise or runs, others)
     except (OverflowError, ValueError, ZeroDivisionError):  # of numbers at the ends of what floats can hold
         found = None
     return found or _alone(metric, runs, "noise unknown")
 
 
-def _tested(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement]) -> Contrast | None:
+def noise_of(metric: Metric, runs: Sequence[Measurement]) -> Noise | None:
+    """Return how far runs of a time or a rate are from each other, relative to it; None where they do not tell."""
+    values = [run.value for run in runs]
+    if not is_a_speed(metric) or len(values) < 2 or not all(0 < one < sys.float_info.max for one in values):
+        return None
+    _, error, freedom = significance.mean_and_error([math.log(one) for one in values])
+    return Noise(variance=error * error * len(values), freedom=freedom)
+
+
+def is_a_speed(metric: Metric) -> bool:
+    """Say whether a metric is a time or a rate, whose noise is relative to it."""
+    return metric.kind in ("time", "rate")
+
+
+def _tested(
+    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement], others: Noise | None
+) -> Contrast | None:
     if metric.kind in ("proportion", "mean") and (pairs := _paired(metric, runs)) is not None:
         return pairs
     if metric.kind == "proportion" and (found := _proportions(metric, runs)) is not None:
         return found
     if metric.kind == "mean" and len(runs) == 1 and (found := _unpaired(metric, runs[0])) is not None:
         return found
-    return _beside_runs(metric, runs, noise or runs)
+    if is_a_speed(metric) and (found := _beside_logs(metric, runs, noise, others)) is not None:
+        return found
+    return _beside_runs(metric, runs, noise)
 
 
 def _is_computed(metric: Metric, runs: Sequence[Measurement]) -> bool:
@@ -182,17 +205,33 @@ def _unpaired(metric: Metric, run: Measurement) -> Contrast | None:
     return _by_t(run.value, difference, error, freedom) if error else None
 
 
+def _beside_logs(
+    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement], others: Noise | None
+) -> Contrast | None:
+    """Return the t test of logarithms, by the noise of the metric's own runs and that of others like it.
+
+    What one run has measured several times tells nothing of the next run: it counts once.
+    """
+    own = noise_of(metric, noise) or Noise(variance=0.0, freedom=0)
+    known = own.beside(others)
+    if known.freedom < LEAST_FREEDOM or not known.variance or metric.value <= 0:
+        return None
+    before = [math.log(run.value) for run in runs]
+    difference = math.log(metric.value) - math.fsum(before) / len(before)
+    error = math.sqrt(known.variance * (1 + 1 / len(before)))
+    return _unlogged(_by_t(_reference(metric, runs), difference, error, known.freedom))
+
+
 def _beside_runs(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement]) -> Contrast | None:
-    """Return the t test against accepted runs, on logarithms of times and rates, None where they tell too little."""
+    """Return the t test against accepted runs, or by repeats, None where both tell too little."""
     repeats = metric.repeats or (metric.value,)
     numbers = [*repeats, metric.value, *(run.value for run in (*runs, *noise))]
     if not all(isinstance(one, float) or abs(one) < 1 << 53 for one in numbers) or not all(map(math.isfinite, numbers)):
         return None
-    is_log = metric.kind in ("time", "rate") and min(numbers) > 0
+    is_log = is_a_speed(metric) and min(numbers) > 0
     scaled = math.log if is_log else float
     before, known = [scaled(run.value) for run in runs], [scaled(run.value) for run in noise]
     if len(known) > LEAST_FREEDOM:
-        # What one run has measured several times tells nothing of the next run: it counts once.
         new, count, (_, error, freedom) = scaled(metric.value), 1, significance.mean_and_error(known)
         deviation = error * math.sqrt(len(known))
     elif len(repeats) > LEAST_FREEDOM:

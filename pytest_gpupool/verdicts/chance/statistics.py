@@ -13,10 +13,21 @@ from fractions import Fraction
 
 from ...metrics.metric import Number
 
+_NOISE = Fraction(1, 1 << 50)
+"""The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
+
 
 def exact(number: Number) -> Fraction:
     """Return a finite number as the decimal one that people read: 0.1 is a tenth."""
     return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
+
+
+def is_beyond(difference: Fraction, baseline: Number, allowed: Fraction) -> bool:
+    """Say whether a difference from a baseline is larger than what is allowed, which the rounding of floats is not."""
+    # No noise is larger than a small part of a tolerance that somebody meant to be tiny.
+    before = exact(baseline)
+    noise = min(max(abs(before), abs(before + difference)) * _NOISE, allowed / 10**6)
+    return abs(difference) > allowed + noise
 
 
 def mean(values: Sequence[Number]) -> Number:
