@@ -74,6 +74,7 @@ _VALUED = (
         "N",
         "How often a test whose device failed is tried again, on another device (default 1).",
     ),
+    ("gpupool-repeats", "N", "How often each test is measured whose marker names no repeats (default 1)."),
     (
         "gpupool-busy-memory",
         "SIZE",
@@ -127,6 +128,7 @@ class Options:
     """Seconds from the run's start."""
     oom_retries: int
     machine_retries: int
+    repeats: int
     baseline: Path | None
     update_baseline: bool
     fail_on: frozenset[str]
@@ -174,6 +176,7 @@ class Options:
             budget=source.parse("gpupool-budget", parsing.limit, _LIMIT, None),
             oom_retries=source.parse("gpupool-oom-retries", parsing.whole, "a whole number from 0", 1),
             machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
+            repeats=source.parse("gpupool-repeats", parsing.positive, "a whole number from 1", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             # No change fails a test that is to be accepted.

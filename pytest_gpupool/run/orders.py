@@ -78,6 +78,7 @@ class WorkerOrders:
             sample=options.sample,
             retried=tuple(retried),
             affinity=options.affinity,
+            repeats=options.repeats,
         )
 
     def _from(self, gpus: int) -> tuple[Device, ...]:

@@ -27,6 +27,7 @@ from .earlier.resume import EarlierRun
 from .ending.facts import Facts
 from .ending.hooks import Ending
 from .ending.interrupts import Interrupts
+from .ending.repeats import Repeats
 from .orders import WorkerOrders
 from .records import RunRecords
 
@@ -43,7 +44,9 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)
     config.pluginmanager.register(controller, "gpupool-controller")
-    config.pluginmanager.register(Ending(controller), "gpupool-ending")
+    repeats = Repeats(controller)
+    config.pluginmanager.register(repeats, "gpupool-repeats")
+    config.pluginmanager.register(Ending(controller, repeats), "gpupool-ending")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     return controller
 

@@ -8,6 +8,7 @@ __all__ = [
     "orders",
     "outcomes",
     "process_id",
+    "repeats",
     "requirement",
     "texts",
     "verdicts",

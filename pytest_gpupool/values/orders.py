@@ -19,8 +19,8 @@ class Orders:
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
     Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
     ``baseline``, ``rtol`` and ``fail_on`` are for its :class:`judge.Judge`; it samples every ``sample`` seconds. Tests
-    that fail of a cause in ``retried`` are tried again in another worker, once at least. With ``affinity`` it runs on
-    the cores near its devices alone.
+    that fail of a cause in ``retried`` are tried again in another worker, once at least; those that name no repeats
+    have ``repeats``. With ``affinity`` it runs on the cores near its devices alone.
     """
 
     run: str
@@ -47,6 +47,7 @@ class Orders:
     sample: float = 0.0
     retried: tuple[str, ...] = ()
     affinity: bool = False
+    repeats: int = 1
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE: the other plugin, which may have been loaded with ``-p``, h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
@@ -47,6 +47,12 @@ class Gpu:
     names: list[str]
     memory_total: int | None
     is_gpu: bool
+    present_repeat: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+
+    @property
+    def repeat(self) -> int:
+        """Which of its measurements of a test this is, from 0; 0 where there is but one."""
+        return self.present_repeat()
 
     @property
     def device(self) -> str:
@@ -142,8 +148,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def gpu(pytestconfig: pytest.Config) -> Gpu:
     """The device that this worker holds: ``gpu.device`` is ``cuda:0``, or ``cpu`` where there is no GPU."""
     lease = pytestconfig.stash.get(lease_key, None)
+    recorder = pytestconfig.stash[recorder_key]
+
+    def present_repeat() -> int:
+        return 0 if recorder.repeat is None else recorder.repeat.number
+
     if lease is not None:
-        return describe(lease.devices)
+        return replace(describe(lease.devices), present_repeat=present_repeat)
     from ..devices import vendors
 
     return describe(vendors.visible_devices())

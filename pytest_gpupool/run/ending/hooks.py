@@ -16,15 +16,17 @@ from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
 from . import exit_status, junit_file, kept_results, plan_line
+from .repeats import Repeats
 from .reports import RunReports
 
 
 class Ending:
     """The plugin that ends a run."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, repeats: Repeats) -> None:
         self._run = controller
         self._reports = RunReports(controller)
+        self._repeats = repeats
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
@@ -36,6 +38,7 @@ class Ending:
         if not hasattr(session, "exitstatus"):
             session.exitstatus = exitstatus  # who calls the hooks without pytest's session around them sets none
         self._run.records.catch_up()
+        self._repeats.conclude_the_rest()
         unreported = [test for test in self._run.records.results.tests if not test.reported]
         junit_file.add(self._run.config, unreported)
         with garbage.collection_paused():

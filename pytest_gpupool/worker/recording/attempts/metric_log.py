@@ -16,6 +16,7 @@ from ....processes.own.system import os
 from ....records.journal import dump, load
 from ....values.errors import MetricProblem
 from ....verdicts.judge import Judge
+from ...items.repeats import repeat_of
 from .. import junit_properties
 from ..writer import RecordWriter
 from .attempt import Attempt
@@ -52,7 +53,9 @@ class MetricLog:
         assert test is not None
         if attempt.is_over:
             raise MetricProblem(self._refused(metric.name, attempt))
-        judged = self._judge.judge(metric, test.nodeid, test.kind())
+        # That of a repeat is judged with those of the others.
+        judge = self._judge if repeat_of(test.item) is None else Judge()
+        judged = judge.judge(metric, test.nodeid, test.kind())
         attempt.metrics.add(judged)
         if self._owner.is_here:
             self._keep(judged, attempt)
