@@ -46,6 +46,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "seed": None,
         "oom_retries": 1,
         "machine_retries": 1,
+        "repeats": 1,
         "baseline": None,
         "update_baseline": False,
         "fail_on": frozenset({"invalid", "regressed"}),

@@ -16,9 +16,11 @@ from ..options import companions, worker_count
 from ..processes import marks
 from ..processes.own import clock
 from ..run.controller import Controller
+from ..run.ending.repeats import OF_REPEATS
 from ..values.device import Device
 from ..values.messages import DeviceFailed, Fewer, Share
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY, RERUN
+from ..values.repeats import REPEAT, test_of
 from ..values.texts import iso
 from ..worker import remote
 from . import blame
@@ -128,7 +130,11 @@ class Distribution:
         result = yield
         if report.outcome != RERUN and isinstance(self._scheduler, LateScheduling):
             self._retry(member, crashitem, report, self._scheduler)
-        if report.when == xdist_protocol.UNKNOWN_PHASE and not self._counts_by_itself(member):
+        if (
+            test_of(crashitem) is None
+            and report.when == xdist_protocol.UNKNOWN_PHASE
+            and not self._counts_by_itself(member)
+        ):
             session.count_failure(report)  # unless another plugin has it run again; xdist does not count it
             # Without a word of the user's those alone count that no test is to blame for: they would go on for ever.
             if not companions.limits_restarts(self.controller.config):
@@ -139,10 +145,12 @@ class Distribution:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """The end of a test's call is the moment to choose the next test."""
         # Neither a subtest's report nor that of an attempt which will be repeated is the end of the call.
-        ended = type(report) is pytest.TestReport and report.outcome in ("passed", "failed", "skipped")
+        ended = type(report) is pytest.TestReport and report.outcome in ("passed", "failed", "skipped", REPEAT)
         node = getattr(report, "node", None)
         if report.outcome == RERUN:
             self.parts.retries.is_not_last(report)
+        if report.failed and hasattr(report, OF_REPEATS):
+            self.parts.session.count_failure(report)  # which is no worker's
         if ended and report.when == "call" and node is not None and isinstance(self._scheduler, LateScheduling):
             self._scheduler.call_has_ended(node)
 

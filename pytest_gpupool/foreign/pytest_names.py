@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -194,6 +195,23 @@ def rename(item: pytest.Item, nodeid: str) -> None:
         item._id = NodeId.parse(nodeid)
     else:
         item._nodeid = nodeid  # type: ignore[attr-defined]
+
+
+def copied(item: pytest.Item) -> pytest.Item:
+    """Return another item that runs the same test, with fixtures, stash and properties of its own."""
+    made = copy.copy(item)
+    made.stash = pytest.Stash()
+    made._store = made.stash  # its name of before, which plugins read
+    made.user_properties = list(item.user_properties)
+    made.own_markers = list(item.own_markers)
+    made.keywords = copy.copy(item.keywords)
+    made.keywords._markers = dict(item.keywords._markers)  # type: ignore[attr-defined]
+    made._report_sections = list(item._report_sections)
+    for name in ("_instance", "_obj") if isinstance(item.parent, pytest.Class) else ():
+        vars(made).pop(name, None)  # each test of a class has an instance of its own
+    if isinstance(made, pytest.Function):
+        made._initrequest()
+    return made
 
 
 def parameters_of(item: pytest.Item) -> Mapping[str, object]:

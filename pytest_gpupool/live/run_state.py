@@ -230,7 +230,7 @@ def records_of(results: Results) -> Iterator[Record]:
     workers = list(results.workers.values())
     for worker in workers:
         yield {"record": "worker", "worker": worker.id, "pid": worker.pid, "devices": worker.devices}
-    for number, test in enumerate(results.tests):
+    for number, test in enumerate(results.single):
         worker_id = test.worker or f"of {number}"  # with "each" there is one for every worker
         about = {"worker": worker_id, "test": test.nodeid}
         yield {"record": "collected", "worker": worker_id, "tests": [(test.nodeid, {})]}

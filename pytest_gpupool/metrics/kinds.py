@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..values.errors import MetricProblem
-from ..values.kinds import KINDS, Kind
+from ..values.verdicts import KINDS, Kind
 from .units import is_time
 
 _CLOSE = 1e-5

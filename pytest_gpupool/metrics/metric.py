@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..values.errors import MetricProblem
-from ..values.kinds import Kind
+from ..values.verdicts import Kind
 from . import kinds
 
 Number = int | float

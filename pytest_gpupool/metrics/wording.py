@@ -132,6 +132,15 @@ def limits(metric: Mapping[str, Any]) -> Iterator[str]:
     yield from filter(None, [chance_text(metric), shows_text(metric), metric.get("note"), timing_note(metric)])
 
 
+def spread_text(metric: Mapping[str, Any]) -> str:
+    """Return ``± 0.012 over 5 repeats``, the standard deviation of a metric between repeats; else nothing."""
+    repeated = metric.get("repeated")
+    if repeated is None:
+        return ""
+    spread = "" if repeated["spread"] is None else f"± {number_text(repeated['spread'], 2)} "
+    return f"{spread}over {repeated['count']} repeats"
+
+
 def timing_text(metric: Mapping[str, Any]) -> str:
     """Return how ``measure`` has measured a metric: ``median of 40 by perf_counter, ± 0.4%``; else nothing."""
     timing = metric.get("timing")

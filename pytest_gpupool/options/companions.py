@@ -17,7 +17,8 @@ def runs_each(config: pytest.Config) -> bool:
     """Whether every worker runs every test."""
     # In a worker xdist has put its own option back; elsewhere a plugin may have set it after the command line was read.
     is_late = bool(config.args) and not hasattr(config, "workerinput")
-    return bool((config.option.dist if is_late else _given(config, "dist", "no")) == "each")
+    late = getattr(config.option, "dist", "no")  # xdist may be switched off
+    return bool((late if is_late else _given(config, "dist", "no")) == "each")
 
 
 def groups_by_mark(config: pytest.Config) -> bool:

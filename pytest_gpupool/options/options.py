@@ -84,6 +84,7 @@ _VALUED = (
         "N",
         "How often a test whose device failed is tried again, on another device (default 1).",
     ),
+    ("gpupool-repeats", "N", "How often each test is measured whose marker names no repeats (default 1)."),
     (
         "gpupool-busy-memory",
         "SIZE",
@@ -140,6 +141,7 @@ class Options:
     """From which, with its id, every test's seed is made."""
     oom_retries: int
     machine_retries: int
+    repeats: int
     baseline: Path | None
     update_baseline: bool
     reason: str
@@ -191,6 +193,7 @@ class Options:
             seed=source.parse("gpupool-seed", parsing.seed, "a whole number from 0", None),
             oom_retries=source.parse("gpupool-oom-retries", parsing.whole, "a whole number from 0", 1),
             machine_retries=source.parse("gpupool-machine-retries", parsing.whole, "a whole number from 0", 1),
+            repeats=source.parse("gpupool-repeats", parsing.positive, "a whole number from 1", 1),
             baseline=parsing.writable(baseline, "gpupool-baseline") if update else baseline,
             update_baseline=update,
             reason=source.parse("gpupool-reason", str, "a text", "--gpupool-update-baseline"),

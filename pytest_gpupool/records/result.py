@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..values.outcomes import WHOLE
+from ..values.repeats import number_of
+from ..values.verdicts import is_disturbed
+
+PHASE_KEYS = ("setup_s", "call_s", "teardown_s")
 
 FINAL = WHOLE | {"skipped"}
 """Outcomes that a resumed run keeps. The others say more of the machine than of the test."""
@@ -64,6 +68,10 @@ class TestResult:
     """The earlier run whose result this is, None where it is this one's."""
     is_final: bool = True
     """Whether its outcome is one of its own: a failure by an assertion is, one by another exception is not."""
+    repeat: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """Of a repeat of a test: how many there are, how many must pass, and how metrics are reduced."""
+    repeats: Sequence[TestResult] = ()
+    """Of a test that was measured several times: each of these."""
     reported: bool = False
     """Whether pytest has heard of its end in this process."""
 
@@ -81,6 +89,24 @@ class TestResult:
     def attempts(self) -> list[Mapping[str, Any]]:
         """Every attempt at it in this run, none where there was but one."""
         return [*self.before, self.to_attempt()] if self.before else []
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether its device was throttled, or used by others, meanwhile."""
+        return is_disturbed(self.resources)
+
+    def to_repeat(self) -> dict[str, Any]:
+        """Return it as reports list the repeats of a test."""
+        return {
+            "repeat": number_of(self.nodeid),
+            "outcome": self.outcome,
+            "worker": self.worker,
+            "devices": list(self.devices),
+            "started": self.started,
+            "duration_s": self.duration,
+            "metrics": {name: metric["value"] for name, metric in self.metrics.items()},
+            "message": self.message,
+        }
 
     def to_attempt(self) -> dict[str, Any]:
         """Return the last attempt, as reports list it."""
@@ -121,9 +147,40 @@ class TestResult:
             **({"resources": dict(self.resources)} if self.resources else {}),
             **({"output": dict(self.output)} if self.output else {}),
             **({"is_judged": True} if self.is_judged else {}),
+            **({"repeat": dict(self.repeat)} if self.repeat else {}),
             "recipe": self.recipe,
             "device_kind": self.kind,
         }
+
+
+def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, Any] | None) -> TestResult:
+    """Return the result of a test by those of its repeats, and what was told of it when the last one had ended.
+
+    Its duration is the sum of theirs.
+    """
+    ran = [one for one in repeats if one.started is not None]
+    runs, kinds = {one.run for one in repeats}, {one.kind for one in ran}
+    phases = {phase: [one.phases[phase] or 0.0 for one in ran if phase in one.phases] for phase in PHASE_KEYS}
+    found = TestResult(
+        nodeid=nodeid,
+        params=repeats[0].params,
+        attempt=1 if ran else 0,
+        worker=ran[-1].worker if ran else None,
+        devices=tuple(dict.fromkeys(device for one in ran for device in one.devices)),
+        started=min((one.started for one in ran if one.started), default=None),
+        ended=max((one.ended for one in ran if one.ended), default=None),
+        duration=sum(one.duration or 0.0 for one in ran) if ran else None,
+        waited=sum(one.waited for one in ran),
+        set_ups={key: sum(one.set_ups.get(key, 0.0) for one in ran) for key in {k for one in ran for k in one.set_ups}},
+        phases={phase: sum(seconds) for phase, seconds in phases.items() if seconds},
+        kind=kinds.pop() if len(kinds) == 1 else None,
+        run=runs.pop() if len(runs) == 1 else None,
+        repeats=tuple(repeats),
+    )
+    if told is not None:
+        found.outcome, found.message, found.is_judged = told["outcome"], told["message"], told["is_judged"]
+        found.metrics = {metric["name"]: metric for metric in told["metrics"]}
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

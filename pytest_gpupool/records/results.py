@@ -18,6 +18,7 @@ record               keys
 ``metric``           ``worker, test, metric``
 ``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
 ``torn-down``        ``worker, test, number, fixture, seconds``: the one of that number was torn down again
+``repeated``         ``test, outcome, message, metrics, is_judged``: the repeats of the test have ended, which make this
 ``end``              ``worker, test, outcome, phases, duration_s, ended, message``
                      and ``torch_peak`` (bytes) where torch used a GPU, ``is_final`` (false) where it is to run again,
                      ``resources``, ``output``, ``verdicts`` (by metric, where it has changed since it was recorded),
@@ -44,9 +45,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from ..values.repeats import test_of
 from ..values.texts import epoch
 from .record import Record
-from .result import NOTHING, DeviceUse, SetUp, TestResult, WorkerResult
+from .result import NOTHING, DeviceUse, SetUp, TestResult, WorkerResult, of_repeats
 
 T = TypeVar("T")
 
@@ -66,6 +68,10 @@ class Results:
         self._before: dict[Key, list[tuple[str | None, str | None]]] = {}  # attempts before the last one
         self._same: dict[object, object] = {}
         self._stands_for: dict[str, str] = {}
+        self._repeats: dict[str, dict[Key, None]] = {}
+        self._repeated: dict[str, Record] = {}
+        self.are_reported: set[str] = set()
+        """The tests of which pytest has heard what their repeats make."""
         self._replayed: set[Key] = set()  # an earlier attempt is being folded once more
         self.set_ups: dict[tuple[str, int], SetUp] = {}
         """Each time that something was set up which tests share, by worker and its number there."""
@@ -84,17 +90,51 @@ class Results:
     @property
     def tests(self) -> list[TestResult]:
         """One result per collected test, in the order of collection."""
+        if not self._repeats:
+            return list(self._tests.values())
+        return list(self._folded())
+
+    @property
+    def single(self) -> list[TestResult]:
+        """As :attr:`tests`, but each repeat of a test has a result of its own."""
         return list(self._tests.values())
 
     @property
     def collected(self) -> int:
         """How many results there should be."""
-        return len(self._tests)
+        return len(self._tests) - sum(len(names) - 1 for names in self._repeats.values())
 
     @property
     def not_run(self) -> list[TestResult]:
         """The collected tests without an outcome."""
-        return [test for test in self._tests.values() if not test.finished]
+        return [test for test in self.tests if not test.finished]
+
+    def repeats_of(self, nodeid: str) -> list[TestResult]:
+        """Return the results of a test's repeats, as far as they are known to be."""
+        return [self._tests[key] for key in self._repeats.get(nodeid, ())]
+
+    def is_concluded(self, nodeid: str) -> bool:
+        """Whether it is told what the repeats of a test make."""
+        return nodeid in self._repeated
+
+    def _folded(self) -> Iterator[TestResult]:
+        told = set()
+        for (nodeid, _), test in self._tests.items():
+            whole = test_of(nodeid)
+            if whole is None:
+                yield test
+            elif whole not in told:
+                told.add(whole)
+                yield self._whole(whole)
+
+    def _whole(self, nodeid: str) -> TestResult:
+        made = of_repeats(nodeid, self.repeats_of(nodeid), self._repeated.get(nodeid))
+        made.reported = nodeid in self.are_reported
+        return made
+
+    def as_it_is(self, test: TestResult) -> TestResult:
+        """Return a result as it is by now: that of a test that is repeated is made anew each time."""
+        return self._whole(test.nodeid) if test.nodeid in self._repeats else test
 
     @property
     def is_complete(self) -> bool:
@@ -156,8 +196,13 @@ class Results:
     def _test(self, record: Record) -> TestResult:
         key = self.key(record["test"], record["worker"])
         test = self._tests.get(key)
-        if test is None:
-            test = self._tests[key] = TestResult(nodeid=record["test"])
+        return self._new(key) if test is None else test
+
+    def _new(self, key: Key) -> TestResult:
+        """Return the result of a test that nobody knew."""
+        test = self._tests[key] = TestResult(nodeid=key[0])
+        if (whole := test_of(key[0])) is not None:
+            self._repeats.setdefault(whole, {})[key] = None
         return test
 
     def _shared(self, value: T) -> T:
@@ -169,7 +214,8 @@ class Results:
 
     def _collected(self, record: Record) -> None:
         for nodeid, params in record["tests"]:
-            test = self._tests.setdefault(self.key(nodeid, record["worker"]), TestResult(nodeid=nodeid))
+            key = self.key(nodeid, record["worker"])
+            test = self._tests.get(key) or self._new(key)
             test.params = params or test.params  # they may be told after the ids
 
     def _worker_began(self, record: Record) -> None:
@@ -214,6 +260,7 @@ class Results:
         test.cause, test.declared = None, _declared(test)
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
+        test.repeat = record.get("repeat", NOTHING)
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
         test.kind = self._shared(record.get("device_kind"))
         test.reported = False
@@ -260,6 +307,12 @@ class Results:
 
     def _decided(self, record: Record) -> None:
         self.is_decided = True
+        if (made := self._repeated.get(record["test"])) is not None:
+            metrics = [{**one, **record["metrics"].get(one["name"], NOTHING)} for one in made["metrics"]]
+            told = {key: record[key] for key in ("outcome", "message") if key in record}
+            judged = {"is_judged": True} if "outcome" in record else {}
+            self._repeated[record["test"]] = {**made, "metrics": metrics, **told, **judged}
+            return
         test = self._test(record)
         test.metrics = {
             name: {**metric, **record["metrics"].get(name, NOTHING)} for name, metric in test.metrics.items()
@@ -271,7 +324,7 @@ class Results:
 
     def _kept(self, record: Record) -> None:
         key = (record["test"], None)
-        test = self._tests.setdefault(key, TestResult(nodeid=record["test"]))
+        test = self._tests.get(key) or self._new(key)
         if test.started is not None and test.run is None:
             return  # it has run since
         result = record["result"]
@@ -283,7 +336,11 @@ class Results:
         test.waited, test.set_ups = result.get("waited_s", 0.0), result.get("set_ups", NOTHING)
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
+        test.repeat = result.get("repeat", NOTHING)
         _take_measured(test, result)
+
+    def _concludes(self, record: Record) -> None:
+        self._repeated[record["test"]] = record
 
     def _collect_error(self, record: Record) -> None:
         self.uncollected.add(record["where"])
@@ -335,6 +392,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "metric": Results._metric,
     "set-up": Results._set_up,
     "torn-down": Results._torn_down,
+    "repeated": Results._concludes,
     "end": Results._end,
     "policy": Results._policy,
     "decided": Results._decided,

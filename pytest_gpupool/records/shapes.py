@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..values.kinds import KINDS
 from ..values.outcomes import CAUSES, OUTCOMES
-from ..values.verdicts import VERDICTS
+from ..values.repeats import REDUCERS
+from ..values.verdicts import KINDS, VERDICTS
 from .datatypes import (
     AMOUNT,
     BYTES_OR_NULL,
@@ -112,6 +112,33 @@ TIMING = Shape(
 )
 """How ``measure`` has measured a metric."""
 
+REPEATED = Shape(
+    {
+        "count": Key(POSITIVE, "Repeats that have recorded it."),
+        "mean": NUMBER,
+        "spread": Key(or_null(AMOUNT), "Their standard deviation."),
+        "interval": Key(or_null(list_of(NUMBER)), "Of the mean, at 95 %: low, high."),
+    }
+)
+"""A metric over the repeats of a test."""
+
+REPEAT_RULE = object_of(Shape({"count": POSITIVE, "at_least": POSITIVE, "reduce": one_of(*REDUCERS)}))
+"""How the repeats of a test make one result."""
+
+REPEAT = Shape(
+    {
+        "repeat": Key(COUNT, "Which one, from 0."),
+        "outcome": OUTCOME,
+        "worker": TEXT_OR_NULL,
+        "devices": list_of(DEVICE_ID),
+        "started": or_null(TIMESTAMP),
+        "duration_s": or_null(SECONDS),
+        "metrics": Key(_maps_to(or_null(NUMBER)), "Values by name."),
+        "message": TEXT_OR_NULL,
+    }
+)
+"""One of the measurements of a test, as a report has it."""
+
 METRIC = Shape(
     {
         "name": NAME,
@@ -140,6 +167,7 @@ METRIC = Shape(
         "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
+        "repeated": optional(object_of(REPEATED), "Over the repeats of its test, where there are several."),
         "timing": optional(object_of(TIMING), "How it was measured, where the fixture measure has done that."),
     },
     rule=_agrees_with_itself,
@@ -257,6 +285,7 @@ _RESULT = Shape(
         "resources": optional(MEASURED),
         "output": optional(OUTPUT),
         "is_judged": optional(FLAG),
+        "repeat": optional(REPEAT_RULE),
         "device_kind": optional(TEXT_OR_NULL),
         "recipe": optional(TEXT_OR_NULL),
     }
@@ -300,9 +329,13 @@ RECORDS: Mapping[str, Shape] = {
             "device_kind": optional(TEXT_OR_NULL),
             "recipe": optional(TEXT_OR_NULL),
             "asked": optional(_maps_to(or_null(AMOUNT))),
+            "repeat": optional(REPEAT_RULE),
         }
     ),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
+    "repeated": Shape(
+        {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}
+    ),
     "set-up": Shape({**_OF_FIXTURE, "failed": optional(FLAG)}),
     "torn-down": Shape(_OF_FIXTURE),
     "end": Shape(

@@ -172,6 +172,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "cause": test.cause,
         "attempt": max(1, test.attempt),
         "attempts": test.attempts,
+        "repeats": [repeat.to_repeat() for repeat in test.repeats],
         **({} if test.declared is None else {"declared_memory_bytes": test.declared}),
         "worker": test.worker,
         "devices": list(test.devices),

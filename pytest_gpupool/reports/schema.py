@@ -45,6 +45,7 @@ from ..records.shapes import (
     OUTPUT,
     PARAMS,
     PHASES,
+    REPEAT,
     SET_UPS,
     SOFTWARE,
 )
@@ -129,6 +130,11 @@ TEST = Shape(
         "attempts": unread(
             list_of(object_of(ATTEMPT, "attempt")),
             "Every attempt, the last one too, where there was more than one; none else.",
+            always=False,
+        ),
+        "repeats": unread(
+            list_of(object_of(REPEAT, "repeat")),
+            "Every measurement of a test that was measured several times.",
             always=False,
         ),
         "declared_memory_bytes": optional(COUNT, "What its marker asks for on each device, where it does."),

@@ -11,6 +11,7 @@ import pytest
 from ..options.options import Options
 from ..planning.problem import Problem
 from ..records import archive
+from ..values.repeats import test_of
 from ..worker.items.params import params_of
 from ..worker.recording.writer import RECORDS_ATTRIBUTE, SINGLE_PROCESS
 from ..worker.resume import WholeCollection, whole_collection_key
@@ -73,7 +74,10 @@ class Controller:
             archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
             for kept in self.earlier.kept(whole, params):
-                self.records.write("kept", **(kept | {"result": self.baseline.undecided(kept["result"])}))
+                # The repeats of a test are judged together, when all have ended.
+                is_whole = test_of(kept["test"]) is None
+                result = self.baseline.undecided(kept["result"]) if is_whole else kept["result"]
+                self.records.write("kept", **(kept | {"result": result}))
             self.console.tell(self.earlier.text(whole, len(params)))
 
     @pytest.hookimpl

@@ -74,6 +74,7 @@ class WorkerOrders:
             retried=tuple(retried),
             affinity=options.affinity,
             seed=options.seed,
+            repeats=options.repeats,
         )
 
     def _from(self, gpus: int) -> tuple[Device, ...]:

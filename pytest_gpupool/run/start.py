@@ -27,6 +27,7 @@ from .earlier.resume import EarlierRun
 from .ending.facts import Facts
 from .ending.hooks import Ending
 from .ending.interrupts import Interrupts
+from .ending.repeats import Repeats
 from .ending.verdicts import Verdicts
 from .orders import WorkerOrders
 from .records import RunRecords
@@ -44,9 +45,10 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)
     config.pluginmanager.register(controller, "gpupool-controller")
-    verdicts = Verdicts(controller)
+    repeats, verdicts = Repeats(controller), Verdicts(controller)
+    config.pluginmanager.register(repeats, "gpupool-repeats")
     config.pluginmanager.register(verdicts, "gpupool-verdicts")
-    config.pluginmanager.register(Ending(controller, verdicts), "gpupool-ending")
+    config.pluginmanager.register(Ending(controller, verdicts, repeats), "gpupool-ending")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     return controller
 

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..values.kinds import Kind
+    from ..values.verdicts import Kind
     from .result import ScriptError as ScriptError
     from .result import ScriptResult as ScriptResult
 

@@ -3,12 +3,12 @@
 __all__ = [
     "device",
     "errors",
-    "kinds",
     "messages",
     "nodeids",
     "orders",
     "outcomes",
     "process_id",
+    "repeats",
     "requirement",
     "texts",
     "verdicts",

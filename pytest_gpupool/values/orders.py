@@ -18,8 +18,9 @@ class Orders:
     how many a test could ever have. ``earlier`` is the file of what an earlier run found, where this one resumes it.
     Within another run's lease ``outer`` is that run, and ``outer_pids`` are the processes that hold it.
     A metric that is no number fails its test where ``fail_on`` says so. It samples every ``sample`` seconds. Tests
-    that fail of a cause in ``retried`` are tried again in another worker, once at least. With ``affinity`` it runs on
-    the cores near its devices alone. Its tests are seeded from ``seed`` and their ids, unless that is None.
+    that fail of a cause in ``retried`` are tried again in another worker, once at least; those that name no repeats
+    have ``repeats``. With ``affinity`` it runs on the cores near its devices alone. Its tests are seeded from ``seed``
+    and their ids, unless that is None.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Orders:
     retried: tuple[str, ...] = ()
     affinity: bool = False
     seed: int | None = None
+    repeats: int = 1
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

@@ -10,8 +10,10 @@ from typing import Any
 
 from .device import Size
 from .errors import MarkerProblem
+from .repeats import REDUCERS
 from .texts import safe_repr, seconds
 
+_MOST_REPEATS = 10_000
 _MOST_GPUS = 1024  # no host has as many, but CPU slots are as many as are asked for
 
 
@@ -22,7 +24,8 @@ class Requirement:
     ``gpus`` is the number of devices, all leased together; ``memory`` must be free on each of them before the test
     starts; ``timeout`` is in seconds (or such as ``"5m"``), for set-up, call and tear-down; a higher ``priority``
     starts earlier; nothing else of the run runs beside a ``serial`` test; tests that share a ``lock`` never run at the
-    same time; those of a ``stage`` start when all of lower stages have ended.
+    same time; those of a ``stage`` start when all of lower stages have ended. It is measured ``repeats`` times (None:
+    as often as the run says), of which ``at_least`` must pass (None: all); ``reduce`` makes one value of a metric's.
     """
 
     gpus: int = 1
@@ -32,6 +35,9 @@ class Requirement:
     serial: bool = False
     lock: tuple[str, ...] = ()
     stage: int = 0
+    repeats: int | None = None
+    at_least: int | None = None
+    reduce: str = "mean"
 
     @classmethod
     def from_markers(cls, markers: Iterable[tuple[tuple[object, ...], Mapping[str, object]]]) -> Requirement:
@@ -46,7 +52,12 @@ class Requirement:
                 raise MarkerProblem(f"@pytest.mark.gpupool takes keys only, not {args[0]!r}: write gpupool(gpus=…)")
             merged = {**kwargs, **merged}
         values: dict[str, Any] = {key: _checked(key, value) for key, value in merged.items()}
-        return cls(**values)
+        made = cls(**values)
+        if None not in (made.repeats, made.at_least) and made.at_least > made.repeats:  # type: ignore[operator]
+            raise MarkerProblem(
+                f"@pytest.mark.gpupool(repeats={made.repeats}, at_least={made.at_least}): so many cannot pass"
+            )
+        return made
 
     def to_wire(self) -> dict[str, Any]:
         """Return what of it is not the usual, as plain values: most tests ask for nothing.
@@ -97,6 +108,18 @@ def _count(value: object) -> int:
     return _whole(value)
 
 
+def _repeats(value: object) -> int | None:
+    if value is not None and not 1 <= _whole(value) <= _MOST_REPEATS:
+        raise ValueError(value)
+    return None if value is None else _whole(value)
+
+
+def _reducer(value: object) -> str:
+    if not isinstance(value, str) or value not in REDUCERS:
+        raise ValueError(value)
+    return str(value)
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(value)
@@ -140,4 +163,7 @@ _KEYS: Mapping[str, tuple[Callable[[object], Any], str]] = {
     "serial": (_flag, "True or False"),
     "lock": (_names, "a name or a tuple of names"),
     "stage": (_whole, "a whole number"),
+    "repeats": (_repeats, f"a whole number from 1 to {_MOST_REPEATS}, or None"),
+    "at_least": (_repeats, f"a whole number from 1 to {_MOST_REPEATS}, or None"),
+    "reduce": (_reducer, f"one of {', '.join(REDUCERS)}"),
 }

@@ -6,7 +6,7 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
 
@@ -92,3 +92,12 @@ def is_lost(metric: Mapping[str, Any]) -> bool:
 def rank(verdict: str | None) -> int:
     """Return the place of a verdict among :data:`WORST_FIRST`, 0 for the worst; a metric without one is the last."""
     return len(WORST_FIRST) if verdict is None else [*WORST_FIRST].index(verdict)  # type: ignore[arg-type]
+
+
+Kind = Literal["proportion", "mean", "time", "rate", "size", "score"]
+"""What a metric is, which says by what test it is compared.
+
+A share of items; a mean over items; a duration; something per time; an amount; one number of unknown noise.
+"""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -15,7 +15,7 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.nodeids import file_of
 from ..values.outcomes import GOOD
-from ..values.verdicts import INVALID, is_disturbed, is_lost
+from ..values.verdicts import INVALID, is_lost
 from .acceptance import is_narrowed
 from .baseline import Baseline
 from .decide import DECIDED, Decision, Evidence, Policy, decide
@@ -66,7 +66,7 @@ def mismatch(tests: Sequence[TestResult], baseline: Baseline, command: str) -> s
 
 def evidence_of(test: TestResult) -> list[Evidence]:
     """Return what a test has found of each of its metrics."""
-    disturbed = is_disturbed(test.resources)
+    disturbed = any(one.is_disturbed for one in (test, *test.repeats))
     return [
         Evidence(
             test=test.nodeid,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..leases.lease import Lease
     from ..metrics.metric import Metric
     from ..script.result import ScriptResult
-    from ..values.kinds import Kind
+    from ..values.verdicts import Kind
 
 T = TypeVar("T")
 
@@ -53,6 +53,12 @@ class Gpu:
     names: list[str]
     memory_total: int | None
     is_gpu: bool
+    present_repeat: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+
+    @property
+    def repeat(self) -> int:
+        """Which of its measurements of a test this is, from 0; 0 where there is but one."""
+        return self.present_repeat()
 
     @property
     def device(self) -> str:
@@ -215,8 +221,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def gpu(pytestconfig: pytest.Config) -> Gpu:
     """The device that this worker holds: ``gpu.device`` is ``cuda:0``, or ``cpu`` where there is no GPU."""
     lease = pytestconfig.stash.get(lease_key, None)
+    recorder = pytestconfig.stash[recorder_key]
+
+    def present_repeat() -> int:
+        return 0 if recorder.repeat is None else recorder.repeat.number
+
     if lease is not None:
-        return describe(lease.devices)
+        return replace(describe(lease.devices), present_repeat=present_repeat)
     from ..devices import vendors
 
     return describe(vendors.visible_devices())

@@ -60,4 +60,4 @@ def resume(config: pytest.Config, orders: Orders) -> None:
     if orders.earlier is not None:
         from .resume import Deselector
 
-        config.pluginmanager.register(Deselector.of_file(orders.earlier), "gpupool-resume")
+        config.pluginmanager.register(Deselector.of_file(orders.earlier, orders.repeats), "gpupool-resume")

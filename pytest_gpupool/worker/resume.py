@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..records import recipe
+from .items import repeats
 from .items.identity import tell_apart
 from .recording.recipes import Recipes
 
@@ -43,21 +44,22 @@ whole_collection_key: pytest.StashKey[WholeCollection] = pytest.StashKey()
 class Deselector:
     """The plugin that deselects the tests whose results of the earlier run are kept."""
 
-    def __init__(self, recipes: Mapping[str, str | None]) -> None:
-        """``recipes`` are those of the tests that have a final result, by id."""
+    def __init__(self, recipes: Mapping[str, str | None], repeated: int = 1) -> None:
+        """``recipes`` are those of tests that have a final result, by id; others are ``repeated`` so often."""
         self._recipes = recipes
+        self._repeated = repeated
 
     @classmethod
-    def of_file(cls, path: str) -> Deselector:
+    def of_file(cls, path: str, repeated: int = 1) -> Deselector:
         """Read the file that the controller has written at the run's start."""
-        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")), repeated)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect them, once other plugins have chosen and sorted."""
-        to_run, kept, changed = split(session, items, self._recipes)
+        to_run, kept, changed = split(session, items, self._recipes, self._repeated)
         config.stash[whole_collection_key] = WholeCollection([item.nodeid for item in items], changed)
         if kept:
             config.hook.pytest_deselected(items=kept)
@@ -65,13 +67,14 @@ class Deselector:
 
 
 def split(
-    session: pytest.Session, items: Sequence[pytest.Item], finished: Mapping[str, str | None]
+    session: pytest.Session, items: list[pytest.Item], finished: Mapping[str, str | None], repeated: int = 1
 ) -> tuple[list[pytest.Item], list[pytest.Item], Mapping[str, int]]:
     """Return the tests that run, those whose results are kept, and by what has changed how many run again.
 
     ``finished`` are the recipes of the tests that have a final result, by id.
     """
     tell_apart(items)  # as the earlier run has told them apart
+    repeats.unfold(items, repeated)
     recipes, changed = Recipes(session), Counter[str]()
     to_run: list[pytest.Item] = []
     kept: list[pytest.Item] = []

@@ -21,6 +21,8 @@ GIB = 2**30
 MEMORY = "bytes, a size such as '20GiB', or a fraction of the device's memory such as 0.5"
 COUNT = "a whole number from 0 to 1024"
 WHOLE = "a whole number"
+REPEATS = "a whole number from 1 to 10000, or None"
+REDUCER = "one of mean, median, best, worst, pass_at_k"
 SECONDS = "seconds above 0, or a time such as '90s', '5m' or '2h'"
 FLAG = "True or False"
 NAMES = "a name or a tuple of names"
@@ -102,7 +104,7 @@ class TestMarkers:
         """In the order of the documents."""
         assert problem(keys(gpu=1)) == (
             "@pytest.mark.gpupool has no key 'gpu'; "
-            "this version knows: gpus, memory, timeout, priority, serial, lock, stage"
+            "this version knows: gpus, memory, timeout, priority, serial, lock, stage, repeats, at_least, reduce"
         )
 
     def test_a_positional_argument_is_refused(self) -> None:
@@ -152,6 +154,10 @@ class TestMarkers:
         ("stage", 0, 0),
         ("stage", -1, -1),
         ("stage", Stage.LAST, 9),
+        ("repeats", 5, 5),
+        ("repeats", None, None),
+        ("at_least", 3, 3),
+        ("reduce", "worst", "worst"),
     ],
 )
 def test_good_values(key: str, value: object, read: object) -> None:
@@ -203,6 +209,12 @@ def test_good_values(key: str, value: object, read: object) -> None:
         ("stage", 0.5, "0.5", WHOLE),
         ("stage", "last", "'last'", WHOLE),
         ("stage", False, "False", WHOLE),
+        ("repeats", 0, "0", REPEATS),
+        ("repeats", 10_001, "10001", REPEATS),
+        ("repeats", "3", "'3'", REPEATS),
+        ("at_least", True, "True", REPEATS),
+        ("reduce", "sum", "'sum'", REDUCER),
+        ("reduce", None, "None", REDUCER),
     ],
 )
 def test_bad_values(key: str, value: object, written: str, expected: str) -> None:
@@ -222,7 +234,18 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.sampled_from(["gpus", "memory", "timeout", "priority", "serial", "lock", "stage"]), ANYTHING))
+KEYS = ["gpus", "memory", "timeout", "priority", "serial", "lock", "stage", "repeats", "at_least", "reduce"]
+
+
+def test_more_cannot_pass_than_there_are() -> None:
+    """Where the marker says how many there are; the run's option may be any."""
+    assert problem(keys(at_least=3), keys(repeats=2)) == (
+        "@pytest.mark.gpupool(repeats=2, at_least=3): so many cannot pass"
+    )
+    assert Requirement.from_markers([keys(at_least=3)]).at_least == 3
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), ANYTHING))
 def test_a_mark_is_read_or_refused(kwargs: dict[str, Any]) -> None:
     """Whatever its values are, there is no other error; what is read is plain."""
     try:
@@ -241,6 +264,7 @@ def test_a_mark_is_read_or_refused(kwargs: dict[str, Any]) -> None:
         USUAL,
         Requirement(gpus=2, memory=Size(2**30), timeout=1.5, priority=-1, serial=True, lock=("a", "b"), stage=3),
         Requirement(gpus=0),
+        Requirement(repeats=3, at_least=2, reduce="best"),
     ],
 )
 def test_it_travels_as_what_is_unusual_of_it(requirement: Requirement) -> None:
@@ -251,5 +275,8 @@ def test_it_travels_as_what_is_unusual_of_it(requirement: Requirement) -> None:
 
 def test_the_marker_is_shown_with_what_is_usual() -> None:
     """As ``pytest --markers`` has it."""
-    expected = "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0)"
+    expected = (
+        "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0, repeats=None, "
+        "at_least=None, reduce='mean')"
+    )
     assert Requirement.signature() == expected

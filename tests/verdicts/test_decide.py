@@ -12,8 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import Metric, make
-from pytest_gpupool.values.kinds import KINDS
-from pytest_gpupool.values.verdicts import Verdict
+from pytest_gpupool.values.verdicts import KINDS, Verdict
 from pytest_gpupool.verdicts.baseline import Baseline, Entry
 from pytest_gpupool.verdicts.chance.cohort import Measurement
 from pytest_gpupool.verdicts.decide import Decision, Evidence, Policy, decide

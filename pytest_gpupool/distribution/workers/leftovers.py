@@ -42,7 +42,7 @@ class WorkerLeftovers:
 
     def _end(self, member: Member) -> None:
         results = self._controller.records.results
-        tests = [test for test in results.tests if test.worker == member.name]
+        tests = [test for test in results.single if test.worker == member.name]
         attempts = Attempts(seen=member.process.started, ran=lambda: tests)
         devices = [device for device in self._controller.devices.pool.devices if device.id in member.devices]
         for found in leftovers.end(member.process.worker, devices, attempts, grace=GRACE_SECONDS):

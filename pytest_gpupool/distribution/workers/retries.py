@@ -115,7 +115,7 @@ class Retries:
 
         The JUnit file has nothing of that yet.
         """
-        open_ = [test for test in self._controller.records.results.tests if test.nodeid in self._open]
+        open_ = [test for test in self._controller.records.results.single if test.nodeid in self._open]
         left = [test for test in open_ if test.attempt <= self._open[test.nodeid]]
         for test in left:
             test.reported = False

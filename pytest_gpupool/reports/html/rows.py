@@ -14,6 +14,7 @@ from ...metrics.wording import (
     number_text,
     others_text,
     shows_text,
+    spread_text,
     timing_text,
     value_text,
 )
@@ -89,6 +90,7 @@ def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
         shows_text(metric),
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),
+        spread_text(metric),
         timing_text(metric),
     ]
     return {**_metric(metric), "said": joined(*parts)}
@@ -100,10 +102,16 @@ def _facts(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Parameters", joined(*(f"{name} = {parameter_text(value)}" for name, value in params))
     yield "Cause", cause_text(test)
     yield "Attempts", joined(*attempt_texts(test))
+    yield "Repeats", joined(*map(_repeat_text, test.get("repeats") or ()))
     yield "Started", f"{test['started'][:19].replace('T', ' ')} UTC" if test["started"] else ""
     yield "Phases", joined(*(f"{word} {seconds_text(phases[key])}" for key, word in _PHASES if phases[key] is not None))
     yield "Device", joined(*_device_use(used))
     yield "Process", joined(*_process_use(used))
+
+
+def _repeat_text(repeat: Mapping[str, Any]) -> str:
+    values = (f"{name} {DASH if value is None else number_text(value)}" for name, value in repeat["metrics"].items())
+    return " ".join([f"#r{repeat['repeat']} {repeat['outcome']} on {repeat['worker'] or DASH}", *values])
 
 
 def _device_use(used: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...metrics.wording import baseline_text, change_text, limits, others_text, value_text
+from ...metrics.wording import baseline_text, change_text, limits, others_text, spread_text, value_text
 from ...records.result import TestResult
 from ...values import verdicts
 from ...values.nodeids import name_of
@@ -86,7 +86,7 @@ def _row(test: TestResult, metric: Mapping[str, Any], names: Mapping[str, str]) 
     return Row(
         test=test.nodeid,
         metric=name_text(metric["name"]),
-        value=_cell(value_text(metric), WIDEST),
+        value=_cell(f"{value_text(metric)} {spread_text(metric)}".rstrip(), WIDEST),
         baseline=_cell(_why(metric, test.kind) if verdict == "no-baseline" else _comparison(metric), _WIDEST_CELL),
         mark=MARKS.get(verdict, "").upper(),
         place=_cell(" ".join([*devices, test.worker or ""]), WIDEST),

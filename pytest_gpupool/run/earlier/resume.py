@@ -122,10 +122,10 @@ class EarlierRun:
         self.problems = recorded.problems
         self.plan = recorded.plan
         results = recorded.results
-        self._final = {test.nodeid: test for test in results.tests if test.may_be_kept}
-        self.files = frozenset(test.nodeid.partition("::")[0] for test in results.tests)
+        self._final = {test.nodeid: test for test in results.single if test.may_be_kept}
+        self.files = frozenset(test.nodeid.partition("::")[0] for test in results.single)
         """The files of its tests, from rootdir."""
-        self.has_nothing_left = 0 < len(self._final) == results.collected and not results.uncollected
+        self.has_nothing_left = 0 < len(self._final) == len(results.single) and not results.uncollected
         """Whether every test that it collected has a result that is kept."""
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
 from . import exit_status, junit_file, kept_results
+from .repeats import Repeats
 from .reports import RunReports
 from .verdicts import Verdicts
 
@@ -22,10 +23,11 @@ from .verdicts import Verdicts
 class Ending:
     """The plugin that ends a run."""
 
-    def __init__(self, controller: Controller, verdicts: Verdicts) -> None:
+    def __init__(self, controller: Controller, verdicts: Verdicts, repeats: Repeats) -> None:
         self._run = controller
         self._verdicts = verdicts
         self._reports = RunReports(controller)
+        self._repeats = repeats
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
@@ -103,6 +105,7 @@ class Ending:
     def _decide(self, session: pytest.Session) -> None:
         """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""
         try:
+            self._repeats.conclude_the_rest()
             self._verdicts.decide(session)
         finally:
             unreported = [test for test in self._run.records.results.tests if not test.reported]

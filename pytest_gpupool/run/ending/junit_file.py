@@ -46,7 +46,7 @@ def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
     # A test that was cut off has begun a testcase already, which would look as if it had passed.
     nodes = begun_testcases(log)
     for test in tests:
-        for report in _reports(test, nodes.get(test.nodeid)):
+        for report in reports(test, nodes.get(test.nodeid)):
             log.pytest_runtest_logreport(report)
 
 
@@ -67,7 +67,8 @@ def fit(config: pytest.Config, whole: str) -> str | None:
         return f"{path} is too large for CI systems, and could not be written anew: {error.strerror}"
 
 
-def _reports(test: TestResult, node: object) -> Iterable[pytest.TestReport]:
+def reports(test: TestResult, node: object = None) -> Iterable[pytest.TestReport]:
+    """Yield what pytest would have reported of a test that has ended so; ``node`` is its worker's."""
     message = test.message or test.outcome
     if test.outcome in ERRORS:
         text = "not run: it has no result" if test.outcome == "not-run" else f"{test.outcome}: {message}"

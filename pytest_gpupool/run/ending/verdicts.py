@@ -43,9 +43,10 @@ class Verdicts:
         for test, record in self._run.baseline.decided(self._run.records.results):
             before = test.outcome
             self._run.records.write("decided", **record)
-            if test.reported and test.run is None:
-                self._tell(session, test, before)
-                forgiven |= (before, test.outcome) == ("failed", "xfailed")
+            now = self._run.records.results.as_it_is(test)
+            if now.reported and now.run is None:
+                self._tell(session, now, before)
+                forgiven |= (before, now.outcome) == ("failed", "xfailed")
         # pytest fails a test that was expected to fail, strictly, and did: it has failed by its verdict now.
         is_clear = session.exitstatus == pytest.ExitCode.TESTS_FAILED and not session.testsfailed
         if forgiven and is_clear and not session.shouldfail:
@@ -56,7 +57,7 @@ class Verdicts:
         if changed is not None:
             session.testsfailed += (test.outcome == "failed") - (before == "failed")
             pytest_names.will_run_first(session.config, changed)
-        log, case = pytest_names.junit_log(session.config), self._testcases.get((test.nodeid, test.worker))
+        log, case = pytest_names.junit_log(session.config), self._testcases.get((test.nodeid, _told_by(test)))
         if log is None or case is None:
             return
         told = [metric for metric in test.metrics.values() if metric.get("baseline") is not None]
@@ -90,7 +91,12 @@ class Verdicts:
 
 
 def _is_of(report: Any, test: TestResult) -> bool:
-    return getattr(report, "nodeid", None) == test.nodeid and _worker_of(report) == test.worker
+    return getattr(report, "nodeid", None) == test.nodeid and _worker_of(report) == _told_by(test)
+
+
+def _told_by(test: TestResult) -> str | None:
+    """Return whose report pytest has of a test: what its repeats make no worker has told."""
+    return SINGLE_PROCESS if test.repeats else test.worker
 
 
 def _worker_of(report: Any) -> str:

@@ -16,6 +16,7 @@ from ...options.options import Options
 from ...records.store import LATEST, write_whole
 from ...reports.terminal import plan as words
 from ...worker import resume as deselection
+from ...worker.items import repeats
 from ...worker.items.identity import tell_apart
 from ...worker.protocol.order import Order
 from ...worker.trespass import hooks as trespass
@@ -92,13 +93,15 @@ class Planned:
     ) -> None:
         """See what a resume would keep; with ``--gpupool-resume`` only the rest is planned."""
         tell_apart(items)
+        if self._mode != "each":
+            repeats.unfold(items, self._options.repeats)
         wanted, total = self._options.resume, len(items)
         earlier, why_not = resume.find(config, self._options, wanted or LATEST)
         if earlier is None:
             if wanted is not None:
                 self._console.tell(f"a new run, --gpupool-resume goes on with none: {why_not}")
             return
-        to_run, kept, _ = deselection.split(session, items, earlier.recipes())
+        to_run, kept, _ = deselection.split(session, items, earlier.recipes(), self._options.repeats)
         earlier.close()  # others may go on with it meanwhile: this is only a look
         self._kept = {"run": earlier.run, "tests": len(kept), "of": total, "resumed": wanted is not None}
         if wanted is not None and kept:

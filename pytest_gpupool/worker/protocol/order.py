@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from ...foreign.pytest_names import as_fixtures_order
+from ..items.repeats import origin_of
 
 
 class Order:
@@ -20,7 +21,8 @@ class Order:
         """Compare the order of the tests that stay with the one in which they were found."""
         found = list(items)
         result = yield
-        left = set(items)
+        there = list(dict.fromkeys(map(origin_of, items)))
+        left = set(there)
         kept = [item for item in found if item in left]
-        self.is_promised = kept != items and as_fixtures_order(kept) != items
+        self.is_promised = kept != there and as_fixtures_order(kept) != there
         return result

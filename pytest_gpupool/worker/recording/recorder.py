@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ...options import companions
 from ...processes.own import clock, forks
 from ...values.errors import MarkerProblem
+from ...values.outcomes import RERUN
+from ...values.repeats import REPEAT, Repeat, test_of
+from ..items import repeats
 from ..items.identity import tell_apart
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
@@ -45,12 +50,14 @@ class Recorder:
         writer: RecordWriter | None = None,
         equipment: Equipment | None = None,
         retries: Retries | None = None,
+        repeated: int = 1,
         clock: Callable[[], float] = clock.now,
     ) -> None:
         self.writer = writer
         self._equipment = equipment
         self._sticky_error = StickyError()
         self._retries = retries or Retries()
+        self._repeats = repeated
         self._attempts = Attempts(fail_on, writer, self._sticky_error, clock)
         self.set_ups = None if writer is None else SetUps(self._attempts, writer)
         """What times wide fixtures, None where the pool is off."""
@@ -66,7 +73,13 @@ class Recorder:
 
         writer = RecordWriter(worker, journal_of(orders, worker))
         equipment, retries = Equipment.of(orders, lease, own), Retries(orders.retried)
-        return cls(fail_on=frozenset(orders.fail_on), writer=writer, equipment=equipment, retries=retries)
+        return cls(
+            fail_on=frozenset(orders.fail_on),
+            writer=writer,
+            equipment=equipment,
+            retries=retries,
+            repeated=orders.repeats,
+        )
 
     @property
     def gate(self) -> Gate | None:
@@ -164,10 +177,12 @@ class Recorder:
         self._attempts.present.took_too_long = True
 
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Tests of one id are told apart, in all that is said of them."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Tests of one id are told apart, in all that is said of them, and the repeats of each take its place."""
         if self.writer is not None:
             tell_apart(items)
+            if not companions.runs_each(config):  # else every worker measures each test anyway
+                repeats.unfold(items, self._repeats)
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -262,12 +277,29 @@ class Recorder:
             verdict_failure.fail_by(attempts.bad_verdicts())
             return result
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add what was recorded since the last report; the tear-down's report ends the attempt."""
-        self._attempts.logged(report)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Add what was recorded since the last report; the tear-down's report ends the attempt.
+
+        Before all other plugins, and pytest itself, which counts failures.
+        """
+        if self.writer is None or test_of(report.nodeid) is None:
+            if self.repeat is None:  # else it is of the test that its repeats make
+                self._attempts.logged(report)
+        else:
+            self._attempts.logged(copy.copy(report))
+            # The test's outcome is known when all have ended. Pytest calls the test where its set-up has passed.
+            if report.outcome != RERUN and not (report.when == "setup" and report.passed):
+                report.outcome = REPEAT  # type: ignore[assignment]
         if self.writer is not None:
             self.writer.attach_to(report)
+        return (yield)
+
+    @property
+    def repeat(self) -> Repeat | None:
+        """Which repeat of its test runs, None where it is the test itself."""
+        test = self._attempts.test
+        return None if test is None else repeats.repeat_of(test.item)
 
     def _let_in(self, item: pytest.Item, gate: Gate | None) -> RunningTest:
         """Wait until a test can start; return it, with why it cannot, where it never can."""

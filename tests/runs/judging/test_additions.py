@@ -23,7 +23,7 @@ def several(runs: Path) -> None:
     """Make more runs of the one on record, each a minute older and with values that are a little different."""
     (run,) = runs.iterdir()
     for number in range(1, 5):
-        older = runs / f"{run.name[:9]}00{number:02}{run.name[13:]}"
+        older = runs / f"20200101T00{number:02}{run.name[13:]}"
         shutil.copytree(run, older)
         for journal in older.glob("gw*.jsonl"):
             text = re.sub(r"1([02])\.01", rf"1\g<1>.0{number + 1}", journal.read_text())

@@ -12,9 +12,11 @@ import pytest
 from standin import Driver
 from support import Host, gpus
 
+from pytest_gpupool.processes.cpu.model import model
 from pytest_gpupool.records import archive
 from pytest_gpupool.trends import placement, trend
 from pytest_gpupool.trends.trend import MeasuredRun, Value
+from pytest_gpupool.verdicts.baseline import cpu_kind
 
 Report = dict[str, Any]
 
@@ -114,7 +116,7 @@ class TestRealRuns:
         infinite = value_of(run, "test_is_nan", "loss")
         assert (infinite.value, infinite.non_finite, infinite.verdict) == (None, "inf", "invalid")
         none = value_of(run, "test_none", "threads")
-        assert (none.device, none.device_ids) == ("CPU", ())
+        assert (none.device, none.device_ids) == (cpu_kind(model()), ())
         assert value_of(run, "test_raises", "steps").outcome == "failed"
 
     def test_what_was_kept_is_not_counted_twice(self, kept: Kept) -> None:
@@ -165,7 +167,7 @@ class TestRealRuns:
         }  # fmt: skip
         assert page["makespan_s"] == kept.reports[2]["summary"]["makespan_s"]
         good = {"verdict": None, "device": "NVIDIA H200"}
-        none = {"unit": "", "verdict": None, "device": "CPU"}
+        none = {"unit": "", "verdict": None, "device": cpu_kind(model())}
         assert page["values"] == {
             "test_suite.py::test_good": {
                 "accuracy": {"value": 0.5, "unit": "%", **good},

@@ -18,6 +18,7 @@ from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
 from ....values.texts import iso
+from ...items.repeats import repeat_of
 from .. import junit_properties, verdict_failure
 from ..recipes import Recipes
 from ..running_test import RunningTest
@@ -86,6 +87,7 @@ class Attempts:
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
                 **({"asked": asked} if (asked := test.asked()) else {}),
+                **({} if (repeat := repeat_of(test.item)) is None else {"repeat": repeat.to_record()}),
             )
         if self.sampler is not None:
             self.sampler.begin(on_devices=bool(self.present.devices))
