@@ -9,6 +9,11 @@ import pytest
 from program import gpupool
 from support import Host
 
+from pytest_gpupool.processes.cpu.model import model
+from pytest_gpupool.verdicts.baseline import cpu_kind
+
+CPU = cpu_kind(model())
+
 SUITE = """
     from pathlib import Path
 
@@ -50,9 +55,9 @@ class TestRealRuns:
         assert cells(head) == ["RUN", "WHEN (UTC)", "COMMIT", "DEVICE", "VALUE", "CHANGE", "VERDICT"]
         ids = sorted(path.name for path in (host.project / ".gpupool" / "runs").iterdir())
         assert [cells(row)[0] for row in rows] == ids
-        assert [cells(row)[2:] for row in rows] == [["–", "CPU", "0.8 %"], ["–", "CPU", "0.9 %", "+12.5%"]]
+        assert [cells(row)[2:] for row in rows] == [["–", CPU, "0.8 %"], ["–", CPU, "0.9 %", "+12.5%"]]
         assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", cells(rows[0])[1])
-        assert cells(summary) == ["CPU", "min 0.8 %", "median 0.85 %", "max 0.9 %", "(2 values)"]
+        assert cells(summary) == [CPU, "min 0.8 %", "median 0.85 %", "max 0.9 %", "(2 values)"]
 
     def test_what_is_not_finite(self, host: Host) -> None:
         """It is shown, and its verdict; the median is of the rest. A part of the test's id is enough."""
@@ -60,7 +65,7 @@ class TestRealRuns:
         *_, first, last, _, summary = out.splitlines()
         assert status == 0
         assert (cells(first)[4:], cells(last)[4:]) == (["1.5"], ["nan", "invalid"])
-        assert cells(summary) == ["CPU", "min 1.5", "median 1.5", "max 1.5", "(2 values)"]
+        assert cells(summary) == [CPU, "min 1.5", "median 1.5", "max 1.5", "(2 values)"]
 
     def test_several_tests(self, host: Host) -> None:
         """They are named."""
