@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..processes.own.forks import Owner
 from .log_file import LogFile
 from .place import FOLDER, heading, log_path
 
 
 class WorkerLogs:
-    """Has one log file open at a time, none where the run keeps no records."""
+    """Has one log file open at a time, none where the run keeps no records, nor before anything is written."""
 
     def __init__(self, run_dir: Path | None, worker: str) -> None:
         self._run_dir = run_dir
         self._worker = worker
+        self._owner = Owner()
+        self._attempt: tuple[str, int, str] | None = None
         self._file: LogFile | None = None
 
     def begin(self, nodeid: str, attempt: int, started: str) -> None:
         """An attempt at a test begins; ``started`` is ISO 8601 with ``Z``."""
         self.end()
-        if self._run_dir is not None:
-            path = log_path(self._run_dir, self._worker, nodeid)
-            self._file = LogFile(path, heading(nodeid, self._worker, attempt, started))
+        self._attempt = nodeid, attempt, started
 
     def end(self) -> None:
         """It is over."""
+        self._attempt = None
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def write(self, data: bytes) -> None:
-        """Append what the running attempt has written."""
+        """Append what the running attempt has written; a child that this process has forked does not."""
+        if not self._owner.is_here:
+            return
+        if self._file is None and self._attempt is not None and self._run_dir is not None:
+            nodeid, attempt, started = self._attempt
+            path = log_path(self._run_dir, self._worker, nodeid)
+            self._file = LogFile(path, heading(nodeid, self._worker, attempt, started))
         if self._file is not None:
             self._file.write(data)
 
