@@ -69,10 +69,18 @@ def configurations(path: Path) -> list[Configuration]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
     except OSError as error:
         raise UsageProblem(f"{path.name} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of TOML, or of UTF-8
+    except ValueError as error:  # of UTF-8
+        raise UsageProblem(f"{path.name} is no TOML: {error}") from None
+    return configurations_of(text, path)
+
+
+def configurations_of(text: str, path: Path) -> list[Configuration]:
+    """Return the tests that a file of this text would have. Raises UsageProblem, as :func:`configurations`."""
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:
         raise UsageProblem(f"{path.name} is no TOML: {error}") from None
     lines, problems = Lines(text), list[str]()
     found: list[Configuration] = []

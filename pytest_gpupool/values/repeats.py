@@ -6,7 +6,7 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,3 +63,8 @@ def number_of(nodeid: str) -> int:
     """Return which repeat of its test an id names."""
     found = _ID.fullmatch(nodeid)
     return 0 if found is None else int(found[2])
+
+
+def count_of_tests(nodeids: Iterable[str]) -> int:
+    """Return how many tests these ids are of, of which some may name repeats."""
+    return len({test_of(nodeid) or nodeid for nodeid in nodeids})

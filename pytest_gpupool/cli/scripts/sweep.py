@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...records.store import write_whole
-from ...script.sweep_file import configurations
+from ...script.sweep_file import configurations_of
 from ...values.errors import UsageProblem
 
 _ABOUT = """\
@@ -58,13 +58,17 @@ def _run(args: argparse.Namespace) -> int:
     _add_options(inner)
     inner.add_argument("words", nargs="*")
     inner.error = args.fail  # type: ignore[method-assign]
-    args = inner.parse_intermixed_args(ours, argparse.Namespace(**vars(args) | {"words": []}))
+    del args.words  # which is what that parser looks for, and wonders about
+    args = inner.parse_intermixed_args(ours, args)
     axes = [match for word in args.words if (match := _AXIS.fullmatch(word))]
     if wrong := next((word for word in args.words if not _AXIS.fullmatch(word)), None):
         raise UsageProblem(f"{wrong!r} is no parameter: write NAME=V,V…, as in lr=1e-3,1e-4")
     script = Path(args.script)
+    if not script.is_file():
+        raise UsageProblem(f"there is no script {script} in {Path.cwd()}")
     path = Path(".gpupool") / "sweeps" / f"{script.stem or 'script'}.toml"
     text = sweep_text(script, [(axis[1], axis[2].split(",")) for axis in axes], vars(args))
+    configurations_of(text, path)  # what is wrong is said before anything is written, or any worker starts
     _write(path, text)
     command = [sys.executable, "-m", "pytest", "-n", str(args.n), f"--gpupool-scripts={path}", *others]
     sys.stdout.flush()
@@ -100,7 +104,6 @@ def _write(path: Path, text: str) -> None:
         write_whole(path, text)
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written: {error.strerror}") from None
-    configurations(path)  # what is wrong is said here, before any worker starts
 
 
 def _value(text: str) -> str:

@@ -10,6 +10,7 @@ from ...processes.time_limits import TimeLimits
 from ...run.controller import Controller
 from ...values import messages
 from ...values.messages import Collected, Command, Describe, Items, Params, Tell, Untold
+from ...values.repeats import count_of_tests
 from ...values.requirement import Requirement
 from ...worker.resume import WholeCollection
 from ..workers.member import Member
@@ -42,6 +43,7 @@ class CollectedTests:
         self._first_ones: set[str] = set()
         self._sizes: set[int] = set()  # of workers that have collected
         self._is_told = False
+        self._count = 0  # of the run's tests: several repeats are one
         self.are_missed = False
         """Whether a worker has found tests that this run leaves out, though nobody has written them meanwhile."""
 
@@ -97,7 +99,8 @@ class CollectedTests:
             self._numberings[member.digest] = found = self.run.take_in(items.ids, self._what_is_new(member, items))
             if not is_first:
                 self._differs(member, items, found)
-        self._session.count_collected(len(self.run.ids))
+            self._count = count_of_tests(self.run.ids)
+        self._session.count_collected(self._count)
         return self._numberings[member.digest]
 
     def add(self, member: Member, tests: Sequence[str], whole_collection: str | None = None) -> None:

@@ -10,6 +10,7 @@ from ...planning.planner import Planner
 from ...planning.problem import Problem
 from ...planning.tests import Test
 from ...values.messages import Items
+from ...values.repeats import count_of_tests
 from ..dispatch import Dispatch
 from ..parts import Parts
 from ..workers.member import Member
@@ -118,7 +119,7 @@ class Plans:
         for other in parts.roster.present():
             self._is_first(other, self.planner)
         parts.collected.add(member, items.ids, items.whole_collection)
-        self._tell_as_xdist_does(len(items.ids))
+        self._tell_as_xdist_does(count_of_tests(items.ids))
 
     def _tell_as_xdist_does(self, tests: int) -> None:
         """Say how many tests there are, in words that people and scripts know."""

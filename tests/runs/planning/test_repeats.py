@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import Any
 
@@ -44,6 +45,8 @@ def test_they_make_one_test(cpu_host: Host, workers: tuple[str, ...]) -> None:
     assert (run.status, set(run.outcomes.values())) == (0, {"passed"}), run.output
     assert list(run.outcomes) == ["TestIt::test_a[1]", "TestIt::test_a[10]", "test_once"]
     assert "3 passed" in run.stdout
+    assert re.search(r"\[100%\]\s*\n", run.stdout), run.stdout
+    assert not workers or "[3 items]" in run.stdout
     assert sorted(run.junit_outcomes) == ["test_a[10]", "test_a[1]", "test_once"]
     assert (run.report["run"]["collected"], run.report["run"]["finished"]) == (3, 3)
     (metric,) = run.tests["TestIt::test_a[10]"]["metrics"]
