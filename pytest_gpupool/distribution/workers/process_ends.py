@@ -19,7 +19,8 @@ from ...values.texts import size_text
 GRACE_SECONDS = 2.0
 """What a process that is told to end may take for it; a run that is interrupted is to end within five seconds."""
 
-_LOOK_SECONDS = 0.5
+_FIRST_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.5  # each look waits twice as long as the one before: who is killed at once was seen, too
 _SHORT = 0.05  # the share of its memory below which a host is short of it
 
 _KILLING = {-signal.SIGHUP, -signal.SIGINT, -signal.SIGKILL, -signal.SIGTERM}  # other signals are crashes
@@ -49,29 +50,36 @@ class WorkerProcess:
         if descriptor is not None:
             end = select.poll()
             end.register(descriptor, select.POLLIN)
-            while not end.poll(_LOOK_SECONDS * 1000):
+            seconds = _FIRST_LOOK_SECONDS
+            while not end.poll(seconds * 1000):
                 self._see_memory()
+                seconds = min(2 * seconds, _LOOK_SECONDS)
             os.close(descriptor)
         self._popen.wait()
 
     def memory_words(self) -> str:
-        """Return, of one that was killed and not by us, how much memory it had, where that is known; else nothing."""
-        if self._signalled or self._popen.poll() != -signal.SIGKILL or self._memory is None:
+        """Return, of one that was killed and not by us, how much memory it had, and whether that may be why."""
+        if not self._was_killed_by_others():
             return ""
+        guess, ended = ": the kernel's OOM killer?", self.was_ended_for_memory()
+        if self._memory is None:
+            return guess if ended else ""
         held, host = self._memory
         is_short = host.available < _SHORT * host.total
-        guess = ": the kernel's OOM killer?" if is_short or self.was_ended_for_memory() else ""
-        return f"; it held {size_text(held)} of memory, and the host had {size_text(host.available)} left{guess}"
+        words = f"; it held {size_text(held)} of memory, and the host had {size_text(host.available)} left"
+        return words + (guess if is_short or ended else "")
 
     def was_ended_for_memory(self) -> bool:
         """Return whether the kernel has ended it for want of memory: it was killed, and the kernel has counted one."""
-        was_killed = not self._signalled and self._popen.poll() == -signal.SIGKILL
-        return was_killed and ended_for_memory() > self._ended_for_memory
+        return self._was_killed_by_others() and ended_for_memory() > self._ended_for_memory
 
     @property
     def held_memory(self) -> int | None:
         """How many bytes of the host's memory it had when that was looked at last, None where nobody has looked."""
         return None if self._memory is None else self._memory[0]
+
+    def _was_killed_by_others(self) -> bool:
+        return not self._signalled and self._popen.poll() == -signal.SIGKILL
 
     def _see_memory(self) -> None:
         known, host = table.process(self._popen.pid), host_memory()
