@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .foreign import as_written  # noqa: F401 - before all others
+from .foreign import as_written  # before all others
 from .options import role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
 from .options.role import Known, Role, changed_too_late, role_of
@@ -24,6 +24,8 @@ from .worker.recording.recipes import declared, declared_key
 if TYPE_CHECKING:
     from .run.controller import Controller
     from .worker.program import WorkerSide
+
+as_written.spare_package()  # once more, since workers have imported it before pytest was there
 
 pytest_plugins = ["pytest_gpupool.worker.fixtures"]
 

@@ -13,7 +13,6 @@ from ..devices.health import Health
 from ..foreign import xdist_protocol, xdist_session
 from ..leases.occupancy import Occupancy
 from ..options import companions, worker_count
-from ..processes import marks
 from ..processes.own import clock
 from ..run.controller import Controller
 from ..run.ending.repeats import OF_REPEATS
@@ -78,14 +77,14 @@ class Distribution:
                 )
         config.option.tx = specs[: self.controller.devices.places() or len(specs)]
         self.parts = Parts.of(self.controller, workers_asked=len(specs))
+        self.parts.starts.prepare()
         config.pluginmanager.register(self.parts.retries, "gpupool-retries")
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))
 
     @pytest.hookimpl
     def pytest_xdist_setupnodes(self) -> None:
         """The first worker is about to be started."""
-        run = self.controller.records.run_id
-        self.parts.session.mark_starts(marks.WORKER, lambda worker: marks.of_worker(run, worker)[marks.WORKER])
+        self.parts.starts.begin()
 
     @pytest.hookimpl
     def pytest_configure_node(self, node: WorkerController) -> None:

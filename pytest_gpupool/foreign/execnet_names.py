@@ -4,13 +4,75 @@ from __future__ import annotations
 
 import copy
 import subprocess
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Protocol
+
+from execnet.gateway_io import popen_bootstrapline
+
+PROGRAM = popen_bootstrapline
 
 
-def process_of(gateway: Any) -> subprocess.Popen[bytes]:
+class Process(Protocol):
+    """What is used of the process behind a gateway: that of ``subprocess.Popen``."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The pipe to its standard input."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """The pipe from its standard output."""
+
+    def poll(self) -> int | None:
+        """Return the exit status, None as long as it lives."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; return the exit status."""
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+
+
+def process_of(gateway: Any) -> Process:
     """Return the process that a gateway of the kind ``popen`` has started."""
-    process: subprocess.Popen[bytes] = gateway._io.popen
+    process: Process = gateway._io.popen
     return process
+
+
+def start_by(group: Any, start: Callable[[], Process | None]) -> None:
+    """Have the group's gateways of the kind ``popen`` be started by this: by execnet where it returns none.
+
+    What is started is what this Python runs as :data:`PROGRAM`; a gateway of another Python is execnet's.
+    """
+    group._execmodel = _Starter(group._execmodel, start)
+
+
+class _Starter:
+    """An execution model that starts processes in another way."""
+
+    PIPE = subprocess.PIPE
+
+    def __init__(self, model: Any, start: Callable[[], Process | None]) -> None:
+        self.model = model
+        self._start = start
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    @property
+    def subprocess(self) -> _Starter:
+        """What execnet looks for ``Popen`` in."""
+        return self
+
+    def Popen(self, args: Sequence[str], **streams: int) -> Process:
+        """Start what execnet wants to have started."""
+        is_usual = [*args] == [sys.executable, "-u", "-c", PROGRAM]
+        return (self._start() if is_usual else None) or subprocess.Popen(args, **streams)  # type: ignore[call-overload]
 
 
 def another_like(spec: Any, group: Any) -> Any:
@@ -28,3 +90,5 @@ def forget_ended(group: Any) -> None:
     """
     group._gateways_to_join.clear()
     vars(group).pop("makegateway", None)  # what stands in its place for this run
+    if isinstance(group._execmodel, _Starter):
+        group._execmodel = group._execmodel.model

@@ -74,6 +74,10 @@ class XdistSession:
 
         group.makegateway = marked
 
+    def start_by(self, start: Callable[[], execnet_names.Process | None]) -> None:
+        """Have workers' processes be started by this, where it returns one. Called before the first is."""
+        execnet_names.start_by(self._plugin.nodemanager.group, start)
+
     def forget_workers(self) -> None:
         """All have ended: nothing is to hold this run from now on, since the process may go on, and start others."""
         execnet_names.forget_ended(self._plugin.nodemanager.group)
@@ -136,6 +140,11 @@ def wished_workers(config: pytest.Config) -> list[str]:
     """Return execnet's specification of each worker that the user asks for, by -n or --tx; none where there is none."""
     specs: list[str] = parse_tx_spec_config(config) if config.option.tx else []
     return specs
+
+
+def search_path() -> list[str]:
+    """Return the search path that workers are given: this one's, as it was when xdist was loaded."""
+    return list(xdist.plugin._sys_path)
 
 
 def is_down(node: WorkerController) -> bool:

@@ -33,8 +33,18 @@ def bear(marks: Mapping[str, str]) -> Callable[[], object]:
     Where a real limit is set already they are not: then the environment alone tells.
     """
     number = _number(marks)
-    before = _exchange(number, lambda limit: limit == _NONE or limit >= _LEAST)  # of a run in which this one is
+    before = _exchange(number, _is_free)
     return lambda: None if before is None else _exchange(before, lambda limit: limit == number)
+
+
+def can_be_borne() -> bool:
+    """Return whether this process, and who is forked from it, could bear marks, so that they need no environment."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        from resource import RLIMIT_RTTIME, getrlimit
+
+        limit, most = getrlimit(RLIMIT_RTTIME)
+        return most == _NONE and _is_free(limit)
+    return False
 
 
 def are_shared_with(pid: int) -> bool:
@@ -54,6 +64,10 @@ def marked(pids: Iterable[int], marks: Collection[Mapping[str, str]]) -> set[int
         for pid in pids
         if table.realtime_limit(pid) in numbers or any(map(table.environment(pid).issuperset, wanted))
     }
+
+
+def _is_free(limit: int) -> bool:
+    return limit == _NONE or limit >= _LEAST  # the latter's are of a run in which this one is
 
 
 def _exchange(limit: int, may_go: Callable[[int], bool]) -> int | None:

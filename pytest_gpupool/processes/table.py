@@ -236,6 +236,11 @@ def with_descendants(roots: Iterable[int], table: Mapping[int, Process]) -> set[
     return found
 
 
+def threads() -> int:
+    """Return how many threads run in this process, whoever has started them."""
+    return len(_names("/proc/self/task"))
+
+
 def lists_children() -> bool:
     """Return whether the kernel lists the children of threads (CONFIG_PROC_CHILDREN)."""
     pid = os.getpid()

@@ -10,6 +10,8 @@ import importlib.util
 import inspect
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,13 +33,13 @@ from xdist.workermanage import NodeManager, WorkerController
 
 import pytest_gpupool
 from pytest_gpupool.foreign import pytest_names, xdist_protocol
-from pytest_gpupool.foreign.execnet_names import another_like, process_of
+from pytest_gpupool.foreign.execnet_names import PROGRAM, another_like, process_of, start_by
 from pytest_gpupool.foreign.xdist_worker import SHUTDOWN, prepare
 
 PACKAGE = Path(pytest_gpupool.__file__).parent
 
 AT_HOME_ONLY = (
-    *("_io", "allocate_id"),
+    *("_io", "allocate_id", "_execmodel", "_sys_path"),
     "torun",
     *("_down", "process_from_remote", "_removed2pending"),
     *("_active_nodes", "_handlefailures", "nodemanager", "setup_node", "shuttingdown", "worker_collectionfinish"),
@@ -241,6 +243,25 @@ class TestExecnet:
         finally:
             group.terminate(timeout=10)
         assert process_of(gateway).wait(timeout=10) is not None
+
+    def test_whose_gateways_are_started_by_others(self) -> None:
+        """What is started is what is wanted; another Python is execnet's to start."""
+        group = Group()
+        started = []
+
+        def start() -> Any:
+            pipe = subprocess.PIPE
+            started.append(subprocess.Popen([sys.executable, "-u", "-c", PROGRAM], stdin=pipe, stdout=pipe))
+            return started[-1]
+
+        start_by(group, start)
+        python = str(Path(sys.executable).resolve())
+        gateways: list[Any] = [group.makegateway("popen"), group.makegateway(f"popen//python={python} -s")]
+        try:
+            assert [process_of(gateway) in started for gateway in gateways] == [True, False]
+            assert all(gateway.remote_exec("channel.send(7)").receive() == 7 for gateway in gateways)
+        finally:
+            group.terminate(timeout=10)
 
     def test_a_group_holds_gateways_that_have_ended_and_is_held_itself(self) -> None:
         """Until it has ended one of them itself."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from xdist.workermanage import WorkerController
 
 from ...foreign.execnet_names import process_of
+from ...forkserver.forked import UNKNOWN_STATUS
 from ...processes import marks, signals, table, termination
 from ...processes.own.system import select
 from ...processes.termination import Worker
@@ -95,6 +96,8 @@ class WorkerProcess:
         code = self._popen.poll()
         if self._signalled or code is None:
             return "its process ran on, but had closed its connection to the controller"
+        if code == UNKNOWN_STATUS:
+            return "nobody knows how, since its parent is gone"
         if code >= 0:
             return f"exit status {code}"
         try:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from xdist.workermanage import WorkerController
 
+from ...foreign import execnet_names, xdist_session
 from ...foreign.xdist_session import XdistSession
+from ...forkserver import modules
+from ...forkserver.client import ForkServer, Unavailable
+from ...forkserver.forked import ForkedProcess
+from ...processes import marks
 from ...processes.guardian import Guardian
 from ...run.controller import Controller
 from ...worker import remote
@@ -26,6 +32,21 @@ class WorkerStarts:
         self._expected = ExpectedWorkers()
         self._guardian = Guardian()
         controller.config.add_cleanup(self._guardian.dismiss)
+        self._server: ForkServer | None = None
+
+    def prepare(self) -> None:
+        """Workers are about to be started: have a process import meanwhile what each of them needs."""
+        if not marks.can_be_borne():
+            return  # the kernel shows the environment that a program was started with, and not that of a fork
+        with suppress(Unavailable):
+            self._server = ForkServer(modules.of_workers(), xdist_session.search_path(), execnet_names.PROGRAM)
+            self._controller.config.add_cleanup(self._server.close)
+
+    def begin(self) -> None:
+        """The first is about to be started."""
+        run = self._controller.records.run_id
+        self._session.mark_starts(marks.WORKER, lambda worker: marks.of_worker(run, worker)[marks.WORKER])
+        self._session.start_by(self._fork)
 
     def start(self, shape: Shape) -> None:
         """Start a worker for the planner; xdist calls ``pytest_configure_node`` for it, and that :meth:`enlist`."""
@@ -57,6 +78,15 @@ class WorkerStarts:
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
         self._guardian.watch(process.worker)
         return member
+
+    def _fork(self) -> ForkedProcess | None:
+        """Return a worker's process; none where it is to be started in the usual way, which is slower."""
+        if self._server is None:
+            return None
+        try:
+            return self._server.start()
+        except Unavailable:
+            return None
 
     def _retried(self) -> list[str]:
         """Return the causes for which others try a worker's tests again: with --dist each its tests are its own."""

@@ -29,9 +29,15 @@ processor_time: Callable[[], float] = partial(time.thread_time)
 sleep: Callable[[float], None] = partial(time.sleep)
 """Wait so many seconds."""
 
-_ANCHOR = time.time() - monotonic()
+_wall_time = partial(time.time)
+_ANCHOR = [_wall_time() - monotonic()]
 
 
 def now() -> float:
     """Return the seconds since 1970."""
-    return _ANCHOR + monotonic()
+    return _ANCHOR[0] + monotonic()
+
+
+def read_again() -> None:
+    """Read both clocks again, in a process that was forked from one that has read them long ago."""
+    _ANCHOR[0] = _wall_time() - monotonic()
