@@ -236,6 +236,11 @@ def with_descendants(roots: Iterable[int], table: Mapping[int, Process]) -> set[
     return found
 
 
+def threads() -> set[int]:
+    """Return the kernel's numbers of the threads of this process, none where it does not tell."""
+    return {int(name) for name in _names("/proc/self/task")}
+
+
 def lists_children() -> bool:
     """Return whether the kernel lists the children of threads (CONFIG_PROC_CHILDREN)."""
     pid = os.getpid()
