@@ -69,7 +69,6 @@ class IsolatedTest:
         attempts = self._recorder.attempts
         attempts.is_tried_again()
         companion_names.begin_reruns(item)
-        companion_names.stop_timeout(item)
         devices = self._lease.devices
         fixture = shared.set_up(item, lambda: self._safety.uses(devices), self._recorder.captured.copied())
         self._safety.fixture = self._safety.fixture or fixture

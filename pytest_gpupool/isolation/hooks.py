@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from ..foreign import pytest_phases
+from ..foreign import companion_names, pytest_phases
 from ..options import companions
 from ..values.errors import MarkerProblem
 from ..values.orders import Orders
@@ -49,6 +49,7 @@ class Isolation:
         """Have a test that is isolated run its phases in another process."""
         if not self._is_isolated(item):
             return (yield)
+        companion_names.stop_timeout(item)  # that of the test's own process is started there
         test = IsolatedTest(
             item,
             self._recorder,

@@ -146,10 +146,12 @@ class Attempt:
         seconds = self.phases.seconds()
         by_verdict = not self.took_too_long and self.phases.failed_by(BY_VERDICT)
         took = sum(value for value in seconds.values() if value is not None)
+        outcome = "timeout" if self.took_too_long else self.phases.outcome()
+        is_whole = seconds["setup_s"] is not None and outcome != "crashed"  # nobody has timed what it crashed in
         return {
-            "outcome": "timeout" if self.took_too_long else self.phases.outcome(),
+            "outcome": outcome,
             "phases": seconds,
-            "duration_s": took if seconds["setup_s"] is not None else clock.monotonic() - self.began - self.shared,
+            "duration_s": took if is_whole else clock.monotonic() - self.began - self.shared,
             "ended": ended,
             **({"waited_s": self.waited} if self.waited >= WORTH_A_WORD else {}),
             "message": self.phases.message("\n".join(filter(None, [self.verdict_lines, last_words]))),
