@@ -23,6 +23,7 @@ from .worker.recording.recipes import declared, declared_key
 
 if TYPE_CHECKING:
     from .run.controller import Controller
+    from .values.orders import Orders
     from .worker.program import WorkerSide
 
 as_written.spare_package()  # once more, since workers have imported it before pytest was there
@@ -146,6 +147,7 @@ def _be(config: pytest.Config, role: Role, side: WorkerSide | None, why_off: str
         from .worker import plugins
 
         plugins.be_worker(config, side)
+        _isolate(config, side.orders)
     elif role is Role.CONTROLLER:
         _be_controller(config)
     elif role is Role.SINGLE_PROCESS:
@@ -160,6 +162,12 @@ def _be(config: pytest.Config, role: Role, side: WorkerSide | None, why_off: str
             given = given_in_vain(config)
             is_elsewhere = role is Role.ELSEWHERE
             config.stash[_why_off] = _elsewhere_lines(given) if is_elsewhere else off_lines(given, why_off)
+
+
+def _isolate(config: pytest.Config, orders: Orders) -> None:
+    from .isolation import hooks as isolation
+
+    isolation.register(config, orders)
 
 
 def _elsewhere_lines(given: list[str]) -> list[str]:

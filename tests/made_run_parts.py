@@ -42,6 +42,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "slots": 1,
         "longest_first": True,
         "timeout": None,
+        "isolate": False,
         "budget": None,
         "seed": None,
         "oom_retries": 1,

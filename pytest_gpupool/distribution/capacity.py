@@ -34,6 +34,7 @@ class Capacity:
             told,
             controller.history.known(),
             devices=controller.devices.pool.devices,
+            isolates=controller.options.isolate,
             timeout=controller.options.timeout,
             mode=companions.distribution_mode(controller.config),
         )

@@ -32,9 +32,10 @@ class EachLeasedScheduling(EachScheduling):
         dead = dead_with_tests(self, node)
         super().add_node_collection(node, collection if dead is None else self.node2collection[dead])
         needs = self._parts.collected.items_of(self._parts.roster.of(node)).told()["requirements"]
-        default = self._parts.controller.options.timeout
+        options = self._parts.controller.options
         self._limits[node.gateway.id] = [
-            Requirement.from_wire(needs.get(index, {})).timeout or default for index in range(len(collection))
+            Requirement.from_wire(needs.get(index, {})).limit_of_worker(options.timeout, isolates=options.isolate)
+            for index in range(len(collection))
         ]
         if dead is None:
             self._parts.collected.add(self._parts.roster.of(node), list(collection))

@@ -1,9 +1,12 @@
-"""Foreign: private names of pytest, xdist and execnet: each once, with the version it was seen in."""
+"""Foreign: private names of pytest, its plugins, execnet and Python: each once, with the version it was seen in."""
 
 __all__ = [
     "as_written",
+    "companion_names",
     "execnet_names",
     "pytest_names",
+    "pytest_phases",
+    "python_names",
     "xdist_protocol",
     "xdist_session",
     "xdist_warnings",

@@ -253,9 +253,13 @@ def fixtures_of(info: Any) -> Iterator[Fixture]:
     A parametrized function's arguments, which are no fixtures, are among them with a function of pytest's own. They
     come in pytest's order, those of the widest scope first.
     """
-    for name in info.names_closure:
-        if definitions := info.name2fixturedefs.get(name):
-            yield fixture_of(definitions[-1])
+    definitions = definitions_of(info)
+    yield from (fixture_of(definitions[name]) for name in info.names_closure if name in definitions)
+
+
+def definitions_of(info: Any) -> dict[str, Any]:
+    """Return pytest's last definitions of the fixtures in a :func:`fixture_info`, by name, in no order."""
+    return {name: found[-1] for name, found in info.name2fixturedefs.items() if found}
 
 
 def fixture_of(definition: Any) -> Fixture:

@@ -27,6 +27,12 @@ def to_wire(warning: warnings.WarningMessage, **more: object) -> dict[str, Any]:
         return {_DATA: serialize_warning_message(message), **more}
 
 
+def from_wire(values: dict[str, Any]) -> tuple[warnings.WarningMessage, dict[str, Any]]:
+    """Return the warning of :func:`to_wire`, as it can be, and what was told with it."""
+    rest = {name: value for name, value in values.items() if name != _DATA}
+    return unserialize_warning_message(as_it_can_be(values)[_DATA]), rest
+
+
 def as_it_can_be(values: dict[str, Any]) -> dict[str, Any]:
     """Return what belongs to the event, in the controller, as xdist can make the warning of it again."""
     data = values[_DATA]

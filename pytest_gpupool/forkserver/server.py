@@ -68,7 +68,7 @@ def _unfit(search_path: list[str], names: list[str]) -> str | None:
     for name in names:
         with suppress(Exception):  # who needs it will say that it cannot be imported
             importlib.import_module(name)
-    if table.threads() > 1:
+    if len(table.threads()) > 1:
         return "a thread runs in it"
     if sys.gettrace() is not None or sys.getprofile() is not None or "coverage" in sys.modules:
         return "it is traced"

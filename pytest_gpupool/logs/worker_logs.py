@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..processes.own.forks import Owner
+from . import last_words
 from .log_file import LogFile
 from .place import FOLDER, heading, log_path
 
@@ -41,6 +43,18 @@ class WorkerLogs:
             self._file = LogFile(path, heading(nodeid, self._worker, attempt, started))
         if self._file is not None:
             self._file.write(data)
+
+    def goes_on_here(self) -> None:
+        """Write in this process, a child of the one that has done so until now, and waits for this one's end."""
+        self._owner = Owner()
+        if self._file is not None:
+            self._file.goes_on_here()
+
+    def complete(self, output: Mapping[str, str]) -> None:
+        """Append what such a child, which has died, had written last, by stream, and has not copied yet."""
+        if self._attempt is not None and self._run_dir is not None:
+            nodeid, attempt, started = self._attempt
+            last_words.complete(self._run_dir, self._worker, nodeid, attempt=attempt, started=started, output=output)
 
     @property
     def folder(self) -> Path | None:

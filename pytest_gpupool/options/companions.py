@@ -36,6 +36,12 @@ def start_no_workers(config: pytest.Config) -> None:
     config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
 
 
+def be_alone(config: pytest.Config) -> None:
+    """Have neither workers nor a debugger, whatever was asked for: this process is to run one test of another's."""
+    start_no_workers(config)
+    config.option.usepdb = config.option.trace = False
+
+
 def swallows(config: pytest.Config, nodeid: str) -> bool:
     """Whether pytest-rerunfailures would pass over a test that crashed: as often as it is to be run again for that."""
     known = getattr(config, "failures_db", None)

@@ -96,6 +96,7 @@ _VALUED = (
 _FLAGS = (
     ("gpupool-allow-busy", "Lease busy GPUs all the same."),
     ("gpupool-plan", "Collect, print what the run would be like (makespan, GPU-hours, set-ups), and run nothing."),
+    ("gpupool-isolate", "Run every test in a process of its own, unless its marker says isolate=False."),
     ("gpupool-affinity", "Pin a worker to the cores near its GPU."),
     (
         "gpupool-update-baseline",
@@ -153,6 +154,7 @@ class Options:
     live: bool
     yields: bool
     affinity: bool
+    isolate: bool
 
     @property
     def retries(self) -> dict[str, int]:
@@ -205,6 +207,7 @@ class Options:
             live=source.flag("gpupool-live"),
             yields=source.flag("gpupool-yield"),
             affinity=source.flag("gpupool-affinity"),
+            isolate=source.flag("gpupool-isolate"),
         )
 
 

@@ -34,12 +34,14 @@ def planned_tests(
     *,
     devices: Sequence[Device],
     timeout: float | None = None,
+    isolates: bool = False,
     mode: str = "load",
 ) -> list[Test]:
     """Return the tests as they are planned; the scheduler calls it once, when the first worker has collected.
 
     ``known`` is what earlier runs say, ``devices`` are the pool's GPUs, none where there are CPU slots; ``timeout`` is
-    the limit of tests that name none, ``mode`` xdist's ``--dist``. What this pool can never give is not planned for:
+    the limit of tests that name none, ``isolates`` says whether tests run in processes of their own that do not say,
+    ``mode`` is xdist's ``--dist``. What this pool can never give is not planned for:
     such a test runs on any worker, where it fails and says why.
     """
     groups = {nodeids[index]: name for index, name in told.get("groups", {}).items()}
@@ -60,7 +62,7 @@ def planned_tests(
                 stage=needs.stage,
                 serial=needs.serial,
                 locks=frozenset(needs.lock),
-                timeout=needs.timeout or timeout,
+                timeout=needs.limit_of_worker(timeout, isolates=isolates),
                 seconds=seconds,
                 set_ups=families[set_ups[index]] if index in set_ups else (),
             )

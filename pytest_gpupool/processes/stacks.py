@@ -18,6 +18,7 @@ of the real-time signals the C library takes the first, debuggers and profilers 
 
 
 _STACKS_NAME = "gpupool-stacks"
+_ERRORS = 2  # stderr's
 _FRAMEWORK = (
     *(f"{os.sep}{name}{os.sep}" for name in ("_pytest", "pluggy", "xdist", "execnet", Path(__file__).parents[1].name)),
     'File "<string>"',  # execnet's first lines
@@ -35,9 +36,24 @@ def offer_stacks() -> int:
     faulthandler writes them in the signal's handler itself, so also while C code holds the GIL. Programs that this
     process starts do not inherit the descriptor, and a child that it forks offers nothing.
     """
-    offer = _Offer()
+    offer = _Offer(memory())
     _OFFERS[:] = [offer]
     return offer.descriptor
+
+
+def memory() -> int:
+    """Return the descriptor of memory that stacks can go to, which programs do not inherit."""
+    return os.memfd_create(_STACKS_NAME)
+
+
+def offer_at(descriptor: int) -> None:
+    """Offer them in a forked child, in memory that its parent has as well: there are those of a crash, too.
+
+    Only where Python writes the stacks of a crash at all.
+    """
+    _OFFERS[:] = [_Offer(descriptor)]
+    if faulthandler.is_enabled():
+        faulthandler.enable(file=descriptor)
 
 
 def renew_offer() -> None:
@@ -85,11 +101,17 @@ def folded(dump: str) -> str:
     return "\n".join(line for lines in told for line in lines) or dump.strip()
 
 
+def crash(dump: str) -> str:
+    """Return in short what Python has written of a crash: what it was, then the stacks; see :func:`folded`."""
+    what, _, threads = dump.partition("\n\nExtension modules: ")[0].strip().partition("\n\n")
+    return f"{what}\n{folded(threads)}" if threads else what
+
+
 class _Offer:
     """That this process answers the signal."""
 
-    def __init__(self) -> None:
-        self.descriptor = os.memfd_create(_STACKS_NAME)
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
         # What is there without the handler, and what Python says is there: who puts it back is not ended by it.
         with contextlib.suppress(ValueError):  # in another thread
             signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
@@ -106,6 +128,9 @@ class _Offer:
     def _withdraw(self) -> None:
         _OFFERS.clear()
         faulthandler.unregister(STACKS_SIGNAL)
+        if faulthandler.is_enabled():  # it may be our memory that it writes to
+            with contextlib.suppress(OSError):
+                faulthandler.enable(file=_ERRORS)
         with contextlib.suppress(ValueError):
             signal.signal(STACKS_SIGNAL, signal.SIG_DFL)
         with contextlib.suppress(OSError):

@@ -236,9 +236,9 @@ def with_descendants(roots: Iterable[int], table: Mapping[int, Process]) -> set[
     return found
 
 
-def threads() -> int:
-    """Return how many threads run in this process, whoever has started them."""
-    return len(_names("/proc/self/task"))
+def threads() -> set[int]:
+    """Return the kernel's numbers of the threads of this process, none where it does not tell."""
+    return {int(name) for name in _names("/proc/self/task")}
 
 
 def lists_children() -> bool:

@@ -75,6 +75,8 @@ class WorkerOrders:
             affinity=options.affinity,
             seed=options.seed,
             repeats=options.repeats,
+            isolate=options.isolate,
+            timeout=options.timeout,
         )
 
     def _from(self, gpus: int) -> tuple[Device, ...]:

@@ -20,7 +20,8 @@ class Orders:
     A metric that is no number fails its test where ``fail_on`` says so. It samples every ``sample`` seconds. Tests
     that fail of a cause in ``retried`` are tried again in another worker, once at least; those that name no repeats
     have ``repeats``. With ``affinity`` it runs on the cores near its devices alone. Its tests are seeded from ``seed``
-    and their ids, unless that is None.
+    and their ids, unless that is None. Those that do not say otherwise are isolated where ``isolate`` says so; an
+    isolated one that names no limit may take ``timeout`` seconds.
     """
 
     run: str
@@ -47,6 +48,8 @@ class Orders:
     affinity: bool = False
     seed: int | None = None
     repeats: int = 1
+    isolate: bool = False
+    timeout: float | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

@@ -13,6 +13,7 @@ from .errors import MarkerProblem
 from .repeats import REDUCERS
 from .texts import safe_repr, seconds
 
+_ISOLATED_SECONDS = 60.0  # for a worker that hangs before the test's own process is there, or as it ends that
 _MOST_REPEATS = 10_000
 _MOST_GPUS = 1024  # no host has as many, but CPU slots are as many as are asked for
 
@@ -22,7 +23,8 @@ class Requirement:
     """What one test asks for by ``@pytest.mark.gpupool(…)``.
 
     ``gpus`` is the number of devices, all leased together; ``memory`` must be free on each of them before the test
-    starts; ``timeout`` is in seconds (or such as ``"5m"``), for set-up, call and tear-down; a higher ``priority``
+    starts; it runs in a process of its own where ``isolate`` says so (None: where the run does); ``timeout`` is in
+    seconds (or such as ``"5m"``), for set-up, call and tear-down; a higher ``priority``
     starts earlier; nothing else of the run runs beside a ``serial`` test; tests that share a ``lock`` never run at the
     same time; those of a ``stage`` start when all of lower stages have ended. It is measured ``repeats`` times (None:
     as often as the run says), of which ``at_least`` must pass (None: all); ``reduce`` makes one value of a metric's.
@@ -30,6 +32,7 @@ class Requirement:
 
     gpus: int = 1
     memory: Size | None = None
+    isolate: bool | None = None
     timeout: float | None = None
     priority: int = 0
     serial: bool = False
@@ -58,6 +61,15 @@ class Requirement:
                 f"@pytest.mark.gpupool(repeats={made.repeats}, at_least={made.at_least}): so many cannot pass"
             )
         return made
+
+    def limit_of_worker(self, default: float | None, *, isolates: bool) -> float | None:
+        """Return how many seconds its worker may take for it: an isolated test's time is kept by the worker itself.
+
+        ``default`` is the limit of tests that name none, ``isolates`` says whether those that do not say are isolated.
+        """
+        limit = self.timeout or default
+        is_isolated = isolates if self.isolate is None else self.isolate
+        return limit + _ISOLATED_SECONDS if limit is not None and is_isolated else limit
 
     def to_wire(self) -> dict[str, Any]:
         """Return what of it is not the usual, as plain values: most tests ask for nothing.
@@ -120,6 +132,10 @@ def _reducer(value: object) -> str:
     return str(value)
 
 
+def _choice(value: object) -> bool | None:
+    return None if value is None else _flag(value)
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(value)
@@ -158,6 +174,7 @@ def _names(value: object) -> tuple[str, ...]:
 _KEYS: Mapping[str, tuple[Callable[[object], Any], str]] = {
     "gpus": (_count, f"a whole number from 0 to {_MOST_GPUS}"),
     "memory": (_memory, "bytes, a size such as '20GiB', or a fraction of the device's memory such as 0.5"),
+    "isolate": (_choice, "True, False or None"),
     "timeout": (_limit, "seconds above 0, or a time such as '90s', '5m' or '2h'"),
     "priority": (_whole, "a whole number"),
     "serial": (_flag, "True or False"),

@@ -24,7 +24,7 @@ ONLY_IMPORTERS = {
     "filelock": "leases.locking.locks",
     "rich": "live.painter",
 }
-KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "run", "distribution", "live", "plugin"}
+KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "isolation", "run", "distribution", "live", "plugin"}
 KNOW_XDIST = {"foreign", "worker", "distribution"}
 PURE = {"values", "planning"}
 IMPURE = {"time", "os", "io", "pathlib", "subprocess", "socket", "random", "threading", "tempfile", "shutil"}

@@ -103,8 +103,8 @@ class TestMarkers:
     def test_an_unknown_key_is_refused_with_those_that_there_are(self) -> None:
         """In the order of the documents."""
         assert problem(keys(gpu=1)) == (
-            "@pytest.mark.gpupool has no key 'gpu'; "
-            "this version knows: gpus, memory, timeout, priority, serial, lock, stage, repeats, at_least, reduce"
+            "@pytest.mark.gpupool has no key 'gpu'; this version knows: "
+            "gpus, memory, isolate, timeout, priority, serial, lock, stage, repeats, at_least, reduce"
         )
 
     def test_a_positional_argument_is_refused(self) -> None:
@@ -276,7 +276,7 @@ def test_it_travels_as_what_is_unusual_of_it(requirement: Requirement) -> None:
 def test_the_marker_is_shown_with_what_is_usual() -> None:
     """As ``pytest --markers`` has it."""
     expected = (
-        "gpupool(gpus=1, memory=None, timeout=None, priority=0, serial=False, lock=(), stage=0, repeats=None, "
-        "at_least=None, reduce='mean')"
+        "gpupool(gpus=1, memory=None, isolate=None, timeout=None, priority=0, serial=False, lock=(), stage=0, "
+        "repeats=None, at_least=None, reduce='mean')"
     )
     assert Requirement.signature() == expected

@@ -1,3 +1,3 @@
 """Own: what is this process's alone, whatever its tests fork, or put in the place of the standard library."""
 
-__all__ = ["clock", "events", "forks", "garbage", "handlers", "modules", "outbox", "programs", "system"]
+__all__ = ["clock", "events", "forks", "garbage", "handlers", "modules", "outbox", "parent", "programs", "system"]

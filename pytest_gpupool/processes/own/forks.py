@@ -21,8 +21,8 @@ _IN_CHILD: _Methods = []
 class Owner:
     """The process that has made something."""
 
-    def __init__(self) -> None:
-        self._pid = os.getpid()
+    def __init__(self, pid: int | None = None) -> None:
+        self._pid = os.getpid() if pid is None else pid
 
     @property
     def is_here(self) -> bool:

@@ -28,6 +28,19 @@ class Outbox:
         self._rest = b""
         before(self._make)
 
+    @classmethod
+    def of_another(cls, process: int, descriptor: int) -> Outbox:
+        """Return that of another process, which has started this one, and given it the descriptor."""
+        outbox = cls()
+        outbox._owner, outbox._memory = Owner(process), descriptor
+        outbox._inode = os.fstat(descriptor).st_ino
+        return outbox
+
+    def descriptor(self) -> int | None:
+        """Return what a program that this process starts needs for :meth:`of_another`; None where there is none."""
+        self._make()
+        return self._memory
+
     def put(self, line: str) -> bool:
         """Leave a line, in a child; return whether that could be done."""
         try:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from ...isolation import hooks as isolation
 from ...options import role_end
 from ...planning.problem import Problem
 from ...processes.own import clock
@@ -53,7 +54,8 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     trespass.watch(config, recorder, loads)
     plugins.resume(config, orders)
     plugins.seed(config, orders)
-    config.pluginmanager.register(TimeLimit(controller.options.timeout, recorder), "gpupool-time-limit")
+    isolation.register(config, orders)
+    config.pluginmanager.register(TimeLimit(controller.options, recorder), "gpupool-time-limit")
     config.pluginmanager.register(leftovers, "gpupool-leftovers")
     if controller.deadline is not None:
         config.pluginmanager.register(Budget(controller, controller.deadline), "gpupool-budget")

@@ -8,6 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
+from ...isolation.hooks import is_isolated
+from ...options.options import Options
 from ...processes import stacks
 from ...processes.own.handlers import Handler
 from ...processes.time_limits import TimeLimits
@@ -21,10 +23,10 @@ _ALARM = getattr(signal, "SIGRTMIN", 0) + 6  # SIGALRM is pytest-timeout's
 
 
 class TimeLimit:
-    """The plugin that fails a test which takes longer than it may; ``default`` is for those that name no limit."""
+    """The plugin that fails a test which takes longer than it may. Not one that is isolated."""
 
-    def __init__(self, default: float | None, recorder: Recorder) -> None:
-        self._default = default
+    def __init__(self, options: Options, recorder: Recorder) -> None:
+        self._options = options
         self._recorder = recorder
         self._clock: TimeLimits | None = None
         self._running: tuple[str, float] | None = None  # the test whose time is kept, and its limit
@@ -64,7 +66,9 @@ class TimeLimit:
         pytest.fail(shortened(f"this test took longer than {limit:g} s; its stacks then:\n{frames}"), pytrace=False)
 
     def _limit(self, item: pytest.Item) -> float | None:
+        if is_isolated(item, by_default=self._options.isolate):
+            return None
         try:
-            return requirement_of(item).timeout or self._default
+            return requirement_of(item).timeout or self._options.timeout
         except MarkerProblem:
             return None  # said when the test is set up

@@ -8,6 +8,7 @@ to the worker's journal first, then with pytest's next report to the controller.
 
 __all__ = [
     "junit_properties",
+    "present",
     "recipes",
     "recorder",
     "refusal",

@@ -20,9 +20,9 @@ from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
 from .attempts.captured import Captured
 from .attempts.sequence import Attempts
+from .present import RunningTest
 from .recipes import Recipes
 from .retries import Retries
-from .running_test import RunningTest
 from .set_ups import SetUps
 from .sticky_error import StickyError
 from .writer import RecordWriter
@@ -92,6 +92,11 @@ class Recorder:
         return self._equipment
 
     @property
+    def attempts(self) -> Attempts:
+        """The attempts at the tests of this process, for who has another process run them."""
+        return self._attempts
+
+    @property
     def logs(self) -> WorkerLogs:
         """What keeps what tests write."""
         return self._attempts.logs
@@ -139,6 +144,15 @@ class Recorder:
     def tells(self, tell: Callable[[str], None]) -> None:
         """Have a warning for the run's end told by this, until :meth:`session_ends`."""
         self._attempts.log.tell = tell
+
+    def warns(self, text: str) -> None:
+        """Warn the user, at the run's end."""
+        self._attempts.log.tell(text)
+
+    def goes_on_here(self) -> None:
+        """This is a child that was forked for the running test, and copies what that writes to its log."""
+        self._attempts.logs.goes_on_here()
+        self.captured.goes_on_here()
 
     def session_ends(self) -> None:
         """No test runs any more, and hardly anything that is told now would be shown."""
@@ -313,6 +327,11 @@ class Recorder:
             if gate.lost is not None:
                 self.becomes_unfit(f"its lease is lost: {gate.lost}")
         return test if refused is None else replace(test, refused=refused)
+
+    @property
+    def held(self) -> tuple[Device, ...]:
+        """The devices of this process, none where the pool is off."""
+        return self._held()
 
     def _held(self) -> tuple[Device, ...]:
         return () if self._equipment is None else self._equipment.lease.devices

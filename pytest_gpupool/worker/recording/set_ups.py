@@ -10,6 +10,7 @@ import pytest
 
 from ...foreign.pytest_names import fixture_of
 from ...processes.own import clock
+from ...processes.own.forks import Owner
 from ...values.wide_fixture import key_of
 from ..items.wide_fixtures import WideFixtures, name_of, param_text, place_of
 from .attempts.attempt import WORTH_A_WORD
@@ -31,6 +32,7 @@ class SetUps:
     def __init__(self, attempts: Attempts, writer: RecordWriter) -> None:
         self.seconds = 0.0
         """What all of them have taken so far."""
+        self._owner = Owner()
         self._attempts = attempts
         self._writer = writer
         self._fixtures = WideFixtures()
@@ -43,8 +45,8 @@ class SetUps:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
         """Time it. What it requests is set up before, but for what it asks for as it goes."""
-        if fixturedef.scope == "function":
-            return (yield)
+        if fixturedef.scope == "function" or not self._owner.is_here:
+            return (yield)  # in an isolated test's process it serves that test alone
         running, failed = self._begin(), True
         try:
             result = yield

@@ -42,3 +42,25 @@ def mark(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
     """Mark the report of a phase that failed by :func:`fail_by`."""
     if call.excinfo is not None and call.excinfo.errisinstance(Verdict):
         setattr(report, BY_VERDICT, True)
+
+
+def fail_phase(report: pytest.TestReport, item: pytest.Item, text: str) -> None:
+    """Make it the report of a failure, or add to the failure that it is."""
+    unmark(report)
+    if report.failed:
+        add = getattr(report.longrepr, "addsection", None)
+        if add is not None:
+            add("gpupool", text)
+        else:
+            report.longrepr = f"{report.longrepr}\n{text}"
+        return
+
+    def fail() -> None:
+        pytest.fail(text, pytrace=False)
+
+    when = report.when
+    assert when in ("setup", "call", "teardown")
+    made = pytest.TestReport.from_item_and_call(item, pytest.CallInfo.from_call(fail, when))
+    report.outcome, report.longrepr = "failed", made.longrepr
+    if hasattr(report, "wasxfail"):
+        del report.wasxfail

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ...values.errors import UsageProblem
+from ..recording import verdict_failure
 from ..recording.recorder import Recorder
-from ..recording.verdict_failure import unmark
 from ..recording.writer import SINGLE_PROCESS
 from .loads import LoadWatch, conftest_path
 from .own_devices import OwnDevices, words_of
@@ -91,7 +91,7 @@ class Trespass:
         """A phase has ended: say what it did beyond the lease."""
         report = yield
         if problems := self._problems(item, call.when):
-            _fail_phase(report, item, "\n".join(f"gpupool: {problem}" for problem in problems))
+            verdict_failure.fail_phase(report, item, "\n".join(f"gpupool: {problem}" for problem in problems))
         return report
 
     @property
@@ -134,28 +134,6 @@ def _fail_collection(report: pytest.CollectReport, text: str) -> None:
         report.sections.append(("gpupool", text))
         return
     report.outcome, report.longrepr, report.result = "failed", text, []
-
-
-def _fail_phase(report: pytest.TestReport, item: pytest.Item, text: str) -> None:
-    """Make it the report of a failure, or add to the failure that it is."""
-    unmark(report)
-    if report.failed:
-        add = getattr(report.longrepr, "addsection", None)
-        if add is not None:
-            add("gpupool", text)
-        else:
-            report.longrepr = f"{report.longrepr}\n{text}"
-        return
-
-    def fail() -> None:
-        pytest.fail(text, pytrace=False)
-
-    when = report.when
-    assert when in ("setup", "call", "teardown")
-    made = pytest.TestReport.from_item_and_call(item, pytest.CallInfo.from_call(fail, when))
-    report.outcome, report.longrepr = "failed", made.longrepr
-    if hasattr(report, "wasxfail"):
-        del report.wasxfail
 
 
 def _changed_before(own: OwnDevices, words: str) -> str:

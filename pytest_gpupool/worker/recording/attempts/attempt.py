@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ....processes.own import clock
-from ..running_test import RunningTest
+from ..present import RunningTest
 from ..verdict_failure import BY_VERDICT
 from .judged_metrics import JudgedMetrics
 from .phases import Phases
@@ -32,7 +32,8 @@ class Attempt:
     :data:`CAUSES`; where it is ``is_retried``, another worker tries the test again. ``number`` counts the attempts at
     the test here. ``waited`` is how many seconds it waited for the controller, ``shared`` how many went to what it
     shares with others: both are in none of its phases. ``verdict_lines`` are on bad verdicts of a test that has failed
-    anyway. Once it ``is_over`` nothing is added.
+    anyway. Once it ``is_over`` nothing is added. One that ``is_isolated`` has its phases in another process, whose
+    ``torch_peak`` is the most bytes that torch has held there.
     """
 
     test: RunningTest | None = None
@@ -49,6 +50,8 @@ class Attempt:
     waited: float = 0.0
     shared: float = 0.0
     is_over: bool = False
+    is_isolated: bool = False
+    torch_peak: int | None = None
     problems: list[str] = field(default_factory=list)
     """What was wrong with metrics of its children, until the test has failed by it."""
     began: float = field(default_factory=clock.monotonic)
@@ -143,10 +146,12 @@ class Attempt:
         seconds = self.phases.seconds()
         by_verdict = not self.took_too_long and self.phases.failed_by(BY_VERDICT)
         took = sum(value for value in seconds.values() if value is not None)
+        outcome = "timeout" if self.took_too_long else self.phases.outcome()
+        is_whole = seconds["setup_s"] is not None and outcome != "crashed"  # nobody has timed what it crashed in
         return {
-            "outcome": "timeout" if self.took_too_long else self.phases.outcome(),
+            "outcome": outcome,
             "phases": seconds,
-            "duration_s": took if seconds["setup_s"] is not None else clock.monotonic() - self.began - self.shared,
+            "duration_s": took if is_whole else clock.monotonic() - self.began - self.shared,
             "ended": ended,
             **({"waited_s": self.waited} if self.waited >= WORTH_A_WORD else {}),
             "message": self.phases.message("\n".join(filter(None, [self.verdict_lines, last_words]))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -29,6 +29,23 @@ class Captured:
     def aside(self) -> AbstractContextManager[None]:
         """What is captured meanwhile is in the log already."""
         return contextlib.nullcontext() if self._output is None else self._output.aside()
+
+    @contextlib.contextmanager
+    def copied(self) -> Iterator[None]:
+        """Have what is captured meanwhile copied."""
+        if self._output is None:
+            yield
+            return
+        self._output.begin()
+        try:
+            yield
+        finally:
+            self._output.end()
+
+    def goes_on_here(self) -> None:
+        """This is a child that was forked for the running test."""
+        if self._output is not None:
+            self._output.goes_on_here()
 
     def close(self) -> None:
         """Copy no more."""

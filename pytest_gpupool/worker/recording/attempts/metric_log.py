@@ -39,6 +39,14 @@ class MetricLog:
         self._thread = get_ident()
         self._told: set[str] = set()
 
+    def outbox(self) -> int | None:
+        """Return the descriptor of what a process that is started for the test needs for :meth:`is_of_another`."""
+        return self._outbox.descriptor()
+
+    def is_of_another(self, process: int, descriptor: int) -> None:
+        """This process was started for a test of another one, which takes what is recorded here."""
+        self._owner, self._outbox = Owner(process), Outbox.of_another(process, descriptor)
+
     def add(self, metric: Metric, attempt: Attempt) -> None:
         """Take a metric, from a thread of the test or a child of it too.
 

@@ -20,8 +20,8 @@ from ....values.device import Device
 from ....values.texts import iso
 from ...items.repeats import repeat_of
 from .. import junit_properties, verdict_failure
+from ..present import RunningTest
 from ..recipes import Recipes
-from ..running_test import RunningTest
 from ..sticky_error import StickyError
 from ..writer import RecordWriter
 from .attempt import Attempt
@@ -103,6 +103,25 @@ class Attempts:
         stacks.renew_offer()
         self.present.enters(phase)
 
+    def is_given(self, test: RunningTest, serial: int) -> None:
+        """This process was started for an attempt at a test, which has begun, with that number, in another one."""
+        self.test = test
+        self.present = Attempt(test=test, serial=serial, devices=test.devices())
+
+    def is_tried_again(self) -> None:
+        """An attempt is set up whose phases run in another process: it begins here, unless it has begun."""
+        if self.test is not None and self._must_begin("setup"):
+            self.begin(self.test)
+
+    def problems(self, *, has_failed: bool) -> list[str]:
+        """Return what another process could not know of the phase that it has run: each fails the test once.
+
+        Where the phase ``has_failed``, its bad verdicts are told already.
+        """
+        bad, present = self.bad_verdicts(), self.present
+        found, present.problems = present.problems, []
+        return found if has_failed else found + bad
+
     def leaves(self, phase: str, *, in_peace: bool) -> None:
         """It is over. Where it was ``in_peace``, what is wrong with metrics of its children fails the test."""
         present = self.present
@@ -119,7 +138,8 @@ class Attempts:
         if not self.present.has_begun:
             return
         self.log.take_from_children(self.present)
-        self._sticky_error.look_at(report)
+        if not self.present.is_isolated:  # else it stays in the test's own process
+            self._sticky_error.look_at(report)
         if self.present.logs(report):
             self._end()
 
@@ -158,7 +178,8 @@ class Attempts:
         attempt.is_over = True
         if self._writer is not None:
             last_words = self._sticky_error.last_words(test.item.session, self._writer.worker)
-            ended, torch_peak = iso(self._clock()), test.torch_peak()
+            ended = iso(self._clock())
+            torch_peak = attempt.torch_peak if attempt.is_isolated else test.torch_peak()
             record = attempt.to_record(ended=ended, last_words=last_words, torch_peak=torch_peak)
             self._writer.write("end", test=test.nodeid, **record)
 
