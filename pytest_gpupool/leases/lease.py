@@ -78,6 +78,8 @@ class Lease:
         self.devices = tuple(devices)
         self.until: str | None = None
         """When it is expected to end, ISO 8601, None where nobody knows; said with the next note."""
+        self.environment: dict[str, str] = {}
+        """What the environment of this process was given for it."""
         self._slots = list(slots)
         self._owner = os.getpid()
 

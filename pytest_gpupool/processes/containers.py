@@ -10,6 +10,14 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of linux/proc_ns.h
 _CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))  # of Docker; of Podman and Buildah
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
+# fmt: off
+# On these, flock is emulated, local to one host, or both (see flock(2), NOTES).
+_NETWORK = frozenset((
+    "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",
+    "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "pvfs2", "smb3", "smbfs",
+))
+# fmt: on
+
 
 class Mount(NamedTuple):
     """A line of mountinfo (proc_pid_mountinfo(5)): ``root`` is which part of the file system is seen at ``point``.
@@ -22,6 +30,11 @@ class Mount(NamedTuple):
     root: str
     point: str
     kind: str
+
+    @property
+    def is_on_network(self) -> bool:
+        """Whether other hosts may see it, too."""
+        return self.kind in _NETWORK
 
 
 def mount_of(descriptor: int) -> Mount | None:

@@ -236,6 +236,7 @@ class WorkerResult:
     pid: int | None = None
     devices: list[str] = field(default_factory=list)
     lease_wait: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     started: str | None = None
     ready: str | None = None
     """When it was ready for its first test: where nobody told, when that began."""

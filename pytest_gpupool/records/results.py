@@ -10,7 +10,7 @@ record               keys
 ``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
-``worker``           ``worker, host, pid, devices, lease_wait_s, started``
+``worker``           ``worker, host, pid, devices, lease_wait_s, started, environment``
 ``setting``          ``name, value``: ``cores`` that the run may use, ``timeout`` (seconds) of tests that name none
 ``policy``           ``error, rtol, fail_on``: how its metrics are judged, by the baseline beside the records
 ``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins;
@@ -223,6 +223,7 @@ class Results:
         worker.host, worker.pid = record["host"], record["pid"]
         worker.devices = list(record["devices"])
         worker.lease_wait, worker.started = record["lease_wait_s"], record["started"]
+        worker.environment = record.get("environment", {})
 
     def _worker_ended(self, record: Record) -> None:
         worker = self._worker(record)

@@ -79,6 +79,9 @@ PHASES = _maps_to(or_null(SECONDS))._replace(
 """How long the phases of a test took: of some of them in a record, of all in a report."""
 
 
+VARIABLES = _maps_to(TEXT)
+"""Variables of an environment, by name."""
+
 SET_UPS = _maps_to(SECONDS)
 """The seconds that wide fixtures took, by their keys."""
 
@@ -318,6 +321,7 @@ RECORDS: Mapping[str, Shape] = {
             "devices": list_of(DEVICE_ID),
             "lease_wait_s": SECONDS,
             "started": TIMESTAMP,
+            "environment": optional(VARIABLES),
         }
     ),
     "start": Shape(

@@ -157,6 +157,7 @@ def _worker(worker: WorkerResult) -> dict[str, Any]:
         "pid": worker.pid,
         "devices": worker.devices,
         "lease_wait_s": worker.lease_wait,
+        "environment": dict(worker.environment),
         "started": worker.started,
         "ended": worker.ended,
         "exit": worker.exit,

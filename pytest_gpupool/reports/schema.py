@@ -48,12 +48,13 @@ from ..records.shapes import (
     REPEAT,
     SET_UPS,
     SOFTWARE,
+    VARIABLES,
 )
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.5.0"
+SPEC_VERSION = "1.6.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -110,6 +111,7 @@ _WORKER = Shape(
         "pid": unread(or_null(WHOLE)),
         "devices": _DEVICES,
         "lease_wait_s": _SECONDS_OR_NULL,
+        "environment": optional(VARIABLES, "The variables that were set for it; those that the user had set are not."),
         "started": Key(_TIMESTAMP_OR_NULL, "When it had its lease; null for one that never got it."),
         "ended": unread(_TIMESTAMP_OR_NULL),
         "exit": unread(or_null(EXIT)),

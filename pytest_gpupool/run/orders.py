@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..devices.pool import cpu_count
+from ..devices.torch import compilation
 from ..options.options import Options
 from ..values.device import Device, cpu_device, usable_together
 from ..values.orders import Orders
@@ -33,6 +34,7 @@ class WorkerOrders:
         self._devices = devices
         self._records = records
         self._finished = finished
+        self._compiled = compilation.shared_folder()
 
     def at(
         self,
@@ -63,6 +65,7 @@ class WorkerOrders:
             export=devices.export,
             busy_memory=options.busy_memory,
             threads=max(1, cpu_count() // self.workers),
+            compiled=None if self._compiled is None else str(self._compiled),
             gpus=gpus,
             slots=1 if is_alone else options.slots,
             memory=memory,

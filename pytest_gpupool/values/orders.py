@@ -36,6 +36,8 @@ class Orders:
     export: Export
     busy_memory: Size | None
     threads: int
+    compiled: str | None = None
+    """The folder with what is compiled for tests, which this user's processes share; None: one for the worker."""
     gpus: int = 1
     slots: int = 1
     memory: int = 0

@@ -9,9 +9,11 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..devices import vendors
+from ..devices.torch import compilation
 from ..foreign import xdist_protocol
 from ..leases.lease import Lease, Request
 from ..processes import marks, stacks, termination
@@ -104,18 +106,23 @@ def _lease_within(
     return acquire(request, vendor.probe(), refused=refused, is_cancelled=is_cancelled)
 
 
-def environ(held: Lease, orders: Orders, present: Mapping[str, str], *, cores: int | None = None) -> dict[str, str]:
+def environ(
+    held: Lease, orders: Orders, worker: str, present: Mapping[str, str], *, cores: int | None = None
+) -> dict[str, str]:
     """Return what a worker sets before any library that uses devices loads; ``present`` is its environment as it is.
 
     ``cores`` is to how many the process is pinned, None where it is not.
     """
     count = orders.threads if cores is None else min(orders.threads, cores)
-    threads = {name: str(count) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name not in present}
+    threads = {name: str(count) for name in compilation.THREADS if name not in present}
+    own = None if orders.run_dir is None else Path(orders.run_dir) / "compiled" / worker
+    compiled = own if orders.compiled is None else Path(orders.compiled)
     return {
         **vendors.of(orders.devices).export(held.devices, orders.export),
         "GPUPOOL_DEVICES": ",".join(device.id for device in held.devices),
         "GPUPOOL_RUN": orders.run,
         **threads,
+        **({} if compiled is None else compilation.variables(compiled, present)),
     }
 
 
@@ -128,6 +135,7 @@ def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
         "pid": os.getpid(),
         "devices": [device.id for device in held.devices],
         "lease_wait_s": round(waited, 3),
+        "environment": held.environment,
         "started": iso(clock.now()),
     }
 
@@ -165,12 +173,14 @@ def _take_up(line: EarlyLine, orders: Orders, worker: str) -> WorkerSide | None:
     held, waited = lease(orders, worker, refused=refused, is_cancelled=line.is_cancelled)
     if held is None:
         return None
+    cores = _pinned(held) if orders.affinity else None
+    held.environment = environ(held, orders, worker, os.environ, cores=cores)
     record = began(held, worker, waited)
     journal = journal_of(orders, worker)
     journal.append(dump(record))
     journal.close()
     line.say(Leased(record, stacks.offer_stacks()))
-    os.environ.update(environ(held, orders, os.environ, cores=_pinned(held) if orders.affinity else None))
+    os.environ.update(held.environment)
     return WorkerSide(worker, held, orders)
 
 

@@ -13,18 +13,12 @@ _LOCAL = frozenset((
     "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs", "rootfs", "tmpfs",
     "xfs", "zfs",
 ))
-
-# On these, flock is emulated, local to one host, or both (see flock(2), NOTES).
-_NETWORK = frozenset((
-    "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",
-    "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "pvfs2", "smb3", "smbfs",
-))
 # fmt: on
 
 
 def refuse(path: Path, mount: Mount | None) -> None:
     """Raise UsageProblem where the lock directory lies on a network."""
-    if mount is not None and mount.kind in _NETWORK:
+    if mount is not None and mount.is_on_network:
         raise UsageProblem(
             f"the lock directory {path} lies on a network file system ({mount.kind}), where locks do not exclude; "
             "choose one of this host with --gpupool-lock-dir, such as /run/lock"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...metrics.wording import amount_text, baseline_text, change_text, value_text
@@ -48,6 +48,15 @@ def facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Engine", "" if run["engine"] == "local" else run["engine"]
     yield "Seed", "" if run["seed"] is None else str(run["seed"])
     yield "Goes on with run", run["resumed_from"] or ""
+    yield "Set for all workers", joined(*_common_variables(report["workers"]))
+
+
+def _common_variables(workers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the environments of all workers were given alike; of what differs, the devices, they have a table."""
+    told = [worker["environment"].items() for worker in workers if worker.get("environment")]
+    return (
+        [f"{name}={value}" for name, value in told[0] if all((name, value) in other for other in told)] if told else []
+    )
 
 
 def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

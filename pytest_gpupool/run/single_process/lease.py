@@ -45,13 +45,14 @@ class OwnLease:
         waiting = _Waiting(self._config, self._controller)
         held, waited = program.lease(orders, SINGLE_PROCESS, refused=waiting.refused, is_cancelled=lambda: False)
         assert held is not None
+        cores = None if self._pin is None else self._pin.to(held.devices)
+        held.environment = program.environ(held, orders, SINGLE_PROCESS, os.environ, cores=cores)
         journal, record = journal_of(orders, SINGLE_PROCESS), program.began(held, SINGLE_PROCESS, waited)
         journal.append(dump(record))
         journal.close()
         self._controller.records.results.add(record)
         self._config.stash[lease_key] = held
-        cores = None if self._pin is None else self._pin.to(held.devices)
-        return program.environ(held, orders, os.environ, cores=cores)
+        return held.environment
 
     def let_go(self) -> None:
         """Release it at the end, where that can be."""
