@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .worker.fixtures import Gpu, Measure, RecordMetric
 
-__all__ = ["Gpu", "Measure", "RecordMetric", "matrix"]
+__all__ = ["Gpu", "Measure", "RecordMetric", "aggregate", "matrix"]
 __version__ = "0.1.0"
 
 
@@ -25,6 +25,46 @@ def __getattr__(name: str) -> object:
 
         return getattr(fixtures, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def aggregate(
+    name: str,
+    *,
+    of: str,
+    by: Iterable[str] = (),
+    reduce: str = "mean",
+    kind: str | None = None,
+    higher_is_better: bool | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    floor: float | None = None,
+    ceiling: float | None = None,
+) -> pytest.MarkDecorator:
+    """Judge a metric over many tests: ``@aggregate("accuracy", of="correct", by=("model",), floor=0.6)``.
+
+    It decorates a test function or a class, or is a module's ``pytestmark``. Of what these tests record under ``of``
+    there is one value for each group of tests that have the same ``by`` parameters: their ``reduce``, which is
+    ``mean``, ``median``, ``min``, ``max``, ``sum``, ``geometric_mean``, or ``worst_group``: the mean of the group in
+    which that is the worst, one value for all. A test counts once, however often it is repeated.
+
+    It is judged when the run is over, as metrics are, with its tests as items. ``kind``, ``higher_is_better``, ``atol``
+    and ``rtol`` are as in ``record_metric``; the first two are those of the tests' metrics where they are left out. It
+    is regressed below ``floor`` and above ``ceiling``, also without a baseline. A group of which a test has no value
+    is not judged, which the reports say.
+
+    Raises:
+        UsageProblem: an argument makes no sense.
+    """
+    __tracebackhide__ = True
+    from .values.errors import UsageProblem
+    from .worker.items.aggregates import marked
+
+    given: dict[str, object] = {"by": by, "reduce": reduce, "kind": kind, "higher_is_better": higher_is_better}
+    given |= {"atol": atol, "rtol": rtol, "floor": floor, "ceiling": ceiling}
+    try:
+        return marked(name, of=of, **given)
+    except UsageProblem as problem:
+        raise problem.with_traceback(None) from None
 
 
 def matrix(

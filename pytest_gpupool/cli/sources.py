@@ -12,10 +12,12 @@ from typing import Any
 from ..devices.pool import Pool
 from ..records import archive
 from ..records.archive import Recorded
+from ..records.result import TestResult
 from ..reports.json import build
 from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradiction
 from ..values.errors import UsageProblem
 from ..values.texts import safe_repr, visible
+from ..values.verdicts import BAD
 
 Report = Mapping[str, Any]
 
@@ -57,18 +59,22 @@ def run_of(name: str, given: Path | None) -> Recorded:
 def _decide(recorded: Recorded) -> None:
     """Judge the metrics of a run that was killed before it did so itself, by the same rules and the same baseline."""
     results = recorded.results
-    if results.policy is None or results.is_decided:
+    if results.is_decided or (results.policy is None and not results.aggregates):
         return
     from ..verdicts import baseline_file, of_run
     from ..verdicts.decide import Policy
 
+    if results.policy is None:
+        for _, record in list(of_run.gated(results, BAD)):
+            results.add({"record": "aggregated", **record})
+        return
     policy = Policy(error=results.policy["error"], rtol=results.policy["rtol"])
     baseline = baseline_file.kept(recorded.path)
     if baseline is None:
         warn(f"run {recorded.id} was killed before its metrics were judged, and its copy of the baseline is gone")
         return
-    for _, record in list(of_run.decided(results, baseline, policy, results.policy["fail_on"])):
-        results.add({"record": "decided", **record})
+    for one, record in list(of_run.decided(results, baseline, policy, results.policy["fail_on"])):
+        results.add({"record": "decided" if isinstance(one, TestResult) else "aggregated", **record})
 
 
 def report_of(name: str, given: Path | None) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +37,30 @@ def add_options(parser: pytest.Parser) -> None:
         action = "append" if many else "store"
         group.addoption(f"--{name}", metavar=metavar, action=action, default=None, help=help_text)
         parser.addini(name.replace("-", "_"), help_text, type="string", default=None)
+    lines = "Metrics that are judged over many tests, one a line: TEST NAME of=METRIC by=PARAM,PARAM floor=0.6 …"
+    parser.addini("gpupool_aggregates", lines, type="linelist", default=[])
+
+
+def aggregates(config: pytest.Config) -> list[str]:
+    """Return the lines of the ini value that says which metrics are judged over many tests."""
+    return [line for line in config.getini("gpupool_aggregates") if line.strip()]
+
+
+def narrowed(config: pytest.Config, place: str) -> str | None:
+    """Return what chooses some of the tests of a function, class, file or folder, None where all are collected."""
+    if any(getattr(config.known_args_namespace, name, None) for name in ("lf", "last_failed")):
+        return "--last-failed"
+    asked = [_id_of(config, arg) for arg in config.args]
+    if any(arg == "" or place == arg or place.startswith((f"{arg}::", f"{arg}/")) for arg in asked):
+        return None
+    return next((arg for arg in asked if arg.startswith((f"{place}[", f"{place}::", f"{place}/"))), None)
+
+
+def _id_of(config: pytest.Config, arg: str) -> str:
+    """Return an argument as ids name it, empty for all that is below rootdir."""
+    path, colons, names = str(arg).partition("::")
+    whole = os.path.relpath(config.invocation_params.dir / path, config.rootpath).replace(os.sep, "/")
+    return "" if whole == "." or whole.startswith("..") else f"{whole}{colons}{names}"
 
 
 def add_scripts(config: pytest.Config) -> None:

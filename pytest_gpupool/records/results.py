@@ -33,6 +33,9 @@ record               keys
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``decided``          ``worker, test, metrics``: verdicts, by metric, with what they are based on, once the run is over;
                      and ``outcome, message`` where they change these
+``aggregate``        ``worker, test, aggregate, left_out``, and ``narrowed`` (text): what is judged over the tests of
+                     a function, class, file or folder; ``left_out``: ``group, tests`` of those that were deselected
+``aggregated``       ``group, metric, outcome, message``: the verdict on a group of them, as at ``decided``
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
 ``late-metric``      ``worker, text``: a metric came after its test had ended; in no journal, changes no result
 ``journal-problem``  ``worker, text``: later records of this worker are not on disk; changes no result
@@ -84,6 +87,10 @@ class Results:
         """How its metrics are judged, None where there is no baseline."""
         self.is_decided = False
         """Whether they have been."""
+        self.aggregates: dict[tuple[str, str], Record] = {}
+        """What is judged over many tests, by whose tests these are, and its name."""
+        self.decided_groups: dict[str, Record] = {}
+        """What is decided of groups of tests, by :attr:`Group.key`."""
         self.settings: dict[str, float] = {}
         """What the run goes by: ``cores`` that it may use, ``timeout`` of tests that name none, where there is one."""
 
@@ -306,6 +313,13 @@ class Results:
     def _policy(self, record: Record) -> None:
         self.policy = record
 
+    def _aggregate(self, record: Record) -> None:
+        self.aggregates.setdefault((record["test"], record["aggregate"]["name"]), record)
+
+    def _aggregated(self, record: Record) -> None:
+        self.is_decided = True
+        self.decided_groups[record["group"]] = record
+
     def _decided(self, record: Record) -> None:
         self.is_decided = True
         if (made := self._repeated.get(record["test"])) is not None:
@@ -397,6 +411,8 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "end": Results._end,
     "policy": Results._policy,
     "decided": Results._decided,
+    "aggregate": Results._aggregate,
+    "aggregated": Results._aggregated,
     "crash": lambda results, record: results._cut_off(record, "crashed"),
     "timeout": lambda results, record: results._cut_off(record, "timeout"),
     "no-retry": Results._not_retried,

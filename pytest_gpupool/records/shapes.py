@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..values.outcomes import CAUSES, OUTCOMES
-from ..values.repeats import REDUCERS
+from ..values.repeats import OVER_TESTS, REDUCERS
 from ..values.verdicts import KINDS, VERDICTS
 from .datatypes import (
     AMOUNT,
@@ -195,6 +195,25 @@ _DECISION = object_of(
 )
 """What a decision adds to a metric."""
 
+GROUP_OUTCOMES = ("passed", "failed", "incomplete")
+"""What becomes of a group of tests over which a metric is judged: incomplete is what could not be."""
+
+AGGREGATE = Shape(
+    {
+        "name": NAME,
+        "of": NAME,
+        "by": list_of(NAME),
+        "reduce": one_of(*OVER_TESTS),
+        "kind": or_null(one_of(*KINDS)),
+        "higher_is_better": or_null(FLAG),
+        "atol": or_null(AMOUNT),
+        "rtol": or_null(AMOUNT),
+        "floor": or_null(NUMBER),
+        "ceiling": or_null(NUMBER),
+    }
+)
+"""What is judged over many tests, as a record has it."""
+
 _METRICS = list_of(object_of(METRIC, "metric"))
 
 
@@ -362,6 +381,17 @@ RECORDS: Mapping[str, Shape] = {
     ),
     "decided": Shape(
         {**_OF_TEST, "metrics": _maps_to(_DECISION), "outcome": optional(OUTCOME), "message": optional(TEXT_OR_NULL)}
+    ),
+    "aggregate": Shape(
+        {
+            **_OF_TEST,
+            "aggregate": object_of(AGGREGATE),
+            "left_out": list_of(object_of(Shape({"group": PARAMS, "tests": COUNT}))),
+            "narrowed": optional(TEXT_OR_NULL),
+        }
+    ),
+    "aggregated": Shape(
+        {"group": NAME, "metric": _DECISION, "outcome": one_of(*GROUP_OUTCOMES), "message": TEXT_OR_NULL}
     ),
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..devices.pool import Pool
+from ..metrics import groups
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
 from ..records.shapes import METRIC, RESOURCES
@@ -16,7 +17,7 @@ from ..records.store import write_whole
 from ..values.device import Device
 from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
-from .schema import REPORT_FORMAT, SPEC_VERSION, schema
+from .schema import AGGREGATE, REPORT_FORMAT, SPEC_VERSION, schema
 
 
 def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
         "devices": _devices(pool, results),
         "workers": [_worker(worker) for worker in results.workers.values()],
         "tests": [_test(test, facts.get("id")) for test in results.tests],
+        "aggregates": [_aggregate(one) for one in groups.told(results)],
         "fixtures": fixtures(results),
         "advice": [item.to_report() for item in advise.advice(results, pool.devices)],
         "summary": summary(results),
@@ -82,9 +84,8 @@ def pool_devices(pool: Pool, results: Results) -> tuple[Device, ...]:
 def summary(results: Results) -> dict[str, Any]:
     """Return counts by outcome and verdict, and how well the devices were used."""
     outcomes = Counter(test.outcome for test in results.tests)
-    verdicts = Counter(
-        metric["verdict"] for test in results.tests for metric in test.metrics.values() if metric["verdict"]
-    )
+    judged = [*results.tests, *groups.as_results(results)]
+    verdicts = Counter(metric["verdict"] for test in judged for metric in test.metrics.values() if metric["verdict"])
     use = results.use()
     return {
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
@@ -190,6 +191,10 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         **({"judged": True} if test.is_judged else {}),
         **({} if test.kind is None else {"device_kind": test.kind}),
     }
+
+
+def _aggregate(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one.get(name) for name, key in AGGREGATE.keys.items() if key.is_always_written or name in one}
 
 
 def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
@@ -39,21 +39,36 @@ def render(
     """
     pointer = legal(f"the JSON report, or the record of run {report['run']['id']}")
     root = Element("testsuites", name="pytest tests")
-    suite = SubElement(root, "testsuite", _suite(report))
+    aggregates = [_as_test(one) for one in report.get("aggregates", ())]
+    suite = SubElement(root, "testsuite", _suite(report, [*report["tests"], *aggregates]))
     suite.extend(_testcase(test, earlier_run(test, report)) for test in report["tests"])
+    suite.extend(_testcase(one, None) for one in aggregates)
     cut_texts(root, pointer, tags=VERDICTS, most=most_message)
     shrink(root, OF_OURS, Limits(most_objects, most_bytes), pointer)
     return xml(root)
 
 
-def _suite(report: Mapping[str, Any]) -> dict[str, str]:
-    run, tags = report["run"], Counter(_TAGS.get(test["outcome"]) for test in report["tests"])
+def _as_test(aggregate: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "nodeid": f"{aggregate['id']} {aggregate['name']}",
+        "outcome": "skipped" if aggregate["outcome"] == "incomplete" else aggregate["outcome"],
+        "message": aggregate["message"],
+        "duration_s": 0.0,
+        "devices": [],
+        "worker": None,
+        "resources": {"peak_memory_bytes": None},
+        "metrics": [] if aggregate["value"] is None and "non_finite" not in aggregate else [aggregate],
+    }
+
+
+def _suite(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    run, tags = report["run"], Counter(_TAGS.get(test["outcome"]) for test in tests)
     return {
         "name": "pytest",
         "errors": str(tags["error"]),
         "failures": str(tags["failure"]),
         "skipped": str(tags["skipped"]),
-        "tests": str(len(report["tests"])),
+        "tests": str(len(tests)),
         "time": f"{run['duration_s']:.3f}",
         "timestamp": run["started"].replace("Z", "+00:00"),
         "hostname": legal(run["host"]["name"]),
@@ -75,7 +90,7 @@ def _testcase(test: Mapping[str, Any], run: str | None) -> Element:
 def _address(nodeid: str) -> tuple[str, str]:
     """Return classname and name as pytest's junitxml makes them: parameters may hold what separates names."""
     path, within, rest = nodeid.partition("::")
-    address, bracket, params = rest.partition("[")
+    address, bracket, params = rest.partition("[") if rest.endswith("]") else (rest, "", "")
     names = [path.replace("/", ".").removesuffix(".py"), *(address.split("::") if within else ())]
     return ".".join(names[:-1]), names[-1] + (f"[{params.removesuffix(']')}]" if bracket else "")
 

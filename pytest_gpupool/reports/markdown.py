@@ -18,15 +18,18 @@ from .words import (
     counts,
     earlier_run,
     exit_text,
+    group_word,
     headline,
     kept_text,
     labels,
+    needs_a_look,
     placement_texts,
     rank,
     seconds_text,
     set_up_texts,
     use_text,
     worst_first,
+    worst_groups,
 )
 
 MOST_BYTES = 2**20 - 1
@@ -39,6 +42,10 @@ _LONGEST_MESSAGE = 4_000
 _SPECIAL = re.compile(r"""[&<>"'|`*_\[\]\\~$@#!]|:(?=//)|(?<=www)\.""", re.IGNORECASE)
 
 _TESTS = "### Tests\n\n| Outcome | Test | Worker | Devices | Duration | |\n| --- | --- | --- | --- | ---: | --- |"
+_AGGREGATES = (
+    "### Aggregates\n\n| Verdict | Of | Metric | Value | Baseline | Change | Tests |\n"
+    "| --- | --- | --- | ---: | ---: | ---: | ---: |"
+)
 _METRICS = (
     "### Metrics\n\n| Verdict | Test | Metric | Value | Baseline | Change |\n| --- | --- | --- | ---: | ---: | ---: |"
 )
@@ -61,7 +68,7 @@ def render(report: Mapping[str, Any], most_bytes: int = MOST_BYTES) -> str:
     Where there is no room for all, the least important rows are left out, and their number is told: first metrics
     that are fine, then tests that are fine, messages, metrics that are not, and tests that failed.
     """
-    sections = [_tests(report), _messages(report), _metrics(report)]
+    sections = [_aggregates(report), _tests(report), _messages(report), _metrics(report)]
     head = _head(report)
     # What is told of rows that are left out is longest where all are.
     least = _composed(head, sections, [0] * len(sections))
@@ -97,6 +104,28 @@ def _head(report: Mapping[str, Any]) -> str:
     ]
     title = f"## gpupool: {', '.join([*figures, state])}"
     return f"{title}\n\n{' '.join(filter(None, [*facts, *more]))}\n"
+
+
+def _aggregates(report: Mapping[str, Any]) -> _Section:
+    found = worst_groups(report)
+    return _Section(_AGGREGATES, [_Row(1 if needs_a_look(one) else 4, _aggregate(one)) for one in found], "aggregate")
+
+
+def _aggregate(one: Mapping[str, Any]) -> str:
+    word = group_word(one)
+    return _line(
+        f"**{word}**" if needs_a_look(one) else word,
+        _code(one["id"]),
+        _code(one["name"]),
+        _plain(value_text(one)),
+        _plain(baseline_text(one)),
+        _plain(_change(one)),
+        str(one["tests"]),
+    )
+
+
+def _change(metric: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, [change_text(metric), f"({note})" if (note := metric.get("note")) else ""]))
 
 
 def _tests(report: Mapping[str, Any]) -> _Section:
@@ -153,7 +182,7 @@ def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
         _code(metric["name"]),
         _plain(value_text(metric)),
         _plain(baseline_text(metric)),
-        _plain(" ".join(filter(None, [change_text(metric), f"({note})" if (note := metric.get("note")) else ""]))),
+        _plain(_change(metric)),
     )
 
 

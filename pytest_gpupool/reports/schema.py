@@ -38,8 +38,10 @@ from ..records.shapes import (
     CAUSE,
     EXIT,
     GIT,
+    GROUP_OUTCOMES,
     HOST,
     MEASURED,
+    METRIC,
     METRICS,
     OUTCOME,
     OUTPUT,
@@ -51,6 +53,7 @@ from ..records.shapes import (
     VARIABLES,
 )
 from ..values.outcomes import OUTCOMES
+from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
@@ -162,6 +165,25 @@ TEST = Shape(
 )
 """A test of a report."""
 
+AGGREGATE = Shape(
+    {
+        "test": Key(NAME, "The function, class, file or folder whose tests it is over."),
+        "group": Key(PARAMS, "The parameters that its tests have in common."),
+        "id": Key(NAME, "What it is called where tests are listed by their ids, and in baselines."),
+        **METRIC.keys,
+        "of": Key(NAME, "The metric of each test."),
+        "reduce": Key(one_of(*OVER_TESTS), "How their values become one."),
+        "floor": Key(or_null(NUMBER), "What it may not be below."),
+        "ceiling": Key(or_null(NUMBER), "What it may not be above."),
+        "tests": Key(COUNT, "How many have a value."),
+        "missing": Key(COUNT, "How many have none; then it is not judged."),
+        "outcome": Key(one_of(*GROUP_OUTCOMES), "incomplete where it could not be judged."),
+        "device_kind": TEXT_OR_NULL,
+        "message": TEXT_OR_NULL,
+    }
+)
+"""A metric over many tests; its value is null where no test has one."""
+
 _FIXTURE = Shape(
     {
         "fixture": Key(TEXT, "Where it is defined, its name, and its parameters."),
@@ -226,6 +248,11 @@ REPORT = Shape(
         "devices": Key(list_of(object_of(_DEVICE, "device")), "The whole pool."),
         "workers": list_of(object_of(_WORKER, "worker")),
         "tests": Key(list_of(object_of(TEST, "test")), "One per collected test, in the order of collection."),
+        "aggregates": Key(
+            list_of(object_of(AGGREGATE, "aggregate")),
+            "Metrics that are judged over many tests, one for each group of these.",
+            is_needed=False,
+        ),
         "fixtures": Key(
             list_of(object_of(_FIXTURE, "fixture")),
             "What tests share and was set up for them, in no test's duration; what took longest first.",

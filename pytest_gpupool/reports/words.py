@@ -129,6 +129,21 @@ def rank(test: Mapping[str, Any]) -> int:
     return NEEDS_NO_LOOK - any(metric["verdict"] in verdicts.BAD for metric in test["metrics"])
 
 
+def worst_groups(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the aggregates of a report in the order in which they need a look, otherwise as they were."""
+    return sorted(report.get("aggregates", ()), key=lambda one: (not needs_a_look(one), verdicts.rank(one["verdict"])))
+
+
+def needs_a_look(aggregate: Mapping[str, Any]) -> bool:
+    """Return whether an aggregate of a report has failed, could not be judged, or has a bad verdict."""
+    return aggregate["outcome"] != "passed" or aggregate["verdict"] in verdicts.BAD
+
+
+def group_word(aggregate: Mapping[str, Any]) -> str:
+    """Return the word on what became of an aggregate: its verdict, or that there is none."""
+    return "not judged" if aggregate["outcome"] == "incomplete" else aggregate["verdict"] or ""
+
+
 def counted(number: int, what: str) -> str:
     """Return ``1 test``, ``2 tests``."""
     return f"{number} {what}{'' if number == 1 else 's'}"

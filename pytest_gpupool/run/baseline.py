@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,9 @@ from ..verdicts import baseline_file
 from ..verdicts.baseline import Baseline
 from ..verdicts.decide import Policy
 from .records import RunRecords
+
+if TYPE_CHECKING:
+    from ..metrics.groups import Group
 
 _SILENT = frozenset({"passed", "xpassed", "skipped"})
 """Outcomes of tests that say nothing of their own of a metric that is missing."""
@@ -58,12 +61,15 @@ class RunBaseline:
         """Whether there is a baseline by which the run is judged."""
         return self._baseline is not None
 
-    def decided(self, results: Results) -> Iterator[tuple[TestResult, dict[str, Any]]]:
-        """Yield what is decided of each test, see :func:`of_run.decided`; nothing where there is no baseline."""
-        if self._baseline is None:
+    def decided(self, results: Results) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
+        """Yield what is decided, see :func:`of_run.decided`; where there is no baseline, see :func:`of_run.gated`."""
+        if self._baseline is None and not results.aggregates:
             return
-        from ..verdicts import of_run  # most runs have no baseline
+        from ..verdicts import of_run  # most runs have neither
 
+        if self._baseline is None:
+            yield from of_run.gated(results, self._options.fail_on)
+            return
         policy = Policy(error=self._options.error, rtol=self._options.rtol)
         yield from of_run.decided(results, self._baseline, policy, self._options.fail_on)
 

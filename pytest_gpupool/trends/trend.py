@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..metrics import groups
 from ..metrics.metric import Number
 from ..records import archive
 from ..records.result import TestResult
@@ -156,7 +157,7 @@ def _workers(results: Results) -> int:
 
 def _values(results: Results, names: Mapping[str, str]) -> Values:
     found: defaultdict[str, defaultdict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
-    for test in results.ran:
+    for test in (*results.ran, *(one for one in groups.as_results(results) if one.outcome != "skipped")):
         kind = (test.kind or kind_by_id(test.devices, names) or UNKNOWN) if test.metrics else ""
         for name, metric in test.metrics.items():
             found[test.nodeid][name].append(_value(metric, test, kind))

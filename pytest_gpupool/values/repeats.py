@@ -16,6 +16,9 @@ REPEAT = "repeat"
 REDUCERS = ("mean", "median", "best", "worst", "pass_at_k")
 """How the values of a metric over repeats become one."""
 
+OVER_TESTS = ("mean", "median", "min", "max", "sum", "geometric_mean", "worst_group")
+"""How the values of a metric over tests become one: the last one is the mean of the group in which that is worst."""
+
 _ID = re.compile(r"(.*) #r(\d+)", re.DOTALL)
 
 

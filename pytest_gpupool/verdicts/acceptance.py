@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+from ..metrics.groups import as_tests
 from ..metrics.metric import Metric, Number, from_record
 from ..metrics.units import is_timed
 from ..metrics.wording import number_text
@@ -26,7 +27,7 @@ _MOST_SHOWN = 5
 # What makes pytest, or a plugin that many use, collect a part of a file alone.
 _SHORT = re.compile(r"-[qvsxhl]*[km]")
 _LONG = frozenset(
-    {"--deselect", "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
+    {"--deselect", "--gpupool-select", "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
     | {"--splits", "--num-shards", "--testmon"}
 )
 
@@ -215,7 +216,7 @@ def is_narrowed(command: str) -> bool:
 def _with_kinds(report: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield the tests of a report, each with the kind of device that it ran on, empty where that is not known."""
     names = {device["id"]: device["name"] for device in report["devices"]}
-    return ((test, kind_in(test, names) or "") for test in report["tests"])
+    return ((test, kind_in(test, names) or "") for test in (*report["tests"], *as_tests(report)))
 
 
 def _problem(test: Mapping[str, Any], metric: Mapping[str, Any], kind: str) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..metrics.groups import as_tests
 from ..metrics.metric import from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
@@ -80,7 +81,7 @@ def _tests(report: Report) -> dict[str, _Test]:
     names = {device["id"]: device["name"] for device in report["devices"]}
     seen: Counter[str] = Counter()
     tests = {}
-    for test in report["tests"]:
+    for test in (*report["tests"], *as_tests(report)):
         seen[test["nodeid"]] += 1
         number = seen[test["nodeid"]]
         tests[test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})"] = _Test(

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..metrics.metric import from_record
+from ..metrics import groups
+from ..metrics.groups import Group
+from ..metrics.metric import Metric, from_record
 from ..records.result import TestResult
 from ..records.results import Results
 from ..values.nodeids import file_of
 from ..values.outcomes import GOOD
-from ..values.verdicts import INVALID, is_lost
+from ..values.verdicts import DISTURBED, INVALID, is_lost
 from .acceptance import is_narrowed
 from .baseline import Baseline
 from .decide import DECIDED, Decision, Evidence, Policy, decide
@@ -27,18 +29,28 @@ STRICT = "[XPASS(strict)]"
 
 def decided(
     results: Results, baseline: Baseline, policy: Policy, fail_on: Collection[str]
-) -> Iterator[tuple[TestResult, dict[str, Any]]]:
-    """Yield each test with metrics, and a record of what is decided of it, without its kind.
+) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
+    """Yield each test with metrics, and each group of an aggregate, with a record of what is decided of it.
 
     A test that ended well fails by a verdict in ``fail_on``; one that was expected to fail has done so. The line of
-    such a verdict goes with the message of a test that has failed anyway.
+    such a verdict goes with the message of a test that has failed anyway. The record of a test is one of kind
+    ``decided``, that of a group ``aggregated``.
     """
-    tests = [test for test in results.tests if test.metrics]
+    tests, all_groups = [test for test in results.tests if test.metrics], groups.of_run(results)
     evidence = [evidence_of(test) for test in tests]
-    decisions = iter(decide([one for of_test in evidence for one in of_test], baseline, policy))
+    whole = [_evidence(group, group.metric) for group in all_groups if group.metric is not None and group.is_judged]
+    decisions = iter(decide([*(one for of_test in evidence for one in of_test), *whole], baseline, policy))
     for test, of_test in zip(tests, evidence, strict=True):
         found = {one.metric.name: next(decisions) for one in of_test}
         yield test, _record(test, found, fail_on)
+    for group in all_groups:
+        yield group, _group_record(group, next(decisions) if group.is_judged else None, fail_on)
+
+
+def gated(results: Results, fail_on: Collection[str]) -> Iterator[tuple[Group, dict[str, Any]]]:
+    """Yield the same of groups where there is no baseline: their floors and ceilings alone decide."""
+    for group in groups.of_run(results):
+        yield group, _group_record(group, None, fail_on)
 
 
 def mismatch(tests: Sequence[TestResult], baseline: Baseline, command: str) -> str | None:
@@ -62,6 +74,33 @@ def mismatch(tests: Sequence[TestResult], baseline: Baseline, command: str) -> s
     renamed = next((test for test in ran if file_of(test) in files), None)
     # Tests of other files may be new.
     return None if renamed is None else f"its tests of {file_of(renamed)} have other ids, and none is {renamed}"
+
+
+def _evidence(group: Group, metric: Metric) -> Evidence:
+    return Evidence(test=group.id, metric=metric, device=group.device, disturbed=group.disturbed, lost=group.lost)
+
+
+def _group_record(group: Group, decision: Decision | None, fail_on: Collection[str]) -> dict[str, Any]:
+    """Return the record of a group: what is decided, but for its floor and its ceiling, which go before that."""
+    if group.metric is None or not group.is_judged:
+        text = f"not judged: {group.problem}"
+        return {
+            "group": group.key,
+            "metric": {"verdict": None, "note": text},
+            "outcome": "incomplete",
+            "message": text,
+        }
+    is_invalid = group.lost or not group.metric.is_finite
+    told: dict[str, Any] = {"verdict": INVALID if is_invalid else None} if decision is None else decision.to_record()
+    gate = group.gate()
+    if gate and told["verdict"] not in DISTURBED:
+        told["verdict"] = "regressed"
+    if note := "; ".join(filter(None, [gate, group.note, told.get("note")])):
+        told["note"] = note
+    fails = told["verdict"] in fail_on
+    metric = {**group.metric.to_record(), **told}
+    message = f"{sentence(metric, kind=group.device or '')}, over {group.tests} tests" if fails else None
+    return {"group": group.key, "metric": told, "outcome": "failed" if fails else "passed", "message": message}
 
 
 def evidence_of(test: TestResult) -> list[Evidence]:

@@ -49,6 +49,8 @@ def sentence(metric: Mapping[str, Any], *, kind: str = "") -> str:
         return f"{text} is invalid: {'it is not finite' if metric['value'] is None else 'its device was lost'}"
     if verdict == "no-baseline":
         return f"{text} has no baseline{f' for {kind}' if kind else ''}{_why(metric, kind)}"
+    if metric.get("baseline") is None:  # its floor or its ceiling alone decides
+        return f"{text} {_PHRASES[verdict]}: {metric['note']}"
     joint = "; " if verdict == "contended" else ": "
     return f"{text} {_PHRASES[verdict]}{joint}{', '.join([f'baseline {baseline_text(metric)}', *_reasons(metric)])}"
 

@@ -180,6 +180,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         f"{Requirement.signature()}: what the test needs of pytest-gpupool's pool, and when it may run.",
     )
+    config.addinivalue_line("markers", "gpupool_aggregate(aggregate): made by pytest_gpupool.aggregate.")
     try:
         collection.refuse_keyword(config)
         collection.add_scripts(config)

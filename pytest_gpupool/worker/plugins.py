@@ -8,6 +8,7 @@ from ..options import companions
 from ..values.orders import Orders
 from . import program
 from .fixtures import lease_key, record
+from .items.aggregates import Aggregates
 from .recording.recorder import Recorder
 from .recording.started_processes import StartedProcesses
 from .trespass import hooks as trespass
@@ -33,6 +34,7 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     recorder = Recorder.of(side.worker, side.lease, side.orders, side.loads.own)
     record(config, recorder)
     see_processes(config, recorder)
+    aggregates(config, recorder)
     trespass.watch(config, recorder, side.loads)
     resume(config, side.orders)
     seed(config, side.orders)
@@ -45,6 +47,12 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
 def see_processes(config: pytest.Config, recorder: Recorder) -> None:
     """Register what sees which processes the tests leave running."""
     config.pluginmanager.register(StartedProcesses(recorder), "gpupool-started-processes")
+
+
+def aggregates(config: pytest.Config, recorder: Recorder) -> None:
+    """Register what tells of metrics that are judged over many tests."""
+    if recorder.writer is not None:
+        config.pluginmanager.register(Aggregates(recorder.writer), "gpupool-aggregates")
 
 
 def seed(config: pytest.Config, orders: Orders) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...metrics.groups import as_tests
 from ...metrics.metric import Number
 from ...metrics.wording import change_text, number_text, value_text
 from ...records import archive, store
@@ -84,7 +85,8 @@ def _update(args: argparse.Namespace) -> int:
         warn(f"run {run} is incomplete, so {args.file} was not updated; --force does it all the same")
         return 1
     consent = acceptance.Consent(names=tuple(args.accept), everything=args.accept_all, nothing_changed=args.unchanged)
-    known = [(test["nodeid"], metric["name"], "") for test in report["tests"] for metric in test["metrics"]]
+    tests = [*report["tests"], *as_tests(report)]
+    known = [(test["nodeid"], metric["name"], "") for test in tests for metric in test["metrics"]]
     if unused := consent.unused(known):
         raise UsageProblem(f"--accept={unused[0]}: run {run} has no such test, and no such TEST::METRIC")
     accept = partial(acceptance.accept, report, reason=args.reason, consent=consent)

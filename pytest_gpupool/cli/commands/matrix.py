@@ -12,6 +12,7 @@ from typing import Any
 
 from ...matrices.pivot import pivot
 from ...matrices.table import Table
+from ...metrics.groups import as_tests
 from ...reports.columns import lines
 from ...reports.markdown import escaped
 from ...reports.words import means
@@ -41,7 +42,10 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    tests = report_of(args.report, args.dir)["tests"]
+    report = report_of(args.report, args.dir)
+    tests = report["tests"]
+    if not any(metric["name"] == args.metric for test in tests for metric in test["metrics"]):
+        tests = [{**one, "nodeid": one["place"]} for one in as_tests(report)] or tests
     table = pivot(tests, metric=args.metric, rows=args.rows, cols=args.cols, test=args.test)
     _FORMATS[args.format](table)
     return 0

@@ -75,6 +75,7 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "kept": kept_text(report),
         "figures": list(tables.figures(report)),
         "verdicts": [(name, count) for name in verdicts.WORST_FIRST if (count := report["summary"]["metrics"][name])],
+        "aggregates": tables.aggregates(report),
         "wrong_verdicts": verdicts.BAD,
         "wrong": wrong[: tables.MOST_WRONG],
         "left": max(0, len(wrong) - tables.MOST_WRONG),

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ...metrics.wording import amount_text, baseline_text, change_text, value_text
+from ...metrics.wording import (
+    amount_text,
+    baseline_text,
+    chance_text,
+    change_text,
+    interval_text,
+    shows_text,
+    value_text,
+)
 from ...values import verdicts
 from ...values.texts import size_text
-from ..words import counted, labels, seconds_text, set_up_texts, shared_cores
+from ..words import (
+    counted,
+    group_word,
+    labels,
+    needs_a_look,
+    seconds_text,
+    set_up_texts,
+    shared_cores,
+    worst_groups,
+)
 
 DASH = "–"
 """Stands for what is not known."""
@@ -71,6 +88,24 @@ def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[s
         if metric["verdict"] in verdicts.BAD
     ]
     return [_wrong(*each) for each in sorted(wrong, key=lambda each: _order(each[0]))]
+
+
+def aggregates(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each metric that is judged over many tests, those that need a look first."""
+    return [
+        {
+            "id": one["id"],
+            "name": one["name"],
+            "value": value_text(one),
+            "baseline": baseline_text(one) or DASH,
+            "change": " ".join(filter(None, [change_text(one), interval_text(one)])) or DASH,
+            "said": joined(chance_text(one), shows_text(one), one.get("note") or ""),
+            "tests": f"{one['tests']} of {one['tests'] + one['missing']}" if one["missing"] else str(one["tests"]),
+            "word": group_word(one),
+            "bad": needs_a_look(one),
+        }
+        for one in worst_groups(report)
+    ]
 
 
 def devices(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ def _why(metric: Mapping[str, Any], kind: str | None) -> str:
 def _comparison(metric: Mapping[str, Any]) -> str:
     """Return ``baseline 0.913  -3.5%  (allowed 1%; n=200 shows 0.052)``, nothing where there is no baseline."""
     if metric.get("baseline") is None:
-        return ""
+        return metric.get("note") or ""
     bounds = "; ".join(limits(metric))
     parts = [f"baseline {baseline_text({**metric, 'unit': ''})}", change_text(metric), f"({bounds})" if bounds else ""]
     return "  ".join(filter(None, parts))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from ...metrics import groups
 from ...records.results import Results
 from ...values import verdicts
 from ...values.nodeids import function_of
@@ -94,7 +95,8 @@ def use_line(results: Results, cores: int | None = None) -> str | None:
 
 def _ranked(results: Results) -> list[Pair]:
     """Return all metrics, each with its test: by verdict, the worst first, then those of tests that failed."""
-    pairs = [(test, metric) for test in results.tests for metric in test.metrics.values()]
+    judged = [*groups.as_results(results), *results.tests]
+    pairs = [(test, metric) for test in judged for metric in test.metrics.values()]
     return sorted(pairs, key=lambda pair: (verdicts.rank(pair[1]["verdict"]), pair[0].outcome in GOOD))
 
 
@@ -126,7 +128,7 @@ def _stands_alone(pair: Pair) -> bool:
 
 
 def _metrics(results: Results) -> Iterator[Mapping[str, Any]]:
-    return (metric for test in results.tests for metric in test.metrics.values())
+    return (metric for test in (*groups.as_results(results), *results.tests) for metric in test.metrics.values())
 
 
 def _title(results: Results) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ...devices.pool import cpu_count
 from ...processes.own import clock, garbage
+from ...records.result import TestResult
 from ...values.errors import EXIT_USAGE
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS
@@ -107,15 +109,31 @@ class Ending:
         try:
             self._repeats.conclude_the_rest()
             self._verdicts.decide(session)
+            self._verdicts.tell_groups(session, self._groups())
         finally:
             unreported = [test for test in self._run.records.results.tests if not test.reported]
-            junit_file.add(self._run.config, unreported)
+            groups = [replace(one, nodeid=f"{one.nodeid} {name}") for one in self._groups() for name in one.metrics]
+            junit_file.add(self._run.config, [*unreported, *groups])
+
+    def _groups(self) -> list[TestResult]:
+        """Return what is judged over many tests, as if each were a test."""
+        if not self._run.records.results.aggregates:
+            return []
+        from ...metrics import groups  # most suites have none
+
+        return groups.as_results(self._run.records.results)
 
     def _refuse_mismatch(self, session: pytest.Session) -> None:
-        """Where nothing could be compared the run is no success, and the options are to blame."""
+        """Where nothing could be compared the run is no success, and the options, or the suite, are to blame."""
         command = self._run.facts.of_report(int(session.exitstatus))["command"]
-        cause = self._run.baseline.mismatch(self._run.records.results.tests, command)
-        if cause is not None:
+        results = self._run.records.results
+        judged = [one for one in self._groups() if one.outcome != "skipped"]
+        causes = [self._run.baseline.mismatch([*results.tests, *judged], command)]
+        if results.aggregates:
+            from ...metrics import groups
+
+            causes += groups.misused(results)
+        for cause in filter(None, causes):
             self._run.console.warn(cause)
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = EXIT_USAGE
@@ -123,7 +141,7 @@ class Ending:
     def _write(self, session: pytest.Session) -> None:
         """Judge how the run has ended, and write it down."""
         records = self._run.records
-        tests = records.results.tests
+        tests = [*records.results.tests, *self._groups()]
         session.exitstatus = exit_status.judged(session.exitstatus, tests, broken=self._run.broken)
         ended = iso(clock.now())
         try:

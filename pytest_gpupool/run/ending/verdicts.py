@@ -7,6 +7,7 @@ last are told anew.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from ...worker.recording import junit_properties
 from ...worker.recording.verdict_failure import Verdict
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..controller import Controller
+from . import junit_file
 
 Case = tuple[str, str | None]
 """The id of a test, and the worker that ran it."""
@@ -41,6 +43,9 @@ class Verdicts:
         """Judge all metrics of the run together. Called once, when nothing more comes."""
         forgiven = False
         for test, record in self._run.baseline.decided(self._run.records.results):
+            if not isinstance(test, TestResult):
+                self._run.records.write("aggregated", **record)
+                continue
             before = test.outcome
             self._run.records.write("decided", **record)
             now = self._run.records.results.as_it_is(test)
@@ -51,6 +56,17 @@ class Verdicts:
         is_clear = session.exitstatus == pytest.ExitCode.TESTS_FAILED and not session.testsfailed
         if forgiven and is_clear and not session.shouldfail:
             session.exitstatus = pytest.ExitCode.OK
+
+    def tell_groups(self, session: pytest.Session, groups: Iterable[TestResult]) -> None:
+        """Count the failures of aggregates with those of tests, and show them."""
+        reporter: Any = self._run.config.pluginmanager.getplugin("terminalreporter")
+        for group in groups:
+            if group.outcome == "failed":
+                session.testsfailed += 1
+                report = next(iter(junit_file.reports(group)))
+                report.longrepr = _representation(group.message or "")
+                if reporter is not None:
+                    pytest_names.add_to_summary(reporter, "failed", [report])
 
     def _tell(self, session: pytest.Session, test: TestResult, before: str) -> None:
         changed = self._changed_report(test, before) if test.outcome != before else None

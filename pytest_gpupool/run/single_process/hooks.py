@@ -50,6 +50,7 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     role_end.at_end(config, leftovers.end)
     fixtures.record(config, recorder)
     plugins.see_processes(config, recorder)
+    plugins.aggregates(config, recorder)
     config.pluginmanager.register(loads, "gpupool-loads")
     trespass.watch(config, recorder, loads)
     plugins.resume(config, orders)
