@@ -9,9 +9,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from xdist.remote import serialize_warning_message
-from xdist.workermanage import unserialize_warning_message
-
 RECORDED = "warning_recorded"
 """The event of a worker."""
 
@@ -20,6 +17,8 @@ _DATA = "warning_message_data"
 
 def to_wire(warning: warnings.WarningMessage, **more: object) -> dict[str, Any]:
     """Return what belongs to the event, in a worker."""
+    from xdist.remote import serialize_warning_message  # pytest warns where it is there before pytest
+
     try:
         return {_DATA: serialize_warning_message(warning), **more}
     except Exception:  # that of the repr of what it is about
@@ -29,12 +28,16 @@ def to_wire(warning: warnings.WarningMessage, **more: object) -> dict[str, Any]:
 
 def from_wire(values: dict[str, Any]) -> tuple[warnings.WarningMessage, dict[str, Any]]:
     """Return the warning of :func:`to_wire`, as it can be, and what was told with it."""
+    from xdist.workermanage import unserialize_warning_message
+
     rest = {name: value for name, value in values.items() if name != _DATA}
     return unserialize_warning_message(as_it_can_be(values)[_DATA]), rest
 
 
 def as_it_can_be(values: dict[str, Any]) -> dict[str, Any]:
     """Return what belongs to the event, in the controller, as xdist can make the warning of it again."""
+    from xdist.workermanage import unserialize_warning_message
+
     data = values[_DATA]
     try:
         made = unserialize_warning_message(data)

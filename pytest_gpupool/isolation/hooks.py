@@ -39,10 +39,11 @@ class Isolation:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """All test modules are loaded."""
         self._safety.are_loaded()
-        if companions.debugs(session.config):
-            for item in session.items:
-                if self._is_isolated(item):
-                    raise pytest.UsageError(_no_debugger(item.nodeid))
+        isolated = [item for item in session.items if self._is_isolated(item)]
+        if not isolated:
+            session.config.pluginmanager.unregister(self)
+        elif companions.debugs(session.config):
+            raise pytest.UsageError(_no_debugger(isolated[0].nodeid))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
