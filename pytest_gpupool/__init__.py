@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from .worker.fixtures import Gpu, Measure, RecordMetric
+    from .worker.fixtures import Gpu, Measure, RecordMetric, RunScript, TorchRun
 
-__all__ = ["Gpu", "Measure", "RecordMetric", "aggregate", "matrix"]
+__all__ = ["Gpu", "Measure", "RecordMetric", "RunScript", "TorchRun", "aggregate", "matrix"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
     """Give the types of fixtures, for annotations: only then is pytest loaded."""
-    if name in ("Gpu", "Measure", "RecordMetric"):
+    if name in __all__:
         from .worker import fixtures
 
         return getattr(fixtures, name)

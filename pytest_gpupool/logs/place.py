@@ -10,6 +10,9 @@ from ..values.texts import one_line
 
 FOLDER = "logs"
 
+RANKS = ".ranks"
+"""The suffix of the folder with the logs of a test's ranks, beside its log."""
+
 HEADING = b"=== gpupool: "
 """How the line begins that stands before what an attempt has written."""
 

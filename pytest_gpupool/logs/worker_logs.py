@@ -8,7 +8,7 @@ from pathlib import Path
 from ..processes.own.forks import Owner
 from . import last_words
 from .log_file import LogFile
-from .place import FOLDER, heading, log_path
+from .place import FOLDER, RANKS, heading, log_path
 
 
 class WorkerLogs:
@@ -64,6 +64,17 @@ class WorkerLogs:
     def path_of(self, nodeid: str) -> Path | None:
         """Return where the log of a test is, or would be; None where nothing is kept."""
         return None if self._run_dir is None else log_path(self._run_dir, self._worker, nodeid)
+
+    def of_rank(self, rank: int) -> LogFile | None:
+        """Return a log of the running attempt that is one rank's alone, of several that compute for the test.
+
+        It is beside the test's log, in a folder of its own. Whoever asks closes it.
+        """
+        if self._attempt is None or self._run_dir is None:
+            return None
+        nodeid, attempt, started = self._attempt
+        path = log_path(self._run_dir, self._worker, nodeid).with_suffix(RANKS) / f"{rank}.log"
+        return LogFile(path, heading(nodeid, self._worker, attempt, started))
 
     @property
     def path(self) -> Path | None:

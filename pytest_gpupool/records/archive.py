@@ -18,7 +18,7 @@ from typing import Any
 from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
-from . import journal
+from . import journal, store
 from .datatypes import is_time
 from .journal import VERSION
 from .record import Record, in_order
@@ -142,15 +142,18 @@ def goes_on(run: Path) -> bool:
 
 
 def prune(base: Path, keep: int) -> None:
-    """Remove all but the latest ``keep`` runs, never one that goes on. What cannot be removed stays.
+    """Remove all but the latest ``keep`` runs, and those into whose folders these write; never one that goes on.
 
-    Those that collected nothing count for nothing: they go where a later run has collected something.
+    What cannot be removed stays. Those that collected nothing count for nothing: they go where a later run has
+    collected something.
     """
     known = runs(base)
     counted = [run for run in known if _has_tests(run)]
     kept = counted[-keep:]
+    # Into which later runs that are kept have gone on to write.
+    written = {store.out_of(run).parent.name for run in known if run in kept or goes_on(run)}
     for run in known:
-        if kept and run < kept[-1] and run not in kept and not goes_on(run):
+        if kept and run < kept[-1] and run not in kept and run.name not in written and not goes_on(run):
             remove(run)
 
 

@@ -25,6 +25,8 @@ LATEST = "latest"
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 """What :func:`new_run_id` returns."""
 
+_OUT = "out"
+
 _RUN_START = re.compile(r"\d{8}T[0-9TZa-f-]*")
 
 LOCK_SECONDS = 10.0
@@ -66,6 +68,20 @@ def create_run(base: Path, run_id: str) -> Path:
             "give a directory that you may write with --gpupool-dir"
         ) from None
     return directory
+
+
+def out_of(run: Path) -> Path:
+    """Return where the scripts of a run write: its own folder, or that of the first run that it goes on with."""
+    return (run / _OUT).resolve()
+
+
+def take_over_out(earlier: Path, run: Path) -> None:
+    """Have a run write where the one did that it goes on with: its scripts find what they have left there.
+
+    Raises:
+        OSError: as the system says it.
+    """
+    (run / _OUT).symlink_to(out_of(earlier), target_is_directory=True)
 
 
 def lock(descriptor: int, seconds: float) -> None:

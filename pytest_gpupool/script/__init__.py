@@ -12,6 +12,7 @@ Which room does what, for the fixture ``run_script``::
                                 └─────▶ measured   its metrics, from a file or from its last line
     sweep_file  scripts and their configurations, as a file lists them (toml_lines: where in it)
     recording   what the script itself calls        notebook   the program that runs a notebook
+    ranks       several processes for one script or function, for the fixture ``torchrun``
 """
 
 from __future__ import annotations

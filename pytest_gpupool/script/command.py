@@ -67,7 +67,7 @@ def _meant(tried: Sequence[Path]) -> str:
 
 
 def _in_style(style: str, params: Mapping[str, Any]) -> list[str]:
-    if style not in STYLES:
+    if not isinstance(style, str) or style not in STYLES:
         raise ScriptError(f"style={safe_repr(style, 40)}: give one of {', '.join(map(repr, STYLES))}")
     return STYLES[style](params)
 

@@ -18,21 +18,22 @@ STREAMS = ("stdout", "stderr")
 
 
 class Kept:
-    """The last bytes of each stream."""
+    """The last bytes of each stream, so many."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = KEPT) -> None:
+        self._most = most
         self._data = {name: bytearray() for name in STREAMS}
 
     def hear(self, stream: str, data: bytes) -> None:
         """Some has come."""
         kept = self._data[stream]
         kept += data
-        if len(kept) > 2 * KEPT:
-            del kept[:-KEPT]
+        if len(kept) > 2 * self._most:
+            del kept[: -self._most]
 
     def text(self, stream: str) -> str:
         """Return what is kept of a stream, as text."""
-        return bytes(self._data[stream][-KEPT:]).decode(errors="replace")
+        return bytes(self._data[stream][-self._most :]).decode(errors="replace")
 
 
 class Echo:

@@ -31,6 +31,7 @@ _PIECE = 2**16
 _MOST_PIECES = 2**14  # of what comes from somebody who could not be ended
 
 Hear = Callable[[str, bytes], None]
+"""Is told what comes from a stream, and ``b""`` at its end."""
 
 
 class Ended(NamedTuple):
@@ -47,12 +48,14 @@ def run(
     hear: Hear,
     *,
     timeout: float | None,
+    inputs: Mapping[int, str] | None = None,
     now: Callable[[], float] = clock.monotonic,
 ) -> Ended:
     """Run a program to its end, or for so many seconds, and end all that it has started.
 
-    ``hear`` is told what it writes as it comes, ``"stdout"`` or ``"stderr"`` and bytes. Whatever is raised meanwhile,
-    as by Ctrl-C, nothing of it lives on.
+    ``hear`` is told what it writes as it comes, ``"stdout"`` or ``"stderr"`` and bytes. ``inputs`` are descriptors from
+    which more is heard meanwhile, with their names; who has opened them closes them. Whatever is raised, as by Ctrl-C,
+    nothing of it lives on.
 
     Raises:
         ScriptError: it cannot be started.
@@ -63,7 +66,7 @@ def run(
     family = _Family(process.pid, mark, start)
     is_timed_out = False
     try:
-        with _pipes(process, hear) as pipes:
+        with _pipes(process, hear, inputs or {}) as pipes:
             deadline = began + (threading.TIMEOUT_MAX if timeout is None else timeout)
             is_timed_out = not _has_ended_before(deadline, process.pid, pipes, now)
             duration = now() - began
@@ -117,9 +120,11 @@ def _has_ended(pid: int) -> bool:
 class _Pipes:
     """What a program writes to."""
 
-    def __init__(self, process: subprocess.Popen[bytes], word_of_end: int | None, hear: Hear) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], word_of_end: int | None, hear: Hear, inputs: Mapping[int, str]
+    ) -> None:
         files: dict[str, IO[bytes] | None] = {"stdout": process.stdout, "stderr": process.stderr}
-        self._open = {file.fileno(): stream for stream, file in files.items() if file is not None}
+        self._open = {file.fileno(): stream for stream, file in files.items() if file is not None} | dict(inputs)
         self._hear = hear
         self._tick = _TICK_WITHOUT_WORD if word_of_end is None else _TICK
         self._output, self._anything = select.poll(), select.poll()
@@ -147,6 +152,7 @@ class _Pipes:
             elif data := os.read(descriptor, _PIECE):
                 self._hear(stream, data)
             else:
+                self._hear(stream, b"")
                 del self._open[descriptor]
                 self._output.unregister(descriptor)
                 self._anything.unregister(descriptor)
@@ -154,10 +160,10 @@ class _Pipes:
 
 
 @contextlib.contextmanager
-def _pipes(process: subprocess.Popen[bytes], hear: Hear) -> Iterator[_Pipes]:
+def _pipes(process: subprocess.Popen[bytes], hear: Hear, inputs: Mapping[int, str]) -> Iterator[_Pipes]:
     descriptor = signals.descriptor_of(process.pid)
     try:
-        yield _Pipes(process, descriptor, hear)
+        yield _Pipes(process, descriptor, hear, inputs)
     finally:
         for file in (process.stdout, process.stderr):
             if file is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..values.errors import GpupoolError
 
@@ -13,7 +14,8 @@ from ..values.errors import GpupoolError
 class ScriptResult:
     """What a script left.
 
-    ``stdout`` and ``stderr`` are the last 4 MiB of each; ``duration`` is in seconds; ``metrics`` has values by name.
+    ``stdout`` and ``stderr`` are the last 4 MiB of each; ``duration`` is in seconds; ``metrics`` has values by name. Of
+    several ranks the output is that of rank 0; ``returned`` has what a function has returned, rank by rank.
     """
 
     returncode: int
@@ -21,6 +23,7 @@ class ScriptResult:
     stderr: str
     duration: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    returned: tuple[Any, ...] = ()
 
 
 class ScriptError(GpupoolError):

@@ -77,8 +77,7 @@ def run(request: Request, log: Log) -> Ran:
     Raises:
         ScriptError: what it is given makes no sense, or it cannot be started.
     """
-    if sys.platform != "linux":  # what a script has started could not be ended elsewhere
-        raise ScriptError(f"run_script works on Linux only, and this is {sys.platform}")
+    refuse_other_systems("run_script")
     script = script_at(request.path, request.folders)
     params, about, limit = checked(request.params), declared(request.metrics), limit_of(request.timeout)
     command = command_of(script, params, request.args, request.style)
@@ -91,7 +90,7 @@ def run(request: Request, log: Log) -> Ran:
             echo.hear(stream, data)
 
     with _metrics_file(log.folder) as file:
-        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **_environ(request.env), VARIABLE: str(file)}
+        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **environ_of(request.env), VARIABLE: str(file)}
         try:
             ended = process.run(command, environ, hear, timeout=limit)
         finally:
@@ -106,26 +105,42 @@ def run(request: Request, log: Log) -> Ran:
         duration=ended.duration,
         metrics=dict(names(found.metrics)),
     )
-    problem = _how(ended, limit) if has_failed else found.problem
-    error = None if problem is None else ScriptError(_text(script.name, problem, command, result, log.path()))
-    return Ran(result=result, metrics=found.metrics, error=error, note=found.note)
+    problem = how(ended, limit) if has_failed else found.problem
+    if problem is None:
+        return Ran(result=result, metrics=found.metrics, note=found.note)
+    lines = [f"{script.name}: {problem}", command_line(command), *last_lines(result.stderr), *log_line(log.path())]
+    return Ran(result=result, metrics=found.metrics, error=ScriptError("\n".join(lines)), note=found.note)
 
 
-def _how(ended: Ended, limit: float | None) -> str:
+def refuse_other_systems(fixture: str) -> None:
+    """Raise ScriptError where what a script has started could not be ended."""
+    if sys.platform != "linux":
+        raise ScriptError(f"{fixture} works on Linux only, and this is {sys.platform}")
+
+
+def how(ended: Ended, limit: float | None) -> str:
+    """Return how a program has failed."""
     if ended.took_too_long:
         return f"took longer than {limit:g} s and was ended with all that it had started"
     return f"ended with {status_text(ended.returncode)} after {ended.duration:.1f} s"
 
 
-def _text(name: str, problem: str, command: Sequence[str], result: ScriptResult, log: Path | None) -> str:
+def command_line(command: Sequence[str]) -> str:
+    """Return the line of an error that has a command."""
     line = shlex.join(command)
     told = f"{line[:_LONGEST_COMMAND]}…" if len(line) > _LONGEST_COMMAND else line
-    lines = [f"{name}: {problem}", f"  command: {visible(told)}"]
-    if last := result.stderr.rstrip().splitlines()[-_LAST_LINES:]:
-        lines += ["  last lines of stderr:", *(f"    {visible(one[:500])}" for one in last)]
-    if log is not None:
-        lines.append(f"  log: {os.path.relpath(log)}")
-    return "\n".join(lines)
+    return f"  command: {visible(told)}"
+
+
+def last_lines(stderr: str, whose: str = "") -> list[str]:
+    """Return the lines of an error that have the end of what somebody has written to stderr."""
+    last = stderr.rstrip().splitlines()[-_LAST_LINES:]
+    return [f"  last lines of {whose}stderr:", *(f"    {visible(one[:500])}" for one in last)] if last else []
+
+
+def log_line(log: Path | None, what: str = "log") -> list[str]:
+    """Return the line of an error that says where a log is, none where there is none."""
+    return [] if log is None else [f"  {what}: {os.path.relpath(log)}"]
 
 
 def limit_of(value: object) -> float | None:
@@ -139,7 +154,8 @@ def limit_of(value: object) -> float | None:
     raise ScriptError(f"timeout={safe_repr(value, 40)}: give seconds above 0, or a time such as '90s', '5m' or '2h'")
 
 
-def _environ(env: object) -> dict[str, str]:
+def environ_of(env: object) -> dict[str, str]:
+    """Return the variables that somebody adds, checked. Raises ScriptError."""
     if env is None:
         return {}
     if not isinstance(env, Mapping):

@@ -199,7 +199,7 @@ class _Eval:
 
     def _style(self) -> str:
         style = self._told.get("style", "json")
-        if style not in STYLES:
+        if not isinstance(style, str) or style not in STYLES:
             raise _Wrong(f"it is one of {', '.join(STYLES)}, not {safe_repr(style, 40)}", "style")
         return str(style)
 

@@ -124,6 +124,25 @@ class RunScript(Protocol):
         """Run a script, and record its metrics."""
 
 
+class TorchRun(Protocol):
+    """The type of the ``torchrun`` fixture."""
+
+    def __call__(
+        self,
+        script: str | os.PathLike[str] | Callable[..., object],
+        params: Mapping[str, object] | None = None,
+        *,
+        nproc: int | None = None,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+        reduce: str | Mapping[str, str] | None = None,
+    ) -> ScriptResult:
+        """Run a script or a function in several ranks, and record its metrics."""
+
+
 class Measure(Protocol):
     """The type of the ``measure`` fixture."""
 
@@ -315,6 +334,57 @@ def run_script(request: pytest.FixtureRequest) -> RunScript:
             path=path, params=params, args=args, style=style, timeout=timeout, env=env, metrics=metrics, folders=folders
         )
         return run_in(item, attempt, wanted)
+
+    return run
+
+
+@pytest.fixture
+def torchrun(request: pytest.FixtureRequest, gpu: Gpu) -> TorchRun:
+    """Run a script in one rank for each device of the test: ``torchrun("train.py", {"lr": 0.001})``.
+
+    By ``torch.distributed.run``, with a rendezvous at a free port of this worker. ``params``, ``args``, ``style``,
+    ``timeout``, ``env`` and ``metrics`` are those of ``run_script``. A function that pickle takes is called in each
+    rank, with ``args`` and ``params``, in a process group: NCCL on GPUs, Gloo on CPU slots; what it returns is in
+    ``returned``, rank by rank. Where one rank fails all are ended, and its error comes first. The metrics are those of
+    rank 0; ``reduce`` (``mean``, ``sum``, ``min``, ``max``, or a dict of these by metric) makes one of all ranks'.
+
+    Raises:
+        ScriptError: it cannot be run, a rank fails, it takes too long, or its metrics are none.
+    """
+    from ..script.ranks.job import Job
+    from .items.scripts import own_threads, ranks_for, run_ranks_in
+
+    item, held = request.node, request.config.stash.get(lease_key, None)
+    attempt = request.config.stash[recorder_key].attempt_at(item)
+
+    def run(
+        script: str | os.PathLike[str] | Callable[..., object],
+        params: Mapping[str, object] | None = None,
+        *,
+        nproc: int | None = None,
+        args: Sequence[object] = (),
+        style: str = "json",
+        timeout: float | str | None = None,
+        env: Mapping[str, str] | None = None,
+        metrics: Mapping[str, Mapping[str, object]] | None = None,
+        reduce: str | Mapping[str, str] | None = None,
+    ) -> ScriptResult:
+        __tracebackhide__ = True
+        work = Job(
+            target=script,
+            ranks=ranks_for(item, nproc, gpu.count),
+            port=gpu.free_port,
+            params=params,
+            args=args,
+            style=style,
+            timeout=timeout,
+            env=env,
+            threads=own_threads({} if held is None else held.environment),
+            metrics=metrics,
+            reduce=reduce,
+            folders=(item.path.parent, Path.cwd()),
+        )
+        return run_ranks_in(item, attempt, work)
 
     return run
 

@@ -201,6 +201,21 @@ class TestPrune:
         archive.prune(base, 1)
         assert [run.name for run in archive.runs(base)] == [IDS[2]]
 
+    def test_where_a_later_run_writes_stays(self, base: Path) -> None:
+        """The folder of the first run of those that have gone on with it, until the last of them goes."""
+        first, second, third = (base / "runs" / name for name in IDS[:3])
+        (first / "out").mkdir()
+        (first / "out" / "model").touch()
+        store.take_over_out(first, second)
+        store.take_over_out(second, third)
+        assert store.out_of(third) == first / "out"
+        archive.prune(base, 1)
+        assert [run.name for run in archive.runs(base)] == [IDS[0], IDS[2]]
+        assert (store.out_of(third) / "model").exists()
+        (third / "out").unlink()
+        archive.prune(base, 1)
+        assert [run.name for run in archive.runs(base)] == [IDS[2]]
+
     def test_what_is_no_run_stays(self, base: Path, tmp_path: Path) -> None:
         """Files and folders of others, links, and what they lead to."""
         outside = tmp_path / "outside"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,66 @@ def test_each_mistake_has_its_line_and_key(tmp_path: Path, text: str, told: str)
     """Whatever it is."""
     with pytest.raises(UsageProblem, match=told):
         read(tmp_path, text)
+
+
+WRONG = (
+    "-1",
+    "1.5",
+    "nan",
+    "true",
+    "'a b'",
+    "''",
+    "[]",
+    "[1]",
+    "['x']",
+    "[[1]]",
+    "[{b = 1}]",
+    "{}",
+    "{b = 1}",
+    "07:32:00",
+)
+KEYS = (
+    *("script", "name", "base", "matrix", "exclude", "sample", "seed", "style", "args", "env", "timeout", "metrics"),
+    *("gpus", "memory", "priority", "serial", "lock", "stage"),
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("value", WRONG)
+def test_whatever_a_key_is_given_is_taken_or_told(tmp_path: Path, key: str, value: str) -> None:
+    """With the file's line and the key, and never by another error."""
+    head = "[[eval]]\n" if key == "script" else EVAL
+    matrix = "" if key == "matrix" else "matrix = {a = [1, 2]}\n"
+    try:
+        told = read(tmp_path, f"{head}{matrix}{key} = {value}\n")[0].name
+    except UsageProblem as problem:
+        told = str(problem)
+    assert re.match(rf"evaluation_script|\w+\[a=1|sweep\.toml, line [1-4]: {key}", told)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (EVAL.encode("utf-16"), "sweep.toml is no TOML: "),
+        (f"{EVAL}gpus = 1\ngpus = 2\n".encode(), "sweep.toml is no TOML: "),
+        (f"{EVAL}base = {{a = 1\n".encode(), "sweep.toml is no TOML: "),
+        (b"[[eval]]\nscript = evaluation_script.py\n", "sweep.toml is no TOML: "),
+        (b"[eval]\nscript = 'evaluation_script.py'\n", "sweep.toml has no [[eval]]"),
+    ],
+)
+def test_what_is_no_such_file(tmp_path: Path, data: bytes, told: str) -> None:
+    """It is said where."""
+    (tmp_path / "evaluation_script.py").touch()
+    (tmp_path / "sweep.toml").write_bytes(data)
+    with pytest.raises(UsageProblem, match=re.escape(told)):
+        configurations(tmp_path / "sweep.toml")
+
+
+def test_line_ends_of_windows_are_taken(tmp_path: Path) -> None:
+    """And so is a comment that is no ASCII."""
+    (tmp_path / "evaluation_script.py").touch()
+    (tmp_path / "sweep.toml").write_bytes("# Größe\r\n[[eval]]\r\nscript = 'evaluation_script.py'\r\n".encode())
+    assert [one.line for one in configurations(tmp_path / "sweep.toml")] == [2]
 
 
 def test_all_evals_are_looked_at(tmp_path: Path) -> None:

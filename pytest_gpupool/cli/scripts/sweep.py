@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,13 @@ Runs SCRIPT once for each combination of the values, each as a test on a device 
 behind '--': gpupool sweep evaluation_script.py lr=1e-3,1e-4 batch_size=32,64 -n 8 -- --gpupool-json=report.json
 
 The configurations are kept in .gpupool/sweeps/NAME.toml, which can be edited, and run again by
-pytest --gpupool-scripts=FILE.
+pytest --gpupool-scripts=FILE. A file that was edited is not overwritten.
 """
+
+_HEAD = "# Made by gpupool sweep. Without changes it is "
+"""How the file begins; a digest of the rest follows, from which is known whether somebody has changed it."""
+
+_DIGITS = 16
 
 _AXIS = re.compile(r"([^\s=-][^\s=]*)=(.+)", re.DOTALL)
 
@@ -43,7 +51,7 @@ def add(commands: Any) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", metavar="N", default="auto", help="how many workers (default auto: one per free device)")
+    parser.add_argument("-n", metavar="N", help="how many workers (default auto: one per free device)")
     parser.add_argument("--style", default="json", help="json (default), flags or hydra")
     parser.add_argument("--gpus", metavar="N", help="devices that each needs (default 1)")
     parser.add_argument("--timeout", metavar="S", help="the longest that one may take (90s, 5m, 2h)")
@@ -66,11 +74,12 @@ def _run(args: argparse.Namespace) -> int:
     script = Path(args.script)
     if not script.is_file():
         raise UsageProblem(f"there is no script {script} in {Path.cwd()}")
+    workers = _workers(args.n, others)
     path = Path(".gpupool") / "sweeps" / f"{script.stem or 'script'}.toml"
     text = sweep_text(script, [(axis[1], axis[2].split(",")) for axis in axes], vars(args))
     configurations_of(text, path)  # what is wrong is said before anything is written, or any worker starts
     _write(path, text)
-    command = [sys.executable, "-m", "pytest", "-n", str(args.n), f"--gpupool-scripts={path}", *others]
+    command = [sys.executable, "-m", "pytest", *workers, f"--gpupool-scripts={path}", *others]
     sys.stdout.flush()
     os.execv(command[0], command)
 
@@ -84,7 +93,7 @@ def sweep_text(script: Path, axes: Sequence[tuple[str, Sequence[str]]], about: d
     names = [name for name, _ in axes]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageProblem(f"{twice} is given twice: write all its values at once, as in {twice}=1,2")
-    lines = ["# Made by gpupool sweep.", "[[eval]]", f"script = {_toml(str(script.resolve()))}"]
+    lines = ["[[eval]]", f"script = {_toml(str(script.resolve()))}"]
     lines.append(f"style = {_toml(about['style'])}")
     lines += [f"{key} = {_value(about[key])}" for key in ("gpus", "timeout") if about.get(key) is not None]
     single = [f"{_toml(name)} = {_value(values[0])}" for name, values in axes if len(values) == 1]
@@ -95,8 +104,34 @@ def sweep_text(script: Path, axes: Sequence[tuple[str, Sequence[str]]], about: d
     return "\n".join(lines) + "\n"
 
 
+def _workers(asked: str | None, others: Sequence[str]) -> list[str]:
+    """Return what pytest is told of workers: nothing without pytest-xdist, where nobody has asked for some.
+
+    Raises:
+        UsageProblem: somebody has.
+    """
+    is_off = "-pno:xdist" in others or ("-p", "no:xdist") in pairwise(others)
+    if not is_off and find_spec("xdist") is not None:
+        return ["-n", asked or "auto"]
+    if asked in (None, "0"):
+        return []
+    why = "is switched off" if is_off else "is not installed (pip install pytest-xdist)"
+    raise UsageProblem(f"-n {asked}: workers are pytest-xdist's, which {why}; without -n one runs after the other")
+
+
 def _write(path: Path, text: str) -> None:
+    """Write the file, with a word from which it is known whether somebody has changed it since.
+
+    Raises:
+        UsageProblem: somebody has changed the one that is there, or it cannot be written.
+    """
     try:
+        if (there := _read(path)) is not None and there not in (text, _with_head(text)) and _is_edited(there):
+            raise UsageProblem(
+                f"{path} was edited since gpupool sweep made it, and is not overwritten: run it by "
+                f"pytest --gpupool-scripts={path}, or move it away first"
+            )
+        text = _with_head(text)
         path.parent.mkdir(parents=True, exist_ok=True)
         ignore = path.parents[1] / ".gitignore"
         if not ignore.exists():
@@ -104,6 +139,22 @@ def _write(path: Path, text: str) -> None:
         write_whole(path, text)
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
+def _with_head(text: str) -> str:
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:_DIGITS]
+    return f"{_HEAD}{digest}.\n{text}"
+
+
+def _is_edited(there: str) -> bool:
+    return there != _with_head(there.partition("\n")[2])
 
 
 def _value(text: str) -> str:

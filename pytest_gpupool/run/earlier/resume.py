@@ -14,7 +14,7 @@ import pytest
 from ...options import companions, role_end
 from ...options.options import Options
 from ...records import archive
-from ...records.store import LATEST, write_whole
+from ...records.store import LATEST, take_over_out, write_whole
 from ...values.errors import UsageProblem
 from ...worker.resume import WholeCollection
 from . import changes
@@ -119,6 +119,7 @@ class EarlierRun:
                 raise UsageProblem(f"run {run.name} was one with --dist each, which cannot be resumed")
             self._open = stack.pop_all()
         self.run = run.name
+        self._path = run
         self.problems = recorded.problems
         self.plan = recorded.plan
         results = recorded.results
@@ -147,6 +148,7 @@ class EarlierRun:
                 raise OSError(None, "this run keeps no records")
             path = directory / FINISHED
             write_whole(path, json.dumps(self.recipes()))
+            take_over_out(self._path, directory)
         except OSError as error:
             raise UsageProblem(f"run {self.run} cannot be resumed here: {error.strerror}") from None
         return path

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ...records import store
 from ...script.result import ScriptError
 from ...script.running import Request
 from ...script.sweep_file import Configuration, configurations
@@ -45,7 +46,7 @@ class SweepItem(pytest.Item):
         __tracebackhide__ = True
         one, recorder = self.configuration, self.config.stash[recorder_key]
         log = recorder.logs.path_of(self.nodeid)
-        out, id = ("", self.name) if log is None else (str(log.parents[2].resolve() / "out"), log.stem)
+        out, id = ("", self.name) if log is None else (str(store.out_of(log.parents[2])), log.stem)
         if any("{out}" in text for text in (*one.args, *one.env.values())):
             if not out:
                 pytest.fail("gpupool: {out} is in the run's directory, and this run keeps none", pytrace=False)

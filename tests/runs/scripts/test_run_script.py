@@ -210,6 +210,32 @@ def test_much_output_is_kept_short(cpu_host: Host, workers: tuple[str, ...]) -> 
     assert log.count("\n000511\n") == 2
 
 
+def test_gigabytes_of_output(cpu_host: Host, pytestconfig: pytest.Config) -> None:
+    """The log has 64 MiB and the end, the test's memory the last of it."""
+    if not pytestconfig.getoption("long"):
+        pytest.skip("writes 3 GiB: --long")
+    cpu_host.write(
+        "a.py", "import os\nfor n in range(3 * 2**14): os.write(1, b'%09d\\n' % n + b'x' * 65525 + b'\\n')\n"
+    )
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import resource
+
+        def test(run_script, record_metric):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            assert "000049151" in run_script("a.py").stdout
+            record_metric("growth", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        """,
+    )
+    run = cpu_host.pytest("-n1")
+    assert run.outcomes == {"test": "passed"}, run.output[-2000:]
+    assert run.metrics("test")["growth"] < 64 * 2**10
+    (log,) = (run.directory / ".gpupool" / "runs").glob("*/logs/*/*.log")
+    assert 2**26 < log.stat().st_size < 2**26 + 2**18
+    assert "000049151" in log.read_text()
+
+
 HANGS = """
     import os, subprocess, sys, time
     program = "import sys, time; print('up', flush=True); time.sleep(600)"

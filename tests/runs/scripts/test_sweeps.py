@@ -14,7 +14,7 @@ SCRIPT = """
     import json, os, pathlib, sys, time
     params = json.loads(sys.argv[2])
     folder = pathlib.Path(sys.argv[4])
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "model").write_text("weights")
     with open("ran", "a") as file:
         file.write(f"{params['lr']}\\n")
@@ -148,7 +148,8 @@ def test_selecting_is_for_all_tests(cpu_host: Host, workers: tuple[str, ...]) ->
 def test_failures_are_shown_and_resumed(cpu_host: Host) -> None:
     """With the script's own words; what has passed is kept unless its script has changed."""
     prepare(cpu_host)
-    cpu_host.write("summary.sh", "echo no such thing >&2; test -e again\n")
+    summary = (cpu_host.project / "summary.sh").read_text()
+    cpu_host.write("summary.sh", f"echo no such thing >&2; test -e again && {summary}")
     run = cpu_host.pytest("-n2", "sweep.toml")
     assert run.status == 1
     assert run.outcomes["summary"] == "failed"
@@ -158,6 +159,20 @@ def test_failures_are_shown_and_resumed(cpu_host: Host) -> None:
     cpu_host.write("again", "")
     run = cpu_host.pytest("-n2", "sweep.toml", "--gpupool-resume=latest", "--gpupool-resume-anyway")
     assert passed(run) == dict.fromkeys([*IDS, "summary"], "passed")
+    assert len((cpu_host.project / "ran").read_text().splitlines()) == 3
+    assert run.metrics("summary") == {"models": 3}  # where the first run has left them
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+def test_the_last_failed_run_alone(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """By --lf, whether the file is an argument or the option's."""
+    prepare(cpu_host)
+    cpu_host.write("summary.sh", "exit 1\n")
+    failed = ("-pcacheprovider", *workers, "--lf")
+    assert cpu_host.pytest(*failed, "--gpupool-scripts=sweep.toml").status == 1
+    for args in (["--gpupool-scripts=sweep.toml"], ["sweep.toml"]):
+        run = cpu_host.pytest(*failed, *args)
+        assert run.outcomes == {"summary": "failed"}, run.output
     assert len((cpu_host.project / "ran").read_text().splitlines()) == 3
 
 
@@ -229,6 +244,35 @@ def test_the_call_does_the_same(cpu_host: Host) -> None:
     assert status == 1
     assert re.search(r"evaluate\.py: ended with exit status 1", out)
     assert not processes_of(cpu_host.lock_dir)
+
+
+def test_a_file_that_was_edited_is_not_overwritten(cpu_host: Host) -> None:
+    """It may be hours of somebody's work."""
+    cpu_host.write("a.py", "print('{\"x\": 1}')\n")
+    sweep = ("sweep", "a.py", "-n0")
+    assert gpupool(cpu_host, *sweep, "lr=1,2")[0] == 0
+    assert gpupool(cpu_host, *sweep, "lr=1,3")[0] == 0
+    file = cpu_host.project / ".gpupool/sweeps/a.toml"
+    edited = file.read_text() + "timeout = 60\n"
+    file.write_text(edited)
+    status, _, err = gpupool(cpu_host, *sweep, "lr=1,2")
+    assert status == 4
+    assert "a.toml was edited since gpupool sweep made it, and is not overwritten: run it by pytest" in err
+    assert file.read_text() == edited
+
+
+def test_without_xdist_there_are_no_workers(cpu_host: Host) -> None:
+    """None are asked for, or it is said why there are none."""
+    cpu_host.write("a.py", "print('{\"x\": 1}')\n")
+    for n in ((), ("-n0",)):
+        status, out, err = gpupool(cpu_host, "sweep", "a.py", "lr=1,2", *n, "--", "-p", "no:xdist")
+        assert (status, err) == (0, ""), out + err
+        assert "2 passed" in out
+    status, _, err = gpupool(cpu_host, "sweep", "a.py", "lr=1,2", "-n2", "--", "-p", "no:xdist")
+    assert (status, err.count("gpupool: -n 2: workers are pytest-xdist's, which is switched off; ")) == (4, 1)
+    site = cpu_host.write("site/sitecustomize.py", "import sys\nsys.modules['xdist'] = None\n").parent
+    status, _, err = gpupool(cpu_host, "sweep", "a.py", "lr=1", "-n2", PYTHONPATH=str(site))
+    assert (status, err.count("is not installed (pip install pytest-xdist); without -n")) == (4, 1)
 
 
 @pytest.mark.parametrize(
