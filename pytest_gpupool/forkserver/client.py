@@ -76,7 +76,7 @@ class ForkServer:
                 stdout, outer = os.pipe()
                 theirs.callback(os.close, outer)
                 ours.callback(os.close, stdout)
-                directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+                directory = os.open(".", os.O_PATH)
                 theirs.callback(os.close, directory)
                 pid = self._ask(server.FORK, environment, (directory, inner, outer, 2))
                 if pid < 0:
@@ -112,8 +112,12 @@ class ForkServer:
                     self._lose(why)
                 self._is_ready = True
                 self._connection.settimeout(_ANSWER_SECONDS)
-            self._say([question, argument], descriptors)
-            return self._hear()
+            try:
+                self._say([question, argument], descriptors)
+                return self._hear()
+            except KeyboardInterrupt:  # else the next question would get this one's answer
+                self._end()
+                raise
 
     def _say(self, message: object, descriptors: Sequence[int] = ()) -> None:
         try:
@@ -128,10 +132,13 @@ class ForkServer:
             self._lose(str(error))
 
     def _lose(self, why: str) -> NoReturn:
-        """It answers late or never: it is not to answer any more."""
+        self._end()
+        raise Unavailable(why)
+
+    def _end(self) -> None:
+        """It answers late or never, or nobody listens: it is not to answer any more."""
         self._connection.close()
         self._process.kill()
-        raise Unavailable(why)
 
 
 def _start(connection: int, parent: int, program: str) -> subprocess.Popen[bytes]:
