@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import LIMIT, Host, processes_of
+from support import LIMIT, Host, Watched, processes_of
 
 pytest.importorskip("torch")
 
@@ -78,6 +78,26 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
     (whole,) = (path.read_text() for folder in folders for path in folder.glob("*test_script*.log"))
     assert {"[rank 0] rank 0 of 2 0.1", "[rank 1] rank 1 of 2 0.1"} <= set(whole.splitlines())
     assert not [path for folder in folders for path in folder.glob(".ranks-*")]
+
+
+@pytest.mark.parametrize("off", ["-ogpupool=off", "-pno:gpupool"])
+def test_it_works_where_the_pool_is_off(cpu_host: Host, off: str) -> None:
+    """With as many ranks, and without logs."""
+    cpu_host.write("a.sh", 'echo "{\\"rank\\": $RANK, \\"ranks\\": $WORLD_SIZE}"\n')
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        @pytest.mark.gpupool(gpus=2)
+        def test(torchrun, capfd):
+            assert torchrun("a.sh", reduce={"rank": "sum"}).metrics == {"rank": 1, "ranks": 2}
+            assert '[rank 1] {"rank": 1, "ranks": 2}' in capfd.readouterr().out
+        """,
+    )
+    run = Watched(cpu_host, off).finish()
+    assert run.status == 0, run.output
+    assert not (cpu_host.project / ".gpupool").exists()
 
 
 def test_a_rank_that_fails_ends_all(cpu_host: Host) -> None:
