@@ -372,7 +372,7 @@ def torchrun(request: pytest.FixtureRequest, gpu: Gpu) -> TorchRun:
         __tracebackhide__ = True
         work = Job(
             target=script,
-            ranks=ranks_for(item, nproc, gpu.count),
+            ranks=ranks_for(item, nproc, gpu.count if gpu.is_gpu else None),
             port=gpu.free_port,
             params=params,
             args=args,

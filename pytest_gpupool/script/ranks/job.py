@@ -87,7 +87,7 @@ def run(job: Job, log: Log, rank_log: Callable[[int], LogFile | None]) -> Ran:
     with _folder(log.folder) as folder:
         name, command = _of_rank(job, folder)
         running = _Running(job.ranks, folder, log, [rank_log(rank) for rank in range(job.ranks)])
-        threads = {name: str(max(1, int(count) // job.ranks)) for name, count in job.threads.items()}
+        threads = shares(job.threads, job.ranks)
         environ = {**os.environ, "PYTHONUNBUFFERED": "1", **threads, **added, _FOLDER: str(folder)}
         ended = running.run(_launcher(job, folder, command), environ, limit)
         has_failed = ended.took_too_long or ended.returncode != 0
@@ -106,6 +106,11 @@ def run(job: Job, log: Log, rank_log: Callable[[int], LogFile | None]) -> Ran:
     shown = [] if callable(job.target) else [command_line(["torchrun", *_shown(job, command)])]
     lines = [f"{name}: {lines[0]}", *shown, *lines[1:], *log_line(log.path()), *running.log_lines()]
     return Ran(result=result, metrics=found.metrics, error=ScriptError("\n".join(lines)), note=found.note)
+
+
+def shares(threads: Mapping[str, str], ranks: int) -> dict[str, str]:
+    """Return what each of so many ranks is given of numbers of threads, at least 1."""
+    return {name: str(max(1, int(count) // ranks)) for name, count in threads.items()}
 
 
 def _is_torch_there() -> bool:

@@ -40,8 +40,10 @@ def run_ranks_in(item: pytest.Item, attempt: Attempt, work: job.Job) -> ScriptRe
     return _recorded(item, attempt, lambda log: job.run(work, log, logs.of_rank), "torchrun")
 
 
-def ranks_for(item: pytest.Item, nproc: object, count: int) -> int:
-    """Return how many ranks a test is to have, one for each of its ``count`` devices where ``nproc`` is None.
+def ranks_for(item: pytest.Item, nproc: object, count: int | None) -> int:
+    """Return how many ranks a test is to have: one for each device that it asks for where ``nproc`` is None.
+
+    ``count`` is how many GPUs it has, None where it computes on the CPU.
 
     Raises:
         ScriptError: so many cannot be.
@@ -51,7 +53,7 @@ def ranks_for(item: pytest.Item, nproc: object, count: int) -> int:
     mark = "@pytest.mark.gpupool(gpus={})"
     if not asked:
         raise ScriptError(f"torchrun has a rank for each device, and this test has none: mark it {mark.format(2)}")
-    if count < asked:
+    if count is not None and count < asked:
         raise ScriptError(f"this test asks for {asked} devices, and only {count} can be seen here")
     if nproc is None:
         return asked

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import LIMIT, Host, processes_of
+from support import LIMIT, Host, Watched, processes_of
 
 pytest.importorskip("torch")
 
@@ -26,6 +26,7 @@ TRAIN = """
     script.record("total", total)
     script.record("tokens", 10 + rank, n=10 + rank)
     script.record("seconds", 1 + rank, unit="s")
+    script.record("threads", int(os.environ["OMP_NUM_THREADS"]))
     if "fails" in sys.argv and rank == 1:
         raise ValueError("a bad rank")
     if "dies" in sys.argv and rank == 1:
@@ -39,9 +40,8 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
     """One for each device, unmodified; metrics are of rank 0, or of all; each rank has a log of its own."""
     cpu_host.write("train.py", TRAIN)
     cpu_host.write("one.sh", 'test "$WORLD_SIZE" = 1 && echo "{\\"rank\\": $RANK}"\n')
-    cpu_host.write(
-        "test_suite.py",
-        """
+    threads = max(1, max(1, len(os.sched_getaffinity(0)) // 2) // 2)  # of two workers with two ranks each
+    suite = """
         import pytest
 
         pytestmark = pytest.mark.gpupool(gpus=2)
@@ -56,19 +56,19 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
             about = {"seconds": {"higher_is_better": False}}
             done = torchrun("train.py", {"lr": 0.1}, metrics=about, reduce={"tokens": "mean", "seconds": "max"})
             assert (done.returncode, done.stdout) == (0, "rank 0 of 2 0.1\\n")
-            assert done.metrics == {"total": 3.0, "tokens": 221 / 21, "seconds": 2}
+            assert done.metrics == {"total": 3.0, "tokens": 221 / 21, "seconds": 2, "threads": THREADS}
 
         def test_function(torchrun):
             assert torchrun(summed, {"factor": 2}, args=[3]).returned == (("gloo", 14.0), ("gloo", 14.0))
 
         def test_one(torchrun):
             assert torchrun("one.sh", nproc=1).metrics == {"rank": 0}
-        """,
-    )
+    """
+    cpu_host.write("test_suite.py", suite.replace("THREADS", str(threads)))
     run = cpu_host.pytest("-n2")
     assert run.outcomes == dict.fromkeys(["test_script", "test_function", "test_one"], "passed"), run.output
-    assert run.metrics("test_script") == {"total": 3.0, "tokens": 221 / 21, "seconds": 2}
-    assert [metric["n"] for metric in run.tests["test_script"]["metrics"]] == [None, 21, None]
+    assert run.metrics("test_script") == {"total": 3.0, "tokens": 221 / 21, "seconds": 2, "threads": threads}
+    assert [metric["n"] for metric in run.tests["test_script"]["metrics"]] == [None, 21, None, None]
     folders = list((run.directory / ".gpupool" / "runs").glob("*/logs/*"))
     logs = {path.name: path.read_text() for folder in folders for path in folder.glob("*test_script*.ranks/*.log")}
     assert {name: text.splitlines()[1:] for name, text in logs.items()} == {
@@ -78,6 +78,26 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
     (whole,) = (path.read_text() for folder in folders for path in folder.glob("*test_script*.log"))
     assert {"[rank 0] rank 0 of 2 0.1", "[rank 1] rank 1 of 2 0.1"} <= set(whole.splitlines())
     assert not [path for folder in folders for path in folder.glob(".ranks-*")]
+
+
+@pytest.mark.parametrize("off", ["-ogpupool=off", "-pno:gpupool"])
+def test_it_works_where_the_pool_is_off(cpu_host: Host, off: str) -> None:
+    """With as many ranks, and without logs."""
+    cpu_host.write("a.sh", 'echo "{\\"rank\\": $RANK, \\"ranks\\": $WORLD_SIZE}"\n')
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        @pytest.mark.gpupool(gpus=2)
+        def test(torchrun, capfd):
+            assert torchrun("a.sh", reduce={"rank": "sum"}).metrics == {"rank": 1, "ranks": 2}
+            assert '[rank 1] {"rank": 1, "ranks": 2}' in capfd.readouterr().out
+        """,
+    )
+    run = Watched(cpu_host, off).finish()
+    assert run.status == 0, run.output
+    assert not (cpu_host.project / ".gpupool").exists()
 
 
 def test_a_rank_that_fails_ends_all(cpu_host: Host) -> None:
