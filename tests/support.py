@@ -30,7 +30,7 @@ LIMIT = 300.0
 
 _FOREIGN_PREFIXES = ("PYTEST_", "GPUPOOL_", "CUDA_", "COV_", "OMP_", "MKL_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR")
 # Installed beside pytest-gpupool for tests that ask for them; elsewhere they only add time and chance.
-COMPANIONS = ("randomly", "rerunfailures", "timeout", "pytest_cov", "hypothesispytest")
+COMPANIONS = ("randomly", "repeat", "rerunfailures", "timeout", "pytest_cov", "hypothesispytest")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from _pytest.outcomes import Failed as Failed  # what pytest.fail.Exception is, as a class that can have subclasses
 
+REPEAT_STEP = "__pytest_repeat_step_number"
+"""The parameter by which pytest-repeat makes several items of a test. Seen in its version 0.9.4."""
+
 UsageError = pytest.UsageError
 """What pytest is ended with for a bad option or file, for a room that may not import pytest as it is loaded."""
 

@@ -167,6 +167,7 @@ METRIC = Shape(
         "cohort": Key(or_null(POSITIVE), "How many accepted runs the baseline is of.", is_needed=False),
         "allowed": optional(AMOUNT, "The allowed change, as an absolute number."),
         "detectable": optional(AMOUNT, "The absolute change that would be seen in 80 % of runs like this one."),
+        "detectable_alone": optional(AMOUNT, "The same, at an error of 5 %, if the run had no other metric."),
         "others": optional(list_of(TEXT), "Without a baseline: the kinds of device that have one."),
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
@@ -188,7 +189,7 @@ _DECISION = object_of(
             name: METRIC.keys[name]._replace(is_needed=name == "verdict")
             for name in (
                 *("higher_is_better", "baseline", "change", "interval", "p", "cohort", "allowed", "detectable"),
-                *("others", "note", "verdict"),
+                *("detectable_alone", "others", "note", "verdict"),
             )
         }
     )

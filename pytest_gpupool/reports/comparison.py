@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..metrics.wording import chance_text, interval_text, percent_text, shows_text, value_text
+from ..metrics.wording import (
+    chance_text,
+    change_text,
+    cohort_text,
+    interval_text,
+    n_text,
+    percent_text,
+    shows_text,
+    value_text,
+)
 from ..values import verdicts
 from ..values.texts import cut
 from ..verdicts.comparison import GONE, Comparison, Duration, OutcomeChange, Pair, Value
@@ -187,16 +196,19 @@ def _is_noticeable(one: Duration) -> bool:
 
 
 def _metric(pair: Pair) -> Row:
-    known: dict[str, Any] = {"kind": pair.kind, "unit": pair.unit, "baseline": pair.old, "detectable": pair.detectable}
-    known |= {"interval": pair.interval, "p": pair.p_value}
-    told = (interval_text(known), chance_text(known), shows_text(known))
+    names = ("kind", "unit", "n", "change", "interval", "cohort", "detectable", "detectable_alone", "higher_is_better")
+    known: dict[str, Any] = {name: getattr(pair, name) for name in names} | {"p": pair.p_value}
+    old, new = (None if isinstance(value, str) else value for value in (pair.old, pair.new))
+    known |= {"value": new, "baseline": old}
+    p_value = chance_text(known)
+    told = (interval_text(known), p_value, n_text(known) if p_value else "", cohort_text(known), shows_text(known))
     return (
         pair.verdict if pair.verdict in verdicts.GOOD else pair.verdict.upper(),
         pair.test,
         pair.metric,
         _value(pair.old, pair.unit),
         _value(pair.new, pair.unit),
-        _change(pair.change, 1),
+        change_text(known),
         "" if pair.allowed is None else f"{pair.allowed:.3g}",
         "; ".join(filter(None, [pair.note, *told])),
     )

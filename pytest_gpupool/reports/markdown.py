@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..metrics.wording import baseline_text, change_text, value_text
+from ..metrics.wording import (
+    baseline_text,
+    chance_text,
+    change_text,
+    cohort_text,
+    interval_text,
+    n_text,
+    shows_text,
+    value_text,
+)
 from ..values import outcomes, verdicts
 from ..values.texts import cut, one_line, visible
 from .words import (
@@ -18,10 +27,12 @@ from .words import (
     counts,
     earlier_run,
     exit_text,
+    firsts,
     group_word,
     headline,
     kept_text,
     labels,
+    metric_order,
     needs_a_look,
     placement_texts,
     rank,
@@ -36,18 +47,19 @@ MOST_BYTES = 2**20 - 1
 """GitHub shows no summary of a step above 1 MiB."""
 
 _LONGEST_NAME = 200
+_FOLD = 100  # bytes of what folds rows, besides their head
 _LONGEST_MESSAGE = 4_000
 
 # HTML, tables, emphasis, code, formulas, mentions; and what GitHub makes links of.
 _SPECIAL = re.compile(r"""[&<>"'|`*_\[\]\\~$@#!]|:(?=//)|(?<=www)\.""", re.IGNORECASE)
 
-_TESTS = "### Tests\n\n| Outcome | Test | Worker | Devices | Duration | |\n| --- | --- | --- | --- | ---: | --- |"
+_TESTS = "| Outcome | Test | Worker | Devices | Duration | |\n| --- | --- | --- | --- | ---: | --- |"
 _AGGREGATES = (
-    "### Aggregates\n\n| Verdict | Of | Metric | Value | Baseline | Change | Tests |\n"
-    "| --- | --- | --- | ---: | ---: | ---: | ---: |"
+    "| Verdict | Of | Metric | Value | Baseline | Change | Tests | Evidence |\n"
+    "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"
 )
 _METRICS = (
-    "### Metrics\n\n| Verdict | Test | Metric | Value | Baseline | Change |\n| --- | --- | --- | ---: | ---: | ---: |"
+    "| Verdict | Test | Metric | Value | Baseline | Change | Evidence |\n| --- | --- | --- | ---: | ---: | ---: | --- |"
 )
 
 
@@ -57,9 +69,12 @@ class _Row(NamedTuple):
 
 
 class _Section(NamedTuple):
+    title: str
     head: str
     rows: list[_Row]
     what: str
+    unfolded: int
+    """How many of the rows need a look; all others are folded."""
 
 
 def render(report: Mapping[str, Any], most_bytes: int = MOST_BYTES) -> str:
@@ -72,7 +87,8 @@ def render(report: Mapping[str, Any], most_bytes: int = MOST_BYTES) -> str:
     head = _head(report)
     # What is told of rows that are left out is longest where all are.
     least = _composed(head, sections, [0] * len(sections))
-    text = _composed(head, sections, _fitting(sections, most_bytes - len(least.encode())))
+    folds = sum(map(_fold_bytes, sections))
+    text = _composed(head, sections, _fitting(sections, most_bytes - len(least.encode()) - folds))
     return text.encode()[: max(0, most_bytes)].decode("utf-8", "ignore")  # a place too small for a title even
 
 
@@ -103,12 +119,14 @@ def _head(report: Mapping[str, Any]) -> str:
         f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",
     ]
     title = f"## gpupool: {', '.join([*figures, state])}"
-    return f"{title}\n\n{' '.join(filter(None, [*facts, *more]))}\n"
+    shared = [f"**{escaped(text)}.**\n" for text in firsts(report)]
+    return "\n".join([title, "", *shared, f"{' '.join(filter(None, [*facts, *more]))}\n"])
 
 
 def _aggregates(report: Mapping[str, Any]) -> _Section:
     found = worst_groups(report)
-    return _Section(_AGGREGATES, [_Row(1 if needs_a_look(one) else 4, _aggregate(one)) for one in found], "aggregate")
+    rows = [_Row(1 if needs_a_look(one) else 4, _aggregate(one)) for one in found]
+    return _Section("Aggregates", _AGGREGATES, rows, "aggregate", len(rows))
 
 
 def _aggregate(one: Mapping[str, Any]) -> str:
@@ -121,17 +139,24 @@ def _aggregate(one: Mapping[str, Any]) -> str:
         _plain(baseline_text(one)),
         _plain(_change(one)),
         str(one["tests"]),
+        _plain(_evidence({**one, "n": None})),
     )
 
 
 def _change(metric: Mapping[str, Any]) -> str:
-    return " ".join(filter(None, [change_text(metric), f"({note})" if (note := metric.get("note")) else ""]))
+    return " ".join(filter(None, [change_text(metric), interval_text(metric)]))
+
+
+def _evidence(metric: Mapping[str, Any]) -> str:
+    told = (chance_text(metric), n_text(metric), cohort_text(metric), shows_text(metric), metric.get("note"))
+    return "; ".join(filter(None, told))
 
 
 def _tests(report: Mapping[str, Any]) -> _Section:
     names = labels(report)
-    ranked = ((3 if rank(test) == NEEDS_NO_LOOK else 0, test) for test in worst_first(report["tests"]))
-    return _Section(_TESTS, [_Row(rank, _test_row(test, report, names)) for rank, test in ranked], "test")
+    ranked = [(3 if rank(test) == NEEDS_NO_LOOK else 0, test) for test in worst_first(report["tests"])]
+    rows = [_Row(rank, _test_row(test, report, names)) for rank, test in ranked]
+    return _Section("Tests", _TESTS, rows, "test", sum(rank == 0 for rank, _ in ranked))
 
 
 def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -154,7 +179,7 @@ def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping
 
 def _messages(report: Mapping[str, Any]) -> _Section:
     told = [test for test in worst_first(report["tests"]) if test["outcome"] in outcomes.BAD and test["message"]]
-    return _Section("### Messages", [_Row(2, _details(test)) for test in told], "message")
+    return _Section("Messages", "", [_Row(2, _details(test)) for test in told], "message", len(told))
 
 
 def _details(test: Mapping[str, Any]) -> str:
@@ -169,9 +194,11 @@ def _details(test: Mapping[str, Any]) -> str:
 
 def _metrics(report: Mapping[str, Any]) -> _Section:
     pairs = [(test, metric) for test in report["tests"] for metric in test["metrics"]]
-    ranked = sorted(((_metric_rank(*pair), *pair) for pair in pairs), key=lambda three: three[0])
-    rows = [_Row(1 if _is_bad(metric) else 4, _metric_row(test, metric)) for _, test, metric in ranked]
-    return _Section(_METRICS, rows, "metric")
+    ranked = sorted(pairs, key=lambda pair: metric_order(pair[1], pair[0]["outcome"]))
+    rows = [_Row(1 if _is_bad(metric) else 4, _metric_row(test, metric)) for test, metric in ranked]
+    fine = sum(metric["verdict"] == "ok" for _, metric in ranked)  # those without a verdict come after these
+    is_judged = any(metric["verdict"] for _, metric in ranked)
+    return _Section("Metrics", _METRICS, rows, "metric", len(rows) - fine if is_judged else len(rows))
 
 
 def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
@@ -183,6 +210,7 @@ def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
         _plain(value_text(metric)),
         _plain(baseline_text(metric)),
         _plain(_change(metric)),
+        _plain(_evidence(metric)),
     )
 
 
@@ -193,11 +221,30 @@ def _composed(head: str, sections: Sequence[_Section], kept: Sequence[int]) -> s
 def _shown(section: _Section, number: int) -> str:
     if not section.rows:
         return ""
-    lines = [section.head, *(row.text for row in section.rows[:number])]
+    rows = [row.text for row in section.rows[:number]]
+    open_, folded = rows[: section.unfolded], rows[section.unfolded :]
+    lines = [f"### {section.title}"]
+    if open_ or not folded:
+        lines += ["", section.head, *open_] if section.head else open_
+    if folded:
+        lines += [
+            "",
+            f"<details><summary>{counted(len(folded), section.what)} that need no look</summary>",
+            "",
+            section.head,
+        ]
+        lines += [*folded, "", "</details>"]
     left = len(section.rows) - number
     if left:
         lines.append(f"\n… and {counted(left, f'more {section.what}')}, for which there is no room here")
     return "\n".join([*lines, ""])
+
+
+def _fold_bytes(section: _Section) -> int:
+    """Return how many bytes it takes at most to fold a section's rows: a second head too, where some are not folded."""
+    if section.unfolded >= len(section.rows):
+        return 0
+    return _FOLD + (len(section.head.encode()) if section.unfolded else 0)
 
 
 def _fitting(sections: Sequence[_Section], free: int) -> list[int]:
@@ -210,10 +257,6 @@ def _fitting(sections: Sequence[_Section], free: int) -> list[int]:
             break
         kept[number] += 1
     return kept
-
-
-def _metric_rank(test: Mapping[str, Any], metric: Mapping[str, Any]) -> tuple[int, bool]:
-    return verdicts.rank(metric["verdict"]), test["outcome"] not in outcomes.BAD
 
 
 def _is_bad(metric: Mapping[str, Any]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..matrices.common import in_common
 from ..matrices.table import Table
-from ..metrics.wording import value_text
+from ..metrics.wording import is_scaled, value_text
 from ..records.result import TestResult
 from ..values import outcomes, verdicts
 from ..values.device import Device
@@ -26,6 +28,9 @@ _LEAST = 0.1  # seconds
 _WIDEST = 40
 _MOST_PARAMS = 12
 _MOST_CAUSES = 10
+_MOST_ALIKE = 3
+_WIDEST_AGGREGATE = 100
+_JUDGED = frozenset({"ok", "improved", "regressed"})
 
 
 def worst_first(tests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -112,6 +117,8 @@ def use_text(summary: Mapping[str, Any]) -> str:
 def means(table: Table) -> Iterator[list[str]]:
     """Yield the cells of each row of a table of means; where they are over different numbers of results, with those."""
     unit, (least, most) = table.unit, table.counts
+    if unit is not None and is_scaled((cell.mean for row in table.cells for cell in row if cell is not None), unit):
+        unit = None
     for row in table.cells:
         yield [
             NONE
@@ -127,6 +134,56 @@ def rank(test: Mapping[str, Any]) -> int:
     if test["outcome"] in outcomes.BAD:
         return outcomes.BAD.index(test["outcome"])
     return NEEDS_NO_LOOK - any(metric["verdict"] in verdicts.BAD for metric in test["metrics"])
+
+
+def metric_order(metric: Mapping[str, Any], outcome: str) -> tuple[int, bool, float]:
+    """Return a metric's place among others: by verdict, then those of tests that failed, then what has changed most."""
+    change = metric.get("change")
+    # Without a relative change the baseline was 0, or there is none: more than any, or nothing to compare.
+    far = 0.0 if metric.get("baseline") is None else math.inf if change is None else abs(change)
+    return verdicts.rank(metric["verdict"]), outcome in outcomes.GOOD, -far
+
+
+def shared_texts(tests: Iterable[tuple[Mapping[str, Any], str, Iterable[Mapping[str, Any]]]]) -> list[str]:
+    """Return what failures share: ``8 of 24 metrics regressed, all of accuracy with model=medium``; of one, nothing.
+
+    ``tests`` are parameters, outcome and metrics of each.
+    """
+    tests = [(params, outcome, list(metrics)) for params, outcome, metrics in tests]
+    failed = [params for params, outcome, _ in tests if outcome in outcomes.FAILED]
+    # A test whose metric regressed is failed by that: it is told of the metric.
+    judged = [(params, metric) for params, _, metrics in tests for metric in metrics if metric["verdict"] in _JUDGED]
+    worse = [(params, metric) for params, metric in judged if metric["verdict"] == "regressed"]
+    texts = []
+    if len(worse) > 1:
+        ids = {id(metric) for _, metric in worse}
+        others = [(params, metric) for params, metric in judged if id(metric) not in ids]
+        names = {metric["name"] for _, metric in worse}
+        is_one = len(names) == 1 and any(metric["name"] not in names for _, metric in others)
+        of = f" of {next(iter(names))}" if is_one else ""
+        alike = _with([params for params, _ in worse], [params for params, _ in others])
+        if of or alike:
+            texts.append(f"{len(worse)} of {len(judged)} metrics regressed, all{of}{alike}")
+    rest = [params for params, outcome, _ in tests if outcome not in outcomes.FAILED]
+    if len(failed) > max(1, len(worse)) and (alike := _with(failed, rest)):
+        texts.append(f"{len(failed)} of {len(tests)} tests failed, all{alike}")
+    return texts
+
+
+def firsts(report: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of a report first: which aggregates failed, and what failures share."""
+    aggregates = report.get("aggregates", ())
+    failed = [one for one in aggregates if one["outcome"] == "failed"]
+    names = ", ".join(cut_middle(f"{one['name']} of {one['id']}", _WIDEST_AGGREGATE) for one in failed[:_MOST_ALIKE])
+    more = f" and {len(failed) - _MOST_ALIKE} more" if len(failed) > _MOST_ALIKE else ""
+    told = [f"{len(failed)} of {counted(len(aggregates), 'aggregate')} failed: {names}{more}"] if failed else []
+    tests = [(test["params"], test["outcome"], test["metrics"]) for test in report["tests"]]
+    return [*told, *shared_texts([*tests, *((one["group"], "passed", [one]) for one in aggregates)])]
+
+
+def _with(some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+    alike = in_common(some, others)[:_MOST_ALIKE]
+    return f" with {', '.join(f'{name}={cut_middle(text, _WIDEST)}' for name, text in alike)}" if alike else ""
 
 
 def worst_groups(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

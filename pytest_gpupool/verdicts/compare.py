@@ -168,6 +168,8 @@ def _pair(one: _Beside, decision: Decision) -> Pair:
         interval=decision.interval,
         allowed=decision.allowed,
         detectable=decision.detectable,
+        detectable_alone=decision.detectable_alone,
+        higher_is_better=decision.higher_is_better,
         p_value=decision.p,
         cohort=decision.cohort,
         note=note,

@@ -28,8 +28,7 @@ class Pair:
     """A metric in both: its values, and what became of it.
 
     ``change`` is relative to the older value, None where that is 0 or absent; ``n`` is the newer value's number of
-    items; ``interval``, ``allowed``, ``detectable``, ``p_value`` and ``cohort`` are as in :class:`decide.Decision`;
-    ``note`` says what else is to be known.
+    items; ``note`` says what else is to be known; the others are as in :class:`decide.Decision`.
     """
 
     test: str
@@ -44,6 +43,8 @@ class Pair:
     interval: tuple[float, float] | None = None
     allowed: float | None = None
     detectable: float | None = None
+    detectable_alone: float | None = None
+    higher_is_better: bool | None = None
     p_value: float | None = None
     cohort: int | None = None
     note: str = ""

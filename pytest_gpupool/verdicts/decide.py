@@ -22,6 +22,9 @@ from .chance.shared_noise import Noise, shared
 from .chance.significance import holm
 from .chance.statistics import exact, is_beyond
 
+_ALONE = 0.05
+"""The error at which is told what a metric would show if it were the only one."""
+
 _QUALITIES = frozenset({"proportion", "mean"})
 """Kinds of metric that say how good a model is, whatever it runs on."""
 
@@ -54,8 +57,9 @@ class Decision:
 
     ``baseline`` is the mean of the accepted runs, of which there are ``cohort``; ``change`` and its ``interval`` are
     relative to it; ``allowed`` is the absolute change within the tolerance; ``detectable`` the absolute change that
-    80 % of such runs would show; ``p`` is adjusted for all decisions of the run; ``higher_is_better`` is the direction
-    that counted; ``note`` says what could not be compared, or cannot be shown.
+    80 % of such runs would show, ``detectable_alone`` that at 5 % if it were the only metric; ``p`` is adjusted for all
+    decisions of the run; ``higher_is_better`` is the direction that counted; ``note`` says what could not be compared,
+    or cannot be shown.
     """
 
     verdict: Verdict
@@ -64,6 +68,7 @@ class Decision:
     interval: tuple[float, float] | None = None
     allowed: float | None = None
     detectable: float | None = None
+    detectable_alone: float | None = None
     higher_is_better: bool | None = None
     p: float | None = None
     cohort: int | None = None
@@ -75,6 +80,7 @@ class Decision:
         told = {
             "allowed": self.allowed,
             "detectable": self.detectable,
+            "detectable_alone": self.detectable_alone,
             "others": list(self.others) or None,
             "note": self.note,
         }
@@ -90,7 +96,9 @@ class Decision:
         }
 
 
-DECIDED = ("baseline", "change", "interval", "p", "cohort", "allowed", "detectable", "others", "note")
+DECIDED = (
+    *("baseline", "change", "interval", "p", "cohort", "allowed", "detectable", "detectable_alone", "others", "note"),
+)
 """The keys of a metric that a decision gives, but for the verdict, and a direction that only the baseline knew."""
 
 
@@ -195,6 +203,7 @@ class _Case:
             interval=_relative(found.interval, size),
             allowed=_float(test.allowed),
             detectable=found.detectable(alpha),
+            detectable_alone=found.detectable(_ALONE),
             higher_is_better=self.direction,
             p=test.worse,
             cohort=len(entry.runs),

@@ -15,7 +15,9 @@ from ..metrics.wording import (
     baseline_text,
     chance_text,
     change_text,
+    cohort_text,
     interval_text,
+    n_text,
     others_text,
     shows_text,
     value_text,
@@ -62,6 +64,8 @@ def _why(metric: Mapping[str, Any], kind: str) -> str:
 
 
 def _reasons(metric: Mapping[str, Any]) -> Iterator[str]:
+    if cohort := cohort_text(metric):
+        yield cohort
     if change := change_text(metric):
         yield " ".join(filter(None, [f"change {change}", interval_text(metric)]))
     if metric.get("allowed") is not None:
@@ -78,4 +82,6 @@ def _qualified(metric: Mapping[str, Any]) -> Iterator[str]:
     difference = exact(metric["value"]) - exact(metric["baseline"])
     if metric["verdict"] == "ok" and is_beyond(difference, metric["baseline"], exact(metric["allowed"])):
         yield "it may be chance"
-    yield from filter(None, [chance_text(metric), shows_text(metric)])
+    if p_value := chance_text(metric):
+        yield from filter(None, [p_value, n_text(metric)])
+    yield from filter(None, [shows_text(metric)])

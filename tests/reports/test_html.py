@@ -202,12 +202,12 @@ class TestSummary:
         ]
         root = page(a_test("a.py::a", metrics=judged))
         assert rows(root, "summary") == [
-            ["a.py::a", "zero", "1e+400", "1", "+1e+400", "–", "invalid"],
+            ["a.py::a", "zero", "1e+400", "1", "+1e+400", "–", "invalid n 1e+400, 80% sure to see a change of 1e+402%"],
             ["a.py::a", "huge", "1", "1e-300", "+1e+300×", "± 1e-302", "regressed"],
             ["a.py::a", "near", "0.9137", "0.91370001", "-1.1e-06%", "± 0", "regressed"],
         ]
         assert unfolded(groups(root)[0])["zero"] == (
-            "1e+400 (baseline 1, +1e+400, n 1e+400, 80% sure to see 1e+402%, one) invalid"
+            "1e+400 (baseline 1, +1e+400, n 1e+400, 80% sure to see a change of 1e+402%, one) invalid"
         )
 
     def test_a_bad_card(self) -> None:
@@ -317,7 +317,7 @@ class TestTables:
             page(a_test(params={"model": "a b", "shots": 5, "x": None}, phases=phases, resources=used, metrics=metrics))
         )
         assert unfolded(test) == {
-            "accuracy": "0.881 (baseline 0.913, -3.5%, allowed ± 0.01, n 1000, 80% sure to see 2.5%, "
+            "accuracy": "0.881 (baseline 0.913, -3.5%, allowed ± 0.01, n 1000, 80% sure to see a drop of 2.5%, "
             "higher is better) regressed",
             **{f"m{n}": f"{n} s (lower is better)" for n in range(4)},
             "Parameters": "model = a b, shots = 5, x = null",

@@ -19,8 +19,11 @@ from pytest_gpupool.reports.words import headline
 from pytest_gpupool.values.outcomes import OUTCOMES
 from pytest_gpupool.values.texts import visible
 
-COLUMNS = 6
-"""Of both tables."""
+COLUMNS = {6, 7}
+"""Of the tables of tests and of metrics."""
+
+HEADS = ("| Outcome |", "| Verdict |", "| --- |")
+"""How the first two lines of a table begin."""
 
 
 class Tags(HTMLParser):
@@ -53,9 +56,10 @@ class Tags(HTMLParser):
 
 
 def table(text: str, title: str) -> list[list[str]]:
-    """The cells of a table's rows, as a reader sees them."""
-    lines = text.partition(f"### {title}\n\n")[2].split("\n\n")[0].splitlines()[2:]
-    return [[seen(cell) for cell in line.strip("|").split("|")] for line in lines]
+    """The cells of a table's rows, as a reader sees them, those that are folded last."""
+    lines = text.partition(f"### {title}\n")[2].split("\n### ")[0].splitlines()
+    rows = [line for line in lines if line.startswith("|") and not line.startswith(HEADS)]
+    return [[seen(cell) for cell in line.strip("|").split("|")] for line in rows]
 
 
 def seen(cell: str) -> str:
@@ -138,10 +142,10 @@ class TestSummary:
         ]
         text = render(a_report(*tests))
         assert table(text, "Metrics") == [
-            ["**invalid**", "d.py::d", "loss", "nan", "", ""],
-            ["**regressed**", "c.py::c", "worse", "0.881", "0.913", "-3.5%"],
-            ["", "b.py::b", "before", "2", "", ""],
-            ["", "a.py::a", "fine", "1 tokens/s", "", ""],
+            ["**invalid**", "d.py::d", "loss", "nan", "", "", ""],
+            ["**regressed**", "c.py::c", "worse", "0.881", "0.913", "-3.5%", ""],
+            ["", "b.py::b", "before", "2", "", "", ""],
+            ["", "a.py::a", "fine", "1 tokens/s", "", "", ""],
         ]
         assert "### Metrics" not in render(a_report(a_test()))
 
@@ -154,10 +158,44 @@ class TestSummary:
         ]
         found = [row[2:] for row in table(render(a_report(a_test(metrics=metrics))), "Metrics")]
         assert found[:2] == [
-            ["near", "0.9137", "0.91370001", "-1.1e-06%"],
-            ["few", "0", "0.5", "-100.0% (n=2 can show no drop)"],
+            ["near", "0.9137", "0.91370001", "-1.1e-06%", ""],
+            ["few", "0", "0.5", "-100.0%", "n 2; n=2 can show no drop"],
         ]
-        assert found[2][1:] == [f"{number} {'x' * 300}"[:199] + "…" for number in ("1e+400", "1e-300", "+1e+400")]
+        assert found[2][1:4] == [f"{number} {'x' * 300}"[:199] + "…" for number in ("1e+400", "1e-300", "+1e+400")]
+
+    def test_what_needs_no_look_is_folded(self) -> None:
+        """Tests that are fine, and metrics that are ok; not those that nobody judged."""
+        regressed = a_metric("m", 1, baseline=2, change=-0.5, verdict="regressed")
+        tests = [
+            a_test("a.py::a", metrics=[a_metric("m", 1, baseline=1, change=0.0, verdict="ok")]),
+            a_test("b.py::b", "failed", metrics=[regressed]),
+        ]
+        text = render(a_report(*tests))
+        first, second = (text.partition(f"### {title}\n")[2].partition("<details>") for title in ("Tests", "Metrics"))
+        assert ("b.py::b" in first[0], "a.py::a" in first[0]) == (True, False)
+        assert first[2].startswith("<summary>1 test that need no look</summary>\n\n| Outcome")
+        assert ("b.py::b" in second[0], "a.py::a" in second[0]) == (True, False)
+        assert second[2].startswith("<summary>1 metric that need no look</summary>\n\n| Verdict")
+        text = render(a_report(a_test("a.py::a", metrics=[a_metric("m", 1)])))
+        assert "<details>" not in text.partition("### Metrics")[2]
+
+    def test_what_failures_share_is_said_first(self) -> None:
+        """The parameters that tell them from others, and the metric, where there are several."""
+        tests = [
+            a_test(
+                f"a.py::a[{model}-{shots}]",
+                params={"model": model, "shots": shots, "split": "test"},
+                metrics=[
+                    a_metric("accuracy", 0.5, baseline=0.6, verdict="regressed" if model == "medium" else "ok"),
+                    a_metric("f1", 0.5, baseline=0.5, verdict="ok"),
+                ],
+            )
+            for model in ("small", "medium")
+            for shots in (0, 5)
+        ]
+        text = render(a_report(*tests))
+        assert text.splitlines()[2] == "**2 of 8 metrics regressed, all of accuracy with model=medium.**"
+        assert "regressed, all" not in render(a_report(*tests[:3]))
 
     def test_messages_can_be_unfolded(self) -> None:
         """Those of tests that failed, whole with their empty lines; a long one loses its middle."""
@@ -197,7 +235,7 @@ class TestEscapes:
         assert table(shown, "Tests") == [
             ["failed", f"a.py::{text}.", text, "GPU 0", "1.50 s", f"kept from run {text}; {text}"]
         ]
-        assert table(shown, "Metrics") == [["", f"a.py::{text}.", text, f"0.5 {text}", "", ""]]
+        assert table(shown, "Metrics") == [["", f"a.py::{text}.", text, f"0.5 {text}", "", "", ""]]
         cells = re.sub("</?code>", "", "".join(line for line in shown.splitlines() if line.startswith("| failed")))
         assert not re.search(r"[<>`*_\[\]\\~$@!]|://|www\.|&(?!#\d+;)", cells)
 
@@ -216,7 +254,7 @@ class TestEscapes:
     @given(ids=st.lists(any_text, max_size=12), text=any_text)
     @example(ids=["|", "\ud800\\"], text="</pre></details>\n\n# title\n\n<script>")
     def test_any_text(self, ids: list[str], text: str) -> None:
-        """One row for each test and metric, in tables of six columns; no tag that is not ours; it is UTF-8."""
+        """One row for each test and metric, in tables of six or seven columns; no tag that is not ours; it is UTF-8."""
         tests = [
             a_test(
                 f"a.py::{each}", OUTCOMES[n % 9], message=text, worker=text, metrics=[a_metric(f"m{each}", unit=text)]
@@ -226,8 +264,8 @@ class TestEscapes:
         shown = render(a_report(*tests))
         shown.encode()
         rows = [line for line in shown.split("\n") if line.startswith("|")]
-        assert len(rows) == (2 * len(tests) + 4 if tests else 0)
-        assert {line.count("|") for line in rows} <= {COLUMNS + 1}
+        assert sum(not line.startswith(HEADS) for line in rows) == 2 * len(tests)
+        assert {line.count("|") - 1 for line in rows} <= COLUMNS
         tags = Tags(shown).found
         assert set(tags) <= {f"{slash}{tag}" for tag in ("code", "details", "summary", "pre") for slash in ("", "/")}
         assert all(tags.count(tag) == tags.count(f"/{tag}") for tag in set(tags) if not tag.startswith("/"))

@@ -77,11 +77,11 @@ ROWS = {
     "no baseline file": (a_metric("m", 0.5), "t  m  0.5"),
     "regressed": (
         a_metric("m", 0.881, n=200, allowed=0.00913, detectable=0.0521, **COMPARED),
-        "t  m  0.881  baseline 0.913  -3.5%  (allowed 1%; 80% sure to see 5.7%)  REGRESSED",
+        "t  m  0.881  baseline 0.913  -3.5%  (allowed 1%; 80% sure to see a change of 5.7%)  REGRESSED",
     ),
     "an absolute tolerance": (
         a_metric("m", 5, unit="ms", atol=0.5, allowed=0.5, baseline=4, change=0.25, verdict="regressed"),
-        "t  m  5 ms  baseline 4  +25.0%  (allowed 0.5 ms)  REGRESSED",
+        "t  m  5 ms  baseline 4 ms  +25.0%  (allowed 0.5 ms)  REGRESSED",
     ),
     "from zero": (
         a_metric("m", 1, baseline=0, allowed=0, verdict="regressed"),
@@ -125,7 +125,7 @@ ROWS = {
         a_metric("m", 0.5, verdict="no-baseline", others=[H200], note="its entry's unit is s"),
         "t  m  0.5  no baseline for this device: its entry's unit is s  WITHOUT BASELINE",
     ),
-    "nan": (a_metric("m", None, unit="nats", baseline=2.0), "t  m  nan nats  baseline 2  INVALID"),
+    "nan": (a_metric("m", None, unit="nats", baseline=2.0), "t  m  nan nats  baseline 2 nats  INVALID"),
     "text that commands terminals": (a_metric("m\x1b[2J", 1, unit="a\nb"), "t  m\\x1b[2J  1 a\\nb"),
 }
 

@@ -522,14 +522,14 @@ SENTENCES = {
     "by chance": (
         make("accuracy", 0.88, n=200),
         entry(0.915, **UP),
-        "accuracy 0.88 is ok: baseline 0.915, change -3.8% (-9.6 to 2.5 points), allowed 1%, it may be chance, p 0.16, "
-        "80% sure to see 7.5 points",
+        "accuracy 0.88 is ok: baseline 0.915, change -3.5 points (-9.6 to 2.5 points), allowed 0.915 points, it may be "
+        "chance, p 0.16, n 200, 80% sure to see a drop of 7.5 points",
     ),
     "pairs": (
         make("accuracy", 0.5, samples=[1, 1, 0, 0]),
         entry(0.75, **UP, samples=(0.0, 1.0, 1.0, 1.0)),
-        "accuracy 0.5 is ok: baseline 0.75, change -33.3% (-1.8e+02 to 1.3e+02 points), allowed 1%, it may be chance, "
-        "p 0.5, 80% sure to see 1.6e+02 points",
+        "accuracy 0.5 is ok: baseline 0.75, change -25 points (-180 to 130 points), allowed 0.75 points, it may be "
+        "chance, p 0.5, n 4, too few items to be sure to see any change",
     ),
     "just beyond the tolerance": (
         make("accuracy", 0.9035),
@@ -561,7 +561,7 @@ SENTENCES = {
     "a large change": (
         make("speed", 1e9),
         entry(1.0, **UP),
-        "speed 1e+09 improved: baseline 1, change +1e+09×, allowed 1%, noise unknown",
+        "speed 1G improved: baseline 1, change +1000000000×, allowed 1%, noise unknown",
     ),
     "beyond floats": (
         make("size", HUGE),

@@ -10,7 +10,9 @@ from ...metrics.wording import (
     baseline_text,
     chance_text,
     change_text,
+    cohort_text,
     interval_text,
+    n_text,
     number_text,
     others_text,
     shows_text,
@@ -79,14 +81,13 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric with all that its verdict rests on, in one line."""
-    baseline, allowed, cohort = baseline_text(metric), allowed_text(metric), metric.get("cohort") or 1
+    baseline, allowed = baseline_text(metric), allowed_text(metric)
     parts = [
-        f"baseline {baseline}" if baseline else "",
-        f"of {number_text(cohort)} runs" if cohort > 1 else "",
+        " ".join(filter(None, [f"baseline {baseline}", cohort_text(metric)])) if baseline else "",
         " ".join(filter(None, [change_text(metric), interval_text(metric)])),
         chance_text(metric),
         f"allowed {allowed}" if allowed else "",
-        "" if metric["n"] is None else f"n {number_text(metric['n'])}",
+        n_text(metric),
         shows_text(metric),
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),

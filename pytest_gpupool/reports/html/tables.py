@@ -10,7 +10,9 @@ from ...metrics.wording import (
     baseline_text,
     chance_text,
     change_text,
+    cohort_text,
     interval_text,
+    n_text,
     shows_text,
     value_text,
 )
@@ -20,6 +22,7 @@ from ..words import (
     counted,
     group_word,
     labels,
+    metric_order,
     needs_a_look,
     seconds_text,
     set_up_texts,
@@ -87,7 +90,7 @@ def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[s
         for metric in test["metrics"]
         if metric["verdict"] in verdicts.BAD
     ]
-    return [_wrong(*each) for each in sorted(wrong, key=lambda each: _order(each[0]))]
+    return [_wrong(*each) for each in sorted(wrong, key=lambda each: metric_order(each[0], each[1]["outcome"]))]
 
 
 def aggregates(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -146,12 +149,6 @@ def _verdicts(numbers: Mapping[str, int]) -> str:
     return joined(*told) or (f"{numbers['ok']} ok" if numbers["ok"] else "")
 
 
-def _order(metric: Mapping[str, Any]) -> tuple[int, float]:
-    # Without a relative change the baseline was 0: more than any.
-    far = float("inf") if metric["change"] is None else abs(metric["change"])
-    return verdicts.rank(metric["verdict"]), -far
-
-
 def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> dict[str, Any]:
     return {
         "nodeid": test["nodeid"],
@@ -159,8 +156,9 @@ def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> d
         "name": metric["name"],
         "value": value_text(metric),
         "baseline": baseline_text(metric) or DASH,
-        "change": change_text(metric) or DASH,
+        "change": " ".join(filter(None, [change_text(metric), interval_text(metric)])) or DASH,
         "allowed": allowed_text(metric) or DASH,
+        "said": joined(chance_text(metric), n_text(metric), cohort_text(metric), shows_text(metric)),
         "verdict": metric["verdict"],
     }
 

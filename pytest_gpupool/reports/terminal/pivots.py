@@ -19,7 +19,7 @@ from typing import Any
 from ...matrices.labels import key_of, labels_of
 from ...matrices.pivot import pivot
 from ...matrices.table import Table
-from ...metrics.wording import value_text
+from ...metrics.wording import is_scaled, value_text
 from ...records.result import TestResult
 from ...values.errors import UsageProblem
 from ...values.nodeids import function_of, name_of
@@ -176,7 +176,7 @@ def _of_means(name: str, tables: Sequence[Table]) -> _Grid:
 
 def _of_tests(name: str, tests: Sequence[TestResult], metrics: Sequence[str]) -> _Grid:
     found = {metric: [test.metrics[metric] for test in tests if metric in test.metrics] for metric in metrics}
-    units = {metric: {one["unit"] for one in found[metric]} for metric in metrics}
+    units = {metric: _units(found[metric]) for metric in metrics}
     heads = [_with_unit(metric, next(iter(units[metric])) if len(units[metric]) == 1 else None) for metric in metrics]
     names, labelled = _labelled(tests)
     return _Grid(
@@ -209,6 +209,14 @@ def _labelled(tests: Sequence[TestResult]) -> tuple[list[str], list[tuple[list[s
             ([texts[name][rank] for name, rank in zip(vary, place, strict=True)], test) for place, test in in_order
         ]
     return [""], [([test.nodeid.removeprefix(function_of(test.nodeid))], test) for test in tests]
+
+
+def _units(metrics: Sequence[_Metric]) -> set[str]:
+    """Return the units in which metrics are shown: where that is more than one, each value has its own."""
+    units = {one["unit"] for one in metrics}
+    if len(units) == 1 and is_scaled((one["value"] for one in metrics), next(iter(units))):
+        return units | {""}
+    return units
 
 
 def _value(metric: _Metric | None, units: set[str]) -> str:

@@ -10,11 +10,10 @@ from typing import Any
 
 from ...metrics import groups
 from ...records.results import Results
-from ...values import verdicts
 from ...values.nodeids import function_of
-from ...values.outcomes import GOOD
+from ...values.texts import one_line
 from ..json import fixtures, summary
-from ..words import cause_texts_of, counted, seconds_text, set_up_texts
+from ..words import cause_texts_of, counted, metric_order, seconds_text, set_up_texts, shared_texts
 from . import pivots, rows
 from .rows import MARKS, MOST_ROWS, Pair, is_bad
 
@@ -47,6 +46,8 @@ def show(
     if verbosity >= 0 and results.collected:
         if metrics:
             reporter.write_sep("=", f"gpupool: {', '.join(_title(results))}")
+        for text in _shared(results):
+            reporter.write_line(f"gpupool: {text}", red=True)
         if verbosity > 0:
             _show_rows(reporter, metrics, names, None)
         elif len(metrics) <= MOST_ROWS:
@@ -59,7 +60,7 @@ def show(
         for line in (*told, *(f"advice: {line}" for line in advice), *notes):
             reporter.write_line(f"gpupool: {line}")
     elif len(title := _title(results)) > 1:
-        reporter.write_line(f"gpupool: {', '.join(title)}")
+        reporter.write_line(f"gpupool: {', '.join([*title, *_shared(results)])}")
         bad = [pair for pair in metrics if is_bad(pair)]
         _show_rows(reporter, bad, names, MOST_ROWS)
     _show_causes(reporter, results)
@@ -97,16 +98,25 @@ def _ranked(results: Results) -> list[Pair]:
     """Return all metrics, each with its test: by verdict, the worst first, then those of tests that failed."""
     judged = [*groups.as_results(results), *results.tests]
     pairs = [(test, metric) for test in judged for metric in test.metrics.values()]
-    return sorted(pairs, key=lambda pair: (verdicts.rank(pair[1]["verdict"]), pair[0].outcome in GOOD))
+    return sorted(pairs, key=lambda pair: metric_order(pair[1], pair[0].outcome))
 
 
 def _show_rows(reporter: Any, metrics: Sequence[Pair], names: Mapping[str, str], most: int | None) -> None:
     bad = sum(map(is_bad, metrics))
-    shown = metrics if most is None else metrics[: max(most, min(bad, MOST_BAD_ROWS))]  # the worst are the first
+    folded = [pair for pair in metrics if pair[1]["verdict"] == "ok"] if bad and most is not None else []
+    told = [pair for pair in metrics if pair[1]["verdict"] != "ok"] if folded else metrics
+    shown = told if most is None else told[: max(most, min(bad, MOST_BAD_ROWS))]  # the worst are the first
     for line, needs_a_look in rows.lines(shown, names):
         reporter.write_line(line, red=needs_a_look)
-    if len(metrics) > len(shown):
-        reporter.write_line(f"… and {len(metrics) - len(shown)} more (-v shows all)")
+    left = [f"{len(told) - len(shown)} more"] if len(told) > len(shown) else []
+    left += [f"{len(folded)} that are ok"] if folded else []
+    if left:
+        reporter.write_line(f"… and {' and '.join(left)} (-v shows all)")
+
+
+def _shared(results: Results) -> list[str]:
+    judged = [*results.tests, *groups.as_results(results)]
+    return [one_line(text) for text in shared_texts((one.params, one.outcome, one.metrics.values()) for one in judged)]
 
 
 def _show_many(

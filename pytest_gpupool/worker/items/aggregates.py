@@ -122,7 +122,7 @@ def _left_out(aggregate: Aggregate, items: Iterable[pytest.Item], chosen: set[st
     """Yield, for each group of which tests were deselected, its parameters and how many these are."""
     groups: dict[str, tuple[dict[str, Any], int]] = {}
     for item in items:
-        if item.nodeid not in chosen:
+        if (test_of(item.nodeid) or item.nodeid) not in chosen:
             params = params_of(item)
             group = {name: params[name] for name in aggregate.by if name in params}
             key = json.dumps(group, sort_keys=True)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ...foreign.pytest_names import parameters_of
+from ...foreign.pytest_names import REPEAT_STEP, parameters_of
 from ...values.texts import safe_repr
 
 
 def params_of(item: pytest.Item) -> dict[str, Any]:
     """Return a parametrized test's parameters as JSON can carry them; what has no such form, by its name or repr."""
-    return {name: plain(value) for name, value in parameters_of(item).items()}
+    return {name: plain(value) for name, value in parameters_of(item).items() if name != REPEAT_STEP}
 
 
 def plain(value: object) -> Any:

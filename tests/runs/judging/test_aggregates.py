@@ -77,7 +77,7 @@ def test_a_fall_that_no_single_test_shows_fails_the_run(cpu_host: Host, workers:
     # McNemar's exact test of 20 that were lost and none won, and Holm's rule over the two aggregates.
     assert large["p"] == pytest.approx(2 * 0.5**20)
     assert re.search(r"\nFAILED test_suite.py::test_qa \(model=large\) - ", run.stdout)
-    row = r"\ntest_qa \(model=large\) +accuracy +0.6 +baseline 0.8 +-25.0% .*REGRESSED"
+    row = r"\ntest_qa \(model=large\) +accuracy +0.6 +baseline 0.8 +-20 points .*REGRESSED"
     assert re.search(row, run.stdout), run.stdout
     case = "test_qa (model=large) accuracy"
     assert run.junit_outcomes[case] == "failure"
@@ -100,7 +100,7 @@ def _found_again(host: Host, run: Run) -> None:
     assert run.junit_outcomes["test_qa (model=large) accuracy"] == "failure"
     status, out, _ = gpupool(host, "compare", "same.json", "report.json")
     assert status == 1
-    assert re.search(r"REGRESSED +test_suite.py::test_qa \(model=large\) +accuracy +0.8 +0.6 +-25.0%", out)
+    assert re.search(r"REGRESSED +test_suite.py::test_qa \(model=large\) +accuracy +0.8 +0.6 +-20 points", out)
     _, out, _ = gpupool(host, "matrix", "latest", "--metric", "accuracy")
     assert re.search(r"small +0.67\nlarge +0.6\n", out)
     _, out, _ = gpupool(host, "history", "(model=large)", "accuracy")

@@ -73,7 +73,8 @@ def test_an_unchanged_suite_of_100_metrics_is_green(cpu_host: Host) -> None:
     run = cpu_host.pytest(FILE, environ=cpu_host.environ(SEED="1", DROP="0.12"))
     assert run.status == 1
     assert [name for name, outcome in run.outcomes.items() if outcome == "failed"] == ["test_model[3]"]
-    line = r"accuracy 3 0\.\d+ regressed: baseline .* p [\d.e-]+, 80% sure to see \d(\.\d)? points"
+    seen = r"80% sure to see a drop of \d(\.\d)? points; with this suite's error rate \d(\.\d)?"
+    line = rf"accuracy 3 0\.\d+ regressed: baseline .* p [\d.e-]+, n 1319, {seen}"
     assert re.fullmatch(line, run.tests["test_model[3]"]["message"])
 
 

@@ -350,3 +350,44 @@ def test_a_marker_that_makes_no_sense_is_its_tests_error(cpu_host: Host, workers
     assert "reduce must be one of mean, median, best, worst, pass_at_k" in message["test_reducer"]
     assert message["test_direction"] == "metric 'm': reduce='best' needs higher_is_better=True or False"
     assert run.outcomes == {"test_more": "error", "test_reducer": "error", "test_direction": "failed"}
+
+
+@each_way
+def test_what_pytest_repeat_makes_of_a_test_are_its_repeats(cpu_host: Host, workers: tuple[str, ...]) -> None:
+    """By ``--count`` and by its mark, with parameters and without; times those that the marker asks for."""
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        def test_plain(gpu, record_metric): record_metric("number", gpu.repeat)
+
+        @pytest.mark.parametrize("size", ["a", "2-3"])
+        def test_size(size, gpu, record_metric): record_metric("number", gpu.repeat)
+
+        @pytest.mark.repeat(2)
+        @pytest.mark.gpupool(repeats=2, at_least=1, reduce="median")
+        def test_both(gpu, record_metric):
+            record_metric("number", gpu.repeat)
+            assert gpu.repeat == 3
+
+        @pytest.mark.repeat(1)
+        def test_once(gpu): assert gpu.repeat == 0
+        """,
+    )
+    run = cpu_host.pytest("--count=3", *workers, companions=["repeat"])
+    assert (run.status, set(run.outcomes.values())) == (0, {"passed"}), run.output
+    assert sorted(run.outcomes) == ["test_both", "test_once", "test_plain", "test_size[2-3]", "test_size[a]"]
+    assert "5 passed" in run.stdout
+    assert {name: len(repeats(run, name)) for name in run.outcomes} == {
+        "test_both": 4,
+        "test_once": 0,
+        "test_plain": 3,
+        "test_size[2-3]": 3,
+        "test_size[a]": 3,
+    }
+    numbers = [one["metrics"]["number"] for one in repeats(run, "test_size[2-3]")]
+    assert (numbers, run.metrics("test_plain")) == ([0, 1, 2], {"number": 1.0})
+    assert (run.tests["test_size[a]"]["params"], run.tests["test_plain"]["params"]) == ({"size": "a"}, {})
+    assert run.metrics("test_both") == {"number": 1.5}
+    assert sorted(run.junit_outcomes) == sorted(run.outcomes)

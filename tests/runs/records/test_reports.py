@@ -207,7 +207,7 @@ def test_many_metrics_are_a_table_of_each_function(cpu_host: Host, workers: tupl
     cpu_host.write("worse", "")
     worse = cpu_host.pytest(*options, environ=narrow).stdout.splitlines()
     title = next(number for number, line in enumerate(worse) if "gpupool: 37 metrics, 1 regressed" in line)
-    assert re.match(r"test_eval\[small-3\]  loss +4 nats  baseline 3  \+33.3%  .*REGRESSED", worse[title + 1])
+    assert re.match(r"test_eval\[small-3\]  loss +4 nats  baseline 3 nats  \+33.3%  .*REGRESSED", worse[title + 1])
     assert "3                 4    3.5" in worse
 
     full = cpu_host.pytest(*options, "-v", environ=narrow).stdout
