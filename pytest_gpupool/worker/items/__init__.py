@@ -1,3 +1,14 @@
 """Items: what a test says of itself: by its markers, parameters and id, the fixtures that it shares, its scripts."""
 
-__all__ = ["identity", "markers", "params", "repeats", "scripts", "seeds", "selection", "sweeps", "wide_fixtures"]
+__all__ = [
+    "confirming",
+    "identity",
+    "markers",
+    "params",
+    "repeats",
+    "scripts",
+    "seeds",
+    "selection",
+    "sweeps",
+    "wide_fixtures",
+]
