@@ -53,6 +53,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "fail_on": frozenset({"invalid", "regressed"}),
         "rtol": 0.01,
         "error": 0.01,
+        "confirm": 4,
         "reason": "--gpupool-update-baseline",
         "sample": 0.5,
         "live": False,

@@ -28,6 +28,7 @@ class Dispatch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._attempts: dict[int, int] = {}
+        self._to_confirm: set[int] = set()
         self._crashed_on: dict[int, tuple[str, ...]] = {}
         self._end: str | None = None
         self._answers = TimeLimits(lambda worker, _: parts.session.hear_later(Unanswered(worker)))
@@ -55,6 +56,11 @@ class Dispatch:
         result = self._parts.controller.records.results.get(nodeid, "")
         self._attempts[index] = 0 if result is None else result.attempt
         return self._crashed_on.get(index, ())
+
+    def is_measured_again(self, index: int, attempts: int) -> None:
+        """A test that has ended, after so many attempts, runs once more, since a metric of it is suspect."""
+        self._attempts[index] = attempts
+        self._to_confirm.add(index)
 
     def has_answered(self, member: Member) -> None:
         """A worker has given tests back, or said that it cannot."""
@@ -103,7 +109,8 @@ class Dispatch:
                 if tried := {own(index): self._attempts[index] for index in tests if index in self._attempts}:
                     ids, retries = self._parts.collected.run.ids, self._parts.retries
                     spent = {own(index): retries.spent(ids[index]) for index in tests if index in self._attempts}
-                    _send(member.node, Attempts(tried, spent))
+                    confirms = [own(index) for index in tests if index in self._to_confirm]
+                    _send(member.node, Attempts(tried, spent, confirms))
                 member.node.send_runtest_some([*map(own, tests)])
             case Steal(tests=tests):
                 member.node.send_steal([*map(member.numbering.to_worker, tests)])

@@ -51,6 +51,8 @@ class Passage:
         if name == xdist_protocol.LOGSTART:
             limits.restart(self._member.name, values["nodeid"])
             ends.goes_on(self._member)
+            if values.get("confirms"):
+                return  # the user was shown that it begins
         elif name == xdist_protocol.INTERNAL_ERROR:
             self._member.internal_error = values["formatted_error"]
         elif name == xdist_warnings.RECORDED:

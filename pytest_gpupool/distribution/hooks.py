@@ -15,6 +15,7 @@ from ..leases.occupancy import Occupancy
 from ..options import companions, worker_count
 from ..processes.own import clock
 from ..run.controller import Controller
+from ..run.ending.confirmation import Confirmation
 from ..run.ending.repeats import OF_REPEATS
 from ..values.device import Device
 from ..values.messages import DeviceFailed, Fewer, Share
@@ -76,7 +77,7 @@ class Distribution:
                     "use -n, or switch the pool off with -p no:gpupool"
                 )
         config.option.tx = specs[: self.controller.devices.places() or len(specs)]
-        self.parts = Parts.of(self.controller, workers_asked=len(specs))
+        self.parts = Parts.of(self.controller, workers_asked=len(specs), confirmation=Confirmation.of(config))
         self.parts.starts.prepare()
         config.pluginmanager.register(self.parts.retries, "gpupool-retries")
         self.controller.workers_planned(asked=len(specs), started=len(config.option.tx))

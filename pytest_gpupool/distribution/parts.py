@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..foreign.xdist_session import XdistSession
 from ..run.controller import Controller
+from ..run.ending.confirmation import Confirmation
 from ..values.messages import Exited, Overdue
 from .capacity import Capacity
 from .collecting.collected_tests import CollectedTests
@@ -31,9 +32,10 @@ class Parts:
     collected: CollectedTests
     capacity: Capacity
     retries: Retries
+    confirmation: Confirmation
 
     @classmethod
-    def of(cls, controller: Controller, workers_asked: int) -> Parts:
+    def of(cls, controller: Controller, workers_asked: int, confirmation: Confirmation) -> Parts:
         """Make them."""
         session, roster = XdistSession(controller.config), Roster()
         ends = WorkerEnds(controller, lambda worker: session.hear_later(Exited(worker)))
@@ -52,4 +54,5 @@ class Parts:
             collected=CollectedTests(controller, roster, session),
             capacity=Capacity(controller, workers_asked),
             retries=Retries(controller, roster),
+            confirmation=confirmation,
         )

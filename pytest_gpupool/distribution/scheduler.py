@@ -103,9 +103,13 @@ class LateScheduling:
         member = self._parts.roster.of(node)
         index = member.numbering.to_run(item_index)
         built, cause = self._plans.built_by(member.name), self._parts.retries.has_ended(self._run.ids[index], member)
-        self._carry_out(self._plan.ended(member.name, index, duration, built, is_over=cause is None))
+        again = None if cause is not None else self._measured_again(index, member)
+        self._carry_out(self._plan.ended(member.name, index, duration, built, is_over=cause is None and again is None))
         if cause is not None:
             self._try_again(index, cause, member)
+        elif again is not None:
+            self._dispatch.is_measured_again(index, again)
+            self._carry_out(self._plan.again(index))
         self._goes_on(member.name)
 
     def mark_test_pending(self, item: str) -> None:
@@ -259,11 +263,16 @@ class LateScheduling:
         planner = self._plans.planner
         if planner is not None:
             if planner.given_up:
-                self._parts.controller.out_of_budget = len(planner.given_up)
+                self._parts.controller.out_of_budget = len([*filter(self._is_unfinished, planner.given_up)])
             if planner.leaves_tests_alone:
                 self._dispatch.look_again()
             if planner.finished:
                 self._plans.hurry_the_last()
+
+    def _is_unfinished(self, index: int) -> bool:
+        """Say whether a test has no result: one that was to be measured again has."""
+        result = self._parts.controller.records.results.get(self._run.ids[index], "")
+        return result is None or not result.finished
 
     def _try_again(self, index: int, cause: str, member: Member) -> None:
         """A test has failed of a cause: it runs again in a fresh worker, or elsewhere."""
@@ -272,6 +281,12 @@ class LateScheduling:
         avoid = self._dispatch.runs_again(index, self._run.ids[index])
         fresh = cause == OUT_OF_MEMORY
         self._carry_out(self._plan.again(index, () if fresh else avoid, fresh=fresh))
+
+    def _measured_again(self, index: int, member: Member) -> int | None:
+        """Return after how many attempts a test that has ended is to be measured again, None where it is not."""
+        if self._parts.session.stops or member.died:
+            return None
+        return self._parts.confirmation.attempts_so_far(self._run.ids[index], member.name)
 
     def _runs(self, name: str, nodeid: str) -> bool:
         assigned = self._plan.assigned(name) if self._plan.has(name) else ()

@@ -57,6 +57,13 @@ def declared_ini_values(config: pytest.Config) -> list[str]:
     return list(config._parser._inidict)
 
 
+def run_phases(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Set a test up, call it and tear it down, as pytest's own protocol does, and have the reports heard."""
+    from _pytest.runner import runtestprotocol
+
+    runtestprotocol(item, nextitem=nextitem)
+
+
 def leave_out(log: LogXML, report: pytest.TestReport, *, is_last: bool) -> None:
     """Have the file say nothing of the attempt that a report is of, of which it is the last one or not."""
     begun = log.node_reporter(report)

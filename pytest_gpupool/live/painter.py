@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..metrics.wording import value_text
 from ..reports.words import headline
@@ -57,6 +57,8 @@ class Painter:
                 line.highlight_regex(r"\d+ failed", "bold red")
         if snapshot.failure is not None:
             below.append(Text(_failure_text(snapshot.failure, width), style="red"))
+        if snapshot.suspects:
+            below.append(Text(_suspects_text(snapshot.suspects, width), style="yellow"))
         room = max(0, lines - _FOR_OTHERS - len(below))
         above = self._table(snapshot, width, room) if room > _HEADING and snapshot.rows else []
         with self._console.capture() as captured:
@@ -118,6 +120,12 @@ def _failure_text(failure: tuple[str, str], width: int) -> str:
     test, message = failure
     text = f"failed last: {cut_middle(short(test), width // 2)}: {_in_one_line(headline(message))}"
     return cut(text, width)
+
+
+def _suspects_text(suspects: Mapping[str, Sequence[str]], width: int) -> str:
+    texts = [f"{name} of {short(test)}" for test, names in suspects.items() for name in names]
+    more = f", and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return cut(_in_one_line(f"suspect, measured again: {texts[-1]}{more}"), width)
 
 
 def _cells(snapshot: Snapshot, row: Row) -> list[str]:

@@ -57,6 +57,8 @@ class _WorkerState:
     key: Key | None = None
     since: float = 0.0
     metric: Mapping[str, Any] | None = None
+    confirms: bool = False
+    """Whether its test has ended before, and is only measured again."""
 
 
 class RunState:
@@ -76,6 +78,8 @@ class RunState:
         self._failed = 0
         self.failure: tuple[str, str] | None = None
         """The test that failed last, and its message."""
+        self.suspects: dict[str, tuple[str, ...]] = {}
+        """The metrics that are to be measured again, by test."""
 
     @property
     def tests(self) -> list[str]:
@@ -186,7 +190,9 @@ class RunState:
             return  # it is read late, of a worker that has ended
         state.key = self._key(record["test"], record["worker"])
         state.since, state.metric = epoch(record["started"]), None
-        self._set_outcome(state.key, None)
+        state.confirms = record.get("confirms", False)
+        if not state.confirms:
+            self._set_outcome(state.key, None)
 
     def _metric(self, record: Record) -> None:
         state = self._workers.get(record["worker"])
@@ -195,12 +201,20 @@ class RunState:
 
     def _end(self, record: Record) -> None:
         key, failed = self._key(record["test"], record["worker"]), record["outcome"] in FAILED
+        state = self._workers.get(record["worker"])
         self._clear_test(key, record["worker"])
+        if state is not None and state.confirms:
+            return  # which changes nothing of its outcome
         self._set_outcome(key, failed)
         self._seconds += record["duration_s"]
         self._ended += 1
         if failed:
             self.failure = (record["test"], record["message"] or record["outcome"])
+
+    def _suspect(self, record: Record) -> None:
+        self.suspects.pop(record["test"], None)
+        if record["metrics"]:
+            self.suspects[record["test"]] = tuple(record["metrics"])
 
     def _cut_off(self, record: Record) -> None:
         key = self._key(record["test"], record["worker"])
@@ -220,6 +234,7 @@ _FOLDS = {
     "start": RunState._start,
     "metric": RunState._metric,
     "end": RunState._end,
+    "suspect": RunState._suspect,
     "crash": RunState._cut_off,
     "timeout": RunState._cut_off,
 }
@@ -245,6 +260,8 @@ def records_of(results: Results) -> Iterator[Record]:
                 "duration_s": test.duration or 0.0,
                 "message": test.message,
             }
+        if test.suspects:
+            yield {"record": "suspect", **about, "metrics": list(test.suspects)}
     for worker in workers:
         if worker.exit is not None:
             yield {"record": "worker-end", "worker": worker.id}

@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..devices import vendors
@@ -45,6 +45,8 @@ class Snapshot:
     remaining: float | None
     end: str | None
     failure: tuple[str, str] | None
+    suspects: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Metrics that seem to be worse, and are measured again, by test."""
 
 
 class Observer:
@@ -88,6 +90,7 @@ class Observer:
             remaining=remaining,
             end=None if remaining is None else _end_text(now + remaining, remaining),
             failure=state.failure,
+            suspects=dict(state.suspects),
         )
 
     def _state_now(self) -> RunState:

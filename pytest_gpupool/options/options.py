@@ -14,7 +14,7 @@ from ..values import texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
-from ..values.verdicts import BAD, ERROR, FAILING, RTOL
+from ..values.verdicts import BAD, CONFIRM, ERROR, FAILING, RTOL
 from . import collection, parsing
 from .role import only_informs
 
@@ -54,6 +54,11 @@ _VALUED = (
         "gpupool-error",
         "P",
         f"How likely a run of an unchanged suite may be red, over all its metrics (default {ERROR}).",
+    ),
+    (
+        "gpupool-confirm",
+        "N",
+        f"How often a test is measured again at most where a metric seems to be worse (default {CONFIRM}; 0: never).",
     ),
     ("gpupool-sample", "S", "How often a worker samples its devices, in seconds (default 0.5; 0 = never)."),
     ("gpupool-slots", "N", "How many workers may share one device (default 1: exclusive)."),
@@ -150,6 +155,8 @@ class Options:
     rtol: float
     error: float
     """How likely an unchanged suite may fail, over all its metrics."""
+    confirm: int
+    """How often a test is measured again at most, of which a metric is suspect."""
     sample: float
     live: bool
     yields: bool
@@ -203,6 +210,7 @@ class Options:
             fail_on=fail_on(config) - {"no-baseline"} if update else fail_on(config),
             rtol=_rtol(config),
             error=source.parse("gpupool-error", parsing.chance, "a number above 0 and below 1, such as 0.01", ERROR),
+            confirm=source.parse("gpupool-confirm", parsing.whole, "a whole number from 0", CONFIRM),
             sample=source.parse("gpupool-sample", texts.seconds, _SECONDS, 0.5),
             live=source.flag("gpupool-live"),
             yields=source.flag("gpupool-yield"),

@@ -5,13 +5,13 @@ Pure: standard library only, no clock, no files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..values.outcomes import WHOLE
 from ..values.repeats import number_of
-from ..values.verdicts import is_disturbed
+from ..values.verdicts import INVALID, is_disturbed
 
 PHASE_KEYS = ("setup_s", "call_s", "teardown_s")
 
@@ -72,6 +72,10 @@ class TestResult:
     """Of a repeat of a test: how many there are, how many must pass, and how metrics are reduced."""
     repeats: Sequence[TestResult] = ()
     """Of a test that was measured several times: each of these."""
+    again: list[TestResult] = field(default_factory=list)
+    """The attempts that measured it again, after this one, since a metric was suspect: their metrics count as well."""
+    suspects: Collection[str] = ()
+    """The metrics that are to be measured again, or are being so."""
     reported: bool = False
     """Whether pytest has heard of its end in this process."""
 
@@ -83,12 +87,17 @@ class TestResult:
     @property
     def may_be_kept(self) -> bool:
         """Whether a run that goes on with this one need not run it again."""
+        if self.suspects:
+            return False
         return (self.outcome in FINAL and self.is_final) or self.is_judged
 
     @property
-    def attempts(self) -> list[Mapping[str, Any]]:
+    def attempts(self) -> list[dict[str, Any]]:
         """Every attempt at it in this run, none where there was but one."""
-        return [*self.before, self.to_attempt()] if self.before else []
+        if not self.before and not self.again:
+            return []
+        later = [one.to_attempt() | {"attempt": one.attempt, "confirms": True} for one in self.again]
+        return [*map(dict, self.before), self.to_attempt(), *later]
 
     @property
     def is_disturbed(self) -> bool:
@@ -121,6 +130,7 @@ class TestResult:
             "duration_s": self.duration,
             "peak_memory_bytes": self.peak if peak is None else peak,
             "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
+            "metrics": [_as_measured(metric) for metric in self.metrics.values()],
             "message": self.message,
         }
 
@@ -132,6 +142,7 @@ class TestResult:
             **({} if self.cause is None else {"cause": self.cause}),
             "attempt": self.attempt,
             **({"before": list(self.before)} if self.before else {}),
+            **({"again": [one.to_record() for one in self.again]} if self.again else {}),
             **({} if self.declared is None else {"memory": self.declared}),
             "worker": self.worker,
             "devices": list(self.devices),
@@ -151,6 +162,21 @@ class TestResult:
             "recipe": self.recipe,
             "device_kind": self.kind,
         }
+
+
+def _as_measured(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a metric as one attempt gave it, without what was decided of all."""
+    told = {name: metric[name] for name in _MEASURED if name in metric}
+    if "single" in metric:
+        told["value"] = metric["single"]
+    return told | {"verdict": INVALID if metric.get("verdict") == INVALID else None}
+
+
+_MEASURED = (
+    *("name", "value", "non_finite", "kind", "unit", "higher_is_better", "n", "atol", "rtol"),
+    *("samples", "items", "repeats", "timing"),
+)
+"""The keys of a metric that say what was measured."""
 
 
 def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, Any] | None) -> TestResult:

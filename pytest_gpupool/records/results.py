@@ -14,7 +14,8 @@ record               keys
 ``setting``          ``name, value``: ``cores`` that the run may use, ``timeout`` (seconds) of tests that name none
 ``policy``           ``error, rtol, fail_on``: how its metrics are judged, by the baseline beside the records
 ``start``            ``worker, test, devices, device_kind, started, attempt, recipe``: an attempt at a test begins;
-                     and ``asked``, where its marker says so: ``memory`` (bytes), ``timeout`` (seconds; null: no limit)
+                     and ``asked``, where its marker says so: ``memory`` (bytes), ``timeout`` (seconds; null: no limit);
+                     ``confirms`` (true) where it only measures again what is suspect
 ``metric``           ``worker, test, metric``
 ``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
 ``torn-down``        ``worker, test, number, fixture, seconds``: the one of that number was torn down again
@@ -31,6 +32,7 @@ record               keys
 ``worker-end``       ``worker, ended, exit``, and, with ``-n``, ``ready`` (when it had collected) and
                      ``idle``: the seconds in which it then had no test, by what it waited for
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
+``suspect``          ``worker, test, metrics``: the names of those that are to be measured again, none where none is
 ``decided``          ``worker, test, metrics``: verdicts, by metric, with what they are based on, once the run is over;
                      and ``outcome, message`` where they change these
 ``aggregate``        ``worker, test, aggregate, left_out``, and ``narrowed`` (text): what is judged over the tests of
@@ -75,6 +77,7 @@ class Results:
         self._repeated: dict[str, Record] = {}
         self.are_reported: set[str] = set()
         """The tests of which pytest has heard what their repeats make."""
+        self._confirming: dict[Key, TestResult] = {}  # what goes on of tests that are measured again
         self._replayed: set[Key] = set()  # an earlier attempt is being folded once more
         self.set_ups: dict[tuple[str, int], SetUp] = {}
         """Each time that something was set up which tests share, by worker and its number there."""
@@ -181,14 +184,15 @@ class Results:
         ended = [(key, test) for key, test in self._tests.items() if test.ended and test.started and not test.run]
         if not ended:
             return None
+        lasts = [one.ended or "" for _, test in ended for one in (test, *test.again)]
         firsts = (self._before[key][0][1] if key in self._before else test.started for key, test in ended)
         # Such texts are in the order of the times. The clock may have been set back.
-        return max(0.0, epoch(max(test.ended or "" for _, test in ended)) - epoch(min(first or "" for first in firsts)))
+        return max(0.0, epoch(max(lasts)) - epoch(min(first or "" for first in firsts)))
 
     def busy(self) -> dict[str, float]:
         """Return, per device id, the sum of the durations of the tests that ran on it."""
         seconds: defaultdict[str, float] = defaultdict(float)
-        for test in self.ran:
+        for test in (one for ran in self.ran for one in (ran, *ran.again)):
             for device in test.devices:
                 seconds[device] += test.duration or 0.0
         return dict(seconds)
@@ -201,9 +205,18 @@ class Results:
         return self.key(record["test"], record["worker"]) in self._replayed
 
     def _test(self, record: Record) -> TestResult:
+        """Return the result of the attempt that goes on, or went on last."""
+        key = self.key(record["test"], record["worker"])
+        return self._confirming.get(key) or self._whole_test(record)
+
+    def _whole_test(self, record: Record) -> TestResult:
         key = self.key(record["test"], record["worker"])
         test = self._tests.get(key)
         return self._new(key) if test is None else test
+
+    def latest(self, nodeid: str, worker: str) -> TestResult | None:
+        """Return the result of the last attempt at a test, be it one that measures again."""
+        return self._confirming.get(self.key(nodeid, worker)) or self.get(nodeid, worker)
 
     def _new(self, key: Key) -> TestResult:
         """Return the result of a test that nobody knew."""
@@ -245,7 +258,11 @@ class Results:
         self._stands_for[record["worker"]] = self._stands_for.get(dead, dead)
 
     def _start(self, record: Record) -> None:
-        key, test = self.key(record["test"], record["worker"]), self._test(record)
+        key, test = self.key(record["test"], record["worker"]), self._whole_test(record)
+        if record.get("confirms"):
+            self._measures_again(key, test, record)
+            return
+        self._confirming.pop(key, None)
         attempt = (self._shared(record["worker"]), record["started"])
         last, before = (test.worker, test.started), self._before.get(key, [])
         if attempt == last or attempt in before:
@@ -257,6 +274,7 @@ class Results:
         elif test.run is not None:
             test.before = ()
         self._replayed.discard(key)
+        test.again, test.suspects = [], ()
         # A rerun starts with empty metrics: the last attempt counts.
         test.attempt = len(before) + 1
         test.worker, test.started = attempt
@@ -272,6 +290,21 @@ class Results:
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
         test.kind = self._shared(record.get("device_kind"))
         test.reported = False
+
+    def _measures_again(self, key: Key, test: TestResult, record: Record) -> None:
+        attempt = (record["worker"], record["started"])
+        self._replayed.discard(key)
+        known = next((one for one in test.again if (one.worker, one.started) == attempt), None)
+        if known is None:
+            number = max(1, test.attempt) + len(test.again) + 1
+            known = TestResult(nodeid=test.nodeid, attempt=number, worker=self._shared(attempt[0]), started=attempt[1])
+            known.devices = self._shared(tuple(record["devices"]))
+            known.kind = self._shared(record.get("device_kind"))
+            test.again.append(known)
+        self._confirming[key] = known
+
+    def _suspect(self, record: Record) -> None:
+        self._whole_test(record).suspects = tuple(record["metrics"])
 
     def _metric(self, record: Record) -> None:
         if self._is_replayed(record):
@@ -328,9 +361,10 @@ class Results:
             judged = {"is_judged": True} if "outcome" in record else {}
             self._repeated[record["test"]] = {**made, "metrics": metrics, **told, **judged}
             return
-        test = self._test(record)
+        test = self._whole_test(record)
+        test.suspects = ()
         test.metrics = {
-            name: {**metric, **record["metrics"].get(name, NOTHING)} for name, metric in test.metrics.items()
+            name: _with(metric, record["metrics"].get(name, NOTHING)) for name, metric in test.metrics.items()
         }
         if "outcome" in record:
             test.outcome, test.message, test.is_judged = self._shared(record["outcome"]), record["message"], True
@@ -352,6 +386,7 @@ class Results:
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
         test.repeat = result.get("repeat", NOTHING)
+        test.again = [_kept_attempt(test.nodeid, one) for one in result.get("again", ())]
         _take_measured(test, result)
 
     def _concludes(self, record: Record) -> None:
@@ -367,6 +402,11 @@ class Results:
         if self._is_replayed(record):
             return
         test = self._test(record)
+        whole = self._whole_test(record)
+        if test is not whole and record.get("started") in (None, test.started):
+            # It has died of being measured again: that is its end as well.
+            whole.outcome, whole.message, whole.suspects = outcome, record["message"], ()
+            whole.cause = self._shared(record.get("cause"))
         told = {"outcome": outcome, "message": record["message"], "cause": record.get("cause")}
         if record.get("started") not in (None, test.started):
             test.before = [{**one, **told} if _is_of(one, record) else one for one in test.before]
@@ -384,6 +424,23 @@ class Results:
         test = self._test(record)
         if record.get("started") == test.started and record["text"] not in (test.message or ""):
             test.message = "\n".join(filter(None, [test.message, record["text"]]))
+
+
+def _with(metric: Record, decided: Record) -> Record:
+    """Return a metric with what is decided of it; where that has another value, its own one is kept beside it."""
+    single = {"single": metric.get("single", metric["value"])} if "value" in decided else NOTHING
+    return {**metric, **decided, **single}
+
+
+def _kept_attempt(nodeid: str, result: Record) -> TestResult:
+    """Return an attempt that measured a test again, as :meth:`TestResult.to_record` has it."""
+    test = TestResult(nodeid=nodeid, outcome=result["outcome"], attempt=result["attempt"], worker=result["worker"])
+    test.devices, test.kind = tuple(result["devices"]), result.get("device_kind")
+    test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
+    test.cause, test.message, test.phases = result.get("cause"), result["message"], result["phases"]
+    test.metrics = {metric["name"]: metric for metric in result["metrics"]}
+    _take_measured(test, result)
+    return test
 
 
 def _is_of(attempt: Record, record: Record) -> bool:
@@ -410,6 +467,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "repeated": Results._concludes,
     "end": Results._end,
     "policy": Results._policy,
+    "suspect": Results._suspect,
     "decided": Results._decided,
     "aggregate": Results._aggregate,
     "aggregated": Results._aggregated,

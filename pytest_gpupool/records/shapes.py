@@ -156,6 +156,8 @@ METRIC = Shape(
         "samples": optional(SAMPLES, "The value per item, where they were given."),
         "items": optional(list_of(TEXT), "The id of each sample, where they were given."),
         "repeats": optional(SAMPLES, "Each measurement of the one quantity, where it was measured several times."),
+        "attempts": optional(list_of(NUMBER), "Of each attempt its value, where value is the mean of several."),
+        "single": optional(NUMBER, "The value of the attempt that samples are of, where value is the mean of several."),
         "baseline": Key(or_null(NUMBER), is_needed=False),
         "change": Key(or_null(NUMBER), "Relative to the baseline; null where that is 0 or absent.", is_needed=False),
         "interval": Key(
@@ -189,9 +191,10 @@ _DECISION = object_of(
             name: METRIC.keys[name]._replace(is_needed=name == "verdict")
             for name in (
                 *("higher_is_better", "baseline", "change", "interval", "p", "cohort", "allowed", "detectable"),
-                *("detectable_alone", "others", "note", "verdict"),
+                *("detectable_alone", "others", "note", "attempts", "verdict"),
             )
         }
+        | {"value": optional(NUMBER)}
     )
 )
 """What a decision adds to a metric."""
@@ -281,10 +284,31 @@ ATTEMPT = Shape(
         "duration_s": or_null(SECONDS),
         "peak_memory_bytes": Key(BYTES_OR_NULL, "Of its devices, else what torch had."),
         "rss_peak_bytes": optional(BYTES_OR_NULL, "Of its processes, in the host's memory."),
+        "metrics": Key(METRICS, "As the attempt gave them.", is_needed=False),
+        "confirms": optional(FLAG, "True where it only measured again what was suspect."),
         "message": TEXT_OR_NULL,
     }
 )
 """One attempt at a test, as results and reports list it."""
+
+_AGAIN = Shape(
+    {
+        "outcome": OUTCOME,
+        "cause": optional(CAUSE),
+        "attempt": COUNT,
+        "worker": TEXT_OR_NULL,
+        "devices": list_of(DEVICE_ID),
+        "started": or_null(TIMESTAMP),
+        "ended": or_null(TIMESTAMP),
+        "duration_s": or_null(SECONDS),
+        "phases": PHASES,
+        "metrics": METRICS,
+        "message": TEXT_OR_NULL,
+        "resources": optional(MEASURED),
+        "output": optional(OUTPUT),
+        "device_kind": optional(TEXT_OR_NULL),
+    }
+)
 
 _RESULT = Shape(
     {
@@ -293,6 +317,7 @@ _RESULT = Shape(
         "cause": optional(CAUSE),
         "attempt": COUNT,
         "before": optional(list_of(object_of(ATTEMPT))),
+        "again": optional(list_of(object_of(_AGAIN))),
         "memory": optional(COUNT),
         "worker": TEXT_OR_NULL,
         "devices": list_of(DEVICE_ID),
@@ -354,8 +379,10 @@ RECORDS: Mapping[str, Shape] = {
             "recipe": optional(TEXT_OR_NULL),
             "asked": optional(_maps_to(or_null(AMOUNT))),
             "repeat": optional(REPEAT_RULE),
+            "confirms": optional(FLAG),
         }
     ),
+    "suspect": Shape({**_OF_TEST, "metrics": list_of(NAME)}),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
     "repeated": Shape(
         {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}

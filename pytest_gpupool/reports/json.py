@@ -173,7 +173,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "outcome": test.outcome,
         "cause": test.cause,
         "attempt": max(1, test.attempt),
-        "attempts": test.attempts,
+        "attempts": [one | {"metrics": [*map(_metric, one.get("metrics", ()))]} for one in test.attempts],
         "repeats": [repeat.to_repeat() for repeat in test.repeats],
         **({} if test.declared is None else {"declared_memory_bytes": test.declared}),
         "worker": test.worker,

@@ -18,6 +18,7 @@ from ..values.errors import EXIT_USAGE, UsageProblem
 from ..values.texts import one_line
 from ..verdicts import baseline_file
 from ..verdicts.baseline import Baseline
+from ..verdicts.chance.shared_noise import Noise
 from ..verdicts.decide import Policy
 from .records import RunRecords
 
@@ -48,6 +49,7 @@ class RunBaseline:
         """
         self._options = options
         self._baseline: Baseline | None = None
+        self._noise: Mapping[str, Noise | None] | None = None  # of times and rates, once somebody asks
         if options.baseline is None:
             return
         self._baseline = baseline_file.at_start(options.baseline, may_be_missing=options.update_baseline)
@@ -61,6 +63,22 @@ class RunBaseline:
         """Whether there is a baseline by which the run is judged."""
         return self._baseline is not None
 
+    def suspects(self, test: TestResult) -> list[str]:
+        """Return the metrics of a test that should be measured again before the decision."""
+        if self._baseline is None:
+            return []
+        from ..verdicts import decide, of_run
+
+        if self._noise is None:
+            self._noise = decide.known_noise(self._baseline)
+        baseline, policy, noise = self._baseline, self._policy, self._noise
+        evidence = of_run.evidence_of(test)
+        return [one.metric.name for one in evidence if decide.is_suspect(one, baseline, policy, noise)]
+
+    @property
+    def _policy(self) -> Policy:
+        return Policy(error=self._options.error, rtol=self._options.rtol)
+
     def decided(self, results: Results) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
         """Yield what is decided, see :func:`of_run.decided`; where there is no baseline, see :func:`of_run.gated`."""
         if self._baseline is None and not results.aggregates:
@@ -70,8 +88,7 @@ class RunBaseline:
         if self._baseline is None:
             yield from of_run.gated(results, self._options.fail_on)
             return
-        policy = Policy(error=self._options.error, rtol=self._options.rtol)
-        yield from of_run.decided(results, self._baseline, policy, self._options.fail_on)
+        yield from of_run.decided(results, self._baseline, self._policy, self._options.fail_on)
 
     def undecided(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what an earlier run found of a test, to be judged with this run's: as it is where nothing judges."""
@@ -114,8 +131,7 @@ class RunBaseline:
         if not report["run"]["complete"]:
             text = f"the baseline {path} was not updated: the run is incomplete"
             return Update(warnings=(text,), status=pytest.ExitCode.TESTS_FAILED)
-        policy = Policy(error=self._options.error, rtol=self._options.rtol)
-        accept = partial(acceptance.accept, report, reason=self._options.reason, policy=policy)
+        accept = partial(acceptance.accept, report, reason=self._options.reason, policy=self._policy)
         try:
             accepted = baseline_file.update(path, accept)
         except UsageProblem as problem:

@@ -111,7 +111,7 @@ class RunRecords:
 
         ``attempts`` are the worker's :meth:`last_attempts`.
         """
-        result = self.results.get(nodeid, worker)
+        result = self.results.latest(nodeid, worker)
         if result is None or not result.finished or result.worker != worker:
             return False
         # A rerun may have begun since, of which only the journal knows.

@@ -24,6 +24,7 @@ from .devices import RunDevices, outer_lines, pool_here, without_quarantined
 from .earlier import resume
 from .earlier.history import History
 from .earlier.resume import EarlierRun
+from .ending.confirmation import Confirmation
 from .ending.facts import Facts
 from .ending.hooks import Ending
 from .ending.interrupts import Interrupts
@@ -45,10 +46,11 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)
     config.pluginmanager.register(controller, "gpupool-controller")
-    repeats, verdicts = Repeats(controller), Verdicts(controller)
+    repeats, verdicts, confirmation = Repeats(controller), Verdicts(controller), Confirmation(controller)
+    confirmation.register()
     config.pluginmanager.register(repeats, "gpupool-repeats")
     config.pluginmanager.register(verdicts, "gpupool-verdicts")
-    config.pluginmanager.register(Ending(controller, verdicts, repeats), "gpupool-ending")
+    config.pluginmanager.register(Ending(controller, verdicts, repeats, confirmation), "gpupool-ending")
     config.pluginmanager.register(Interrupts(), "gpupool-interrupts")
     return controller
 

@@ -317,11 +317,13 @@ class Describe(NamedTuple):
 class Attempts(NamedTuple):
     """How often tests that are given next were tried elsewhere, by number.
 
-    ``spent`` are the causes of which they have failed as often as they are to be tried again for them.
+    ``spent`` are the causes of which they have failed as often as they are to be tried again for them. Tests that it
+    ``confirms`` have ended before: they are measured again, since a metric is suspect.
     """
 
     attempts: Mapping[int, int]
     spent: Mapping[int, Sequence[str]]
+    confirms: Sequence[int] = ()
 
 
 class Ends(NamedTuple):

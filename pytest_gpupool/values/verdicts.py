@@ -63,6 +63,9 @@ INVALID: Verdict = "invalid"
 ERROR = 0.01
 """How likely a run of an unchanged suite may be red, over all its metrics, where an option does not say it."""
 
+CONFIRM = 4
+"""How often a test is measured again at most, of which a metric is suspect, where an option does not say it."""
+
 RTOL = 0.01
 """The allowed relative change where neither the call, nor the baseline, nor an option gives a tolerance."""
 

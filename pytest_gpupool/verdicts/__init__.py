@@ -5,4 +5,14 @@ that were accepted since. ``decide`` judges all of it together, each metric by w
 accepted runs; ``verdict`` says it in a line.
 """
 
-__all__ = ["acceptance", "baseline", "baseline_file", "compare", "comparison", "decide", "of_run", "verdict"]
+__all__ = [
+    "acceptance",
+    "baseline",
+    "baseline_file",
+    "compare",
+    "comparison",
+    "decide",
+    "narrowing",
+    "of_run",
+    "verdict",
+]

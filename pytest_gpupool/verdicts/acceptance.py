@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,18 +20,12 @@ from .chance.cohort import Measurement
 from .chance.statistics import deviation, exact, mean, spread_of
 from .cohort_files import Addition
 from .decide import Evidence, Policy, decide
+from .of_run import several
 
 _MOST_SHOWN = 5
 
-# What makes pytest, or a plugin that many use, collect a part of a file alone.
-_SHORT = re.compile(r"-[qvsxhl]*[km]")
-_LONG = frozenset(
-    {"--deselect", "--gpupool-select", "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
-    | {"--splits", "--num-shards", "--testmon"}
-)
-
-_Result = tuple[Entry, Mapping[str, Any]]
-"""What a metric of a report gives, and that metric."""
+_Result = tuple[Entry, Mapping[str, Any], tuple[Metric, ...]]
+"""What a metric of a report gives, that metric, and its attempts, where there are several."""
 
 
 _CHANGED = frozenset({"regressed", "improved"})
@@ -115,11 +108,12 @@ def accept(
     results: defaultdict[Key, list[_Result]] = defaultdict(list)
     left_out: list[str] = []
     for test, kind in _with_kinds(report):
+        attempts = several(test.get("attempts", ()))
         for metric in test["metrics"]:
             problem = _problem(test, metric, kind)
             if problem is None:
                 entry = _entry(test, metric, kind, report, reason)
-                results[entry.key].append((entry, metric))
+                results[entry.key].append((entry, metric, attempts.get(entry.metric, ())))
             else:
                 left_out.append(f"{test['nodeid']} {metric['name']}: {problem}")
     merged = {}
@@ -127,7 +121,8 @@ def accept(
         if (problem := _disagreement(found, baseline.get(*key))) is not None:
             left_out.append(f"{key[0]} {key[1]}: {problem}")
         else:
-            merged[key] = _merged([entry for entry, _ in found]), found[0][1]
+            (_, metric, tries), *others = found
+            merged[key] = _merged([entry for entry, *_ in found]), metric, () if others else tries
     return _accepted(merged, baseline, left_out, policy or Policy(), consent or Consent())
 
 
@@ -135,11 +130,11 @@ def _accepted(
     merged: Mapping[Key, _Result], baseline: Baseline, left_out: list[str], policy: Policy, consent: Consent
 ) -> Accepted:
     evidence = [
-        Evidence(test=entry.test, device=entry.device, metric=_metric(entry, metric))
-        for entry, metric in merged.values()
+        Evidence(test=entry.test, device=entry.device, metric=_metric(entry, metric), attempts=attempts)
+        for entry, metric, attempts in merged.values()
     ]
     entries, additions, unchanged = [], [], 0
-    for decision, (entry, _) in zip(decide(evidence, baseline, policy), merged.values(), strict=True):
+    for decision, (entry, *_) in zip(decide(evidence, baseline, policy), merged.values(), strict=True):
         old = baseline.get(*entry.key)
         is_noise = decision.verdict in _CHANGED and (consent.nothing_changed or _is_of_one_commit(entry, old))
         stays = old is not None and (decision.verdict == "ok" or is_noise)
@@ -201,18 +196,6 @@ def stale(entries: Iterable[Entry], report: Mapping[str, Any]) -> Iterator[tuple
             yield entry, f"not recorded in run {run}, where the test passed"
 
 
-def is_narrowed(command: str) -> bool:
-    """Say whether a command line of pytest may have left out tests of a file that it collected."""
-    try:
-        _, *args = shlex.split(command)
-    except ValueError:
-        return True
-    return any(
-        _SHORT.match(arg) or arg.split("=")[0] in _LONG if arg.startswith("-") else "::" in arg or arg.startswith("@")
-        for arg in args
-    )
-
-
 def _with_kinds(report: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
     """Yield the tests of a report, each with the kind of device that it ran on, empty where that is not known."""
     names = {device["id"]: device["name"] for device in report["devices"]}
@@ -238,14 +221,16 @@ def _entry(
     run, git = report["run"], report["run"]["git"]
     is_own = test.get("run", run["id"]) == run["id"]  # else it was kept from an earlier run, of another commit perhaps
     samples = metric.get("samples")
+    # One run of a cohort is one attempt: the mean of several is nearer to the truth than the next run will be.
+    value = metric.get("single", metric["value"])
     items = None if samples is None or any(isinstance(item, str) for item in samples) else tuple(samples)
     return Entry(
         test=test["nodeid"],
         metric=metric["name"],
         device=kind,
-        value=metric["value"],
+        value=value,
         n=metric["n"],
-        spread=spread_of(metric["value"], metric["n"], items),
+        spread=spread_of(value, metric["n"], items),
         unit=metric["unit"],
         higher_is_better=metric["higher_is_better"],
         samples=items,
@@ -272,10 +257,10 @@ def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:
     """Return why the results of one test give no value that could stand for all of them, None where they do."""
     if len(results) == 1:
         return None
-    values = [entry.value for entry, _ in results]
-    if len(units := sorted({entry.unit for entry, _ in results})) > 1:
+    values = [entry.value for entry, *_ in results]
+    if len(units := sorted({entry.unit for entry, *_ in results})) > 1:
         return f"its {len(values)} results are in different units: {', '.join(map(repr, units))}"
-    rules = [(metric["atol"], metric["rtol"]) for _, metric in results]
+    rules = [(metric["atol"], metric["rtol"]) for _, metric, _ in results]
     rules += [(old.atol, old.rtol)] if old is not None else []
     atol, rtol = next((rule for rule in rules if rule != (None, None)), (None, RTOL))
     least, most = min(values), max(values)

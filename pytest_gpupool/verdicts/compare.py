@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..metrics.groups import as_tests
-from ..metrics.metric import from_record
+from ..metrics.metric import Metric, from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import is_disturbed, is_lost
 from .baseline import Baseline, Entry, is_cpu, kind_in
 from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
 from .decide import Decision, Evidence, Policy, decide
+from .of_run import several
 
 Report = Mapping[str, Any]
 
@@ -30,6 +31,7 @@ class _Test:
     kind: str | None
     duration: float | None
     metrics: Mapping[str, Mapping[str, Any]]
+    attempts: Mapping[str, tuple[Metric, ...]]
     disturbed: bool
 
     @property
@@ -90,6 +92,7 @@ def _tests(report: Report) -> dict[str, _Test]:
             kind=kind_in(test, names),
             duration=test["duration_s"],
             metrics={metric["name"]: metric for metric in test["metrics"]},
+            attempts=several(test.get("attempts", ())),
             disturbed=is_disturbed(test.get("resources") or {}),
         )
     return tests
@@ -120,7 +123,8 @@ def _decided(beside: Sequence[_Beside], baseline: Baseline, policy: Policy) -> I
 def _evidence(name: str, test: _Test, metric: Mapping[str, Any], *, disturbed: bool = False) -> Evidence:
     disturbed = disturbed or test.disturbed or metric["verdict"] == "contended"
     found, lost = from_record(metric), is_lost(metric)
-    return Evidence(test=name, metric=found, device=test.kind, disturbed=disturbed, lost=lost)
+    attempts = test.attempts.get(found.name, ())
+    return Evidence(test=name, metric=found, device=test.kind, attempts=attempts, disturbed=disturbed, lost=lost)
 
 
 def _beside(name: str, old: _Test | None, new: _Test, key: str) -> _Beside:

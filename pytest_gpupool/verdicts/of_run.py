@@ -7,7 +7,8 @@ Pure: standard library only, no clock, no files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..metrics import groups
@@ -16,11 +17,11 @@ from ..metrics.metric import Metric, from_record
 from ..records.result import TestResult
 from ..records.results import Results
 from ..values.nodeids import file_of
-from ..values.outcomes import GOOD
+from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import DISTURBED, INVALID, is_lost
-from .acceptance import is_narrowed
 from .baseline import Baseline
 from .decide import DECIDED, Decision, Evidence, Policy, decide
+from .narrowing import is_narrowed
 from .verdict import sentence
 
 STRICT = "[XPASS(strict)]"
@@ -106,16 +107,36 @@ def _group_record(group: Group, decision: Decision | None, fail_on: Collection[s
 def evidence_of(test: TestResult) -> list[Evidence]:
     """Return what a test has found of each of its metrics."""
     disturbed = any(one.is_disturbed for one in (test, *test.repeats))
+    attempts = several(test.attempts)
     return [
         Evidence(
             test=test.nodeid,
             metric=from_record(metric),
             device=test.kind,
+            attempts=attempts.get(name, ()),
             disturbed=disturbed,
             lost=is_lost(metric),
         )
-        for metric in test.metrics.values()
+        for name, metric in test.metrics.items()
     ]
+
+
+def several(attempts: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Metric, ...]]:
+    """Return what several attempts at a test, as results and reports list them, have measured of each metric.
+
+    Those count that came to their end: what failed of a cause of its own, or died, may have measured that. Metrics of
+    which there is but one are left out.
+    """
+    found: defaultdict[str, list[Metric]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt["cause"] is None and attempt["outcome"] in _TOLD:
+            for metric in attempt.get("metrics", ()):
+                if metric["verdict"] != INVALID:
+                    found[metric["name"]].append(from_record(metric))
+    return {name: tuple(metrics) for name, metrics in found.items() if len(metrics) > 1}
+
+
+_TOLD = WHOLE | {"skipped"}
 
 
 def undecided(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +151,8 @@ def undecided(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _undecided(metric: Mapping[str, Any]) -> dict[str, Any]:
     verdict = INVALID if metric["verdict"] == INVALID else None
-    return {name: value for name, value in metric.items() if name not in DECIDED} | {"verdict": verdict}
+    measured = {"value": metric["single"]} if "single" in metric else {}
+    return {name: value for name, value in metric.items() if name not in DECIDED} | measured | {"verdict": verdict}
 
 
 def _record(test: TestResult, found: Mapping[str, Decision], fail_on: Collection[str]) -> dict[str, Any]:

@@ -93,6 +93,15 @@ def test_what_a_test_is_called_cannot_change_the_terminal() -> None:
     assert rows[3].strip() == r"failed last: test_b[[red]\x1b[31m :smile:]: [bold]\x07no"
 
 
+def test_what_is_suspect_is_told_at_once() -> None:
+    """The last of them, and how many more there are."""
+    suspects = {"test_a.py::test_b": ["accuracy"], "test_a.py::test_c": ["f1", "loss"]}
+    assert (
+        painted(snapshot(row(0), suspects=suspects))[-1].strip()
+        == "suspect, measured again: loss of test_c, and 2 more"
+    )
+
+
 def test_colours_are_used_where_the_terminal_has_them() -> None:
     assert "\x1b[" in "".join(painted(snapshot(row(0)), colour=True))
     assert "\x1b[" not in "".join(painted(snapshot(row(0)), colour=False))

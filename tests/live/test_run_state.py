@@ -32,6 +32,16 @@ def state_of(*records: Record, each: bool = False) -> RunState:
     return made
 
 
+def test_a_test_that_is_measured_again_has_ended_all_the_same() -> None:
+    """It is shown where it runs, with what is suspect, and counts once, however it ends."""
+    begun = (*BEGUN, end("gw0", "a"), {"record": "suspect", "worker": "gw0", "test": "a", "metrics": ["m"]})
+    again = {**start("gw0", "a"), "started": iso(START + 1), "confirms": True}
+    made = state_of(*begun, again)
+    assert (made.suspects, made.rows(START)[0].test, made.counts().done) == ({"a": ("m",)}, "a", 1)
+    over = state_of(*begun, again, end("gw0", "a", "failed"), {**begun[-1], "metrics": []})
+    assert (over.suspects, counted(over)) == ({}, (1, 0, 0, 2))
+
+
 def counted(made: RunState) -> tuple[int, int, int, int]:
     counts = made.counts()
     assert counts.done + counts.running + counts.waiting == counts.total

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.verdicts.acceptance import Accepted, Consent, accept, change, is_narrowed, stale
+from pytest_gpupool.verdicts.acceptance import Accepted, Consent, accept, change, stale
 from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.narrowing import is_narrowed
 
 H200, CPU = "NVIDIA H200", "CPU"
 RUN = "20261121T100000Z-aaaaaa"

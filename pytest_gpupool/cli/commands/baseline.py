@@ -18,7 +18,7 @@ from ...reports.words import counted
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of
 from ...values.texts import cut, one_line
-from ...verdicts import acceptance, baseline_file
+from ...verdicts import acceptance, baseline_file, narrowing
 from ...verdicts.baseline import Baseline, Entry
 from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn
 
@@ -154,7 +154,7 @@ def _whole_runs(base: Path) -> Iterator[Recorded]:
         except (UsageProblem, OSError):
             continue  # 'gpupool report' says what is wrong with it
         command = recorded.plan.facts.get("command")
-        if recorded.results.is_complete and isinstance(command, str) and not acceptance.is_narrowed(command):
+        if recorded.results.is_complete and isinstance(command, str) and not narrowing.is_narrowed(command):
             yield recorded
 
 

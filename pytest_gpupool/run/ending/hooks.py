@@ -17,6 +17,7 @@ from ...worker.recording.writer import SINGLE_PROCESS
 from ..console import first_few
 from ..controller import Controller
 from . import exit_status, junit_file, kept_results
+from .confirmation import Confirmation
 from .repeats import Repeats
 from .reports import RunReports
 from .verdicts import Verdicts
@@ -25,11 +26,14 @@ from .verdicts import Verdicts
 class Ending:
     """The plugin that ends a run."""
 
-    def __init__(self, controller: Controller, verdicts: Verdicts, repeats: Repeats) -> None:
+    def __init__(
+        self, controller: Controller, verdicts: Verdicts, repeats: Repeats, confirmation: Confirmation
+    ) -> None:
         self._run = controller
         self._verdicts = verdicts
         self._reports = RunReports(controller)
         self._repeats = repeats
+        self._confirmation = confirmation
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
@@ -68,7 +72,7 @@ class Ending:
             records.results,
             names={device.id: device.name for device in self._run.devices.pool.devices},
             cores=cpu_count() if self._run.devices.pool.is_cpu else None,
-            notes=(*plan_line.lines(self._run), *self._reports.notes),
+            notes=(*plan_line.lines(self._run), *self._confirmation.lines(), *self._reports.notes),
             warnings=self._run.console.warnings,
             resumable=records.run_id if records.are_kept else None,
             advice=self._advice(),

@@ -14,6 +14,7 @@ import pytest
 
 from ...foreign import pytest_names
 from ...records.result import TestResult
+from ...worker.items.confirming import CONFIRMS
 from ...worker.recording import junit_properties
 from ...worker.recording.verdict_failure import Verdict
 from ...worker.recording.writer import SINGLE_PROCESS
@@ -34,7 +35,7 @@ class Verdicts:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember the testcase of a test: pytest forgets whose it is once it is whole."""
-        if not self._run.baseline.decides or report.when != "teardown":
+        if not self._run.baseline.decides or report.when != "teardown" or hasattr(report, CONFIRMS):
             return
         if (log := pytest_names.junit_log(self._run.config)) is not None:
             self._testcases[report.nodeid, _worker_of(report)] = pytest_names.testcase_of(log, report)

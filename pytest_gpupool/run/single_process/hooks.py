@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -18,6 +19,7 @@ from ...values.texts import iso
 from ...worker import fixtures, plugins
 from ...worker.equipment import Equipment
 from ...worker.fixtures import lease_key
+from ...worker.items.confirming import Confirming
 from ...worker.items.markers import requirement_of
 from ...worker.recording.recorder import Recorder
 from ...worker.recording.writer import SINGLE_PROCESS
@@ -26,6 +28,7 @@ from ...worker.trespass.loads import LoadWatch
 from ...worker.trespass.own_devices import OwnDevices
 from .. import environment
 from ..controller import Controller
+from ..ending.confirmation import Confirmation
 from ..planned.suite import Workforce, problem_of
 from . import size
 from .budget import Budget
@@ -60,6 +63,8 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     config.pluginmanager.register(leftovers, "gpupool-leftovers")
     if controller.deadline is not None:
         config.pluginmanager.register(Budget(controller, controller.deadline), "gpupool-budget")
+    confirming = Confirming(lambda: recorder.confirms, lambda item: None)
+    config.pluginmanager.register(confirming, "gpupool-confirming")
     single = SingleProcess(config, controller, lease, recorder, leftovers)
     config.pluginmanager.register(single, "gpupool-single-process")
 
@@ -113,6 +118,18 @@ class SingleProcess:
     def pytest_terminal_summary(self) -> None:
         """Warnings are shown now; other plugins' hooks for a session's end have been called."""
         self._recorder.session_ends()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Have a test run once more, next, of which a metric is suspect."""
+        result = yield
+        session = item.session
+        if not (session.shouldfail or session.shouldstop):
+            attempts = Confirmation.of(self._config).attempts_so_far(item.nodeid, SINGLE_PROCESS)
+            if attempts is not None and item in session.items:
+                self._recorder.begins_anew(item.nodeid, attempts, confirms=True)
+                session.items.insert(session.items.index(item) + 1, item)
+        return result
 
     def _problem(self, session: pytest.Session) -> Problem:
         controller = self._controller

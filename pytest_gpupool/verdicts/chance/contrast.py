@@ -17,6 +17,7 @@ from . import significance
 from .cohort import Measurement, shared_means
 from .distributions import t_quantile, t_tail
 from .intervals import LEVEL, Interval, newcombe
+from .pooling import are_identical, count_for, is_varied, pooled
 from .shared_noise import Noise
 from .statistics import exact, mean
 
@@ -24,6 +25,9 @@ LEAST_FREEDOM = 4
 """Degrees of freedom below which a deviation says too little: a t test would be blind to a change by half."""
 
 _MOST_ITEMS = 10**12  # no evaluation has more, and their counts are exact as floats
+
+BIT_IDENTICAL = "bit-identical each time"
+"""The note of what has no noise."""
 
 _IDENTICAL = 3
 """So many accepted runs of one and the same value have no noise: it is computed, not drawn."""
@@ -63,26 +67,34 @@ class Contrast:
 
 
 def contrast(
-    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement] = (), others: Noise | None = None
+    attempts: Sequence[Metric],
+    runs: Sequence[Measurement],
+    noise: Sequence[Measurement] = (),
+    others: Noise | None = None,
+    common: float = 0.0,
 ) -> Contrast:
-    """Compare a metric with accepted runs of it, of which there is at least one, all finite.
+    """Compare the ``attempts`` of one run at a metric, mostly one, with accepted runs of it; all are finite.
 
     ``noise`` are the runs that tell how far one is from another, where these are more than what it is compared with;
-    ``others`` is what other times and rates tell of the noise of one, see :func:`noise_of`.
+    ``others`` is what other times and rates tell of the noise of one, see :func:`noise_of`, and ``common``
+    the share of the noise that the attempts have in common, see :func:`pooling.share_in_common`.
     """
-    if _is_computed(metric, noise or runs):
-        return _alone(metric, runs, "bit-identical each time")
+    metric, known = pooled(attempts), noise or runs
+    if _is_computed(attempts, known):
+        return _alone(metric, runs, BIT_IDENTICAL)
+    # What is the same at each attempt, and another in each run, is one measurement of the run.
+    values = () if are_identical(attempts) else [one.value for one in attempts]
     try:
-        found = _tested(metric, runs, noise or runs, others)
+        found = _tested(metric, _Known(values, known, others, common), runs)
     except (OverflowError, ValueError, ZeroDivisionError):  # of numbers at the ends of what floats can hold
         found = None
     return found or _alone(metric, runs, "noise unknown")
 
 
-def noise_of(metric: Metric, runs: Sequence[Measurement]) -> Noise | None:
+def noise_of(runs: Sequence[Measurement]) -> Noise | None:
     """Return how far runs of a time or a rate are from each other, relative to it; None where they do not tell."""
     values = [run.value for run in runs]
-    if not is_a_speed(metric) or len(values) < 2 or not all(0 < one < sys.float_info.max for one in values):
+    if len(values) < 2 or not all(0 < one < sys.float_info.max for one in values):
         return None
     _, error, freedom = significance.mean_and_error([math.log(one) for one in values])
     return Noise(variance=error * error * len(values), freedom=freedom)
@@ -93,21 +105,40 @@ def is_a_speed(metric: Metric) -> bool:
     return metric.kind in ("time", "rate")
 
 
-def _tested(
-    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement], others: Noise | None
-) -> Contrast | None:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What tells of the noise.
+
+    The ``values`` of several attempts, none where all count for one, and which share of their noise is ``common`` to
+    them; the ``runs`` that were accepted, and what ``others`` like it tell.
+    """
+
+    values: Sequence[int | float]
+    runs: Sequence[Measurement]
+    others: Noise | None
+    common: float
+
+
+def _tested(metric: Metric, known: _Known, runs: Sequence[Measurement]) -> Contrast | None:
     if metric.kind in ("proportion", "mean") and (pairs := _paired(metric, runs)) is not None:
         return pairs
-    if metric.kind == "proportion" and (found := _proportions(metric, runs)) is not None:
+    if metric.kind == "proportion" and (found := _proportions(metric, known, runs)) is not None:
         return found
     if metric.kind == "mean" and len(runs) == 1 and (found := _unpaired(metric, runs[0])) is not None:
         return found
-    if is_a_speed(metric) and (found := _beside_logs(metric, runs, noise, others)) is not None:
+    if is_a_speed(metric) and (found := _beside_logs(metric, known, runs)) is not None:
         return found
-    return _beside_runs(metric, runs, noise)
+    return _beside_runs(metric, known, runs)
 
 
-def _is_computed(metric: Metric, runs: Sequence[Measurement]) -> bool:
+def _is_computed(attempts: Sequence[Metric], runs: Sequence[Measurement]) -> bool:
+    metric = attempts[-1]
+    if len(attempts) > 1:
+        # Runs that differ have noise, though none may be seen within one: a seed of the run's may decide. Of items the
+        # noise is known, so that one accepted run alone is no reason to take it for none.
+        least = 2 if metric.kind in ("proportion", "mean") and metric.n is not None else 1
+        found = {(run.value, run.samples) for run in runs}
+        return are_identical(attempts) and len(runs) >= least and len(found) == 1
     repeats = metric.repeats or ()
     if len(repeats) > 1:
         return len(set(repeats)) == 1
@@ -174,14 +205,16 @@ def _of_pairs(differences: Sequence[float], new: Sequence[float], old: Sequence[
     return significance.paired_t(differences), significance.paired_t(opposite)
 
 
-def _proportions(metric: Metric, runs: Sequence[Measurement]) -> Contrast | None:
+def _proportions(metric: Metric, known: _Known, runs: Sequence[Measurement]) -> Contrast | None:
     scale, values = kinds.scale_of(metric.unit), metric.repeats or (metric.value,)
     sizes = [run.n or metric.n for run in runs]
     if metric.n is None or not all(size is not None and 0 < size <= _MOST_ITEMS for size in (metric.n, *sizes)):
         return None
     if not all(0 <= one <= scale for one in (*values, *(r.value for r in runs))):
         return None
-    new, n_new = sum(round(value / scale * metric.n) for value in values), metric.n * len(values)
+    times = _times(values, metric.n, scale, known)
+    n_new = round(metric.n * times)
+    new = round(math.fsum(values) / len(values) / scale * n_new)
     old = sum(round(run.value / scale * (size or 0)) for run, size in zip(runs, sizes, strict=True))
     n_old = sum(size or 0 for size in sizes)
     low, high = newcombe(new, n_new, old, n_old)
@@ -197,6 +230,20 @@ def _proportions(metric: Metric, runs: Sequence[Measurement]) -> Contrast | None
     )
 
 
+def _times(values: Sequence[float], n: int, scale: float, known: _Known) -> float:
+    """Return for how many runs of ``n`` items each these values of one run count.
+
+    Between runs there is the noise of the binomial distribution, or less, where the runs have the same items.
+    """
+    share = math.fsum(values) / len(values) / scale
+    between = Noise(variance=scale * scale * share * (1 - share) / n, freedom=math.inf)
+    if len(known.runs) > LEAST_FREEDOM:
+        _, error, freedom = significance.mean_and_error([float(run.value) for run in known.runs])
+        if (seen := error * error * len(known.runs)) < between.variance:
+            between = Noise(variance=seen, freedom=freedom)
+    return count_for(values, between, known.common)
+
+
 def _unpaired(metric: Metric, run: Measurement) -> Contrast | None:
     new, old = metric.samples or (), run.samples or ()
     if min(len(new), len(old)) < significance.FEW_PAIRS or not all(map(math.isfinite, (*new, *old))):
@@ -205,38 +252,40 @@ def _unpaired(metric: Metric, run: Measurement) -> Contrast | None:
     return _by_t(run.value, difference, error, freedom) if error else None
 
 
-def _beside_logs(
-    metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement], others: Noise | None
-) -> Contrast | None:
+def _beside_logs(metric: Metric, known: _Known, runs: Sequence[Measurement]) -> Contrast | None:
     """Return the t test of logarithms, by the noise of the metric's own runs and that of others like it.
 
-    What one run has measured several times tells nothing of the next run: it counts once.
+    What a test itself has measured several times tells nothing of the next run: it counts once. Attempts at the test
+    count as far as they differ like runs.
     """
-    own = noise_of(metric, noise) or Noise(variance=0.0, freedom=0)
-    known = own.beside(others)
-    if known.freedom < LEAST_FREEDOM or not known.variance or metric.value <= 0:
+    values = known.values or (metric.value,)
+    noise = (noise_of(known.runs) or Noise(variance=0.0, freedom=0)).beside(known.others)
+    if noise.freedom < LEAST_FREEDOM or not noise.variance or min(values) <= 0:
         return None
+    new = [math.log(one) for one in values]
     before = [math.log(run.value) for run in runs]
-    difference = math.log(metric.value) - math.fsum(before) / len(before)
-    error = math.sqrt(known.variance * (1 + 1 / len(before)))
-    return _unlogged(_by_t(_reference(metric, runs), difference, error, known.freedom))
+    difference = math.fsum(new) / len(new) - math.fsum(before) / len(before)
+    error = math.sqrt(noise.variance * (1 / count_for(new, noise, known.common) + 1 / len(before)))
+    return _unlogged(_by_t(_reference(metric, runs), difference, error, noise.freedom))
 
 
-def _beside_runs(metric: Metric, runs: Sequence[Measurement], noise: Sequence[Measurement]) -> Contrast | None:
+def _beside_runs(metric: Metric, known: _Known, runs: Sequence[Measurement]) -> Contrast | None:
     """Return the t test against accepted runs, or by repeats, None where both tell too little."""
     repeats = metric.repeats or (metric.value,)
-    numbers = [*repeats, metric.value, *(run.value for run in (*runs, *noise))]
+    numbers = [*repeats, metric.value, *(run.value for run in (*runs, *known.runs))]
     if not all(isinstance(one, float) or abs(one) < 1 << 53 for one in numbers) or not all(map(math.isfinite, numbers)):
         return None
     is_log = is_a_speed(metric) and min(numbers) > 0
     scaled = math.log if is_log else float
-    before, known = [scaled(run.value) for run in runs], [scaled(run.value) for run in noise]
-    if len(known) > LEAST_FREEDOM:
-        new, count, (_, error, freedom) = scaled(metric.value), 1, significance.mean_and_error(known)
-        deviation = error * math.sqrt(len(known))
+    before, values = [scaled(run.value) for run in runs], [scaled(run.value) for run in known.runs]
+    if len(values) > LEAST_FREEDOM and is_varied(values):
+        new, (_, error, freedom) = scaled(metric.value), significance.mean_and_error(values)
+        deviation = error * math.sqrt(len(values))
+        between = Noise(variance=deviation * deviation, freedom=freedom)
+        count = count_for([scaled(one) for one in known.values], between, known.common)
     elif len(repeats) > LEAST_FREEDOM:
         new, error, freedom = significance.mean_and_error([scaled(one) for one in repeats])
-        count, deviation = len(repeats), error * math.sqrt(len(repeats))
+        count, deviation = float(len(repeats)), error * math.sqrt(len(repeats))
     else:
         return None
     difference = new - math.fsum(before) / len(before)

@@ -51,6 +51,28 @@ def t_quantile(tail: float, df: float) -> float:
     return (low + high) / 2
 
 
+def f_share(f: float, df: float, df_below: float) -> float:
+    """Return P(F <= f) of Fisher's F distribution; infinite ``df_below`` are those of a variance that is known.
+
+    Source: Abramowitz and Stegun, 26.6.2.
+    """
+    below = min(df_below, 1e9)
+    whole = df * f + below
+    return _beta_share(df * f / whole, below / whole, df / 2, below / 2)
+
+
+@functools.lru_cache(maxsize=4096)
+def f_quantile(share: float, df: float, df_below: float) -> float:
+    """Return the f of which P(F <= f) is ``share``, by bisection."""
+    low, high = 0.0, 1.0
+    while f_share(high, df, df_below) < share:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if f_share(middle, df, df_below) < share else (low, middle)
+    return (low + high) / 2
+
+
 def binomial_tail(successes: int, n: int) -> float:
     """Return P(X >= successes) of n fair coins."""
     if successes <= 0:

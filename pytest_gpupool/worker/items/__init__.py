@@ -2,6 +2,7 @@
 
 __all__ = [
     "aggregates",
+    "confirming",
     "identity",
     "markers",
     "params",

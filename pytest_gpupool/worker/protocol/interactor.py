@@ -41,6 +41,7 @@ from ...values.messages import (
     WrongUsage,
 )
 from ...values.texts import safe_repr
+from ..items.confirming import Confirming
 from ..items.params import params_of
 from ..recording.recorder import Recorder, recorder_key
 from ..resume import whole_collection_key
@@ -68,11 +69,16 @@ class Interactor(WorkerInteractor):
         self._order = Order()
         super().__init__(config, channel)
         self._given = GivenTests(queue_of(self))
+        confirming = Confirming(lambda: self._recorder.confirms, self._measures_again)
+        config.pluginmanager.register(confirming, "gpupool-confirming")
 
     def say(self, message: Message) -> None:
         """Send a message of ours."""
         name, values = xdist_protocol.unscheduled(messages.to_wire(message))
         self.sendevent(name, **values)
+
+    def _measures_again(self, item: pytest.Item) -> None:
+        self.sendevent(xdist_protocol.LOGSTART, nodeid=item.nodeid, location=item.location, confirms=True)
 
     def sendevent(self, name: str, **kwargs: object) -> None:
         """Send an event. xdist's own hooks, of which this class has most, call it too."""
@@ -137,9 +143,10 @@ class Interactor(WorkerInteractor):
                     self._recorder.gate.expect_end(at)
             case Rest():
                 self._given.rest()
-            case Attempts(attempts, spent):
+            case Attempts(attempts, spent, confirms):
                 for index, tried in attempts.items():
-                    self._recorder.begins_anew(self.session.items[index].nodeid, tried, spent.get(index, ()))
+                    nodeid, is_again = self.session.items[index].nodeid, index in confirms
+                    self._recorder.begins_anew(nodeid, tried, spent.get(index, ()), confirms=is_again)
             case None:
                 super().handle_command(command)
         if command is not SHUTDOWN and command[0] in xdist_protocol.ANSWERS:

@@ -14,7 +14,7 @@ from ...processes.own import clock, forks
 from ...values.errors import MarkerProblem
 from ...values.outcomes import RERUN
 from ...values.repeats import REPEAT, Repeat, test_of
-from ..items import repeats
+from ..items import confirming, repeats
 from ..items.identity import tell_apart
 from . import junit_properties, verdict_failure
 from .attempts.attempt import Attempt
@@ -64,6 +64,7 @@ class Recorder:
         self.captured = Captured(self._attempts.logs)
         """What copies the tests' output to their logs."""
         self._unfit: str | None = None
+        self._to_confirm: set[str] = set()
         self._watch()
 
     @classmethod
@@ -174,13 +175,21 @@ class Recorder:
         """Return the attempt at a test that runs now."""
         return self._attempts.at(item, self._held())
 
-    def begins_anew(self, nodeid: str, attempts: int, spent: Collection[str] = ()) -> None:
-        """A test that ran elsewhere before runs here: so many attempts at it there have been.
+    def begins_anew(self, nodeid: str, attempts: int, spent: Collection[str] = (), *, confirms: bool = False) -> None:
+        """A test that ran before, here or elsewhere, runs here: so many attempts at it there have been.
 
-        ``spent`` are the causes for which it is not tried again any more.
+        ``spent`` are the causes for which it is not tried again any more. Where it ``confirms``, what it measures is
+        all that is wanted of it.
         """
         self._attempts.before[nodeid] = attempts
         self._retries.are_spent(nodeid, spent)
+        if confirms:
+            self._to_confirm.add(nodeid)
+
+    @property
+    def confirms(self) -> bool:
+        """Whether the running test has ended before, and is only measured again."""
+        return self._attempts.confirms
 
     def has_waited(self, seconds: float) -> None:
         """The running attempt waited so long for the controller, which is not in its duration."""
@@ -209,6 +218,8 @@ class Recorder:
         """Wait until the test can start, and know what it may use."""
         gate = self.gate
         test = self._attempts.test = self._let_in(item, gate)
+        self._attempts.confirms = test.nodeid in self._to_confirm
+        self._to_confirm.discard(test.nodeid)
         try:
             with forks.Border(test.nodeid):
                 result = yield
@@ -268,7 +279,7 @@ class Recorder:
         report = yield
         if self._attempts.runs(item):
             self._attempts.present.makes(report, call)
-            if (why := self._retries.look_at(report, self._attempts.present)) is not None:
+            if not self.confirms and (why := self._retries.look_at(report, self._attempts.present)) is not None:
                 self.becomes_unfit(why)
         verdict_failure.mark(report, call)
         return report
@@ -297,7 +308,9 @@ class Recorder:
 
         Before all other plugins, and pytest itself, which counts failures.
         """
-        if self.writer is None or test_of(report.nodeid) is None:
+        if self.confirms:
+            setattr(report, confirming.CONFIRMS, True)
+        if self.writer is None or not (self.confirms or test_of(report.nodeid) is not None):
             if self.repeat is None:  # else it is of the test that its repeats make
                 self._attempts.logged(report)
         else:

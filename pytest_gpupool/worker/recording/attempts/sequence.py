@@ -45,6 +45,8 @@ class Attempts:
         """The test that runs, or ran last; None before the first."""
         self.present = Attempt()
         """The attempt that goes on, or went on last."""
+        self.confirms = False
+        """Whether the test that runs has ended before, and is only measured again."""
         self.sampler: Sampler | None = None
         """What sees what they use."""
         self.recipes: Recipes | None = None
@@ -86,6 +88,7 @@ class Attempts:
                 started=started,
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
+                **({"confirms": True} if self.confirms else {}),
                 **({"asked": asked} if (asked := test.asked()) else {}),
                 **({} if (repeat := repeat_of(test.item)) is None else {"repeat": repeat.to_record()}),
             )
