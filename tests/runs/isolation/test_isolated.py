@@ -438,6 +438,22 @@ def test_an_unknown_choice_is_refused(cpu_host: Host) -> None:
     assert "@pytest.mark.gpupool(isolate='yes'): isolate must be True, False or None" in run.output
 
 
+def test_what_was_measured_before_a_crash_is_kept(cpu_host: Host) -> None:
+    """As with any test, by whoever of the test's processes measures."""
+    body = """def test_one(record_metric):
+        record_metric("first", 1.0)
+        if os.fork() == 0:
+            record_metric("second", 2.0)
+            os._exit(0)
+        os.wait()
+        os.abort()
+    """
+    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
+    run = cpu_host.pytest()
+    assert run.outcomes == {"test_one": "crashed"}, run.output
+    assert run.metrics("test_one") == {"first": 1.0, "second": 2.0}
+
+
 def test_the_records_are_those_of_any_test(cpu_host: Host) -> None:
     """One start and one end for each attempt, written by the process that lives on."""
     cpu_host.write("test_suite.py", HARM)
