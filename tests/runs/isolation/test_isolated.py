@@ -32,7 +32,11 @@ HARM = """
         sys.modules["json"] = None
         sys.path.clear()
 
-    def test_segfaults():
+    @pytest.fixture
+    def noisy():
+        print("as it was set up")
+
+    def test_segfaults(noisy):
         print("before the fault", flush=True)
         ctypes.string_at(0)
 
@@ -110,7 +114,7 @@ def test_harm_stays_in_the_process_of_the_test(gpu_host: Host, workers: tuple[st
     assert "was killed by SIGKILL" in messages["test_is_killed"]
     assert "took longer than 1 s" in messages["test_hangs"]
     assert "in test_hangs" in messages["test_hangs"]
-    for said in ("before the fault", "before the exit", "before it hangs"):
+    for said in ("as it was set up", "before the fault", "before the exit", "before it hangs"):
         assert said in run.stdout
     assert "came back into pytest and was ended" in run.output
     gpu_host.wait_until_gone()
