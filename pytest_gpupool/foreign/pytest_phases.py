@@ -6,6 +6,7 @@ Seen in pytest 8.4.0 to 9.2.0.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -164,13 +165,9 @@ def make_base_of_tmp_path(config: pytest.Config) -> None:
             factory.getbasetemp()
 
 
-def plain_attributes(item: pytest.Item, before: Mapping[str, object]) -> dict[str, object]:
-    """Return a test's attributes that plugins have set since ``before``, as far as they are plain values."""
-    return {
-        name: value
-        for name, value in vars(item).items()
-        if name not in _OWN and (name not in before or before[name] != value) and _is_plain(value)
-    }
+def plain_attributes(item: pytest.Item) -> dict[str, Any]:
+    """Return a test's attributes, pytest's and those that plugins have set, as far as they are plain values: copies."""
+    return {name: copy.deepcopy(value) for name, value in vars(item).items() if name not in _OWN and _is_plain(value)}
 
 
 _OWN = ("user_properties", "funcargs", "_request", "stash", "keywords", "own_markers", "_obj", "_instance")

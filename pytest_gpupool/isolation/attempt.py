@@ -14,6 +14,7 @@ from ..values.orders import Orders
 from ..values.texts import shortened
 from ..worker.recording import verdict_failure
 from ..worker.recording.recorder import Recorder
+from ..worker.trespass import hooks as trespass
 from . import fresh, shared, start
 from .process import Died, IsolatedProcess, TookTooLong
 from .safety import Safety
@@ -48,6 +49,7 @@ class IsolatedTest:
         self._deadline: float | None = None
         self._process: IsolatedProcess | None = None
         self._reports: dict[str, pytest.TestReport] = {}
+        self._used: set[Any] = set()  # what of other devices was told, in the present attempt
 
     def hooks(self) -> Mapping[str, Callable[..., object]]:
         """Return what is called in place of the test's own hooks."""
@@ -66,6 +68,7 @@ class IsolatedTest:
 
     def _set_up(self, item: pytest.Item) -> None:
         self.close()
+        self._used.clear()
         attempts = self._recorder.attempts
         attempts.is_tried_again()
         companion_names.begin_reruns(item)
@@ -155,7 +158,8 @@ class IsolatedTest:
         attempts, item = self._recorder.attempts, self._item
         new = [pair for pair in report.user_properties if pair not in item.user_properties]
         item.user_properties.extend(new)
-        if problems := attempts.problems(has_failed=not report.passed):
+        used = [f"gpupool: {used}" for used in trespass.used_outside(self._recorder, item, self._used)]
+        if problems := attempts.problems(has_failed=not report.passed) + used:
             verdict_failure.fail_phase(report, item, "\n".join(problems))
         if phase == "teardown":
             attempts.reconsider()

@@ -39,7 +39,7 @@ class Child:
         python_names.run_exit_functions()
 
     def _run(self, phase: str) -> tuple[object, ...]:
-        item, before = self._item, dict(vars(self._item))
+        item, before = self._item, pytest_phases.plain_attributes(self._item)
         if phase == "teardown":
             companion_names.are_no_reruns(item)
         try:
@@ -57,11 +57,13 @@ class Child:
 
     def _told(self, report: pytest.TestReport, before: dict[str, object]) -> dict[str, Any]:
         item, session = self._item, self._item.session
-        test = self._recorder.attempts.test
+        test, attributes = self._recorder.attempts.test, pytest_phases.plain_attributes(item)
         return {
             "report": _to_wire(item, report),
             "warnings": self._warned.take(),
-            "attributes": pytest_phases.plain_attributes(item, before),
+            "attributes": {
+                name: value for name, value in attributes.items() if name not in before or before[name] != value
+            },
             "shouldfail": session.shouldfail,
             "shouldstop": session.shouldstop,
             "unfit": self._recorder.unfit if report.outcome == RERUN else None,

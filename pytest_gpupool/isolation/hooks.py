@@ -67,7 +67,11 @@ class Isolation:
             test.close()
 
     def _is_isolated(self, item: pytest.Item) -> bool:
-        return is_isolated(item, by_default=self._orders.isolate)
+        try:
+            asked = requirement_of(item).isolate
+        except MarkerProblem:
+            return False  # said when it is set up
+        return self._orders.isolate if asked is None else asked
 
     def _tell(self, why: str) -> None:
         """Say once why no process can be forked for a test."""
@@ -77,15 +81,6 @@ class Isolation:
                 f"isolated tests of {self._recorder.worker} run in fresh processes, which take as long to begin as "
                 f"pytest does, since it could not be forked: {why}"
             )
-
-
-def is_isolated(item: pytest.Item, *, by_default: bool) -> bool:
-    """Return whether a test is to run in a process of its own."""
-    try:
-        asked = requirement_of(item).isolate
-    except MarkerProblem:
-        return False  # said when it is set up
-    return by_default if asked is None else asked
 
 
 def _no_debugger(nodeid: str) -> str:

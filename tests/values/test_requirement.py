@@ -107,6 +107,15 @@ class TestMarkers:
             "gpus, memory, isolate, timeout, priority, serial, lock, stage, repeats, at_least, reduce"
         )
 
+    def test_a_worker_has_longer_than_its_isolated_test(self) -> None:
+        """Which it ends itself; where there is no limit there is none for the worker."""
+        isolated, usual = Requirement(isolate=True, timeout=5.0), Requirement(timeout=5.0)
+        assert usual.limit_of_worker(None, isolates=False) == 5.0
+        assert isolated.limit_of_worker(None, isolates=False) == usual.limit_of_worker(None, isolates=True) == 65.0
+        assert Requirement(isolate=False, timeout=5.0).limit_of_worker(None, isolates=True) == 5.0
+        assert Requirement().limit_of_worker(7.0, isolates=True) == 67.0
+        assert Requirement(isolate=True).limit_of_worker(None, isolates=True) is None
+
     def test_a_positional_argument_is_refused(self) -> None:
         """``gpupool(2)`` could mean anything."""
         assert problem(((2,), {})) == "@pytest.mark.gpupool takes keys only, not 2: write gpupool(gpus=…)"

@@ -8,7 +8,6 @@ from collections.abc import Generator
 
 import pytest
 
-from ...isolation.hooks import is_isolated
 from ...options.options import Options
 from ...processes import stacks
 from ...processes.own.handlers import Handler
@@ -23,7 +22,7 @@ _ALARM = getattr(signal, "SIGRTMIN", 0) + 6  # SIGALRM is pytest-timeout's
 
 
 class TimeLimit:
-    """The plugin that fails a test which takes longer than it may. Not one that is isolated."""
+    """The plugin that fails a test which takes longer than it may; for an isolated one it is the last resort."""
 
     def __init__(self, options: Options, recorder: Recorder) -> None:
         self._options = options
@@ -66,9 +65,8 @@ class TimeLimit:
         pytest.fail(shortened(f"this test took longer than {limit:g} s; its stacks then:\n{frames}"), pytrace=False)
 
     def _limit(self, item: pytest.Item) -> float | None:
-        if is_isolated(item, by_default=self._options.isolate):
-            return None
+        options = self._options
         try:
-            return requirement_of(item).timeout or self._options.timeout
+            return requirement_of(item).limit_of_worker(options.timeout, isolates=options.isolate)
         except MarkerProblem:
             return None  # said when the test is set up

@@ -41,6 +41,18 @@ def refuse_loaded(config: pytest.Config) -> None:
         raise UsageProblem(problems)
 
 
+def used_outside(recorder: Recorder, item: pytest.Item, told: set[Outsider | tuple[str, ...]]) -> list[str]:
+    """Return what children of this process have used that is not leased, as its sampler has seen them in this attempt.
+
+    What is in ``told`` was said before; it is added there.
+    """
+    equipment = recorder.equipment
+    assert equipment is not None
+    new = equipment.sampler.outsiders() - told
+    told |= new
+    return [_used(item.nodeid, outsider, equipment.own) for outsider in sorted(new)]
+
+
 class Trespass:
     """The plugin. It changes reports, so that no mark of a test's own, such as xfail, hides what it says."""
 
@@ -110,16 +122,10 @@ class Trespass:
         strangers = own.strangers()
         if strangers and strangers not in self._told:
             self._told.add(strangers)
-            self._goes_on_elsewhere(item, strangers)
+            if not self._recorder.attempts.present.is_isolated:  # else this process runs no other test anyway
+                self._goes_on_elsewhere(item, strangers)
             found.append(_sees(item.nodeid, strangers, own))
-        if outsiders := self._outsiders():
-            found += [_used(item.nodeid, outsider, own) for outsider in sorted(outsiders - self._told)]
-            self._told |= outsiders
-        return found
-
-    def _outsiders(self) -> frozenset[Outsider]:
-        assert self._recorder.equipment is not None
-        return self._recorder.equipment.sampler.outsiders()
+        return found + used_outside(self._recorder, item, self._told)
 
     def _goes_on_elsewhere(self, item: pytest.Item, strangers: tuple[str, ...]) -> None:
         """Have no other test run in this process."""

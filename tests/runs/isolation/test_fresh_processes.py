@@ -101,6 +101,26 @@ def test_all_comes_back_from_a_fresh_process_as_well(gpu_host: Host, workers: tu
     gpu_host.wait_until_gone()
 
 
+def test_coverage_of_fresh_processes_is_whole(cpu_host: Host) -> None:
+    """Each adds what it has measured."""
+    cpu_host.write("conftest.py", THREAD)
+    cpu_host.write("covered.py", "def half(number):\n    if number % 2:\n        return 0\n    return number // 2\n")
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest
+        from covered import half
+
+        @pytest.mark.gpupool(isolate=True)
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_half(number): half(number)
+        """,
+    )
+    run = cpu_host.pytest("--cov=covered", "--cov-report=json", companions=("pytest_cov",))
+    assert run.status == 0, run.output
+    assert '"percent_covered": 100.0' in (cpu_host.project / "coverage.json").read_text()
+
+
 USES = """
     import os
     import pytest

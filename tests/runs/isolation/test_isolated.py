@@ -32,7 +32,11 @@ HARM = """
         sys.modules["json"] = None
         sys.path.clear()
 
-    def test_segfaults():
+    @pytest.fixture
+    def noisy():
+        print("as it was set up")
+
+    def test_segfaults(noisy):
         print("before the fault", flush=True)
         ctypes.string_at(0)
 
@@ -110,7 +114,7 @@ def test_harm_stays_in_the_process_of_the_test(gpu_host: Host, workers: tuple[st
     assert "was killed by SIGKILL" in messages["test_is_killed"]
     assert "took longer than 1 s" in messages["test_hangs"]
     assert "in test_hangs" in messages["test_hangs"]
-    for said in ("before the fault", "before the exit", "before it hangs"):
+    for said in ("as it was set up", "before the fault", "before the exit", "before it hangs"):
         assert said in run.stdout
     assert "came back into pytest and was ended" in run.output
     gpu_host.wait_until_gone()
@@ -436,6 +440,22 @@ def test_an_unknown_choice_is_refused(cpu_host: Host) -> None:
     cpu_host.write("test_suite.py", "import pytest\n@pytest.mark.gpupool(isolate='yes')\ndef test_one(): pass")
     run = cpu_host.pytest()
     assert "@pytest.mark.gpupool(isolate='yes'): isolate must be True, False or None" in run.output
+
+
+def test_what_was_measured_before_a_crash_is_kept(cpu_host: Host) -> None:
+    """As with any test, by whoever of the test's processes measures."""
+    body = """def test_one(record_metric):
+        record_metric("first", 1.0)
+        if os.fork() == 0:
+            record_metric("second", 2.0)
+            os._exit(0)
+        os.wait()
+        os.abort()
+    """
+    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
+    run = cpu_host.pytest()
+    assert run.outcomes == {"test_one": "crashed"}, run.output
+    assert run.metrics("test_one") == {"first": 1.0, "second": 2.0}
 
 
 def test_the_records_are_those_of_any_test(cpu_host: Host) -> None:

@@ -292,3 +292,60 @@ def test_a_child_on_a_gpu_that_is_not_leased_fails_its_test(host: Host, args: tu
     )
     assert said in run.tests["test_goes_abroad"]["message"]
     assert said in run.output
+
+
+ISOLATED_ABROAD = """
+import os, time
+from pathlib import Path
+import pytest
+
+@pytest.mark.gpupool(isolate=True)
+def test_goes_abroad():
+    Path("pid").write_text(f"{os.getpid()}\\n")
+    while not Path("seen").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+
+def test_stays_at_home(): pass
+"""
+
+SEEN = """
+from pathlib import Path
+from pytest_gpupool.sampling import outside
+
+look = outside.OutsideLook.look
+
+def looks(*args):
+    found = look(*args)
+    if found:
+        Path("seen").touch()
+    return found
+
+outside.OutsideLook.look = looks
+"""
+"""Tells when the sampler has seen somebody, in a process that the test cannot ask."""
+
+
+@EITHER
+def test_an_isolated_test_on_a_gpu_that_is_not_leased_fails(host: Host, args: tuple[str, ...]) -> None:
+    """Its own process is among the children of the one that holds the lease."""
+    assert host.driver is not None
+    host.write("conftest.py", SEEN)
+    host.write("test_suite.py", ISOLATED_ABROAD)
+    running = host.start(*args, "--gpupool-order=file", "--gpupool-sample=0.05")
+    (pid,) = wait_for(host.project / "pid")
+    host.driver.processes(3, (int(pid), 1))
+    run = running.finish()
+    assert run.outcomes == {"test_goes_abroad": "failed", "test_stays_at_home": "passed"}, run.output
+    assert (
+        f"used GPU 3 ({THREE}), which its worker has not leased: pid {pid}" in run.tests["test_goes_abroad"]["message"]
+    )
+
+
+@EITHER
+def test_an_isolated_test_that_sees_another_gpu_leaves_the_others_alone(host: Host, args: tuple[str, ...]) -> None:
+    """Only its own process sees that for good."""
+    host.write("test_suite.py", ELSEWHERE)
+    run = host.pytest(*args, "--gpupool-isolate", "--gpupool-order=file", environ=host.torch_environ())
+    assert run.outcomes == {"test_first": "passed", "test_leaves_its_gpu": "failed", "test_last": "passed"}, run.output
+    assert "ran no more tests" not in run.output

@@ -109,7 +109,7 @@ class Attempts:
     def is_given(self, test: RunningTest, serial: int) -> None:
         """This process was started for an attempt at a test, which has begun, with that number, in another one."""
         self.test = test
-        self.present = Attempt(test=test, serial=serial, devices=test.devices())
+        self.present = Attempt(test=test, serial=serial, devices=test.devices(), is_isolated=True)
 
     def is_tried_again(self) -> None:
         """An attempt is set up whose phases run in another process: it begins here, unless it has begun."""
