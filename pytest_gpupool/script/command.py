@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..values.texts import safe_repr
-from .parameters import STYLES
+from .parameters import STYLES, arguments
 from .result import ScriptError
 
 NOTEBOOK = ".ipynb"
@@ -26,7 +26,7 @@ def command_of(script: Path, params: Mapping[str, Any], args: Sequence[object], 
     Raises:
         ScriptError: the style is unknown, or the script cannot be run.
     """
-    words = [*_in_style(style, params), *map(_argument, args)]
+    words = [*_in_style(style, params), *map(_argument, arguments(args))]
     if script.suffix == ".py":
         return [sys.executable, "-u", str(script), *words]
     if script.suffix == NOTEBOOK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..values.texts import safe_repr
@@ -28,6 +28,13 @@ def checked(params: object) -> dict[str, Any]:
     if not isinstance(params, Mapping):
         raise ScriptError(f"the parameters of a script are a dict, not {safe_repr(params, 60)}")
     return {_key(name, "parameters"): _plain(str(name), value) for name, value in params.items()}
+
+
+def arguments(args: object) -> list[Any]:
+    """Return what follows the parameters, as a list. Raises ScriptError, as for a text, whose letters nobody means."""
+    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+        raise ScriptError(f"args is a list, not {safe_repr(args, 60)}: write args=[{safe_repr(args, 60)}]")
+    return list(args)
 
 
 def _plain(path: str, value: object) -> Any:

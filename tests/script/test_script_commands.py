@@ -36,6 +36,27 @@ def test_each_style_writes_the_parameters(tmp_path: Path, style: str, words: lis
     ]
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("--x", r"args is a list, not '--x': write args=\['--x'\]"),
+        (3, r"args is a list, not 3: write args=\[3\]"),
+        ([None], "args has None: each is a text, a number or a path"),
+    ],
+)
+def test_args_that_are_none(tmp_path: Path, args: Any, told: str) -> None:
+    """A text's letters are nobody's arguments."""
+    with pytest.raises(ScriptError, match=told):
+        command_of(tmp_path / "a.py", {}, args, "json")
+
+
+@pytest.mark.parametrize("style", ["yaml", ["json"], None])
+def test_a_wrong_style(tmp_path: Path, style: Any) -> None:
+    """It is said which there are."""
+    with pytest.raises(ScriptError, match=r"give one of 'json', 'flags', 'hydra'"):
+        command_of(tmp_path / "a.py", {}, [], style)
+
+
 @pytest.mark.parametrize("value", ["-1x", "--lr", "a b", "", "=", "7", "\n"])
 def test_any_text_comes_through_as_flags(value: str) -> None:
     """argparse gives it back, also where it looks like a flag."""

@@ -16,12 +16,12 @@ from typing import Any
 
 from ...logs.log_file import LogFile
 from ...values.errors import MetricProblem
-from ...values.texts import visible
+from ...values.texts import safe_repr, visible
 from .. import process
 from ..command import command_of, script_at
 from ..measured import Measured, declared, measured, names
 from ..output import Echo, Kept
-from ..parameters import checked
+from ..parameters import arguments, checked
 from ..process import Ended
 from ..recording import VARIABLE
 from ..result import ScriptError, ScriptResult, status_text
@@ -127,7 +127,9 @@ def _of_rank(job: Job, folder: Path) -> tuple[str, list[str]]:
         return script.name, command_of(script, checked(job.params), job.args, job.style)
     if not callable(target):
         raise ScriptError(f"torchrun runs a script or a function, not a {type(target).__name__}")
-    calls.write(folder / "call", target, job.args, job.params or {})
+    if job.params is not None and not isinstance(job.params, Mapping):
+        raise ScriptError(f"the parameters of a function are a dict, not {safe_repr(job.params, 60)}")
+    calls.write(folder / "call", target, arguments(job.args), job.params or {})
     program = f"{__package__}.function_rank"
     return calls.name_of(target), [sys.executable, "-P", "-u", "-m", program, str(folder)]
 

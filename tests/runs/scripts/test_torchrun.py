@@ -149,6 +149,8 @@ BAD = {
     "word": "nproc='two': give a whole number from 1",
     "missing": "there is no script trian.py in ",
     "kind": "torchrun runs a script or a function, not a int",
+    "args": "args is a list, not 'x': write args=['x']",
+    "params": "the parameters of a function are a dict, not [1]",
     "reduce": "reduce='median': give one of 'mean', 'sum', 'min', 'max'",
     "no_device": "this test has none: mark it @pytest.mark.gpupool(gpus=2)",
     "no_torch": "torchrun needs torch, whose torch.distributed.run starts ranks: pip install torch",
@@ -179,6 +181,8 @@ def test_what_cannot_run_is_told_at_once(cpu_host: Host) -> None:
         def test_word(torchrun): torchrun(fine, nproc="two")
         def test_missing(torchrun): torchrun("trian.py")
         def test_kind(torchrun): torchrun(3)
+        def test_args(torchrun): torchrun(fine, args="x")
+        def test_params(torchrun): torchrun(fine, [1])
         def test_reduce(torchrun): torchrun(fine, reduce="median")
 
         @pytest.mark.gpupool(gpus=0)
