@@ -50,7 +50,7 @@ def test_training(
     """Stage 1: the network learns to undo noise."""
     loss = trained_checkpoint(configuration, weights_directory, gpu)["relative_loss"]
 
-    record_metric("training_loss", loss, higher_is_better=False)
+    record_metric("training_loss", loss, kind="score", higher_is_better=False)
     assert loss < 0.6  # 1 is the loss of a constant zero output
 
 
@@ -70,7 +70,7 @@ def test_generated_images(
     model.load_state_dict(trained_checkpoint(configuration, weights_directory, gpu)["weights"])
     distance = frechet_distance(sample(model, 1000, generator), real)
 
-    record_metric("frechet_distance", distance, higher_is_better=False, n=len(real))
+    record_metric("frechet_distance", distance, kind="score", higher_is_better=False, n=len(real))
     assert distance < untrained_distance / 5
 
 

@@ -22,8 +22,8 @@ def test_script(kernel: str, ridge: float, record_metric: RecordMetric) -> None:
     metrics = run_script({"kernel": kernel, "ridge": ridge})
 
     n = metrics["held_out_items"]
-    record_metric("accuracy", metrics["accuracy"], higher_is_better=True, n=n)
-    record_metric("squared_error", metrics["squared_error"], higher_is_better=False, n=n)
+    record_metric("accuracy", metrics["accuracy"], kind="proportion", higher_is_better=True, n=n)
+    record_metric("squared_error", metrics["squared_error"], kind="mean", higher_is_better=False, n=n)
     assert metrics["accuracy"] > 0.9
 
 

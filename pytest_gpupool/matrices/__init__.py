@@ -1,3 +1,3 @@
 """Matrices: products of parameters in, tables of means out."""
 
-__all__ = ["axes", "common", "labels", "parametrize", "pivot", "table"]
+__all__ = ["axes", "chart", "common", "labels", "parametrize", "pivot", "table"]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from ..values.errors import UsageProblem
@@ -26,7 +26,10 @@ _MOST_NAMES = 30  # of what there is, in an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
-    """One test's value of the metric, None where that is not finite; the unit is None where it recorded none."""
+    """One test's value of the metric, None where that is not finite; the unit is None where it recorded none.
+
+    ``spread`` is the standard deviation between its repeats, where it was measured several times.
+    """
 
     test: str
     function: str
@@ -34,6 +37,7 @@ class _Result:
     outcome: str
     value: Number | None
     unit: str | None
+    spread: float | None = None
 
 
 def pivot(
@@ -76,6 +80,7 @@ def _results(tests: Sequence[Test], metric: str) -> list[_Result]:
             outcome=test["outcome"],
             value=None if one is None else one["value"],
             unit=None if one is None else one["unit"],
+            spread=((one or {}).get("repeated") or {}).get("spread"),
         )
         for test, one in zip(tests, own, strict=True)
         if (function := function_of(test["nodeid"])) in functions
@@ -139,7 +144,16 @@ def _cell(metric: str, results: Sequence[_Result]) -> Cell | None:
             f"({', '.join(unit or 'none' for unit in units)}), of which there is no mean: "
             "take the parameter by which they differ as rows or columns"
         )
-    return Cell(mean=_mean(values), count=len(values), unit=units[0]) if values else None
+    spreads = [result.spread for result in results if result.value is not None]
+    sd = spreads[0] if len(values) == 1 else _deviation(values)
+    return Cell(mean=_mean(values), count=len(values), unit=units[0], sd=sd) if values else None
+
+
+def _deviation(values: Sequence[Number]) -> float | None:
+    try:
+        return stdev(values) if len(values) > 1 else None
+    except OverflowError:  # an int may be of any size
+        return None
 
 
 def _mean(values: Sequence[Number]) -> Number:

@@ -12,11 +12,16 @@ Number = int | float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """The mean of so many results, in the metric's unit."""
+    """The mean of so many results, in the metric's unit.
+
+    ``sd`` is their standard deviation (n - 1); of one that was measured several times that between its repeats; None
+    where neither is known.
+    """
 
     mean: Number
     count: int
     unit: str
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..matrices.labels import key_of, labels_of
 from ..records.result import TestResult
@@ -89,9 +90,20 @@ class _Member:
         return values[0] if len(values) == 1 else math.fsum(values) / len(values)
 
 
+_made: WeakKeyDictionary[Results, tuple[int, list[Group]]] = WeakKeyDictionary()  # asked for by each report
+
+
 def of_run(results: Results) -> list[Group]:
     """Return the groups of all aggregates of a run, in the order in which they were told."""
-    found = []
+    changes, known = _made.get(results, (-1, []))
+    if changes != results.changes:
+        known = _of_run(results)
+        _made[results] = results.changes, known
+    return known
+
+
+def _of_run(results: Results) -> list[Group]:
+    found: list[Group] = []
     for record in results.aggregates.values():
         aggregate, place = from_record(record["aggregate"]), record["test"]
         members = list(_members(aggregate, place, results.tests))

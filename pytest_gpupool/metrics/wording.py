@@ -59,10 +59,10 @@ def number_text(number: Number, digits: int = _DIGITS) -> str:
     return f"{float(text):.0f}" if 1 <= abs(number) < _LARGEST and "e" in text else text
 
 
-def amount_text(number: Number, unit: str) -> str:
-    """Return a number with its unit, ``65.8k examples/s`` or ``37.4 µs``."""
+def amount_text(number: Number, unit: str, digits: int | None = None) -> str:
+    """Return a number with its unit, ``65.8k examples/s`` or ``37.4 µs``, in so many digits, else as many as usual."""
     scale = _scale(number, unit)
-    return f"{scale.text(number, scale.digits)} {scale.unit}".rstrip()
+    return f"{scale.text(number, digits or scale.digits)} {scale.unit}".rstrip()
 
 
 def value_text(metric: Mapping[str, Any]) -> str:

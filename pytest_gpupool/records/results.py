@@ -92,6 +92,8 @@ class Results:
         """Whether they have been."""
         self.aggregates: dict[tuple[str, str], Record] = {}
         """What is judged over many tests, by whose tests these are, and its name."""
+        self.changes = 0
+        """How many records were folded: as long as it is the same, so is what is made of the results."""
         self.decided_groups: dict[str, Record] = {}
         """What is decided of groups of tests, by :attr:`Group.key`."""
         self.settings: dict[str, float] = {}
@@ -177,6 +179,7 @@ class Results:
         """Fold one record; an unknown kind is left for a newer version."""
         fold = _FOLDS.get(record.get("record", ""))
         if fold is not None:
+            self.changes += 1
             fold(self, record)
 
     def makespan(self) -> float | None:

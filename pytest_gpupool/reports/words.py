@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..matrices.common import in_common
-from ..matrices.table import Table
-from ..metrics.wording import is_scaled, value_text
+from ..matrices.table import Cell, Table
+from ..metrics.wording import amount_text, is_scaled, value_text
 from ..records.result import TestResult
 from ..values import outcomes, verdicts
 from ..values.device import Device
@@ -114,8 +114,11 @@ def use_text(summary: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
-def means(table: Table) -> Iterator[list[str]]:
-    """Yield the cells of each row of a table of means; where they are over different numbers of results, with those."""
+def means(table: Table, *, sd: bool = False) -> Iterator[list[str]]:
+    """Yield the cells of each row of a table of means; where they are over different numbers of results, with those.
+
+    With ``sd`` the standard deviation follows, where there is one: ``0.97 ± 0.01``.
+    """
     unit, (least, most) = table.unit, table.counts
     if unit is not None and is_scaled((cell.mean for row in table.cells for cell in row if cell is not None), unit):
         unit = None
@@ -123,10 +126,16 @@ def means(table: Table) -> Iterator[list[str]]:
         yield [
             NONE
             if cell is None
-            else value_text({"value": cell.mean, "unit": cell.unit if unit is None else ""})
+            else _mean_text(cell, cell.unit if unit is None else "", sd=sd)
             + (f" ({cell.count})" if least < most else "")
             for cell in row
         ]
+
+
+def _mean_text(cell: Cell, unit: str, *, sd: bool) -> str:
+    if not sd or cell.sd is None:
+        return value_text({"value": cell.mean, "unit": unit})
+    return f"{value_text({'value': cell.mean, 'unit': unit})} ± {amount_text(cell.sd, unit, 2)}"
 
 
 def rank(test: Mapping[str, Any]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from program import gpupool
 from support import Host
 
 from pytest_gpupool.cli.main import main
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 SUITE = """
     import pytest
@@ -113,8 +116,8 @@ def test_json_has_values_and_counts(report: str, capsys: pytest.CaptureFixture[s
     data = json.loads(said(capsys, report, "--metric", "loss", "--format", "json", "--test", "test_digits"))
     assert data["rows"] == {"parameter": "lr", "values": [0.0001, 0.001], "tests": ["test_digits"] * 2}
     assert data["cols"] == {"parameter": "batch_size", "values": [32, 128]}
-    assert data["cells"][0] == [None, {"mean": 1.0, "count": 2, "unit": "nats"}]
-    assert data["cells"][1][0] == {"mean": 0.5, "count": 1, "unit": "nats"}
+    assert data["cells"][0] == [None, {"mean": 1.0, "count": 2, "unit": "nats", "sd": pytest.approx(0.5**0.5)}]
+    assert data["cells"][1][0] == {"mean": 0.5, "count": 1, "unit": "nats", "sd": None}
     assert (data["metric"], data["means_over"], len(data["notes"])) == ("loss", {"seed": 2}, 2)
 
 
@@ -135,6 +138,24 @@ def test_columns_alone_are_one_row(report: str, capsys: pytest.CaptureFixture[st
         ),
         (["--metric", "loss", "--test", "_texts"], "no test recorded a metric 'loss'; the metrics there are: length"),
         (["--metric", "loss", "--test", "nowhere"], "no test of this report has 'nowhere' in its id"),
+        ([], "--metric: say which metric; only --format long has all of them"),
+        (["--format", "long", "--metric", "acc"], "no test of this report has such a metric"),
+        (
+            ["--metric", "loss", "--log"],
+            "--log is for a chart: say where to write it with --plot=PATH.svg",
+        ),
+        (
+            ["--metric", "loss", "--plot", "a.png"],
+            "--plot=a.png: the chart is an SVG file: give a path that ends with .svg",
+        ),
+        (
+            ["--metric", "loss", "--plot", "a.svg", "--x", "lr", "--rows", "seed"],
+            "--x=lr and --rows=seed: a chart has one of them along its x axis",
+        ),
+        (
+            ["--metric", "loss", "--plot", "a.svg", "--x", "rate"],
+            "no test with this metric has a parameter 'rate'; the parameters there are: lr, batch_size, seed",
+        ),
     ],
 )
 def test_what_is_not_there_is_exit_4_with_what_there_is(
@@ -163,3 +184,77 @@ def test_a_text_that_cannot_be_written_is_shown_all_the_same(
     data["tests"] = [test | {"params": {"text": "\ud800"}} for test in data["tests"]]
     (tmp_path / "odd.json").write_text(json.dumps(data))
     assert "ud800" in said(capsys, str(tmp_path / "odd.json"), "--metric", "length", "--rows", "text", "--format", form)
+
+
+def test_means_with_standard_deviations(report: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the results of each cell; where there is one, none, but between its repeats."""
+    for name in ("mean±sd", "mean+-sd"):
+        assert said(capsys, report, "--metric", "loss", "--stat", name).splitlines()[2:5] == [
+            "lr      batch_size=32  batch_size=128",
+            "0.0001              –    1 ± 0.71 (2)",
+            "0.001         0.5 (1)    1 ± 0.71 (2)",
+        ]
+    out = said(capsys, report, "--metric", "accuracy", "--stat", "mean±sd", "--format", "csv")
+    head, first, second = csv.reader(io.StringIO(out))
+    columns = ["batch_size=32", "batch_size=128"]
+    assert head == ["lr", *columns, *(f"n {column}" for column in columns), *(f"sd {column}" for column in columns)]
+    assert (first[1], first[3], first[5]) == ("", "0", "")
+    assert float(second[5]) == pytest.approx(0.125 / 2**0.5)
+
+
+def test_standard_deviations_between_repeats(cpu_host: Host) -> None:
+    """Where a cell is one test that was measured several times."""
+    cpu_host.write(
+        "test_suite.py",
+        """
+        import pytest, pytest_gpupool
+
+        @pytest.mark.gpupool(repeats=3)
+        @pytest_gpupool.matrix(size=[1, 2])
+        def test_it(size, gpu, record_metric): record_metric("time", size * 1e-6 * (1 + gpu.repeat), unit="s")
+        """,
+    )
+    assert cpu_host.pytest().status == 0
+    _, out, _ = gpupool(cpu_host, "matrix", "latest", "--metric", "time", "--stat", "mean±sd")
+    assert out.splitlines()[2:] == ["size         time", "1     2 µs ± 1 µs", "2     4 µs ± 2 µs"]
+
+
+def test_long_form_has_a_row_for_each_test_and_metric(report: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a column for each parameter, where there is one; numbers as they were recorded."""
+    rows = list(csv.DictReader(io.StringIO(said(capsys, report, "--format", "long"))))
+    assert len(rows) == 2 * 6 + 2
+    first = rows[0]
+    assert {name: first[name] for name in ("function", "metric", "unit", "kind", "outcome")} == {
+        "function": "test_suite.py::test_digits",
+        "metric": "accuracy",
+        "unit": "",
+        "kind": "score",
+        "outcome": "passed",
+    }
+    assert float(first["value"]) == 0.75 + float(first["lr"]) * int(first["batch_size"]) + int(first["seed"]) / 8
+    assert (first["text"], rows[-1]["text"], rows[-1]["lr"]) == ("", "=1\n", "")
+    assert [row["value"] for row in rows if row["metric"] == "loss"].count("inf") == 1
+    only = said(capsys, report, "--format", "long", "--metric", "loss", "--test", "[lr=0.001-batch_size=32")
+    assert [row["seed"] for row in csv.DictReader(io.StringIO(only))] == ["0", "1"]
+
+
+def test_a_chart_has_a_line_for_each_value_of_the_other_parameter(
+    report: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Along the one that is named, with bars for the deviation; logarithmic where that is asked for."""
+    path = tmp_path / "new" / "chart.svg"
+    args = (report, "--metric", "accuracy", "--plot", str(path))
+    assert said(capsys, *args, "--x", "batch_size") == f"gpupool: the chart is in {path}\n"
+    root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+    texts = [node.text for node in root.iter(f"{SVG}text")]
+    assert {"batch_size", "lr=0.001", "lr=0.0001", "32", "128"} <= set(texts)
+    lines = [line.get("points", "").split() for line in root.iter(f"{SVG}polyline")]
+    assert sorted(map(len, lines)) == [1, 2]  # one combination was left out
+    assert len(list(root.iter(f"{SVG}circle"))) == 3
+    plain = path.read_text(encoding="utf-8")
+    said(capsys, *args, "--x", "batch_size", "--cols", "seed", "--log")
+    log = path.read_text(encoding="utf-8")
+    assert log != plain
+    assert "seed=1" in log
+    assert main(["matrix", report, "--metric", "length", "--plot", str(path), "--x", "text"]) == 0
+    assert "=1\\n" in path.read_text(encoding="utf-8")

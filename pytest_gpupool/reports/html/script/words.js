@@ -3,9 +3,26 @@
 const DASH = "–";
 const natural = new Intl.Collator("en", { numeric: true }).compare;
 
+// Of times, each a thousandth of the one before.
+const TIMES = ["s", "ms", "µs", "ns"];
+const PREFIXES = ["", "k", "M", "G", "T"];
+
+// Large ones have a prefix, short times a finer unit, as in the other reports.
 /** @type {(value: Figure, unit?: string) => string} */
 function figure(value, unit = "") {
-  return value === null ? DASH : `${digits(value)}${unit ? ` ${unit}` : ""}`;
+  if (value === null) return DASH;
+  const size = Math.abs(value);
+  const finer = TIMES.slice(TIMES.indexOf(unit) + 1);
+  if (TIMES.includes(unit) && size > 0 && size < 1e-3 && finer.length) {
+    const step = finer.findIndex((_, place) => size * 1000 ** (place + 1) >= 1);
+    const by = step < 0 ? finer.length : step + 1;
+    return `${Number((value * 1000 ** by).toPrecision(3))} ${finer[by - 1]}`;
+  }
+  if (unit && unit !== "%" && !TIMES.includes(unit) && !Number.isInteger(value) && size >= 1e4 && size < 1e15) {
+    const power = Math.min(4, Math.floor(Math.log10(size) / 3));
+    return `${Number((value / 1000 ** power).toPrecision(3))}${PREFIXES[power]} ${unit}`;
+  }
+  return `${digits(value)}${unit ? ` ${unit}` : ""}`;
 }
 
 // Four digits that count; whole numbers whole.
