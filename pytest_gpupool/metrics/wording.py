@@ -36,7 +36,7 @@ def amount_text(number: Number, unit: str) -> str:
 def value_text(metric: Mapping[str, Any]) -> str:
     """Return a metric's value with its unit, ``0.9137``, ``nan nats``; in digits that tell it from its baseline."""
     value = metric["value"]
-    number = metric["non_finite"] if value is None else number_text(value, _digits(metric))
+    number = metric.get("non_finite", "–") if value is None else number_text(value, _digits(metric))
     return f"{number} {metric['unit']}".rstrip()
 
 

@@ -53,7 +53,7 @@ from ..values.outcomes import OUTCOMES
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.5.0"
+SPEC_VERSION = "1.6.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "

@@ -99,7 +99,7 @@ def test_a_run_knows_what_its_cohort_knows(cpu_host: Host) -> None:
     cpu_host.write("test_suite.py", SUITE)
     accepted(cpu_host)
     before = (cpu_host.project / "baseline.json").read_text()
-    one = cpu_host.pytest(FILE, "--gpupool-fail-on=none", environ=cpu_host.environ(SEED="3"))
+    one = cpu_host.pytest(FILE, "--gpupool-fail-on=none", "--gpupool-confirm=0", environ=cpu_host.environ(SEED="3"))
     (latency,) = one.tests["test_time"]["metrics"]
     told = [latency[key] for key in ("kind", "verdict", "cohort", "p", "note")]
     assert told == ["time", "regressed", 1, None, "noise unknown"]
