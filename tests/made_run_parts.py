@@ -50,7 +50,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "repeats": 1,
         "baseline": None,
         "update_baseline": False,
-        "fail_on": frozenset({"invalid", "regressed"}),
+        "fail_on": frozenset({"gone", "invalid", "regressed"}),
         "rtol": 0.01,
         "error": 0.01,
         "confirm": 4,

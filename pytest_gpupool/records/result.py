@@ -11,7 +11,7 @@ from typing import Any
 
 from ..values.outcomes import WHOLE
 from ..values.repeats import number_of
-from ..values.verdicts import INVALID, is_disturbed
+from ..values.verdicts import GONE, INVALID, is_disturbed
 
 PHASE_KEYS = ("setup_s", "call_s", "teardown_s")
 
@@ -130,7 +130,7 @@ class TestResult:
             "duration_s": self.duration,
             "peak_memory_bytes": self.peak if peak is None else peak,
             "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
-            "metrics": [_as_measured(metric) for metric in self.metrics.values()],
+            "metrics": [_as_measured(metric) for metric in self.metrics.values() if metric.get("verdict") != GONE],
             "message": self.message,
         }
 

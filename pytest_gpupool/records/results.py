@@ -34,6 +34,7 @@ record               keys
 ``replaces``         ``worker, dead``: with ``--dist each``, a worker goes on with a dead one's tests
 ``suspect``          ``worker, test, metrics``: the names of those that are to be measured again, none where none is
 ``decided``          ``worker, test, metrics``: verdicts, by metric, with what they are based on, once the run is over;
+                     ``gone``: metrics that the baseline has, and the test, or the run, has not;
                      and ``outcome, message`` where they change these
 ``aggregate``        ``worker, test, aggregate, left_out``, and ``narrowed`` (text): what is judged over the tests of
                      a function, class, file or folder; ``left_out``: ``group, tests`` of those that were deselected
@@ -360,6 +361,7 @@ class Results:
         self.is_decided = True
         if (made := self._repeated.get(record["test"])) is not None:
             metrics = [{**one, **record["metrics"].get(one["name"], NOTHING)} for one in made["metrics"]]
+            metrics += record.get("gone", ())
             told = {key: record[key] for key in ("outcome", "message") if key in record}
             judged = {"is_judged": True} if "outcome" in record else {}
             self._repeated[record["test"]] = {**made, "metrics": metrics, **told, **judged}
@@ -368,7 +370,7 @@ class Results:
         test.suspects = ()
         test.metrics = {
             name: _with(metric, record["metrics"].get(name, NOTHING)) for name, metric in test.metrics.items()
-        }
+        } | {metric["name"]: metric for metric in record.get("gone", ())}
         if "outcome" in record:
             test.outcome, test.message, test.is_judged = self._shared(record["outcome"]), record["message"], True
         elif "message" in record:

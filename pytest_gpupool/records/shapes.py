@@ -12,7 +12,7 @@ from typing import Any
 
 from ..values.outcomes import CAUSES, OUTCOMES
 from ..values.repeats import OVER_TESTS, REDUCERS
-from ..values.verdicts import KINDS, VERDICTS
+from ..values.verdicts import GONE, KINDS, VERDICTS
 from .datatypes import (
     AMOUNT,
     BYTES_OR_NULL,
@@ -89,8 +89,8 @@ SET_UPS = _maps_to(SECONDS)
 def _agrees_with_itself(metric: Mapping[str, Any]) -> bool:
     if "samples" in metric and metric["n"] not in (None, len(metric["samples"])):
         return False
-    if metric["value"] is not None:
-        return "non_finite" not in metric
+    if metric["value"] is not None or metric["verdict"] == GONE:
+        return "non_finite" not in metric and (metric["value"] is None) == (metric["verdict"] == GONE)
     return "non_finite" in metric and metric["verdict"] == "invalid"
 
 
@@ -179,8 +179,13 @@ METRIC = Shape(
     rule=_agrees_with_itself,
     rule_schema={
         "if": {"properties": {"value": {"type": "null"}}},
-        "then": {"required": ["non_finite"], "properties": {"verdict": {"const": "invalid"}}},
-        "else": {"not": {"required": ["non_finite"]}},
+        "then": {
+            "oneOf": [
+                {"required": ["non_finite"], "properties": {"verdict": {"const": "invalid"}}},
+                {"not": {"required": ["non_finite"]}, "properties": {"verdict": {"const": GONE}}},
+            ]
+        },
+        "else": {"not": {"anyOf": [{"required": ["non_finite"]}, {"properties": {"verdict": {"const": GONE}}}]}},
     },
 )
 """A metric with its verdict, in the order of a report; a record has no baseline where none was looked for."""
@@ -408,7 +413,13 @@ RECORDS: Mapping[str, Shape] = {
         }
     ),
     "decided": Shape(
-        {**_OF_TEST, "metrics": _maps_to(_DECISION), "outcome": optional(OUTCOME), "message": optional(TEXT_OR_NULL)}
+        {
+            **_OF_TEST,
+            "metrics": _maps_to(_DECISION),
+            "gone": optional(METRICS),
+            "outcome": optional(OUTCOME),
+            "message": optional(TEXT_OR_NULL),
+        }
     ),
     "aggregate": Shape(
         {

@@ -19,7 +19,7 @@ from ..metrics.wording import (
 )
 from ..values import verdicts
 from ..values.texts import cut
-from ..verdicts.comparison import GONE, Comparison, Duration, OutcomeChange, Pair, Value
+from ..verdicts.comparison import Comparison, Duration, OutcomeChange, Pair, Value
 from . import columns
 from .markdown import escaped
 from .terminal.rows import MOST_ROWS, name_text
@@ -37,7 +37,7 @@ _DURATIONS = ("DURATION", "TEST", "A", "B", "CHANGE")
 _RIGHT = frozenset({"A", "B", "CHANGE", "ALLOWED"})
 _NAMES = frozenset({"TEST", "METRIC"})
 
-_BAD = frozenset({GONE, *verdicts.BAD})  # all are shown, in a comment on a change the first of each
+_BAD = frozenset(verdicts.BAD)  # all are shown, in a comment on a change the first of each
 _MOST_BAD = 100
 _LEAST_CHANGE, _LEAST_SECONDS = 0.1, 0.1  # of durations that are shown: below that it is the machine's noise
 _MOST_NAMES = 3

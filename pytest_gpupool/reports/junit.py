@@ -101,8 +101,9 @@ def _properties(test: Mapping[str, Any], run: str | None) -> Iterator[tuple[str,
     known["cause"] = test.get("cause")
     yield from ((f"gpupool.{name}", str(value)) for name, value in known.items() if value not in (None, ""))
     for metric in test["metrics"]:
-        value = metric["non_finite"] if metric["value"] is None else metric["value"]
-        yield f"gpupool.metric.{metric['name']}", str(value)
+        value = metric.get("non_finite") if metric["value"] is None else metric["value"]
+        if value is not None:
+            yield f"gpupool.metric.{metric['name']}", str(value)
         if metric["baseline"] is not None:
             yield f"gpupool.verdict.{metric['name']}", str(metric["verdict"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,6 @@ from .records import RunRecords
 
 if TYPE_CHECKING:
     from ..metrics.groups import Group
-
-_SILENT = frozenset({"passed", "xpassed", "skipped"})
-"""Outcomes of tests that say nothing of their own of a metric that is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +76,9 @@ class RunBaseline:
     def _policy(self) -> Policy:
         return Policy(error=self._options.error, rtol=self._options.rtol)
 
-    def decided(self, results: Results) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
+    def decided(
+        self, results: Results, paths: Sequence[str] | None
+    ) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
         """Yield what is decided, see :func:`of_run.decided`; where there is no baseline, see :func:`of_run.gated`."""
         if self._baseline is None and not results.aggregates:
             return
@@ -88,7 +87,7 @@ class RunBaseline:
         if self._baseline is None:
             yield from of_run.gated(results, self._options.fail_on)
             return
-        yield from of_run.decided(results, self._baseline, self._policy, self._options.fail_on)
+        yield from of_run.decided(results, self._baseline, self._policy, self._options.fail_on, paths)
 
     def undecided(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what an earlier run found of a test, to be judged with this run's: as it is where nothing judges."""
@@ -106,21 +105,6 @@ class RunBaseline:
 
         cause = of_run.mismatch(tests, self._baseline, command)
         return None if cause is None else f"no metric of this run is in the baseline {self._options.baseline}: {cause}"
-
-    def unrecorded(self, tests: Iterable[TestResult]) -> list[str]:
-        """Return, for a warning, the metrics of the baseline that tests which ended well have not recorded.
-
-        Such a metric can get no verdict, and must not go unnoticed.
-        """
-        if self._baseline is None:
-            return []
-        return [
-            f"{test.nodeid} {name}{' (skipped)' if test.outcome == 'skipped' else ''}"
-            for test in tests
-            if test.outcome in _SILENT and test.kind is not None
-            for name in self._baseline.metrics(test.nodeid, test.kind)
-            if name not in test.metrics
-        ]
 
     def update(self, report: Mapping[str, Any], *, folder: Path) -> Update:
         """Accept the metrics of a run's report into the user's file; ``folder`` is where pytest was started."""

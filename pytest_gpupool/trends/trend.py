@@ -18,7 +18,7 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
-from ..values.verdicts import DISTURBED, rank
+from ..values.verdicts import DISTURBED, GONE, rank
 from ..verdicts.baseline import kind_by_id
 from .placement import Observation
 from .speedup import most_at_once
@@ -160,6 +160,8 @@ def _values(results: Results, names: Mapping[str, str]) -> Values:
     for test in (*results.ran, *(one for one in groups.as_results(results) if one.outcome != "skipped")):
         kind = (test.kind or kind_by_id(test.devices, names) or UNKNOWN) if test.metrics else ""
         for name, metric in test.metrics.items():
+            if metric["verdict"] == GONE:
+                continue
             found[test.nodeid][name].append(_value(metric, test, kind))
     return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
-Verdict = Literal["ok", "improved", "regressed", "no-baseline", "contended", "invalid"]
+Verdict = Literal["ok", "improved", "regressed", "gone", "no-baseline", "contended", "invalid"]
 
 
 class Meaning(NamedTuple):
@@ -30,9 +30,10 @@ MEANINGS: dict[Verdict, Meaning] = {
     "ok": Meaning(0, is_good=True, is_compared=True),
     "improved": Meaning(1, is_good=True, is_compared=True),
     "regressed": Meaning(4, is_bad=True, is_compared=True),
+    "gone": Meaning(5, is_bad=True),
     "no-baseline": Meaning(2),
     "contended": Meaning(3, is_disturbed=True),
-    "invalid": Meaning(5, is_bad=True, is_disturbed=True),
+    "invalid": Meaning(6, is_bad=True, is_disturbed=True),
 }
 """The rules on verdicts, in the order in which reports count them."""
 
@@ -56,6 +57,9 @@ DISTURBED = frozenset(one for one in VERDICTS if MEANINGS[one].is_disturbed)
 
 FAILING: tuple[Verdict, ...] = tuple(one for one in VERDICTS if one not in GOOD)
 """The verdicts that may fail a test."""
+
+GONE: Verdict = "gone"
+"""The verdict on a metric that the baseline has and the run has not: it has no value."""
 
 INVALID: Verdict = "invalid"
 """The one verdict that needs neither a baseline nor the rest of the run."""

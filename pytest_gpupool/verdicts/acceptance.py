@@ -14,7 +14,7 @@ from ..metrics.metric import Metric, Number, from_record
 from ..metrics.units import is_timed
 from ..metrics.wording import number_text
 from ..values.outcomes import GOOD
-from ..values.verdicts import RTOL, is_disturbed
+from ..values.verdicts import GONE, RTOL, is_disturbed
 from .baseline import Baseline, Entry, Key, kind_in
 from .chance.cohort import Measurement
 from .chance.statistics import deviation, exact, mean, spread_of
@@ -43,12 +43,15 @@ class Accepted:
     unchanged: int
     left_out: tuple[str, ...]
     additions: tuple[Addition, ...] = ()
+    removed: tuple[Key, ...] = ()
+    """Entries of metrics that are gone, as somebody has accepted."""
 
     def text(self) -> str:
         """Return it in words: ``3 entries written, 2 unchanged, 1 left out``."""
         entries = f"{len(self.entries)} {'entry' if len(self.entries) == 1 else 'entries'} written"
         left_out = f", {len(self.left_out)} left out" if self.left_out else ""
-        return f"{entries}, {self.unchanged} unchanged{left_out}"
+        removed = f", {len(self.removed)} removed" if self.removed else ""
+        return f"{entries}, {self.unchanged} unchanged{removed}{left_out}"
 
     def left_out_lines(self) -> list[str]:
         """Return a line for each of the first that are left out, and their number."""
@@ -107,9 +110,16 @@ def accept(
     """
     results: defaultdict[Key, list[_Result]] = defaultdict(list)
     left_out: list[str] = []
+    removed: list[Key] = []
     for test, kind in _with_kinds(report):
         attempts = several(test.get("attempts", ()))
         for metric in test["metrics"]:
+            if metric["verdict"] == GONE:
+                if (consent or Consent()).covers(test["nodeid"], metric["name"]):
+                    removed += _keys_of(test["nodeid"], metric["name"], kind, baseline)
+                else:
+                    left_out.append(f"{test['nodeid']} {metric['name']}: it is gone; {_HOW}")
+                continue
             problem = _problem(test, metric, kind)
             if problem is None:
                 entry = _entry(test, metric, kind, report, reason)
@@ -123,7 +133,14 @@ def accept(
         else:
             (_, metric, tries), *others = found
             merged[key] = _merged([entry for entry, *_ in found]), metric, () if others else tries
-    return _accepted(merged, baseline, left_out, policy or Policy(), consent or Consent())
+    accepted = _accepted(merged, baseline, left_out, policy or Policy(), consent or Consent())
+    return replace(accepted, removed=tuple(removed))
+
+
+def _keys_of(test: str, metric: str, kind: str, baseline: Baseline) -> list[Key]:
+    """Return the entries of a metric: that for a kind of device; where the test did not run, all."""
+    entry = baseline.get(test, metric, kind) if kind else None
+    return [entry.key] if entry is not None else [(test, metric, other) for other in baseline.kinds(test, metric)]
 
 
 def _accepted(
@@ -186,8 +203,11 @@ def stale(entries: Iterable[Entry], report: Mapping[str, Any]) -> Iterator[tuple
     metrics: defaultdict[str, set[str]] = defaultdict(set)
     passed: set[tuple[str, str]] = set()
     for test, kind in _with_kinds(report):
-        metrics[test["nodeid"]].update(metric["name"] for metric in test["metrics"])
-        if test["outcome"] in GOOD:
+        there = [metric["name"] for metric in test["metrics"] if metric["verdict"] != GONE]
+        if test["metrics"] and not there and test["started"] is None:
+            continue  # it has metrics of the baseline alone
+        metrics[test["nodeid"]].update(there)
+        if test["outcome"] in GOOD or test.get("judged"):
             passed.add((test["nodeid"], kind))
     for entry in entries:
         if entry.test not in metrics:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,10 @@ class Baseline:
         Of two new ones for the same the later one counts.
         """
         return Baseline(tuple({entry.key: entry for entry in (*self.entries, *new)}.values()))
+
+    def without(self, keys: Collection[Key]) -> Baseline:
+        """Return it without the entries of these keys."""
+        return Baseline(tuple(entry for entry in self.entries if entry.key not in keys))
 
     def dump(self, *, samples: bool = False) -> str:
         """Return the text of its file, in which numbers keep their exact value; without samples, unless asked for.

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from ..records.store import LOCK_SECONDS, lock, write_whole
 from ..values.errors import UsageProblem
 from . import cohort_files
-from .baseline import Baseline, Entry, parse
+from .baseline import Baseline, Entry, Key, parse
 from .baseline_entries import BaselineProblem
 from .chance.cohort import Measurement
 from .cohort_files import Addition
@@ -28,6 +28,10 @@ class Update(Protocol):
     @property
     def additions(self) -> tuple[Addition, ...]:
         """What joins the cohorts of entries, new ones included."""
+
+    @property
+    def removed(self) -> tuple[Key, ...]:
+        """The entries that are to go."""
 
 
 _KEPT = "baseline.json"
@@ -101,7 +105,7 @@ def update(path: Path, change: Callable[[Baseline], U]) -> U:
             old = _read_if_there(path)
             kept_inside = _inside(path) if old is not None else ()
             changed = change(old or Baseline())
-            new = (old or Baseline()).updated(changed.entries)
+            new = (old or Baseline()).updated(changed.entries).without(changed.removed)
             if new != old:
                 save(path, new)
             cohort_files.add(new, (*kept_inside, *changed.additions), cohort_files.directory_of(path))

@@ -13,9 +13,9 @@ from typing import Any
 from ..metrics.groups import as_tests
 from ..metrics.metric import Metric, from_record
 from ..values.outcomes import GOOD, WHOLE
-from ..values.verdicts import is_disturbed, is_lost
+from ..values.verdicts import GONE, is_disturbed, is_lost
 from .baseline import Baseline, Entry, is_cpu, kind_in
-from .comparison import CONCERNS, GONE, Comparison, Duration, OutcomeChange, Pair, Value
+from .comparison import CONCERNS, Comparison, Duration, OutcomeChange, Pair, Value
 from .decide import Decision, Evidence, Policy, decide
 from .of_run import several
 
@@ -91,7 +91,7 @@ def _tests(report: Report) -> dict[str, _Test]:
             outcome=test["outcome"],
             kind=kind_in(test, names),
             duration=test["duration_s"],
-            metrics={metric["name"]: metric for metric in test["metrics"]},
+            metrics={metric["name"]: metric for metric in test["metrics"] if metric["verdict"] != GONE},
             attempts=several(test.get("attempts", ())),
             disturbed=is_disturbed(test.get("resources") or {}),
         )

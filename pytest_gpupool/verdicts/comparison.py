@@ -11,12 +11,9 @@ from dataclasses import dataclass
 
 from ..metrics.metric import Number
 from ..values.outcomes import BAD
-from ..values.verdicts import WORST_FIRST
+from ..values.verdicts import GONE, WORST_FIRST
 
-GONE = "gone"
-"""What stands for a verdict where the newer run has a test, but not the metric that the test had."""
-
-CONCERNS = (GONE, *WORST_FIRST)
+CONCERNS = (GONE, *(one for one in WORST_FIRST if one != GONE))
 """What may become of a metric, the worst first."""
 
 Value = Number | str | None
@@ -108,9 +105,8 @@ class Comparison:
     def fails(self, kinds: Collection[str]) -> bool:
         """Say whether a verdict is one of these kinds.
 
-        A metric that is gone, and an outcome that is bad and was not, count as ``regressed``: what is not measured any
-        more cannot be seen to regress.
+        An outcome that is bad and was not counts as ``regressed``.
         """
         if any(pair.verdict in kinds for pair in self.metrics):
             return True
-        return "regressed" in kinds and (GONE in self.counts or any(one.is_worse for one in self.outcomes))
+        return "regressed" in kinds and any(one.is_worse for one in self.outcomes)

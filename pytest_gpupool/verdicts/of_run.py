@@ -18,8 +18,8 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.nodeids import file_of
 from ..values.outcomes import GOOD, WHOLE
-from ..values.verdicts import DISTURBED, INVALID, is_lost
-from .baseline import Baseline
+from ..values.verdicts import DISTURBED, GONE, INVALID, is_lost
+from .baseline import Baseline, Entry
 from .decide import DECIDED, Decision, Evidence, Policy, decide
 from .narrowing import is_narrowed
 from .verdict import sentence
@@ -29,23 +29,34 @@ STRICT = "[XPASS(strict)]"
 
 
 def decided(
-    results: Results, baseline: Baseline, policy: Policy, fail_on: Collection[str]
+    results: Results,
+    baseline: Baseline,
+    policy: Policy,
+    fail_on: Collection[str],
+    paths: Sequence[str] | None = None,
 ) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
     """Yield each test with metrics, and each group of an aggregate, with a record of what is decided of it.
+
+    So are tests of which the baseline has metrics that are gone, those included that were not collected, where the run
+    is complete and its ``paths``, see :func:`scope.paths`, have had room for them.
 
     A test that ended well fails by a verdict in ``fail_on``; one that was expected to fail has done so. The line of
     such a verdict goes with the message of a test that has failed anyway. The record of a test is one of kind
     ``decided``, that of a group ``aggregated``.
     """
-    tests, all_groups = [test for test in results.tests if test.metrics], groups.of_run(results)
-    evidence = [evidence_of(test) for test in tests]
+    compared = [(test, [*missing(test, baseline)]) for test in results.tests]
+    tests = [(test, gone) for test, gone in compared if test.metrics or gone]
+    all_groups = groups.of_run(results)
+    evidence = [evidence_of(test) for test, _ in tests]
     whole = [_evidence(group, group.metric) for group in all_groups if group.metric is not None and group.is_judged]
     decisions = iter(decide([*(one for of_test in evidence for one in of_test), *whole], baseline, policy))
-    for test, of_test in zip(tests, evidence, strict=True):
-        found = {one.metric.name: next(decisions) for one in of_test}
-        yield test, _record(test, found, fail_on)
+    for (test, gone), of_test in zip(tests, evidence, strict=True):
+        yield test, _record(test, {one.metric.name: next(decisions) for one in of_test}, gone, fail_on)
     for group in all_groups:
         yield group, _group_record(group, next(decisions) if group.is_judged else None, fail_on)
+    if results.is_complete and paths is not None:
+        there = {*(test.nodeid for test in results.tests), *(group.id for group in all_groups)}
+        yield from _removed(there, baseline, paths, fail_on)
 
 
 def gated(results: Results, fail_on: Collection[str]) -> Iterator[tuple[Group, dict[str, Any]]]:
@@ -54,12 +65,53 @@ def gated(results: Results, fail_on: Collection[str]) -> Iterator[tuple[Group, d
         yield group, _group_record(group, None, fail_on)
 
 
+def missing(test: TestResult, baseline: Baseline) -> Iterator[dict[str, Any]]:
+    """Yield, as results have them, the metrics that the baseline has of a test that ran, and the test has not."""
+    if test.kind is None or not test.finished:
+        return
+    for name in baseline.metrics(test.nodeid, test.kind):
+        entry = baseline.get(test.nodeid, name, test.kind)
+        if name not in test.metrics and entry is not None:
+            note = "it was not recorded" if test.outcome in GOOD else f"the test is {test.outcome}"
+            yield _gone(entry, note)
+
+
+def _gone(entry: Entry, note: str) -> dict[str, Any]:
+    rules = {"higher_is_better": entry.higher_is_better, "n": None, "atol": entry.atol, "rtol": entry.rtol}
+    decided = {"baseline": entry.value, "change": None, "interval": None, "p": None, "cohort": len(entry.runs)}
+    about = {"name": entry.metric, "value": None, "kind": None, "unit": entry.unit}
+    return about | rules | decided | {"note": note, "verdict": GONE}
+
+
+def _removed(
+    there: Collection[str], baseline: Baseline, paths: Sequence[str], fail_on: Collection[str]
+) -> Iterator[tuple[TestResult, dict[str, Any]]]:
+    """Yield the tests of the baseline that a run of these paths would have, and has not; ``there`` are those it has.
+
+    None where it has no test of the baseline at all: then that is of something else, see :func:`mismatch`.
+    """
+    known: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+    for entry in baseline.entries:
+        known[entry.test].setdefault(entry.metric, entry)
+    if not any(name in there for name in known):
+        return
+    for name, metrics in known.items():
+        file = file_of(name)
+        if name not in there and any(path in ("", file) or file.startswith(f"{path}/") for path in paths):
+            test = TestResult(nodeid=name, outcome="skipped", message=_NOT_THERE)
+            record = _record(test, {}, [_gone(entry, _NOT_THERE) for entry in metrics.values()], fail_on)
+            yield test, {"outcome": test.outcome, "message": test.message} | record
+
+
+_NOT_THERE = "the test is not in this run"
+
+
 def mismatch(tests: Sequence[TestResult], baseline: Baseline, command: str) -> str | None:
     """Return why a baseline is not one of these tests, None where some metric was compared, or all may be new.
 
     Such a run is no success, whatever its tests say: nothing was looked at. ``command`` is its command line.
     """
-    metrics = [metric for test in tests for metric in test.metrics.values()]
+    metrics = [metric for test in tests for metric in test.metrics.values() if metric["verdict"] != GONE]
     compared = [one for one in metrics if one["verdict"] != "no-baseline" or one.get("note")]
     if not baseline.entries or not metrics or compared:
         return None
@@ -118,6 +170,7 @@ def evidence_of(test: TestResult) -> list[Evidence]:
             lost=is_lost(metric),
         )
         for name, metric in test.metrics.items()
+        if metric["verdict"] != GONE
     ]
 
 
@@ -141,7 +194,7 @@ _TOLD = WHOLE | {"skipped"}
 
 def undecided(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an earlier run found of a test, see :meth:`TestResult.to_record`, without what it had decided."""
-    metrics = [_undecided(metric) for metric in result["metrics"]]
+    metrics = [_undecided(metric) for metric in result["metrics"] if metric["verdict"] != GONE]
     found = {**result, "metrics": metrics}
     if not result.get("is_judged", False):
         return found
@@ -155,10 +208,16 @@ def _undecided(metric: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metric.items() if name not in DECIDED} | measured | {"verdict": verdict}
 
 
-def _record(test: TestResult, found: Mapping[str, Decision], fail_on: Collection[str]) -> dict[str, Any]:
+def _record(
+    test: TestResult, found: Mapping[str, Decision], gone: Sequence[dict[str, Any]], fail_on: Collection[str]
+) -> dict[str, Any]:
     told = {name: decision.to_record() for name, decision in found.items()}
-    record = {"worker": test.worker or "", "test": test.nodeid, "metrics": told}
+    record: dict[str, Any] = {"worker": test.worker or "", "test": test.nodeid, "metrics": told}
+    if gone:
+        record |= {"gone": [*gone]}
     bad = [{**test.metrics[name], **one} for name, one in told.items() if one["verdict"] in fail_on]
+    if test.outcome in GOOD or test.outcome == "skipped":  # else the test says itself why it has them not
+        bad += [one for one in gone if GONE in fail_on]
     return record | _outcome(test, [sentence(metric, kind=test.kind or "") for metric in bad])
 
 

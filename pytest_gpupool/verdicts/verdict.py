@@ -22,7 +22,7 @@ from ..metrics.wording import (
     shows_text,
     value_text,
 )
-from ..values.verdicts import INVALID
+from ..values.verdicts import GONE, INVALID
 from .chance.statistics import exact, is_beyond
 
 
@@ -47,6 +47,8 @@ def sentence(metric: Mapping[str, Any], *, kind: str = "") -> str:
     text, verdict = f"{metric['name']} {value_text(metric)}", metric["verdict"]
     if verdict is None:
         return text
+    if verdict == GONE:
+        return f"{metric['name']} is gone: {metric['note']}, baseline {baseline_text(metric)}"
     if verdict == "invalid":
         return f"{text} is invalid: {'it is not finite' if metric['value'] is None else 'its device was lost'}"
     if verdict == "no-baseline":

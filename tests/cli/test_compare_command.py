@@ -283,7 +283,10 @@ def test_a_damaged_worker_is_damage(capsys: Capture, tmp_path: Path, changes: di
     ("args", "words"),
     [
         ("a.json nothing.json", "there is no report nothing.json"),
-        ("a.json a.json --fail-on=worse", "--fail-on=worse: give regressed, no-baseline, contended, invalid, none"),
+        (
+            "a.json a.json --fail-on=worse",
+            "--fail-on=worse: give regressed, gone, no-baseline, contended, invalid, none",
+        ),
         ("a.json a.json --rtol=-1", "--rtol=-1: give a number from 0, such as 0.01"),
         ("a.json a.json --rtol=inf", "--rtol=inf: give a number from 0, such as 0.01"),
         ("b.json b.json", "b.json and b.json are both baselines: give a report or a run with one of them"),

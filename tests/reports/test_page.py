@@ -64,7 +64,7 @@ class TestData:
         first, ms, huge, large = data(page(*tests))["metrics"]
         assert first == {
             "name": "t", "unit": "s", "better": False, "test": [0, 2], "value": [1.5, 0.3], "baseline": [1, None],
-            "change": [0.5, None], "allowed": [0.25, None], "verdict": [5, -1],
+            "change": [0.5, None], "allowed": [0.25, None], "verdict": [6, -1],
         }  # fmt: skip
         assert (ms["unit"], huge["value"], large["value"]) == ("ms", [None], [9007199250000000.0])
 
@@ -78,7 +78,7 @@ class TestData:
         nothing = {"value": None, "unit": ""}
         past = [run("run-0", a={"m": point}, gone={"m": point}), run("run-1"), run("run-2", a={"m": nothing})]
         found = data(parsed(render(a_report(a_test("a", metrics=[a_metric("m")])), past)))
-        assert found["history"] == [{"0": [[0.5, None, None], [1, None, -1], [1, None, 2]]}]
+        assert found["history"] == [{"0": [[0.5, None, None], [2, None, -1], [1, None, 2]]}]
         assert found["kinds"] == ["NVIDIA H200", "NVIDIA A100", ""]
         assert [each["id"] for each in found["runs"]] == ["run-0", "run-1", "run-2", "run-2"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from made_run_parts import options, records
 
+from pytest_gpupool.metrics.metric import make
 from pytest_gpupool.records.result import TestResult
 from pytest_gpupool.records.results import Results
 from pytest_gpupool.run.baseline import RunBaseline
@@ -33,9 +34,14 @@ def run(file: Path, directory: Path | None = None, **changes: Any) -> RunBaselin
     return RunBaseline(options(file.parent, baseline=file, **changes), records(directory))
 
 
+def metric(name: str) -> dict[str, Any]:
+    """What a test records."""
+    return make(name, 1.0).to_record() | {"verdict": None}
+
+
 def ended(outcome: str, *metrics: str, kind: str | None = "CPU") -> TestResult:
     """What became of the test."""
-    return TestResult(nodeid=TEST, outcome=outcome, kind=kind, metrics={name: {"name": name} for name in metrics})
+    return TestResult(nodeid=TEST, outcome=outcome, kind=kind, metrics={name: metric(name) for name in metrics})
 
 
 def test_it_is_as_it_was_at_the_start(file: Path, tmp_path: Path) -> None:
@@ -45,15 +51,13 @@ def test_it_is_as_it_was_at_the_start(file: Path, tmp_path: Path) -> None:
     known = load(file)
     file.unlink()
     assert baseline.decides
-    assert baseline.unrecorded([ended("passed", "f1")]) == [f"{TEST} accuracy"]
     assert kept(directory) == known
 
 
 def test_without_a_baseline_there_is_nothing_to_judge_by(tmp_path: Path) -> None:
     baseline = RunBaseline(options(tmp_path), records(None))
     assert not baseline.decides
-    assert not baseline.unrecorded([ended("passed")])
-    assert not list(baseline.decided(Results()))
+    assert not list(baseline.decided(Results(), None))
 
 
 def test_a_file_that_is_yet_to_be_made_is_no_problem_where_it_will_be(tmp_path: Path) -> None:
@@ -64,20 +68,28 @@ def test_a_file_that_is_yet_to_be_made_is_no_problem_where_it_will_be(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "gone", "outcome"),
     [
-        (ended("passed", "accuracy", "f1"), []),
-        (ended("passed", "f1"), [f"{TEST} accuracy"]),
-        (ended("xpassed"), [f"{TEST} accuracy", f"{TEST} f1"]),
-        (ended("skipped", "f1"), [f"{TEST} accuracy (skipped)"]),
-        (ended("failed"), []),  # which says more than the metrics that it never came to
-        (ended("not-run"), []),
-        (ended("passed", kind=None), []),
-        (ended("passed", kind="NVIDIA H200"), []),
+        (ended("passed", "accuracy", "f1"), [], None),
+        (ended("passed", "f1"), ["accuracy"], "failed"),
+        (ended("xpassed", "f1"), ["accuracy"], "xfailed"),
+        (ended("skipped"), ["accuracy", "f1"], "failed"),
+        (ended("failed", "f1"), ["accuracy"], None),  # which says more
+        (ended("not-run"), [], None),
+        (ended("passed", kind=None), [], None),
+        (ended("passed", kind="NVIDIA H200"), [], None),
     ],
 )
-def test_a_metric_that_is_not_recorded_any_more_is_told(file: Path, result: TestResult, told: list[str]) -> None:
-    assert run(file).unrecorded([result]) == told
+def test_a_metric_that_is_not_recorded_any_more_is_gone(
+    file: Path, result: TestResult, gone: list[str], outcome: str | None
+) -> None:
+    results = Results()
+    results.add({"record": "collected", "worker": "", "tests": [[TEST, {}]]})
+    (test,) = results.tests
+    test.outcome, test.kind, test.metrics = result.outcome, result.kind, result.metrics
+    found = [record for _, record in run(file).decided(results, None)]
+    assert [metric["name"] for record in found for metric in record.get("gone", ())] == gone
+    assert [record.get("outcome") for record in found if "gone" in record] == [outcome] * bool(gone)
 
 
 def test_an_incomplete_run_changes_no_baseline(file: Path) -> None:

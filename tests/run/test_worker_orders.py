@@ -44,4 +44,4 @@ def test_workers_share_the_cores(tmp_path: Path) -> None:
 def test_a_worker_understands_them(tmp_path: Path) -> None:
     told = orders(tmp_path, devices(tmp_path), sample=2.0).at((0,))
     assert type(told).from_wire(told.to_wire()) == told
-    assert (told.sample, told.fail_on) == (2.0, ("invalid", "regressed"))
+    assert (told.sample, told.fail_on) == (2.0, ("gone", "invalid", "regressed"))

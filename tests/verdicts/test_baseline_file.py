@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.values.errors import UsageProblem
 from pytest_gpupool.verdicts import baseline_file
-from pytest_gpupool.verdicts.baseline import Baseline, Entry, kind_of, parse
+from pytest_gpupool.verdicts.baseline import Baseline, Entry, Key, kind_of, parse
 from pytest_gpupool.verdicts.baseline_entries import KEYS, BaselineProblem
 from pytest_gpupool.verdicts.baseline_file import load, save, update
 from pytest_gpupool.verdicts.cohort_files import Addition
@@ -401,6 +401,7 @@ class Changed:
 
     entries: tuple[Entry, ...]
     additions: tuple[Addition, ...] = ()
+    removed: tuple[Key, ...] = ()
 
 
 def problem_of(path: Path) -> str:
@@ -551,6 +552,7 @@ from pytest_gpupool.verdicts.baseline_file import update
 class Changed:
     entries: tuple
     additions: tuple = ()
+    removed: tuple = ()
 
 for number in range(10):
     entry = Entry(test=f"{sys.argv[2]}-{number}", metric="m", device="CPU", value=1)

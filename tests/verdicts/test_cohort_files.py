@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_gpupool.values.errors import UsageProblem
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baseline import Baseline, Entry, Key
 from pytest_gpupool.verdicts.baseline_file import keep, kept, load, save, update
 from pytest_gpupool.verdicts.chance.cohort import MOST, Measurement
 from pytest_gpupool.verdicts.cohort_files import Addition
@@ -28,6 +28,7 @@ class Changed:
 
     entries: tuple[Entry, ...] = ()
     additions: tuple[Addition, ...] = ()
+    removed: tuple[Key, ...] = ()
 
 
 def found(number: int, value: float = 0.75, of: Entry = ENTRY, **fields: Any) -> Addition:

@@ -101,7 +101,6 @@ class Ending:
         self._warn_of_kept_failures()
         self._tell_of_budget()
         self._warn_of_lost_records()
-        self._warn_of_unrecorded_metrics()
         try:
             self._write(session)
         finally:
@@ -177,10 +176,6 @@ class Ending:
     def _warn_of_lost_records(self) -> None:
         if problem := self._run.records.problem or self._run.facts.problem:
             self._run.records.are_lost("controller", problem)
-
-    def _warn_of_unrecorded_metrics(self) -> None:
-        if missing := self._run.baseline.unrecorded(self._run.records.results.tests):
-            self._run.console.warn(f"the baseline has metrics that were not recorded: {first_few(missing)}")
 
     def _fit_junit_file(self) -> None:
         report = self._run.options.json

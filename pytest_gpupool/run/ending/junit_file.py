@@ -26,7 +26,9 @@ def properties(test: TestResult) -> list[junit_properties.Property]:
     pairs = junit_properties.place(test.devices, test.worker, test.run)
     for name, metric in test.metrics.items():
         value = metric["value"]
-        pairs.append(junit_properties.metric(name, metric.get("non_finite") if value is None else value))
+        value = metric.get("non_finite") if value is None else value
+        if value is not None:
+            pairs.append(junit_properties.metric(name, value))
         if metric.get("baseline") is not None:
             pairs.append(junit_properties.verdict(name, metric["verdict"]))
     peak = junit_properties.peak_memory(test.resources.get("peak_memory_bytes"))

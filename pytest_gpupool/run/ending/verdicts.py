@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ...foreign import pytest_names
+from ...options import scope
 from ...records.result import TestResult
 from ...worker.items.confirming import CONFIRMS
 from ...worker.recording import junit_properties
@@ -43,7 +44,8 @@ class Verdicts:
     def decide(self, session: pytest.Session) -> None:
         """Judge all metrics of the run together. Called once, when nothing more comes."""
         forgiven = False
-        for test, record in self._run.baseline.decided(self._run.records.results):
+        paths = scope.paths(session.config)
+        for test, record in list(self._run.baseline.decided(self._run.records.results, paths)):
             if not isinstance(test, TestResult):
                 self._run.records.write("aggregated", **record)
                 continue

@@ -343,10 +343,10 @@ class TestUpdate:
         (accepted.project / "test_gone.py").unlink()
         suite(accepted, SUITE.replace("test_count", "test_number").replace('"loss"', '"error"'))
         run = accepted.pytest(FILE)
-        assert run.status == 0
+        assert run.status == 1
         name = run.report["run"]["id"]
         for narrower in (["-k", "small"], ["test_more.py"], ["test_models.py::test_nothing"]):
-            assert accepted.pytest(FILE, *narrower).status == 0
+            assert accepted.pytest(FILE, "--gpupool-fail-on=none", *narrower).status == 0
         status, out, _ = gpupool(accepted, "baseline", "show", "baseline.json")
         assert (status, out.count(".py::")) == (0, 7)
         status, out, _ = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")
@@ -492,14 +492,12 @@ class TestOtherFailures:
         assert (run.status, run.outcomes) == (1, {"test_count": "failed"})
         assert "answers 45 regressed: baseline 40" in run.tests["test_count"]["message"]
 
-    def test_a_metric_that_is_not_recorded_any_more_is_told(self, accepted: Host) -> None:
-        """It can have no verdict, so the summary says it."""
+    def test_a_metric_that_is_not_recorded_any_more_is_gone(self, accepted: Host) -> None:
+        """Which fails its test."""
         suite(accepted, SUITE.replace('record_metric("loss"', 'record_metric("error"'))
         run = accepted.pytest(FILE)
-        assert run.status == 0
-        assert (
-            "the baseline has metrics that were not recorded: test_models.py::test_accuracy[small] loss" in run.stdout
-        )
+        assert run.status == 1
+        assert "loss is gone: it was not recorded" in run.tests["test_accuracy[small]"]["message"]
 
     def test_plain_pytest_files_a_test_under_what_it_asks_for(self, make_host: Callable[..., Host]) -> None:
         """The one process may hold two GPUs for the sake of another test."""
@@ -600,7 +598,7 @@ class TestBadInput:
         suite(cpu_host)
         run = cpu_host.pytest(f"--gpupool-fail-on={value}")
         assert run.status == 4
-        assert "regressed, no-baseline, contended, invalid, none" in run.stderr
+        assert "regressed, gone, no-baseline, contended, invalid, none" in run.stderr
 
     def test_the_ini_file_may_say_it_all(self, accepted: Host) -> None:
         """Each option has a twin there; ``gpupool_rtol`` is the tolerance of what has none."""
