@@ -262,7 +262,8 @@ class _Case:
         Source: Tarone, 1990, "A modified Bonferroni method for discrete data". Fisher's p is 1 / (N + 1) or more there.
         """
         metric = self.evidence.metric
-        if metric.kind != "proportion" or metric.n != 1 or any(run.n != 1 for run in self.runs):
+        is_one_item = metric.kind == "proportion" and metric.n == 1 and len(self.evidence.attempts) < 2
+        if not is_one_item or any(run.n != 1 for run in self.runs):
             return True
         return 1 / (len(self.runs) + 1) <= error
 
