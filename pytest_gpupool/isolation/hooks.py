@@ -16,13 +16,10 @@ from ..worker.recording.recorder import Recorder, recorder_key
 from .attempt import IsolatedTest
 from .safety import Safety
 
-_isolation_key: pytest.StashKey[Isolation] = pytest.StashKey()
-
 
 def register(config: pytest.Config, orders: Orders) -> None:
     """Have tests isolated in this process that are to be."""
     isolation = Isolation(config.stash[recorder_key], orders)
-    config.stash[_isolation_key] = isolation
     config.pluginmanager.register(isolation, "gpupool-isolation")
 
 
