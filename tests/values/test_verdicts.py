@@ -6,14 +6,14 @@ from pytest_gpupool.values import verdicts
 
 
 def test_verdicts_are_ordered_by_how_much_they_need_a_look() -> None:
-    assert verdicts.WORST_FIRST == ("invalid", "regressed", "contended", "no-baseline", "improved", "ok")
+    assert verdicts.WORST_FIRST == ("invalid", "gone", "regressed", "contended", "no-baseline", "improved", "ok")
     assert sorted([None, *verdicts.VERDICTS], key=verdicts.rank) == [*verdicts.WORST_FIRST, None]
 
 
 def test_what_may_fail_a_test_is_all_but_the_good_ones() -> None:
     """Those that are bad do it where nobody says otherwise."""
-    assert verdicts.FAILING == ("regressed", "no-baseline", "contended", "invalid")
-    assert verdicts.BAD == ("invalid", "regressed")
+    assert verdicts.FAILING == ("regressed", "gone", "no-baseline", "contended", "invalid")
+    assert verdicts.BAD == ("invalid", "gone", "regressed")
 
 
 def test_a_verdict_rests_on_the_baseline_or_on_something_else() -> None:

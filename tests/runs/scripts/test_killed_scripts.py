@@ -130,7 +130,10 @@ def test_killed_scripts_end_with_every_result(
         run = cpu_host.pytest(*options, "--gpupool-resume")
         assert run.status == 0, (told, run.output)
         assert set(run.outcomes.values()) == {"passed"}, (told, run.output)
-        assert {name: value(test) for name, test in run.tests.items()} == expected, told
+        values = {name: value(test) for name, test in run.tests.items()}
+        assert {**values, "summary": expected["summary"]} == expected, told
+        # A script that was killed alone has failed, and is run again; a later stage has counted the others meanwhile.
+        assert expected["summary"] - len(told) <= values["summary"] <= expected["summary"], told
 
 
 def value(test: dict[str, Any]) -> float:
