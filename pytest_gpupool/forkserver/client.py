@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 from ..processes import signals
 from ..processes.own.forks import Owner
+from ..processes.own.system import os
 from . import server, wire
 from .forked import ForkedProcess
 

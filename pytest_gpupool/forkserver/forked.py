@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import threading
 from collections.abc import Callable
 from subprocess import TimeoutExpired
+
+from ..processes.own.system import os, select
 
 UNKNOWN_STATUS = 256
 """Of a process that has ended, while the server, which alone could know, is gone. No process has it."""
