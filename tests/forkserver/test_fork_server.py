@@ -74,6 +74,7 @@ def test_a_process_is_as_python_starts_one(server: Started, monkeypatch: pytest.
     command = [sys.executable, "-u", "-c", PROGRAM]
     done = subprocess.run(command, input=f"{TELL}{code}\n", capture_output=True, text=True, check=True)
     usual = json.loads(done.stdout)
+    print("DIFF", set(ours["environ"].items()) ^ set(usual["environ"].items()))
     assert usual["environ"]["ONLY_NOW"] == "ä\n="
     assert {key: ours[key] for key in usual if key != "usual"} == {key: usual[key] for key in usual if key != "usual"}
     assert [word.split(" at ")[0] for word in ours["usual"]] == [word.split(" at ")[0] for word in usual["usual"]]
