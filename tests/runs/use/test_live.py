@@ -61,6 +61,7 @@ def test_a_table_shows_devices_tests_and_how_far_the_run_is(make_host: Callable[
     terminal = Terminal(host, "-n2", "-s", "--gpupool-order=file", "--gpupool-allow-busy", "--gpupool-live")
     try:
         seen = terminal.until(HEADINGS, "GPU 0", "GPU 1", "2 running", "0.913")
+        seen = terminal.until_it(lambda seen: "0.913" in line_of(seen, "GPU 0")[-1], "that of GPU 0")
         row = line_of(seen, "GPU 0")
         assert row[1].startswith("test_first["), seen
         assert re.fullmatch(r"\d+ s", row[2])
