@@ -24,39 +24,74 @@ from pytest_gpupool.leases.locking.anchors import anchored
 FEW, MANY = 150, 5000
 """How often somebody has had a device when it ends."""
 
-SAYS = """
-import os, sys, time
-log = os.open(os.environ["TORTURE_LOG"], os.O_WRONLY | os.O_APPEND)
-def say(word, ids):
-    os.write(log, f"{os.getpid()} {word} {' '.join(ids)}\\n".encode())
+PRESENT = """
+import contextlib, errno, fcntl, os, struct
+
+@contextlib.contextmanager
+def present(ids):
+    # Have these devices, and write down who has one of them too. The kernel knows who is there: these locks are a
+    # process's own, no child has them, and they end with it, however that ends.
+    held = []
+    try:
+        for name in ids:
+            held.append(os.open(os.environ["TORTURE"] + "/" + name, os.O_RDWR | os.O_CREAT))
+            _have(held[-1])
+        _write("begins", *ids)
+        yield
+        _write("ends", *ids)
+    finally:
+        for file in held:
+            os.close(file)
+
+def _have(file):
+    whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    while True:
+        try:
+            return fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            kind, _, _, _, owner = struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, whole))
+            if kind != fcntl.F_UNLCK and not _is_ending(owner):
+                return _write("beside", str(owner))
+
+def _is_ending(pid):
+    # Its files are closed one after the other: the lease may be free before this lock is.
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return bool(int(file.read().rpartition(")")[2].split()[6]) & 0x4)  # PF_EXITING, linux/sched.h
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+def _write(word, *rest):
+    os.write(log, f"{os.getpid()} {word} {' '.join(rest)}\\n".encode())
+
+log = os.open(os.environ["TORTURE"] + "/log", os.O_WRONLY | os.O_APPEND)
 """
 
 COMMAND = (
-    SAYS
+    PRESENT
     + """
-ids = os.environ["GPUPOOL_DEVICES"].split(",")
-say("begins", ids)
-time.sleep(float(sys.argv[1]))
-say("ends", ids)
+import sys, time
+with present(os.environ["GPUPOOL_DEVICES"].split(",")):
+    time.sleep(float(sys.argv[1]))
 """
 )
 
 SUITE = """
+    import time
     import pytest
-    exec(open({says!r}).read())
+    exec(open({present!r}).read())
 
     @pytest.mark.parametrize("case", range(1000))
     def test_case(case, gpu):
-        say("begins", gpu.ids)
-        time.sleep(0.02)
-        say("ends", gpu.ids)
+        with present(gpu.ids):
+            time.sleep(0.02)
 """
 
 # A program that knows the lock files alone; it sees to it that what it has locked is the file of that name.
 STRANGER = (
-    SAYS
+    PRESENT
     + """
-import fcntl, random
+import random, sys, time
 directory, gate, *ids = sys.argv[1:]
 while True:
     time.sleep(random.random())
@@ -67,9 +102,8 @@ while True:
         lock = os.open(f"{directory}/{name}.lock", os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(lock), os.stat(f"{directory}/{name}.lock")):
-            say("begins", [name])
-            time.sleep(0.05)
-            say("ends", [name])
+            with present([name]):
+                time.sleep(0.05)
         os.close(lock)
     except OSError:
         pass
@@ -81,14 +115,14 @@ while True:
 class Crowd:
     """Programs that come again and again, and what is done to them."""
 
-    def __init__(self, host: Host, log: Path, stack: ExitStack) -> None:
+    def __init__(self, host: Host, directory: Path) -> None:
         self.host = host
-        self.log = log
+        self.log = directory / "log"
+        self.log.touch()
         self.dice = random.Random(20261130)
-        self.environ = host.environ(TORTURE_LOG=str(log))
+        self.environ = host.environ(TORTURE=str(directory))
         self.gate = host.directory / "gate"
         self.gate.touch()
-        self._stack = stack
         self._running: dict[subprocess.Popen[bytes], Callable[[], subprocess.Popen[bytes]]] = {}
 
     def keep(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
@@ -121,13 +155,9 @@ class Crowd:
         return self._start(sys.executable, "-I", "-S", "-c", STRANGER, *places, *self.host.driver.uuids)
 
     def kill(self) -> None:
-        """SIGKILL some process of it, and say so where nobody writes after its last line."""
-        pid = self._victim()
+        """SIGKILL some process of it."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-            if self._is_stopped(pid):
-                self._say(pid, "dies")
-            os.kill(pid, signal.SIGKILL)
+            os.kill(self._victim(), signal.SIGKILL)
 
     def stop(self) -> None:
         """SIGSTOP some process, and let it go on after a while."""
@@ -176,34 +206,18 @@ class Crowd:
         ours = {name.partition("/")[0] for name in anchored()} & set(self.host.driver.uuids)
         return ours - {name.removesuffix(".lock") for name in locked_files(self.host.lock_dir)}
 
-    def _say(self, pid: int, word: str) -> None:
-        with self.log.open("a") as file:
-            file.write(f"{pid} {word}\n")
-
-    @staticmethod
-    def _is_stopped(pid: int) -> bool:
-        for _ in range(1000):
-            try:
-                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                return False
-            if state in "TZX":
-                return state == "T"
-            time.sleep(0.001)
-        return False
-
 
 @pytest.fixture
 def crowd(make_host: Callable[..., Host]) -> Iterator[Crowd]:
     """A host of eight GPUs, and nobody on it yet."""
     host = make_host(8)
-    log = host.directory / "torture.log"
-    log.touch()
-    says = host.directory / "says.py"
-    says.write_text(SAYS)
-    host.write("test_suite.py", SUITE.format(says=str(says)))
+    directory = host.directory / "torture"
+    directory.mkdir()
+    present = directory / "present.py"
+    present.write_text(PRESENT)
+    host.write("test_suite.py", SUITE.format(present=str(present)))
     with ExitStack() as stack:
-        crowd = Crowd(host, log, stack)
+        crowd = Crowd(host, directory)
         stack.callback(crowd.end)
         yield crowd
 
@@ -223,17 +237,5 @@ def test_no_two_on_one_gpu(crowd: Crowd, pytestconfig: pytest.Config) -> None:
         time.sleep(crowd.dice.random())
     crowd.end()
     crowd.host.wait_until_gone()
-    lines = [line.split() for line in crowd.log.read_text().splitlines()]
-    alone(lines)
-
-
-def alone(lines: list[list[str]]) -> None:
-    """Nobody begins with a device that another one has, unless that one died in between."""
-    present: dict[str, set[str]] = {}
-    for pid, word, *ids in lines:
-        if word != "begins":
-            present.pop(pid, None)
-            continue
-        for other, held in present.items():
-            assert other == pid or not held & set(ids), (pid, ids, other)
-        present[pid] = set(ids)
+    log = crowd.log.read_text()
+    assert "beside" not in log, log
