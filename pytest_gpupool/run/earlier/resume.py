@@ -16,7 +16,7 @@ from ...options.options import Options
 from ...records import archive
 from ...records.store import LATEST, take_over_out, write_whole
 from ...values.errors import UsageProblem
-from ...worker.resume import WholeCollection
+from ...worker.choosing.resume import WholeCollection
 from . import changes
 
 _SHOWN = 10

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ..records import recipe
-from .items import repeats
-from .items.identity import tell_apart
-from .recording.recipes import Recipes
+from ...records import recipe
+from ..items import repeats
+from ..items.identity import tell_apart
+from ..recording.recipes import Recipes
 
 
 @dataclass(frozen=True, slots=True)
