@@ -66,6 +66,12 @@ def _text(seconds: float) -> str:
     return duration_text(seconds) if seconds >= 10 else f"{seconds:.1f} s"
 
 
+def parts_of(nodeids: Sequence[str], told: Told, learned: Learned, count: int, *, mode: str) -> list[list[str]]:
+    """Return the ids of each shard's tests. ``told`` and ``mode``: see :mod:`pieces`."""
+    pieces = pieces_of(nodeids, told, learned, mode)
+    return [[nodeid for piece in shard for nodeid in pieces[piece]] for shard in cut(list(pieces), count)]
+
+
 def part_of(
     nodeids: Sequence[str], told: Told, learned: Learned, shard: Shard, *, mode: str
 ) -> tuple[Part, frozenset[str]]:

@@ -12,7 +12,7 @@ from made_plans import model, sized
 from pytest_gpupool.planning.outlook.choice import chosen
 from pytest_gpupool.planning.outlook.expectation import durations, longest_pole, look_ahead
 from pytest_gpupool.planning.outlook.forecast import Forecast
-from pytest_gpupool.planning.outlook.places import places_for
+from pytest_gpupool.planning.outlook.places import places_for, shards_for
 from pytest_gpupool.planning.problem import Problem
 from pytest_gpupool.planning.tests import Test
 
@@ -71,6 +71,23 @@ def test_how_many_devices_are_enough(target: float, expected: int | None) -> Non
 def test_a_test_of_several_devices_needs_as_many() -> None:
     """However much time there is."""
     assert places_for(problem(sized(4, 1)), 1000.0) == 4
+
+
+def in_turn(tests: Sequence[Test], count: int) -> list[list[int]]:
+    """A division of tests among so many machines."""
+    return [[test.index for test in tests[shard::count]] for shard in range(count)]
+
+
+def test_how_many_machines_are_enough() -> None:
+    """Each sets up for itself what its tests share; what no number ends in time is None."""
+    tests = [Test(index=index, function="f", seconds=10.0, set_ups=(model("m"),)) for index in range(8)]
+    whole = problem(tests, costs={"model[m]": 15.0})
+    assert shards_for(whole, 60.0, lambda count: in_turn(tests, count), 1) == 1
+    # An even part would be 27.5 s on one of two machines with two devices each.
+    assert shards_for(whole, 27.5, lambda count: in_turn(tests, count), 1) == 4
+    assert shards_for(whole, 25.0, lambda count: in_turn(tests, count), 2) == 4
+    assert shards_for(whole, 24.0, lambda count: in_turn(tests, count), 2) is None
+    assert shards_for(problem(suite(None)), 24.0, lambda count: [[0]], 1) is None
 
 
 def test_a_deadline_leaves_nothing_out_of_what_is_to_be_reached() -> None:

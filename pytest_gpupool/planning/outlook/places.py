@@ -1,8 +1,9 @@
-"""Places: how many devices would be enough for a run to end in time. Pure: no clock, no files."""
+"""Places: how many devices, or machines of so many, are enough for a run to end in time. Pure: no clock, no files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..problem import Problem
@@ -46,3 +47,27 @@ def places_for(problem: Problem, target: float) -> int | None:
         else:
             places = middle
     return places
+
+
+def shards_for(
+    problem: Problem, target: float, divide: Callable[[int], Sequence[Sequence[int]]], least: int
+) -> int | None:
+    """Return how many machines, each of the problem's capacity, end the run within ``target`` seconds.
+
+    They are ``least`` at least. ``divide`` returns the numbers of the tests of each of so many shards. None where four
+    times as many do not: what stays together takes longer.
+    """
+    seconds = durations(problem.tests)
+    if seconds is None:
+        return None
+    counts = range(least, min(4 * least, max(least, len(problem.tests))) + 1)
+    return next(
+        (count for count in counts if all(_end(problem, part, seconds) <= target for part in divide(count))), None
+    )
+
+
+def _end(problem: Problem, part: Sequence[int], seconds: Sequence[float]) -> float:
+    """Return when a machine is done that has these tests alone."""
+    tests = [replace(problem.tests[number], index=index) for index, number in enumerate(part)]
+    alone = replace(problem, tests=tests, deadline=None)
+    return Forecast(alone, seconds=[seconds[number] for number in part]).run().end if tests else 0.0

@@ -96,7 +96,8 @@ def _target(plan: Mapping[str, Any]) -> str:
         pole = plan["longest"]
         return f"with no number of devices: {_name(pole['nodeid'])} takes {seconds_text(_whole(pole))} by itself"
     noun = "device" if plan["gpu_hours"] is not None else "CPU slot"
-    shards = f", or {target['shards']} shards of {counted(plan['workers'], 'worker')}" if target["shards"] > 1 else ""
+    count = target["shards"] or 1
+    shards = f", or {count} shards of {counted(plan['workers'], 'worker')}" if count > 1 else ""
     return f"{counted(target['devices'], noun)}{shards}"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...planning.outlook.expectation import Expectation, longest_pole, look_ahead
-from ...planning.outlook.places import places_for
+from ...planning.outlook.places import places_for, shards_for
 from ...planning.problem import Problem
 from ...records.estimates import Learned
 from ...values.device import Device
@@ -16,6 +16,8 @@ from .suite import Workforce
 FORMAT = "gpupool-plan"
 VERSION = "1.0.0"
 _HOUR = 3600.0
+
+Divide = Callable[[int], Sequence[Sequence[int]]]
 
 
 def plan(
@@ -28,8 +30,12 @@ def plan(
     target: float | None,
     kept: Mapping[str, Any] | None,
     impossible: Sequence[tuple[str, str]],
+    divide: Divide,
 ) -> dict[str, Any]:
-    """Return the plan of a run. ``pool`` says what it would run on; ``kept`` is about the run that it would resume."""
+    """Return the plan of a run. ``pool`` says what it would run on; ``kept`` is about the run that it would resume.
+
+    ``divide`` returns the numbers of the tests of each of so many shards.
+    """
     places = [_memory(device) for device in workforce.devices for _ in range(workforce.slots)]
     ahead = look_ahead(problem, places or None)
     known = sum(nodeid in learned.tests for nodeid in nodeids)
@@ -50,7 +56,7 @@ def plan(
         "longest": _longest(problem, nodeids),
         "kept": kept,
         "impossible": [{"nodeid": nodeid, "reason": reason} for nodeid, reason in impossible],
-        "target": None if target is None else _target(problem, workforce, target, known=ahead is not None),
+        "target": None if target is None else _target(problem, workforce, target, divide, known=ahead is not None),
     }
 
 
@@ -85,15 +91,15 @@ def _longest(problem: Problem, nodeids: Sequence[str]) -> dict[str, Any] | None:
     return {"nodeid": nodeids[pole.test.index], "duration_s": pole.seconds, "setup_s": pole.set_up}
 
 
-def _target(problem: Problem, workforce: Workforce, target: float, *, known: bool) -> dict[str, Any]:
+def _target(problem: Problem, workforce: Workforce, target: float, divide: Divide, *, known: bool) -> dict[str, Any]:
     """Return how many devices the run takes to end within that many seconds, and how many shards of this size."""
     places = places_for(problem, target) if known else None
     if places is None:
         return {"target_s": target, "devices": None, "shards": None, "matrix": []}
-    shards = math.ceil(places / problem.capacity)
+    shards = shards_for(problem, target, divide, math.ceil(places / problem.capacity))
     return {
         "target_s": target,
         "devices": math.ceil(places / workforce.slots),
         "shards": shards,
-        "matrix": list(range(1, shards + 1)),
+        "matrix": list(range(1, (shards or 0) + 1)),
     }

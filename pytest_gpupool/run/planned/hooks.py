@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -156,6 +157,7 @@ class Planned:
             target=target,
             kept=self._kept,
             impossible=impossible(items, self._devices.pool.devices),
+            divide=partial(shard.divided, items, config, learned),
         )
 
     def _show(self, plan: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,10 @@ from ..items import repeats
 from ..items.identity import tell_apart
 
 if TYPE_CHECKING:  # most runs have no shards, and their workers start without what cuts them
+    from ...records.estimates import Learned
     from ...shards.frozen import Frozen
     from ...shards.part import Part
+    from ...values.messages import Items
 
 part_key: pytest.StashKey[Part] = pytest.StashKey()
 """What this shard has of all tests, in a sharded run that has collected."""
@@ -47,13 +50,29 @@ def split(
 ) -> tuple[Part, list[pytest.Item]]:
     """Leave the shard's own tests in ``items``; return what is to be told of it, and the others."""
     from ...shards.part import part_of
-    from ..protocol.item_facts import facts_of
 
     tell_apart(items)
     repeats.unfold(items, repeated)  # those of one test stay together
     mode = companions.given_mode(config)
-    facts = facts_of(items, grouped=mode == "loadgroup", order_is_promised=False, whole_collection=None)
+    facts = _facts(items, mode)
     part, own = part_of(facts.ids, facts.told(), frozen.learned, frozen.shard, mode=mode)
     others = [item for item in items if item.nodeid not in own]
     items[:] = [item for item in items if item.nodeid in own]
     return part, others
+
+
+def divided(items: Sequence[pytest.Item], config: pytest.Config, learned: Learned, count: int) -> list[list[int]]:
+    """Return the numbers of the tests of each of so many shards, in the order of collection."""
+    from ...shards.part import parts_of
+
+    mode = companions.given_mode(config)
+    facts = _facts(items, mode)
+    numbers = {nodeid: number for number, nodeid in enumerate(facts.ids)}
+    parts = parts_of(facts.ids, facts.told(), learned, count, mode=mode)
+    return [sorted(numbers[nodeid] for nodeid in part) for part in parts]
+
+
+def _facts(items: Sequence[pytest.Item], mode: str) -> Items:
+    from ..protocol.item_facts import facts_of
+
+    return facts_of(items, grouped=mode == "loadgroup", order_is_promised=False, whole_collection=None)
