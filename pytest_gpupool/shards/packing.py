@@ -6,6 +6,7 @@ Who unpacks trusts nothing: an archive holds plain files below one folder, and i
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import secrets
@@ -13,7 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from ..records import archive
 from ..records.store import RUN_ID
@@ -36,6 +37,7 @@ MOST_BYTES = 8 << 30
 MOST_FILES = 200_000
 
 _PIECE = 1 << 20
+_HEADINGS = 1 << 30  # more than those of all files that may be in one
 
 
 def pack(run: Path, name: str, target: Path) -> int:
@@ -83,7 +85,10 @@ def unpack(path: Path, into: Path, *, most_bytes: int = MOST_BYTES, most_files: 
         UsageProblem: it is none, is damaged, is of a newer version, or holds what no packed run does.
     """
     try:
-        with tarfile.open(path, "r:gz") as packed:
+        with (
+            gzip.open(path) as file,
+            tarfile.open(fileobj=cast(IO[bytes], _Bounded(file, most_bytes)), mode="r:") as packed,
+        ):
             run = _run_of(path, packed)
             directory = into / run
             directory.mkdir()
@@ -98,10 +103,32 @@ def unpack(path: Path, into: Path, *, most_bytes: int = MOST_BYTES, most_files: 
                     raise UsageProblem(f"{path} holds more than {most_bytes} bytes: it is not unpacked")
                 _write(packed, member, into / _place(path, member, run))
             return directory
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         raise UsageProblem(f"{path} is no packed run, or damaged: {error}; 'gpupool pack RUN' makes one") from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be unpacked: {error.strerror or error}") from None
+
+
+class _Bounded(io.RawIOBase):
+    """What a packed file holds, as long as nobody has to hold much of it in memory: a heading may claim any length."""
+
+    def __init__(self, file: gzip.GzipFile, most_bytes: int) -> None:
+        self._file = file
+        self._most = most_bytes + _HEADINGS
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes. Raises TarError where that is too much."""
+        if not 0 <= size <= _PIECE or self._file.tell() + size > self._most:
+            raise tarfile.ReadError("a heading in it is too long")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place of it."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._file.tell()
 
 
 def _files(run: Path) -> Iterator[Path]:

@@ -102,6 +102,15 @@ def test_its_size_is_bounded(tmp_path: Path) -> None:
             unpack(path, into, most_bytes=999_999, most_files=4)
 
 
+def test_a_heading_is_bounded(tmp_path: Path) -> None:
+    """What describes a file is read into memory, however long it says that it is."""
+    long = member(f"{RUN}/a")
+    long.pax_headers = {"comment": "x" * 2_000_000}
+    packed = packed_by_hand(tmp_path / "long.tar.gz", [long])
+    with pytest.raises(UsageProblem, match="a heading in it is too long"):
+        unpack(packed, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("about", "said"),
     [
