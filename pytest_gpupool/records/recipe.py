@@ -17,10 +17,8 @@ _DIGITS = 12  # 48 bits: that one of a million changes goes unnoticed has a chan
 
 def digest(parts: Iterable[bytes]) -> str:
     """Return a short digest of some texts; where one ends and the next begins counts."""
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()[:_DIGITS]
+    whole = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return hashlib.sha256(whole).hexdigest()[:_DIGITS]
 
 
 def recipe(source: str, conftests: str, params: str, options: str) -> str:
