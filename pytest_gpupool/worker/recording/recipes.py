@@ -82,13 +82,14 @@ def _digest_of_params(item: pytest.Item) -> str:
     params = parameters_of(item)
     if not params:
         return _NONE
-    return digest(part.encode(errors="backslashreplace") for pair in params.items() for part in _texts(*pair))
+    texts = [text for name, value in params.items() for text in (name, _text(value))]
+    return digest([text.encode(errors="backslashreplace") for text in texts])
 
 
-def _texts(name: str, value: object) -> tuple[str, str]:
+def _text(value: object) -> str:
     if isinstance(value, set | frozenset):  # its order changes from process to process
-        return name, str(sorted(steady(safe_repr(item)) for item in value))
-    return name, steady(safe_repr(value, limit=100_000))
+        return str(sorted(steady(safe_repr(item)) for item in value))
+    return steady(safe_repr(value, limit=100_000))
 
 
 def _digest_of_options(config: pytest.Config) -> str:
