@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ..records import recipe
 from .items import repeats
 from .items.identity import tell_apart
-from .recording.recipes import Recipes
+from .recording.recipes import Recipes, change_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def split(
     for item in items:
         if item.nodeid not in finished:
             to_run.append(item)
-        elif (change := recipe.change(finished[item.nodeid], recipes.of(item))) is None:
+        elif (change := change_of(finished[item.nodeid], recipes.of(item))) is None:
             kept.append(item)
         else:
             changed[change] += 1
