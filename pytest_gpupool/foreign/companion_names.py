@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -37,6 +38,20 @@ def _has_timeout(item: pytest.Item) -> bool:
     return item.config.pluginmanager.hasplugin("timeout") and hasattr(
         sys.modules.get("pytest_timeout"), "_get_item_settings"
     )
+
+
+def protocol_of_others(config: pytest.Config, but: object) -> Callable[..., object]:
+    """Return the hook ``pytest_runtest_protocol`` without this package's plugins, one of them excepted.
+
+    Nor has it pytest-timeout's, whose clock :func:`start_timeout` starts.
+    """
+    manager = config.pluginmanager
+    ours = [plugin for plugin in manager.get_plugins() if plugin is not but and _is_ours(plugin)]
+    return manager.subset_hook_caller("pytest_runtest_protocol", [*ours, manager.getplugin("timeout")])
+
+
+def _is_ours(plugin: object) -> bool:
+    return type(plugin).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def begin_reruns(item: pytest.Item) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from _pytest.config import create_terminal_writer
 from _pytest.runner import call_and_report
 from _pytest.warnings import catch_warnings_for_item
 
@@ -202,6 +204,11 @@ def expects_failure(item: pytest.Item) -> str | None:
         return None
     expected: Any = evaluate_xfail_marks(item)
     return str(expected.reason) if expected and expected.run and expected.raises is None else None
+
+
+def have_no_terminal(config: pytest.Config) -> None:
+    """Have plugins that ask for pytest's terminal write to stderr, as that is then; without a reporter pytest fails."""
+    vars(config)["get_terminal_writer"] = lambda: create_terminal_writer(config, sys.stderr)
 
 
 def flushed(config: pytest.Config, streams: Sequence[Any]) -> None:

@@ -24,6 +24,8 @@ class Child:
         self._recorder = recorder
         self._channel = channel
         self._warned = _Warned()
+        # Around all phases, as pytest does: what a fixture's set-up makes of warnings holds for the call.
+        self._catching = contextlib.ExitStack()
 
     def serve(self) -> None:
         """Run the phases. Raises EOFError where nobody asks for more, as the other process has ended."""
@@ -43,8 +45,11 @@ class Child:
         if phase == "teardown":
             companion_names.are_no_reruns(item)
         try:
-            with pytest_phases.warnings_caught(item):
-                report = pytest_phases.run_phase(item, phase)
+            if phase == "setup":
+                self._catching.enter_context(pytest_phases.warnings_caught(item))
+            report = pytest_phases.run_phase(item, phase)
+            if phase == "teardown":
+                self._catching.close()
         except pytest.exit.Exception as error:
             return "exit", error.msg, error.returncode
         except KeyboardInterrupt:

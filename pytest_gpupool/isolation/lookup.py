@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ..foreign import companion_names, pytest_phases
 from ..foreign.pytest_names import capture_descriptors
 from ..options import companions
 from ..processes import stacks
@@ -33,8 +34,9 @@ class GivenTest:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Nobody looks at this process's terminal."""
+        """Nobody looks at this process's terminal: what plugins write to it as a test runs is the test's output."""
         config.pluginmanager.unregister(name="terminalreporter")
+        pytest_phases.have_no_terminal(config)
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -57,5 +59,11 @@ class GivenTest:
             recorder.attempts.log.is_of_another(self._given["parent"], self._given["outbox"])
         stacks.offer_at(self._given["dump"])  # only now: pytest has chosen by itself where those of a crash go
         self._channel.send("ready", capture_descriptors(session.config))
-        Child(item, recorder, self._channel).serve()
+        companion_names.protocol_of_others(session.config, self)(item=item, nextitem=None)
         os._exit(0)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool:
+        """Serve the test, within what pytest and plugins have around each, as how assertions are explained."""
+        Child(item, item.config.stash[recorder_key], self._channel).serve()
+        return True

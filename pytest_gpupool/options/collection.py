@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,9 @@ from ..values.errors import UsageProblem
 from . import companions, parsing
 
 T = TypeVar("T")
+
+_PARAMETERS = re.compile(r"(\bnot\s+)?([^\s()=]+)\s*=+\s*([^\s()=]+)")
+"""A parameter and its value in an expression of ``-k``."""
 
 _scripts_key: pytest.StashKey[Path] = pytest.StashKey()
 
@@ -101,4 +105,13 @@ def refuse_keyword(config: pytest.Config) -> None:
     """Say what to do where ``-k`` has what it does not take. Raises UsageProblem."""
     keyword = getattr(config.known_args_namespace, "keyword", None) or ""
     if "=" in keyword:
-        raise UsageProblem(f"-k {keyword!r}: -k takes no '='; choose by parameter with --gpupool-select {keyword}")
+        raise UsageProblem(f"-k {keyword!r}: -k takes no '='; choose by parameter with {as_selection(keyword)}")
+
+
+def as_selection(keyword: str) -> str:
+    """Return what does what somebody may have meant by an expression of ``-k`` that names parameters with values."""
+    found = [f"{name}{'!=' if without else '='}{value}" for without, name, value in _PARAMETERS.findall(keyword)]
+    # What -k joins by "or" are options of their own, each of which is enough.
+    told = (" --gpupool-select " if re.search(r"\bor\b", keyword) else ",").join(found) or "NAME=VALUE"
+    rest = re.sub(r"[\s()]|\b(and|or|not)\b", "", _PARAMETERS.sub("", keyword))
+    return f"--gpupool-select {told}" + (", beside a -k without it" if found and rest else "")

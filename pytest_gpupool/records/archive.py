@@ -1,6 +1,7 @@
 """The archive: the runs on record, ``<gpupool-dir>/runs/<run>/``; read, found by name, and pruned.
 
-A run's directory holds ``plan.json`` (what the run was to do, and where) and a journal per writer.
+A run's directory holds ``plan.json`` (what the run was to do, and where), a journal per writer, and the values per item
+of its metrics (:mod:`items`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal, store
 from .datatypes import is_time
+from .items import FOLDER, Items
 from .journal import VERSION
 from .record import Record, in_order
 from .results import Results
@@ -55,6 +57,8 @@ class Recorded:
     exit_status: int | None
     ended: str | None
     """When its last record was made that has a time."""
+    items: Items
+    """The values per item of its metrics."""
     problems: tuple[str, ...] = ()
     version: int = VERSION
     """Of its records, the newest of them."""
@@ -231,9 +235,15 @@ def load(run: Path) -> Recorded:
         results=results,
         exit_status=next((reader.status for reader in readers if reader.status is not None), None),
         ended=max((reader.latest for reader in readers if reader.latest), default=None),
+        items=items_of(run),
         problems=tuple(problems),
         version=max((reader.version for reader in readers), default=VERSION),
     )
+
+
+def items_of(*runs: Path | None) -> Items:
+    """Return the values per item of a run by its directory, of which there may be several; None is none."""
+    return Items(*(run / FOLDER for run in runs if run is not None))
 
 
 class _Reader:

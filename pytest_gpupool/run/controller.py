@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,8 @@ class Controller:
     """What the run is planned from, once that is known."""
     out_of_budget: int = 0
     """How many tests did not start, because of that."""
+    chosen: bool = False
+    """Whether it is settled, in this process, which of the collected tests are to run."""
     broken: bool = False
     """Whether there was an error in some process that is no test's."""
 
@@ -87,7 +89,7 @@ class Controller:
         ):  # only now it is a run that others make room for
             archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
-            for kept in self.earlier.kept(whole, params):
+            for kept in self.earlier.kept(whole, params, self.records.items):
                 # The repeats of a test are judged together, when all have ended.
                 is_whole = test_of(kept["test"]) is None
                 result = self.baseline.undecided(kept["result"]) if is_whole else kept["result"]
@@ -100,9 +102,18 @@ class Controller:
         notes = [f"gpupool: {note}" for note in self.devices.notes()]
         return [self.devices.header(self.orders.workers), *self.header, *notes]
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self) -> Generator[None, object, object]:
+        """Know whether tests were chosen, or some plugin has ended the run: pytest's next hook comes all the same."""
+        result = yield
+        self.chosen = True
+        return result
+
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without xdist the collection is here; with it, ``distribution`` hears of it."""
+        if not self.chosen:
+            return
         whole = self.config.stash.get(whole_collection_key, None)
         part = self.config.stash.get(part_key, None)
         if session.items or whole is not None or part is not None:

@@ -24,6 +24,8 @@ class RunRecords:
         self.run_id = run_id
         self.directory = directory
         self.results = Results(each=each)
+        self.items = archive.items_of(directory)
+        """The values per item of its metrics."""
         self.unjournaled: set[str] = set()
         """The workers whose records are not all on disk, ``controller`` for its own."""
         self._journal = Journal(None if directory is None else directory / archive.CONTROLLER)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..records import journal
+from ..records import archive, journal
 from ..records.archive import Plan, Recorded
 from ..records.record import Record, in_order
 from ..records.results import Results
@@ -48,6 +48,7 @@ def merged(runs: Sequence[Recorded]) -> Recorded:
         id=_id(runs, stamp),
         plan=Plan(facts=facts, devices=tuple(devices.values()), sources=first.plan.sources),
         results=results,
+        items=archive.items_of(*(run.path for run in runs)),
         exit_status=None,
         ended=ended,
         problems=tuple(f"shard {shard_of(run)['index']}: {text}" for run in runs for text in run.problems),

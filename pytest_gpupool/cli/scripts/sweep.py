@@ -71,6 +71,8 @@ def _run(args: argparse.Namespace) -> int:
     axes = [match for word in args.words if (match := _AXIS.fullmatch(word))]
     if wrong := next((word for word in args.words if not _AXIS.fullmatch(word)), None):
         raise UsageProblem(f"{wrong!r} is no parameter: write NAME=V,V…, as in lr=1e-3,1e-4")
+    if empty := next((axis[0] for axis in axes if not all(axis[2].split(","))), None):
+        raise UsageProblem(f"{empty!r} has a value that is empty: write NAME=V,V…, as in lr=1e-3,1e-4")
     script = Path(args.script)
     if not script.is_file():
         raise UsageProblem(f"there is no script {script} in {Path.cwd()}")

@@ -156,11 +156,13 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
 
 def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
-    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
+    wanted = Wanted(html=args.html, markdown=args.markdown, junit=args.junit)
     run = recorded.facts(), recorded.results, recorded.devices()
-    found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
+    found = additions.collect(folder, *run) if wanted.paths() or args.json else Additions()  # no run is before this one
     report = report_of_run(recorded)
-    problems = publish(report | found.to_report(), wanted)
+    # Beside the JSON report come to lie the values per item, which the shards' own directories have until now.
+    problems = publish(recorded.items.in_report(report) | found.to_report(), Wanted(json=args.json))
+    problems += publish(report | found.to_report(), wanted)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:
@@ -185,7 +187,7 @@ def _update(recorded: Recorded, report: dict[str, Any], args: argparse.Namespace
     rules = recorded.results.policy
     assert rules is not None  # it was judged by that file
     policy = Policy(error=rules["error"], rtol=rules["rtol"])
-    accept = partial(acceptance.accept, report, reason=args.reason, policy=policy)
+    accept = partial(acceptance.accept, recorded.items.in_report(report), reason=args.reason, policy=policy)
     accepted = baseline_file.update(args.baseline, accept)
     print(f"gpupool: baseline {args.baseline}: {accepted.text()}")
     for line in accepted.left_out_lines():

@@ -113,6 +113,8 @@ class Ending:
             self._repeats.conclude_the_rest()
             self._verdicts.decide(session)
             self._verdicts.tell_groups(session, self._groups())
+            if problem := self._run.records.items.problem:
+                self._run.console.warn(problem)
         finally:
             unreported = [test for test in self._run.records.results.tests if not test.reported]
             groups = [replace(one, nodeid=f"{one.nodeid} {name}") for one in self._groups() for name in one.metrics]

@@ -107,6 +107,8 @@ class SingleProcess:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Hold what the tests ask for, and say how long."""
+        if not self._controller.chosen:
+            return
         self._hold_enough(session)
         self._controller.problem = problem = self._problem(session)
         if any(device.is_gpu for device in self._config.stash[lease_key].devices):

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ...records import recipe
+from ...values.errors import MarkerProblem
 from ..items import repeats
 from ..items.identity import tell_apart
-from ..recording.recipes import Recipes
+from ..items.markers import requirement_of
+from ..recording.recipes import Recipes, change_of
+
+_LOWER_STAGE = "tests of a lower stage that run"
+"""What has changed for tests of later stages, as the user is told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +75,32 @@ def split(
 ) -> tuple[list[pytest.Item], list[pytest.Item], Mapping[str, int]]:
     """Return the tests that run, those whose results are kept, and by what has changed how many run again.
 
-    ``finished`` are the recipes of the tests that have a final result, by id.
+    ``finished`` are the recipes of the tests that have a final result, by id. A test of a later stage runs again with
+    any of a lower one.
     """
     tell_apart(items)  # as the earlier run has told them apart
     repeats.unfold(items, repeated)
     recipes, changed = Recipes(session), Counter[str]()
-    to_run: list[pytest.Item] = []
-    kept: list[pytest.Item] = []
+    stages = {item.nodeid: _stage(item) for item in items}
+    to_run: set[str] = set()
     for item in items:
         if item.nodeid not in finished:
-            to_run.append(item)
-        elif (change := recipe.change(finished[item.nodeid], recipes.of(item))) is None:
-            kept.append(item)
-        else:
+            to_run.add(item.nodeid)
+        elif change := change_of(finished[item.nodeid], recipes.of(item)):
             changed[change] += 1
-            to_run.append(item)
-    return to_run, kept, changed
+            to_run.add(item.nodeid)
+    # Who waits for a stage may build on what any test of it has left.
+    first = min((stages[nodeid] for nodeid in to_run), default=None)
+    later = {nodeid for nodeid, stage in stages.items() if first is not None and stage > first} - to_run
+    if later:
+        changed[_LOWER_STAGE] = len(later)
+    to_run |= later
+    run_again = [item for item in items if item.nodeid in to_run]
+    return run_again, [item for item in items if item.nodeid not in to_run], changed
+
+
+def _stage(item: pytest.Item) -> int:
+    try:
+        return requirement_of(item).stage
+    except MarkerProblem:  # said when the test is set up
+        return 0

@@ -18,6 +18,7 @@ from xdist.remote import WorkerInteractor
 
 from ...foreign import xdist_protocol, xdist_warnings
 from ...foreign.pytest_names import call_program, capture_descriptors, error_text
+from ...foreign.pytest_reports import Reports
 from ...foreign.xdist_worker import SHUTDOWN, prepare, queue_of
 from ...options import companions
 from ...processes.own import clock, forks
@@ -59,6 +60,7 @@ class Interactor(WorkerInteractor):
 
     def __init__(self, config: pytest.Config, channel: Any) -> None:
         self._parcels = Parcels(channel)
+        self._reports = Reports(config)
         self._describe = False
         self._late: LateItem | None = None
         self._recorder: Recorder = config.stash[recorder_key]
@@ -84,6 +86,14 @@ class Interactor(WorkerInteractor):
     def sendevent(self, name: str, **kwargs: object) -> None:
         """Send an event. xdist's own hooks, of which this class has most, call it too."""
         self._parcels.send(name, kwargs)
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell the controller what came of a phase, by a shorter way than xdist's own."""
+        data = self._reports.to_wire(report)
+        assert self.session.items[self.item_index].nodeid == report.nodeid  # as xdist sees to it
+        data.update(item_index=self.item_index, worker_id=self.workerid, testrun_uid=self.testrunuid)
+        self.sendevent(xdist_protocol.TESTREPORT, data=data)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import Host
+from support import Host, Run
 
 SAYS = """
     import os, subprocess, time, warnings
@@ -31,7 +31,7 @@ SAYS = """
 
     @isolated
     def test_fails():
-        assert 1 == 2
+        assert [1, 2] == [1, 3]
 
     @isolated
     def test_exits():
@@ -75,12 +75,11 @@ THREAD = """
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
-def test_all_comes_back_from_a_fresh_process_as_well(gpu_host: Host, workers: tuple[str, ...]) -> None:
+def test_all_comes_back_from_a_fresh_process_as_well(gpu_host: Host) -> None:
     """And nothing of it is left."""
     gpu_host.write("conftest.py", THREAD)
     gpu_host.write("test_suite.py", SAYS)
-    run = gpu_host.pytest(*workers, "-rA", "-p", "no:randomly")
+    run = gpu_host.pytest("-rA")
     assert run.outcomes == OUTCOMES, run.output
     assert run.metrics("test_says[2]") == {"number": 2.0}
     assert run.metrics("test_forks_and_measures") == {"child": 1.0}
@@ -89,36 +88,57 @@ def test_all_comes_back_from_a_fresh_process_as_well(gpu_host: Host, workers: tu
     for said in ("by print", "by a program", "UserWarning: by warning", "before the exit", "before it hangs"):
         assert said in run.stdout
     messages = {name: test["message"] or "" for name, test in run.tests.items()}
+    assert "At index 1 diff: 2 != 3" in run.stdout
     assert "ended with exit status 3" in messages["test_exits"]
     assert "in test_aborts" in messages["test_aborts"]
     assert "in test_hangs" in messages["test_hangs"]
-    assert set(run.exits.values()) == {"finished"}
     logs = {log.name: log.read_text() for log in gpu_host.project.glob(".gpupool/runs/*/logs/*/*")}
     assert [text.count("by print\n") for name, text in logs.items() if "test_says" in name] == [1, 1]
-    told = [line for line in run.output.splitlines() if "since it could not be forked" in line]
-    assert len(told) == len({worker["id"] for worker in run.report["workers"]})
-    assert all("the thread 'heartbeat' runs in this process" in line for line in told)
+    says_why_once_by_worker(run)
     gpu_host.wait_until_gone()
 
 
-def test_coverage_of_fresh_processes_is_whole(cpu_host: Host) -> None:
-    """Each adds what it has measured."""
+def test_workers_start_fresh_processes(gpu_host: Host) -> None:
+    """Each says why."""
+    gpu_host.write("conftest.py", THREAD)
+    gpu_host.write("test_suite.py", SAYS)
+    run = gpu_host.pytest("-n2", "-rA", "-k", "says or exits")
+    assert run.outcomes == {name: OUTCOMES[name] for name in ("test_says[1]", "test_says[2]", "test_exits")}, run.output
+    assert set(run.exits.values()) == {"finished"}
+    assert run.stdout.count("by a program") == 2
+    says_why_once_by_worker(run)
+    gpu_host.wait_until_gone()
+
+
+def says_why_once_by_worker(run: Run) -> None:
+    told = [line for line in run.output.splitlines() if "since it could not be forked" in line]
+    assert len(told) == len({worker["id"] for worker in run.report["workers"]})
+    assert all("the thread 'heartbeat' runs in this process" in line for line in told)
+
+
+def test_other_plugins_work_in_fresh_processes(cpu_host: Host) -> None:
+    """Each adds to coverage what it has measured, and ends at pytest-timeout's limit as elsewhere."""
     cpu_host.write("conftest.py", THREAD)
     cpu_host.write("covered.py", "def half(number):\n    if number % 2:\n        return 0\n    return number // 2\n")
     cpu_host.write(
         "test_suite.py",
         """
-        import pytest
+        import pytest, time
         from covered import half
 
-        @pytest.mark.gpupool(isolate=True)
+        pytestmark = pytest.mark.gpupool(isolate=True)
+
         @pytest.mark.parametrize("number", [1, 2])
         def test_half(number): half(number)
+
+        @pytest.mark.timeout(1)
+        def test_hangs(): time.sleep(1000)
         """,
     )
-    run = cpu_host.pytest("--cov=covered", "--cov-report=json", companions=("pytest_cov",))
-    assert run.status == 0, run.output
+    run = cpu_host.pytest("--cov=covered", "--cov-report=json", companions=("pytest_cov", "timeout"))
+    assert run.outcomes == {"test_half[1]": "passed", "test_half[2]": "passed", "test_hangs": "failed"}, run.output
     assert '"percent_covered": 100.0' in (cpu_host.project / "coverage.json").read_text()
+    assert "Timeout (>1.0s) from pytest-timeout" in run.tests["test_hangs"]["message"]
 
 
 USES = """
@@ -126,44 +146,48 @@ USES = """
     import pytest
     import torch
 
+    LOADED_BY = os.getpid()
+
     @pytest.fixture(scope="session")
-    def model():
-        torch.cuda.init()
+    def model(): torch.cuda.init()
 
-    @pytest.mark.gpupool(isolate=True)
-    def test_first(): open("parents", "a").write(f"{os.getppid()}\\n")
+    @pytest.fixture(scope="session")
+    def model_on_gpu(gpu): torch.cuda.init()
 
-    @pytest.mark.gpupool(isolate=True)
-    def test_second(model): pass
+    pytestmark = pytest.mark.gpupool(isolate=True)
 
-    @pytest.mark.gpupool(isolate=True)
-    def test_third(): pass
+    def is_forked(): return LOADED_BY == os.getppid()
+
+    def test_first(model_on_gpu): assert is_forked()
+    def test_second(model_on_gpu): assert is_forked()
+    def test_third(model): assert not is_forked()
+    def test_fourth(): assert not is_forked()
 """
 
 
 def test_a_fixture_that_uses_the_device_without_the_fixture_gpu_is_named(gpu_host: Host) -> None:
-    """Since from then on no test can be forked."""
+    """Since from then on no test can be forked; one that requests gpu uses it in the process of each test."""
     gpu_host.write("test_suite.py", USES)
-    run = gpu_host.pytest("-n1", environ=gpu_host.torch_environ())
-    assert run.outcomes == dict.fromkeys(("test_first", "test_second", "test_third"), "passed"), run.output
+    run = gpu_host.pytest("-n1", "--gpupool-order=file", environ=gpu_host.torch_environ())
+    assert run.outcomes == dict.fromkeys(("test_first", "test_second", "test_third", "test_fourth"), "passed"), (
+        run.output
+    )
     (told,) = [line for line in run.output.splitlines() if "since it could not be forked" in line]
     assert "is initialised in this process since its fixture 'model' was set up, which does not request 'gpu'" in told
 
 
-def test_a_fixture_that_requests_gpu_uses_it_in_the_process_of_the_test(gpu_host: Host) -> None:
-    """So that tests are forked on."""
-    gpu_host.write("test_suite.py", USES.replace("def model()", "def model(gpu)"))
-    run = gpu_host.pytest("-n1", environ=gpu_host.torch_environ())
-    assert run.status == 0, run.output
-    assert "could not be forked" not in run.output
+THREADS = {
+    "pthread": """
+        import ctypes, pytest
 
+        def test_computes():
+            libc, thread = ctypes.CDLL(None), ctypes.c_ulong()
+            assert libc.pthread_create(ctypes.byref(thread), None, libc.sleep, ctypes.c_void_p(1000)) == 0
 
-def test_threads_that_a_library_has_started_are_seen(cpu_host: Host) -> None:
-    """Python knows nothing of them, and a child has none of them."""
-    pytest.importorskip("torch")
-    cpu_host.write(
-        "test_suite.py",
-        """
+        @pytest.mark.gpupool(isolate=True)
+        def test_computes_as_well(): pass
+    """,
+    "torch": """
         import pytest, torch
 
         def test_computes():
@@ -175,8 +199,18 @@ def test_threads_that_a_library_has_started_are_seen(cpu_host: Host) -> None:
         def test_computes_as_well():
             large = torch.randn(1000, 1000)
             assert (large @ large).shape == (1000, 1000)
-        """,
-    )
+    """,
+}
+
+
+@pytest.mark.parametrize("library", THREADS)
+def test_threads_that_a_library_has_started_are_seen(cpu_host: Host, library: str, pytestconfig: pytest.Config) -> None:
+    """Python knows nothing of them, and a child has none of them."""
+    if library == "torch":
+        if not pytestconfig.getoption("long"):
+            pytest.skip("loads torch twice: --long")
+        pytest.importorskip("torch")
+    cpu_host.write("test_suite.py", THREADS[library])
     run = cpu_host.pytest()
     assert run.status == 0, run.output
     assert "a library has started" in run.output

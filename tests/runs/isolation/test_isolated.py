@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from support import Host, Watched, records, wait_for
+from support import Host, Run, Watched, records, wait_for
 
 each_way = pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 by_one = pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["plain", "n1"])
@@ -74,12 +74,12 @@ HARM = """
     def test_is_alone():
         assert os.getpid() == os.getpgid(0)
         with open("pids", "a") as file:
-            file.write(f"{os.getpid()} {os.getppid()}\\n")
+            file.write(f"alone {os.getpid()} {os.getppid()}\\n")
 
     @pytest.mark.gpupool(isolate=False)
     def test_is_not_isolated():
         with open("pids", "a") as file:
-            file.write(f"{os.getpid()}\\n")
+            file.write(f"other {os.getpid()} {os.getppid()}\\n")
 """
 
 OUTCOMES = {
@@ -118,39 +118,43 @@ def test_harm_stays_in_the_process_of_the_test(gpu_host: Host, workers: tuple[st
         assert said in run.stdout
     assert "came back into pytest and was ended" in run.output
     gpu_host.wait_until_gone()
+    what_a_test_says_has_come_back(run)
+    processes_are_children_of_those_that_run_the_others(run)
+    records_are_those_of_any_test(gpu_host)
 
 
-@each_way
-def test_what_a_test_says_comes_back(cpu_host: Host, workers: tuple[str, ...]) -> None:
+def what_a_test_says_has_come_back(run: Run) -> None:
     """Its output, also by its descriptors, logs, warnings, metrics and properties."""
-    cpu_host.write("test_suite.py", HARM)
-    run = cpu_host.pytest(*workers, "-rA", "-k", "says")
-    assert run.status == 0, run.output
     assert run.metrics("test_says") == {"accuracy": 0.5}
     properties = run.junit["test_says"]
     assert properties["name"] == "value"
     assert float(properties["gpupool.metric.accuracy"]) == 0.5
     for said in ("by print", "by a program", "by logging", "UserWarning: by warning"):
         assert said in run.stdout
-    test = run.tests["test_says"]
-    assert None not in test["phases"].values()
-    logs = list(cpu_host.project.glob(".gpupool/runs/*/logs/*/*test_says*"))
+    assert None not in run.tests["test_says"]["phases"].values()
+    logs = list(run.directory.glob(".gpupool/runs/*/logs/*/*test_says*"))
     assert [("by print" in log.read_text(), "by a program" in log.read_text()) for log in logs] == [(True, True)]
 
 
-@by_one
-def test_the_process_is_a_child_of_the_one_that_runs_the_others(cpu_host: Host, workers: tuple[str, ...]) -> None:
-    """It is forked from it, so that what that has loaded is there."""
-    cpu_host.write("test_suite.py", HARM)
-    run = cpu_host.pytest(*workers, "-k", "alone or not_isolated")
-    assert run.status == 0, run.output
-    (own, parent), (other,) = (line.split() for line in (cpu_host.project / "pids").read_text().splitlines())
-    assert parent == other != own
+def processes_are_children_of_those_that_run_the_others(run: Run) -> None:
+    """They are forked from these, so that what these have loaded is there."""
+    lines = (line.split() for line in (run.directory / "pids").read_text().splitlines())
+    pids = {name: (int(pid), int(parent)) for name, pid, parent in lines}
+    workers = {worker["pid"] for worker in run.report["workers"]}
+    assert pids["alone"][1] in workers
+    assert pids["alone"][0] not in workers
+    assert pids["other"][0] in workers
 
 
-CRASH = "test_xfails_by_a_crash"
+def records_are_those_of_any_test(host: Host) -> None:
+    """One start and one end for each attempt, written by the process that lives on."""
+    kinds = [(line["record"], line.get("test", "").rpartition("::")[2]) for line in records(host.project)]
+    for test in ("test_says", "test_segfaults"):
+        assert [kind for kind, of in kinds if of == test and kind in ("start", "end")] == ["start", "end"]
+
+
 KINDS = """
-    import doctest, unittest
+    import doctest, os, unittest, warnings
     import pytest
 
     def double(x):
@@ -183,8 +187,9 @@ KINDS = """
 
         @pytest.mark.xfail
         def test_xfails_by_a_crash(self):
-            import os
-            os.abort()
+            if os.environ["MAY_CRASH"]:
+                os.abort()
+            assert False
 
         @pytest.mark.xfail
         def test_xpasses(self): pass
@@ -211,6 +216,18 @@ KINDS = """
             print("captured")
             assert capsys.readouterr().out == "captured\\n"
 
+        @pytest.fixture
+        def quiet(self):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+
+        def test_hears_no_warning(self, quiet): warnings.warn("not heard")
+
+        def test_records_warnings(self, recwarn):
+            warnings.warn("recorded")
+            assert len(recwarn) == 1
+
         def test_subtests(self, subtests):
             for number in range(3):
                 with subtests.test(number=number):
@@ -218,32 +235,24 @@ KINDS = """
 """
 
 
-@each_way
-def test_all_kinds_of_tests_and_outcomes_are_as_without(cpu_host: Host, workers: tuple[str, ...]) -> None:
+def test_all_kinds_of_tests_and_outcomes_are_as_without(cpu_host: Host) -> None:
     """By the report, by pytest's own count and by its exit status."""
     cpu_host.write("test_suite.py", KINDS)
-    options = (
-        *workers,
-        "--doctest-modules",
-        "-rA",
-        "--deselect",
-        "test_suite.py::TestOutcomes::test_xfails_by_a_crash",
-    )
+    options = ["--doctest-modules", "-rA"]
     if not hasattr(pytest, "Subtests"):
-        options = (*options, "--deselect", "test_suite.py::TestOutcomes::test_subtests")  # before pytest 9
-    plain = cpu_host.pytest(*options)
-    expected, summary = plain.outcomes, _counts(plain.stdout)
-    run = cpu_host.pytest("--gpupool-isolate", *options)
-    assert run.outcomes == expected, run.output
-    assert _counts(run.stdout) == summary
-    assert run.status == plain.status == 1
-    assert {name: bool(test["message"]) for name, test in run.tests.items()} == {
-        name: bool(test["message"]) for name, test in plain.tests.items()
-    }
-    assert run.junit_outcomes == plain.junit_outcomes
-    crash = cpu_host.pytest("--gpupool-isolate", *workers, "-k", "by_a_crash")
-    assert crash.outcomes == {f"TestOutcomes::{CRASH}": "xfailed"}
-    assert crash.status == 0
+        options += ["--deselect", "test_suite.py::TestOutcomes::test_subtests"]  # before pytest 9
+    plain = cpu_host.pytest(*options, environ=cpu_host.environ(MAY_CRASH=""))
+    expected = [plain.status, plain.outcomes, messages_in(plain), plain.junit_outcomes, _counts(plain.stdout)]
+    assert plain.status == 1
+    for workers in ((), ("-n2",)):
+        run = cpu_host.pytest("--gpupool-isolate", *workers, *options, environ=cpu_host.environ(MAY_CRASH="1"))
+        found = [run.status, run.outcomes, messages_in(run), run.junit_outcomes, _counts(run.stdout)]
+        assert found == expected, run.output
+
+
+def messages_in(run: Run) -> dict[str, bool]:
+    """Of which tests there is one."""
+    return {name: bool(test["message"]) for name, test in run.tests.items()}
 
 
 def _counts(output: str) -> str:
@@ -390,78 +399,55 @@ def test_a_debugger_is_refused(cpu_host: Host) -> None:
     assert cpu_host.pytest("--trace", "-pno:gpupool").status != 4
 
 
-def test_exit_functions_run_once(cpu_host: Host) -> None:
-    """Those of the session at its end, those of a test at the end of its process."""
-    cpu_host.write("conftest.py", "import atexit\natexit.register(lambda: open('ended', 'a').write('session\\n'))")
-    body = "def test_one(): __import__('atexit').register(lambda: open('ended', 'a').write('test\\n'))"
-    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
-    assert cpu_host.pytest().status == 0
-    assert (cpu_host.project / "ended").read_text().splitlines() == ["test", "session"]
+MANY = """
+    import atexit, os
+    import pytest
 
+    pytestmark = pytest.mark.gpupool(isolate=True)
 
-def test_set_up_is_shown_once(cpu_host: Host) -> None:
-    """By ``--setup-show``, in its order."""
-    body = "@pytest.fixture\n    def small(): yield\n    def test_one(small): pass"
-    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
-    run = cpu_host.pytest("--setup-show")
-    shown = [line.strip() for line in run.stdout.splitlines() if "small" in line]
-    assert [line.split()[0] for line in shown] == ["SETUP", "test_suite.py::test_one", "TEARDOWN"], run.stdout
+    @pytest.fixture
+    def small(): yield
 
+    def test_set_up(small): pass
 
-def test_the_process_holds_the_devices_too(gpu_host: Host) -> None:
-    """So that nobody else is given them before it has ended."""
-    body = """def test_one(gpu):
+    def test_exits(): atexit.register(lambda: open("ended", "a").write("test\\n"))
+
+    def test_holds(gpu):
         assert gpu.is_gpu
         files = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
                  if os.path.islink(f"/proc/self/fd/{number}")]
         assert [file for file in files if file.endswith(".lock")], files
-    """
-    gpu_host.write("test_suite.py", ORDERLY.format(body=body))
-    run = gpu_host.pytest("-n1")
-    assert run.outcomes == {"test_one": "passed"}, run.output
 
-
-def test_repeats_are_measured_each_in_a_process(cpu_host: Host) -> None:
-    """And a metric of all of them is one."""
-    body = """@pytest.mark.gpupool(repeats=3)
-    def test_one(record_metric, gpu):
+    @pytest.mark.gpupool(repeats=3)
+    def test_repeats(record_metric, gpu):
         open("pids", "a").write(f"{os.getpid()}\\n")
         record_metric("score", float(gpu.repeat), higher_is_better=True)
-    """
-    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
-    run = cpu_host.pytest()
-    assert run.outcomes == {"test_one": "passed"}, run.output
-    assert run.metrics("test_one") == {"score": 1.0}
-    assert len(set((cpu_host.project / "pids").read_text().split())) == 3
 
-
-def test_an_unknown_choice_is_refused(cpu_host: Host) -> None:
-    """As other keys are."""
-    cpu_host.write("test_suite.py", "import pytest\n@pytest.mark.gpupool(isolate='yes')\ndef test_one(): pass")
-    run = cpu_host.pytest()
-    assert "@pytest.mark.gpupool(isolate='yes'): isolate must be True, False or None" in run.output
-
-
-def test_what_was_measured_before_a_crash_is_kept(cpu_host: Host) -> None:
-    """As with any test, by whoever of the test's processes measures."""
-    body = """def test_one(record_metric):
+    def test_measures_and_crashes(record_metric):
         record_metric("first", 1.0)
         if os.fork() == 0:
             record_metric("second", 2.0)
             os._exit(0)
         os.wait()
         os.abort()
-    """
-    cpu_host.write("test_suite.py", ORDERLY.format(body=body))
-    run = cpu_host.pytest()
-    assert run.outcomes == {"test_one": "crashed"}, run.output
-    assert run.metrics("test_one") == {"first": 1.0, "second": 2.0}
+
+    @pytest.mark.gpupool(isolate="yes")
+    def test_chooses(): pass
+"""
 
 
-def test_the_records_are_those_of_any_test(cpu_host: Host) -> None:
-    """One start and one end for each attempt, written by the process that lives on."""
-    cpu_host.write("test_suite.py", HARM)
-    cpu_host.pytest("-k", "says or segfaults")
-    kinds = [(line["record"], line.get("test", "").rpartition("::")[2]) for line in records(cpu_host.project)]
-    for test in ("test_says", "test_segfaults"):
-        assert [kind for kind, of in kinds if of == test and kind in ("start", "end")] == ["start", "end"]
+def test_much_else_is_as_with_any_test(gpu_host: Host) -> None:
+    """Metrics before a crash, repeats, set-up as it is shown, exit functions, the lease, what the marker refuses."""
+    gpu_host.write("conftest.py", "import atexit\natexit.register(lambda: open('ended', 'a').write('session\\n'))")
+    gpu_host.write("test_suite.py", MANY)
+    run = gpu_host.pytest("--setup-show")
+    outcomes = dict.fromkeys(("test_set_up", "test_exits", "test_holds", "test_repeats"), "passed")
+    assert run.outcomes == outcomes | {"test_measures_and_crashes": "crashed", "test_chooses": "error"}, run.output
+    shown = [line.strip() for line in run.stdout.splitlines() if "small" in line]
+    assert [line.split()[0] for line in shown] == ["SETUP", "test_suite.py::test_set_up", "TEARDOWN"], run.stdout
+    assert (gpu_host.project / "ended").read_text().splitlines() == ["test", "session"]
+    assert run.metrics("test_repeats") == {"score": 1.0}
+    assert len(set((gpu_host.project / "pids").read_text().split())) == 3
+    # By whoever of the test's processes measures.
+    assert run.metrics("test_measures_and_crashes") == {"first": 1.0, "second": 2.0}
+    assert "@pytest.mark.gpupool(isolate='yes'): isolate must be True, False or None" in run.output

@@ -35,7 +35,16 @@ SUITE = """
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    @pytest.mark.parametrize("number", range(25))
+    def hanging(number):
+        return pytest.param(number, marks=[pytest.mark.timeout(1)] * (number % 12 == 0))
+
+    @pytest.mark.parametrize("number", map(hanging, range(COUNT)))
+    def test_hangs(number):
+        if number % 12 == 0:
+            subprocess.Popen(["sleep", "1000"])
+            time.sleep(1000)
+
+    @pytest.mark.parametrize("number", range(COUNT))
     class TestAll:
         def test_crashes(self, number):
             os.kill(os.getpid(), [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL, signal.SIGBUS][number % 4])
@@ -46,12 +55,6 @@ SUITE = """
         def test_leaks(self, number, record_metric):
             KEPT.append(bytearray(10_000_000))
             record_metric("half", half(number))
-
-        @pytest.mark.timeout(3)
-        def test_hangs(self, number):
-            if number % 5 == 0:
-                subprocess.Popen(["sleep", "1000"])
-                time.sleep(1000)
 
         def test_forks(self, number):
             if os.fork() == 0:
@@ -65,11 +68,11 @@ SUITE = """
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        @pytest.mark.flaky(reruns=2)
+        @pytest.mark.flaky(reruns=1)
         def test_passes_at_last(self, number):
             with open(f"tries-{number}", "a") as file:
                 file.write("x")
-            if len(open(f"tries-{number}").read()) < 3:
+            if len(open(f"tries-{number}").read()) < 2:
                 os.abort()
 """
 
@@ -92,36 +95,43 @@ def outcomes_of(found: dict[str, str]) -> dict[str, Counter[str]]:
     return counted
 
 
-@pytest.mark.parametrize("workers", [(), ("-n4",)], ids=["plain", "n4"])
-def test_each_has_its_outcome_beside_other_plugins(gpu_host: Host, workers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("workers", "count"), [((), 5), (("-n4",), 25)], ids=["plain", "n4"])
+def test_each_has_its_outcome_beside_other_plugins(
+    gpu_host: Host, workers: tuple[str, ...], count: int, pytestconfig: pytest.Config
+) -> None:
     """In any order, each attempt in a process of its own; none disturbs another one, and coverage is whole."""
+    if pytestconfig.getoption("long"):
+        count = 25
     gpu_host.write("covered.py", COVERED)
-    gpu_host.write("test_suite.py", SUITE)
+    gpu_host.write("test_suite.py", SUITE.replace("COUNT", str(count)))
     options = ("--cov=covered", "--cov-report=json", "--timeout=100")
     run = gpu_host.pytest(*workers, *options, companions=COMPANIONS)
-    expected = {name: Counter({outcome: 25}) for name, outcome in OUTCOMES.items()}
-    assert outcomes_of(run.outcomes) == {**expected, "test_hangs": Counter(failed=5, passed=20)}, run.output
+    expected = {name: Counter({outcome: count}) for name, outcome in OUTCOMES.items()}
+    hang = len(range(0, count, 12))
+    assert outcomes_of(run.outcomes) == {**expected, "test_hangs": Counter(failed=hang, passed=count - hang)}, (
+        run.output
+    )
     assert set(run.exits.values()) == {"finished"}
-    assert {test["attempt"] for name, test in run.tests.items() if "at_last" in name} == {3}
-    assert run.metrics("TestAll::test_leaks[7]") == {"half": 3}
+    assert {test["attempt"] for name, test in run.tests.items() if "at_last" in name} == {2}
+    assert run.metrics("TestAll::test_leaks[3]") == {"half": 1}
     assert '"percent_covered": 100.0' in (gpu_host.project / "coverage.json").read_text()
     assert "could not be forked" not in run.output
     gpu_host.wait_until_gone()
 
 
-def test_a_run_of_them_that_was_killed_goes_on(gpu_host: Host) -> None:
+def test_a_run_of_them_that_was_killed_goes_on(gpu_host: Host, pytestconfig: pytest.Config) -> None:
     """With those that have no result yet; of the others none runs again."""
+    count = 25 if pytestconfig.getoption("long") else 8
     gpu_host.write("covered.py", COVERED)
     gpu_host.write("conftest.py", "def pytest_runtest_logfinish(nodeid): open('ended', 'a').write(f'{nodeid}\\n')")
-    gpu_host.write("test_suite.py", SUITE)
+    gpu_host.write("test_suite.py", SUITE.replace("COUNT", str(count)))
     options = ("-n2", "-k", "crashes or leaks or forks")
     watched = Watched(gpu_host, *options)
-    wait_for(gpu_host.project / "ended", lines=20)
+    wait_for(gpu_host.project / "ended", lines=count)
     os.killpg(watched.process.pid, signal.SIGKILL)
     watched.finish()
     gpu_host.wait_until_gone()
     run = gpu_host.pytest(*options, "--gpupool-resume")
-    expected = {name: Counter({OUTCOMES[name]: 25}) for name in ("test_crashes", "test_leaks", "test_forks")}
-    assert outcomes_of(run.outcomes) == expected, run.output
-    assert len(run.outcomes) == 75
+    names = ("test_crashes", "test_leaks", "test_forks")
+    assert outcomes_of(run.outcomes) == {name: Counter({OUTCOMES[name]: count}) for name in names}, run.output
     gpu_host.wait_until_gone()

@@ -131,9 +131,7 @@ def test_killed_scripts_end_with_every_result(
         assert run.status == 0, (told, run.output)
         assert set(run.outcomes.values()) == {"passed"}, (told, run.output)
         values = {name: value(test) for name, test in run.tests.items()}
-        assert {**values, "summary": expected["summary"]} == expected, told
-        # A script that was killed alone has failed, and is run again; a later stage has counted the others meanwhile.
-        assert expected["summary"] - len(told) <= values["summary"] <= expected["summary"], told
+        assert values == expected, told  # a later stage has counted all, also what was killed alone and has run again
 
 
 def value(test: dict[str, Any]) -> float:

@@ -139,10 +139,11 @@ def test_selecting_is_for_all_tests(cpu_host: Host, workers: tuple[str, ...]) ->
         run = cpu_host.pytest(*workers, f"--gpupool-select={wrong}")
         assert run.status == 4
         assert told in run.output
+        assert "--gpupool-resume" not in run.output  # nothing was to run
     assert cpu_host.pytest(*workers, "--gpupool-select=lr=7").status == 5
     run = cpu_host.pytest(*workers, "-k", "lr=0.1")
     assert run.status == 4
-    assert "-k takes no '='; choose by parameter with --gpupool-select lr=0.1" in run.output
+    assert "-k takes no '='; choose by parameter with --gpupool-select lr=0.1\n" in run.output
 
 
 def test_failures_are_shown_and_resumed(cpu_host: Host) -> None:
@@ -280,6 +281,7 @@ def test_without_xdist_there_are_no_workers(cpu_host: Host) -> None:
     [
         (["none.py", "lr=1"], "gpupool: there is no script none.py in "),
         (["a.py", "lr"], "gpupool: 'lr' is no parameter: write NAME=V,V…"),
+        (["a.py", "lr=1,,2"], "gpupool: 'lr=1,,2' has a value that is empty: write NAME=V,V…"),
         (["a.py", "lr=1", "lr=2"], "gpupool: lr is given twice"),
         (["a.py", "lr=1", "--style=yaml"], "style: it is one of json, flags, hydra"),
         (["a.py", "lr=1", "--gpus=many"], "gpus: gpus must be a whole number"),

@@ -35,6 +35,11 @@ SUITE = """
     @pytest.mark.gpupool(repeats=3)
     def test_repeated(gpu, record_metric): record_metric("loss", 0.5)
 
+    def test_answers(record_metric):
+        answers = {f"question {number}": int(not LOW or number % 2) for number in range(40)}
+        value = sum(answers.values()) / len(answers)
+        record_metric("answers", value, kind="proportion", samples=answers, higher_is_better=True)
+
     def test_fails(): assert not LOW, "it is low"
     @pytest.mark.skip(reason="not here")
     def test_skipped(): pass
@@ -122,7 +127,7 @@ def test_eight_shards_are_the_run_of_one_machine(cpu_host: Host) -> None:
     told_of_whole, whole_tests = told(whole.report), set(whole.tests)
     known = (host.project / "known.json").read_text()
     verdicts = told_of_whole["summary"]["metrics"]
-    assert (verdicts["regressed"], verdicts["gone"], verdicts["ok"]) == (6, 1, 16)
+    assert (verdicts["regressed"], verdicts["gone"], verdicts["ok"]) == (7, 1, 16)
     assert [one["outcome"] for one in told_of_whole["aggregates"]] == ["passed", "failed"]
 
     given: list[Path] = []
@@ -134,7 +139,7 @@ def test_eight_shards_are_the_run_of_one_machine(cpu_host: Host) -> None:
         )
         assert run.status in (0, 1), run.output
         ran += run.tests
-        heading = rf"^gpupool: shard {index}/8: {len(run.tests)} of 23 tests, \d\.\d s of \d\.\d s$"
+        heading = rf"^gpupool: shard {index}/8: {len(run.tests)} of 24 tests, \d\.\d s of \d\.\d s$"
         assert re.search(heading, run.stdout, re.MULTILINE), run.stdout
         assert {one["outcome"] for one in run.report["aggregates"]} <= {"incomplete"}
         given.append(packed(host) if index < 3 else host.project / ".gpupool/runs" / run.report["run"]["id"])
@@ -145,6 +150,9 @@ def test_eight_shards_are_the_run_of_one_machine(cpu_host: Host) -> None:
     assert status == 1, said
     assert told(report) == told_of_whole
     assert "8 of 8 shards merged as run" in said
+    answers = next(test for test in report["tests"] if test["nodeid"].endswith("test_answers"))["metrics"][0]
+    assert (answers["verdict"], answers["n"]) == ("regressed", 40)
+    assert (host.project / "items" / f"values-{answers['per_item']}.json").is_file()
     assert "FAILED test_suite.py::test_fails - " in said
     assert {worker["id"].split("/")[0] for worker in report["workers"]} == set("12345678")
     assert len({worker["id"] for worker in report["workers"]}) == len(report["workers"])
