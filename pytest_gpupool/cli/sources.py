@@ -6,9 +6,9 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..devices.pool import Pool
 from ..records import archive, store
@@ -20,6 +20,9 @@ from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradi
 from ..values.errors import UsageProblem
 from ..values.texts import safe_repr, visible
 from ..values.verdicts import BAD
+
+if TYPE_CHECKING:
+    from ..verdicts.baseline import Baseline
 
 Report = Mapping[str, Any]
 
@@ -54,12 +57,19 @@ def run_of(name: str, given: Path | None) -> Recorded:
     recorded = archive.load(archive.find(base_of(given), name))
     for problem in recorded.problems:
         warn(problem)
-    _decide(recorded)
+    decide(recorded)
     return recorded
 
 
-def _decide(recorded: Recorded) -> None:
-    """Judge the metrics of a run that was killed before it did so itself, by the same rules and the same baseline."""
+def decide(recorded: Recorded, given: Baseline | None = None, paths: Sequence[str] | None = None) -> None:
+    """Judge the metrics of a run that has not done so itself: it was killed, or is one of several shards.
+
+    By the same rules, and the baseline that it began with, unless another one is ``given``. Where it is known in which
+    ``paths`` it has looked for tests, those of the baseline count that it has not found there.
+
+    Raises:
+        UsageProblem: the baseline that it began with is damaged.
+    """
     results = recorded.results
     if results.is_decided or (results.policy is None and not results.aggregates):
         return
@@ -71,12 +81,13 @@ def _decide(recorded: Recorded) -> None:
             results.add({"record": "aggregated", **record})
         return
     policy = Policy(error=results.policy["error"], rtol=results.policy["rtol"])
-    baseline = baseline_file.kept(recorded.path)
+    baseline = baseline_file.kept(recorded.path) if given is None else given
     if baseline is None:
         warn(f"run {recorded.id} was killed before its metrics were judged, and its copy of the baseline is gone")
         return
     filled = recorded.items.filled
-    for one, record in list(of_run.decided(results, baseline, policy, results.policy["fail_on"], filled=filled)):
+    decisions = of_run.decided(results, baseline, policy, results.policy["fail_on"], paths, filled=filled)
+    for one, record in list(decisions):
         results.add({"record": "decided" if isinstance(one, TestResult) else "aggregated", **record})
     if recorded.items.problem is not None:
         warn(recorded.items.problem)

@@ -363,6 +363,15 @@ _CUT_OFF = Shape(
 RECORDS: Mapping[str, Shape] = {
     "journal": Shape({"version": WHOLE}),
     "collected": Shape({"worker": TEXT, "tests": list_of(DataType(_is_collected, {"type": "array"}))}),
+    "shard": Shape(
+        {
+            "index": POSITIVE,
+            "count": POSITIVE,
+            "tests": list_of(NAME),
+            "fingerprint": TEXT,
+            "paths": or_null(list_of(TEXT)),
+        }
+    ),
     "collect-error": Shape({"where": TEXT}),
     "kept": Shape({"test": NAME, "run": TEXT, "result": object_of(_RESULT)}),
     "worker": Shape(
@@ -429,6 +438,7 @@ RECORDS: Mapping[str, Shape] = {
             "aggregate": object_of(AGGREGATE),
             "left_out": list_of(object_of(Shape({"group": PARAMS, "tests": COUNT}))),
             "narrowed": optional(TEXT_OR_NULL),
+            "shard": optional(TEXT),
         }
     ),
     "aggregated": Shape(

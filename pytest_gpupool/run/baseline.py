@@ -54,7 +54,7 @@ class RunBaseline:
         if records.directory is not None:
             baseline_file.keep(options.baseline, self._baseline, records.directory)
             fail_on = sorted(options.fail_on)
-            records.write("policy", error=options.error, rtol=options.rtol, fail_on=fail_on)
+            records.write("policy", error=self._policy.error, rtol=options.rtol, fail_on=fail_on)
 
     @property
     def decides(self) -> bool:
@@ -75,7 +75,9 @@ class RunBaseline:
 
     @property
     def _policy(self) -> Policy:
-        return Policy(error=self._options.error, rtol=self._options.rtol)
+        shard = self._options.shard
+        # Of all shards together one may be red by chance so often.
+        return Policy(error=self._options.error / (1 if shard is None else shard.count), rtol=self._options.rtol)
 
     def decided(
         self, results: Results, paths: Sequence[str] | None

@@ -52,7 +52,7 @@ class RunRecords:
     def leave_no_trace(self) -> None:
         """At the very end: a run that has collected no test is none, and leaves nothing on record."""
         self.close()
-        if self.directory is not None and not self.results.collected:
+        if self.directory is not None and not self.results.collected and self.results.shard is None:
             archive.remove(self.directory)
 
     def write(self, kind: str, **values: Any) -> None:

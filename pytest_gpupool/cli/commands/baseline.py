@@ -154,7 +154,8 @@ def _whole_runs(base: Path) -> Iterator[Recorded]:
         except (UsageProblem, OSError):
             continue  # 'gpupool report' says what is wrong with it
         command = recorded.plan.facts.get("command")
-        if recorded.results.is_complete and isinstance(command, str) and not narrowing.is_narrowed(command):
+        is_whole = recorded.results.is_complete and recorded.results.shard is None
+        if is_whole and isinstance(command, str) and not narrowing.is_narrowed(command):
             yield recorded
 
 

@@ -17,7 +17,7 @@ from ...records import archive
 from ...records.items import Items
 from ...records.store import LATEST, take_over_out, write_whole
 from ...values.errors import UsageProblem
-from ...worker.resume import WholeCollection
+from ...worker.choosing.resume import WholeCollection
 from . import changes
 
 _SHOWN = 10

@@ -42,10 +42,11 @@ from ...values.messages import (
     WrongUsage,
 )
 from ...values.texts import safe_repr
+from ..choosing.resume import whole_collection_key
+from ..choosing.shard import part_key
 from ..items.confirming import Confirming
 from ..items.params import params_of
 from ..recording.recorder import Recorder, recorder_key
-from ..resume import whole_collection_key
 from . import tear_down
 from .given_tests import GivenTests, Next
 from .item_facts import collected, facts_of
@@ -164,14 +165,14 @@ class Interactor(WorkerInteractor):
 
     def _tell(self) -> None:
         """Tell all ids, and what the controller needs for planning and no id says."""
-        whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
-        whole_collection = None if whole is None else whole.to_wire()
+        whole, part = self.config.stash.get(whole_collection_key, None), self.config.stash.get(part_key, None)
         self.say(
             facts_of(
                 self.session.items,
-                grouped=grouped,
+                grouped=companions.groups_by_mark(self.config),
                 order_is_promised=self._order.is_promised,
-                whole_collection=whole_collection,
+                whole_collection=None if whole is None else whole.to_wire(),
+                part=None if part is None else part.to_wire(),
             )
         )
 

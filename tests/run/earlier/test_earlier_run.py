@@ -11,7 +11,7 @@ from made_runs import attempt, write_run
 from pytest_gpupool.records.items import Items
 from pytest_gpupool.run.earlier.resume import EarlierRun
 from pytest_gpupool.values.errors import UsageProblem
-from pytest_gpupool.worker.resume import WholeCollection
+from pytest_gpupool.worker.choosing.resume import WholeCollection
 
 EARLIER = "20261120T100000Z-000000"
 PASSED, FAILED, ERROR, NEW = (f"test_a.py::test_{name}" for name in ("passed", "failed", "error", "new"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ..values.errors import MarkerProblem
-from .items import repeats
-from .items.identity import tell_apart
-from .items.markers import requirement_of
-from .recording.recipes import Recipes, change_of
+from ...values.errors import MarkerProblem
+from ..items import repeats
+from ..items.identity import tell_apart
+from ..items.markers import requirement_of
+from ..recording.recipes import Recipes, change_of
 
 _LOWER_STAGE = "tests of a lower stage that run"
 """What has changed for tests of later stages, as the user is told of it."""
