@@ -85,8 +85,9 @@ def decide(recorded: Recorded, given: Baseline | None = None, paths: Sequence[st
     if baseline is None:
         warn(f"run {recorded.id} was killed before its metrics were judged, and its copy of the baseline is gone")
         return
-    fail_on, filled = results.policy["fail_on"], recorded.items.filled
-    for one, record in list(of_run.decided(results, baseline, policy, fail_on, paths, filled)):
+    filled = recorded.items.filled
+    decisions = of_run.decided(results, baseline, policy, results.policy["fail_on"], paths, filled=filled)
+    for one, record in list(decisions):
         results.add({"record": "decided" if isinstance(one, TestResult) else "aggregated", **record})
     if recorded.items.problem is not None:
         warn(recorded.items.problem)

@@ -48,9 +48,9 @@ def merged(runs: Sequence[Recorded]) -> Recorded:
         id=_id(runs, stamp),
         plan=Plan(facts=facts, devices=tuple(devices.values()), sources=first.plan.sources),
         results=results,
-        items=archive.items_of(*(run.path for run in runs)),
         exit_status=None,
         ended=ended,
+        items=archive.items_of(*(run.path for run in runs)),
         problems=tuple(f"shard {shard_of(run)['index']}: {text}" for run in runs for text in run.problems),
     )
 

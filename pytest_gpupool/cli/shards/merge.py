@@ -93,13 +93,21 @@ def _judge(recorded: Recorded, agreement: Agreement, args: argparse.Namespace) -
         fail_on = [one for one in rules["fail_on"] if new_is_bad or one != "no-baseline"]
         results.add({**rules, "fail_on": fail_on})
     elif results.policy is not None:
-        if merging.differing_baselines(agreement.runs):
-            raise UsageProblem(
-                "the shards began with baselines that differ: say by which to judge with --baseline PATH"
-            )
-        baseline = baseline_file.kept(recorded.path)
+        baseline = _kept(agreement.runs)
     decide(recorded, baseline, merging.paths_of(agreement.runs))
     return baseline
+
+
+def _kept(runs: Sequence[Recorded]) -> Baseline:
+    """Return the baseline with which the shards began. Raises UsageProblem."""
+    cure = "say by which to judge with --baseline PATH"
+    if merging.differing_baselines(runs):
+        raise UsageProblem(f"the shards began with baselines that differ: {cure}")
+    found = (baseline_file.kept(run.path) for run in runs)
+    kept = next((one for one in found if one is not None), None)
+    if kept is None:
+        raise UsageProblem(f"the shards' copies of the baseline are gone: {cure}")
+    return kept
 
 
 def _status(results: Results, agreement: Agreement) -> int:
@@ -156,13 +164,11 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
 
 def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
-    wanted = Wanted(html=args.html, markdown=args.markdown, junit=args.junit)
+    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
     run = recorded.facts(), recorded.results, recorded.devices()
-    found = additions.collect(folder, *run) if wanted.paths() or args.json else Additions()  # no run is before this one
-    report = report_of_run(recorded)
-    # Beside the JSON report come to lie the values per item, which the shards' own directories have until now.
-    problems = publish(recorded.items.in_report(report) | found.to_report(), Wanted(json=args.json))
-    problems += publish(report | found.to_report(), wanted)
+    found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
+    report = recorded.items.in_report(report_of_run(recorded))  # what was unpacked does not stay
+    problems = publish(report | found.to_report(), wanted)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:
@@ -187,7 +193,7 @@ def _update(recorded: Recorded, report: dict[str, Any], args: argparse.Namespace
     rules = recorded.results.policy
     assert rules is not None  # it was judged by that file
     policy = Policy(error=rules["error"], rtol=rules["rtol"])
-    accept = partial(acceptance.accept, recorded.items.in_report(report), reason=args.reason, policy=policy)
+    accept = partial(acceptance.accept, report, reason=args.reason, policy=policy)
     accepted = baseline_file.update(args.baseline, accept)
     print(f"gpupool: baseline {args.baseline}: {accepted.text()}")
     for line in accepted.left_out_lines():

@@ -124,8 +124,7 @@ def test_eight_shards_are_the_run_of_one_machine(cpu_host: Host) -> None:
     """But for times and workers: outcomes, metrics, verdicts, aggregates, what is gone, in one order."""
     host = cpu_host
     whole = run_by_one_machine(host)
-    told_of_whole, whole_tests = told(whole.report), set(whole.tests)
-    known = (host.project / "known.json").read_text()
+    told_of_whole, whole_tests, known = told(whole.report), set(whole.tests), (host.project / "known.json").read_text()
     verdicts = told_of_whole["summary"]["metrics"]
     assert (verdicts["regressed"], verdicts["gone"], verdicts["ok"]) == (7, 1, 16)
     assert [one["outcome"] for one in told_of_whole["aggregates"]] == ["passed", "failed"]
