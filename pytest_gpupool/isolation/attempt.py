@@ -9,6 +9,7 @@ import pytest
 
 from ..foreign import companion_names, pytest_phases, xdist_protocol, xdist_warnings
 from ..leases.lease import Lease
+from ..logs.captured import CapturedOutput
 from ..processes.own import clock
 from ..values.orders import Orders
 from ..values.texts import shortened
@@ -48,6 +49,7 @@ class IsolatedTest:
         self._tell = tell
         self._deadline: float | None = None
         self._process: IsolatedProcess | None = None
+        self._copied: CapturedOutput | None = None  # where the process captures, and does not write the log itself
         self._reports: dict[str, pytest.TestReport] = {}
         self._used: set[Any] = set()  # what of other devices was told, in the present attempt
 
@@ -100,6 +102,8 @@ class IsolatedTest:
         """Have a phase run in the other process, and take its report."""
         assert self._process is not None
         end: Died | TookTooLong
+        self._copied = copied = CapturedOutput(self._recorder.logs, self._process.capture_files, of_another=True)
+        copied.begin()
         try:
             for message in self._process.ask(phase, deadline=self._deadline):
                 if self._hears(phase, *message):
@@ -109,6 +113,8 @@ class IsolatedTest:
         except BaseException:  # the session ends, or this process's own time does
             self.close()
             raise
+        finally:
+            copied.close()
         if isinstance(end, Died):
             self._has_died(phase, end.how)
         else:
@@ -143,8 +149,8 @@ class IsolatedTest:
             item.session.shouldstop = told["shouldstop"]
         if told["unfit"] is not None:
             self._recorder.becomes_unfit(told["unfit"])
-        if self._process is not None and self._process.captured() is not None:
-            self._recorder.logs.complete({"stdout": "", "stderr": "", **_written_in(report, phase)})
+        assert self._copied is not None
+        self._copied.end_with(_written_in(report, phase))
         self._recorder.attempts.present.torch_peak = told["torch_peak"]
         self._take(phase, report)
 
@@ -191,9 +197,11 @@ class IsolatedTest:
             self.close()
         if output is None:
             output = pytest_phases.take_captured(item.config)
+            self._recorder.logs.complete(output)
+        elif self._copied is not None:
+            self._copied.end_with(output)
         for kind, written in output.items():
             item.add_report_section(phase, kind, written)
-        self._recorder.logs.complete(output)
         companion_names.note_failure(item, phase)
 
         def fail() -> None:

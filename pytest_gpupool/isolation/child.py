@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import traceback
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ class Child:
         self._warned = _Warned()
         # Around all phases, as pytest does: what a fixture's set-up makes of warnings holds for the call.
         self._catching = contextlib.ExitStack()
+        self._threads: Collection[threading.Thread] = ()
 
     def serve(self) -> None:
         """Run the phases. Raises EOFError where nobody asks for more, as the other process has ended."""
@@ -47,8 +50,10 @@ class Child:
         try:
             if phase == "setup":
                 self._catching.enter_context(pytest_phases.warnings_caught(item))
+                self._threads = threading.enumerate()
             report = pytest_phases.run_phase(item, phase)
             if phase == "teardown":
+                self._warn_of_threads()
                 self._catching.close()
         except pytest.exit.Exception as error:
             return "exit", error.msg, error.returncode
@@ -59,6 +64,18 @@ class Child:
         finally:
             pytest_phases.flushed(item.config, (sys.stdout, sys.stderr))
         return "done", self._told(report, before)
+
+    def _warn_of_threads(self) -> None:
+        """Tell of threads that somebody meant to end by themselves: this process does not wait for them."""
+        left = [one.name for one in threading.enumerate() if not one.daemon and one not in self._threads]
+        if left:
+            text = (
+                f"gpupool: {self._item.nodeid} is over, and with its process ends what it left running in the thread "
+                f"{left[0]!r}, such as metrics that come later: let the test wait for what it starts"
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")  # an error would be somebody else's
+                warnings.warn(pytest.PytestWarning(text), stacklevel=2)
 
     def _told(self, report: pytest.TestReport, before: dict[str, object]) -> dict[str, Any]:
         item, session = self._item, self._item.session

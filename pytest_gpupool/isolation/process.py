@@ -119,6 +119,11 @@ class IsolatedProcess:
         opened = {name: table.open_file(self.process.pid, number) for name, number in descriptors.items()}
         self._captured = {name: number for name, number in opened.items() if number is not None}
 
+    @property
+    def capture_files(self) -> Mapping[str, int]:
+        """Descriptors of the files into which it captures by itself, by stream; none where this process has them."""
+        return self._captured or {}
+
     def captured(self) -> dict[str, str] | None:
         """Return what it has captured and not reported, by stream; None where this process has it."""
         if self._captured is None:

@@ -24,29 +24,31 @@ _PIECE = 2**16
 
 
 class CapturedOutput:
-    """Copies it, from the first phase on until :meth:`close`.
+    """Copies it, in each phase that begins and ends here, until :meth:`close`.
 
     The thread rests while this process forks: no child inherits a lock that it holds. A child copies nothing.
     """
 
-    def __init__(self, logs: WorkerLogs, descriptors: Mapping[str, int]) -> None:
-        """``descriptors`` are those of pytest's files, by stream."""
+    def __init__(self, logs: WorkerLogs, descriptors: Mapping[str, int], *, of_another: bool = False) -> None:
+        """``descriptors`` are those of pytest's files, by stream, ``of_another`` process where that captures."""
         self._logs = logs
+        self._descriptors = descriptors
+        self._of_another = of_another
         self._copied = dict.fromkeys(descriptors.values(), 0)
-        self._has_copied = False  # anything of the present phase
         self._lock = RLock()
         self._owner = forks.Owner()
         self._thread: Thread | None = None
         self._halt = Event()
         self._is_closed = False
+        self._goes_on = False  # a phase, here: between phases it may be a child that copies from the same files
         forks.before(self._pause)
         forks.in_parent(self._start)
 
     def begin(self) -> None:
         """A phase begins, with nothing captured yet."""
-        if self._has_copied:
-            with self._lock:
-                self._copied, self._has_copied = dict.fromkeys(self._copied, 0), False
+        with self._lock:
+            self._copied = dict.fromkeys(self._copied, 0)
+            self._goes_on = True
         if self._thread is None:
             self._start()
 
@@ -54,6 +56,15 @@ class CapturedOutput:
         """It is over: copy the rest."""
         with self._lock:
             self._copy()
+            self._goes_on = False
+
+    def end_with(self, written: Mapping[str, str]) -> None:
+        """It is over in another process: what was not copied yet is the rest of what was ``written``, by stream."""
+        with self._lock:
+            self._goes_on = False
+            for stream, descriptor in self._descriptors.items():
+                whole = written.get(stream, "").encode(errors="backslashreplace")
+                self._logs.write(whole[self._copied[descriptor] :])
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -64,8 +75,7 @@ class CapturedOutput:
                 yield
             finally:
                 self._copied = {descriptor: _size(descriptor) for descriptor in self._copied}
-                self._has_copied = True
-
+    
     def goes_on_here(self) -> None:
         """Copy in this process, a child of the one that has done so until now."""
         self._owner, self._lock = forks.Owner(), RLock()
@@ -94,7 +104,7 @@ class CapturedOutput:
                 self._copy()
 
     def _copy(self) -> None:
-        if not self._owner.is_here:
+        if not (self._goes_on and self._owner.is_here):
             return
         for descriptor, copied in self._copied.items():
             self._copied[descriptor] = self._copy_from(descriptor, copied)
@@ -102,13 +112,14 @@ class CapturedOutput:
     def _copy_from(self, descriptor: int, copied: int) -> int:
         """Copy what of a file has not been copied; return how much of it has been now."""
         data = _read(descriptor, copied)
-        if not data and copied:
-            copied = min(copied, _size(descriptor))  # it was emptied
+        if not data and copied and (size := _size(descriptor)) < copied:  # it was emptied
+            if self._of_another:
+                return copied  # the phase is over there, which is told next
+            copied = size
             data = _read(descriptor, copied)
         while data:
             self._logs.write(data)
             copied += len(data)
-            self._has_copied = True
             data = _read(descriptor, copied)
         return copied
 

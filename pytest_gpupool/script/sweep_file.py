@@ -150,7 +150,7 @@ class _Eval:
         return Path(self._checked("script", lambda path: script_at(path, [self._path.parent])))
 
     def _name(self, script: Path) -> str:
-        name = self._told.get("name", script.stem)
+        name = self._told.get("name", re.sub(r"[^\w.-]+", "_", script.stem) or _TABLE)
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
             raise _Wrong(f"a name has letters, digits, '_', '.' and '-', not {safe_repr(name, 60)}", "name")
         return name

@@ -84,3 +84,18 @@ def test_what_is_written_aside_is_left_out(logs: WorkerLogs, files: tuple[IO[byt
     captured.end()
     captured.close()
     assert written(logs) == "before\nafter\n"
+
+
+def test_what_another_process_has_emptied_is_completed(logs: WorkerLogs, files: tuple[IO[bytes], IO[bytes]]) -> None:
+    """By what it tells of the phase, of which some was copied, and only what was written in the phase is."""
+    captured = CapturedOutput(logs, {"stdout": files[0].fileno()}, of_another=True)
+    captured.begin()
+    files[0].write("früh\n".encode())
+    while not written(logs):
+        time.sleep(0.01)
+    empty(files[0])
+    captured.end_with({"stdout": "früh\nlate\n"})
+    files[0].write(b"of nobody\n")
+    captured.end()
+    captured.close()
+    assert written(logs) == "früh\nlate\n"

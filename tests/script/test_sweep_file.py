@@ -80,6 +80,15 @@ def test_a_sample_is_smaller(tmp_path: Path) -> None:
     assert [one.name for one in read(tmp_path, f"{head}seed = 1\n")] != first
 
 
+@pytest.mark.parametrize(
+    ("script", "name"), [("my script.py", "my_script"), ("run: all (2).sh", "run_all_2_"), ("+", "_")]
+)
+def test_a_scripts_name_becomes_one_that_a_test_can_have(tmp_path: Path, script: str, name: str) -> None:
+    """Whatever it is."""
+    (tmp_path / script).touch(mode=0o755)
+    assert [one.name for one in read(tmp_path, f'[[eval]]\nscript = "{script}"\n')] == [name]
+
+
 EVAL = '[[eval]]\nscript = "evaluation_script.py"\n'
 
 

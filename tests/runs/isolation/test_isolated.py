@@ -400,7 +400,7 @@ def test_a_debugger_is_refused(cpu_host: Host) -> None:
 
 
 MANY = """
-    import atexit, os
+    import atexit, os, threading, time
     import pytest
 
     pytestmark = pytest.mark.gpupool(isolate=True)
@@ -431,6 +431,13 @@ MANY = """
         os.wait()
         os.abort()
 
+    def test_leaves_threads(record_metric):
+        def late():
+            time.sleep(1000)
+            record_metric("late", 1)
+        threading.Thread(target=late, name="left").start()
+        threading.Thread(target=late, name="of a library", daemon=True).start()
+
     @pytest.mark.gpupool(isolate="yes")
     def test_chooses(): pass
 """
@@ -441,7 +448,8 @@ def test_much_else_is_as_with_any_test(gpu_host: Host) -> None:
     gpu_host.write("conftest.py", "import atexit\natexit.register(lambda: open('ended', 'a').write('session\\n'))")
     gpu_host.write("test_suite.py", MANY)
     run = gpu_host.pytest("--setup-show")
-    outcomes = dict.fromkeys(("test_set_up", "test_exits", "test_holds", "test_repeats"), "passed")
+    passed = ("test_set_up", "test_exits", "test_holds", "test_repeats", "test_leaves_threads")
+    outcomes = dict.fromkeys(passed, "passed")
     assert run.outcomes == outcomes | {"test_measures_and_crashes": "crashed", "test_chooses": "error"}, run.output
     shown = [line.strip() for line in run.stdout.splitlines() if "small" in line]
     assert [line.split()[0] for line in shown] == ["SETUP", "test_suite.py::test_set_up", "TEARDOWN"], run.stdout
@@ -450,4 +458,6 @@ def test_much_else_is_as_with_any_test(gpu_host: Host) -> None:
     assert len(set((gpu_host.project / "pids").read_text().split())) == 3
     # By whoever of the test's processes measures.
     assert run.metrics("test_measures_and_crashes") == {"first": 1.0, "second": 2.0}
+    assert "PytestWarning: gpupool: test_suite.py::test_leaves_threads is over, and with its process ends" in run.stdout
+    assert "'of a library'" not in run.output
     assert "@pytest.mark.gpupool(isolate='yes'): isolate must be True, False or None" in run.output

@@ -48,7 +48,7 @@ CELLS = """
     print('{"value": %d}' % (x * 10))
 """
 
-VALUES = (1, 2, 3)
+VALUES = (1, 2)
 
 SUMMARY = """
     import json, pathlib, sys
@@ -65,7 +65,7 @@ def prepare(host: Host, *, notebooks: bool) -> dict[str, float]:
     evals.append(("of_shell.sh", "hydra"))
     host.write("of_shell.sh", SHELL)
     text = "".join(
-        f'[[eval]]\nscript = "{script}"\nstyle = "{style}"\nmatrix = {{x = [1, 2, 3]}}\nargs = ["{{out}}/{{id}}"]\n'
+        f'[[eval]]\nscript = "{script}"\nstyle = "{style}"\nmatrix = {{x = [1, 2]}}\nargs = ["{{out}}/{{id}}"]\n'
         for script, style in evals
     )
     if notebooks:
@@ -81,7 +81,7 @@ def prepare(host: Host, *, notebooks: bool) -> dict[str, float]:
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
         host.write("notebook.ipynb", json.dumps(notebook))
-        text += '[[eval]]\nscript = "notebook.ipynb"\nmatrix = {x = [1, 2, 3]}\nenv = {OUT = "{out}"}\n'
+        text += '[[eval]]\nscript = "notebook.ipynb"\nmatrix = {x = [1, 2]}\nenv = {OUT = "{out}"}\n'
     host.write("summary.py", SUMMARY)
     host.write("sweep.toml", f'{text}[[eval]]\nscript = "summary.py"\nargs = ["{{out}}"]\nstage = 1\n')
     names = [script.partition(".")[0] for script, _ in evals] + ["notebook"] * notebooks
@@ -117,7 +117,7 @@ def test_killed_scripts_end_with_every_result(
         chance, told = random.Random(f"{workers}-{number}"), list[str]()
         expected = prepare(cpu_host, notebooks=notebooks)
         options = [*workers, f"--gpupool-dir=records/{number}", "sweep.toml"]
-        for kills in range(20 if long else 3):
+        for kills in range(20 if long else 2):
             (cpu_host.project / "begun").unlink(missing_ok=True)
             running = cpu_host.start(*options, *(["--gpupool-resume"] if kills else []))
             told.append(disturb(running, chance))

@@ -91,12 +91,24 @@ FOLLOWED = """
 """
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_tests_are_followed_while_they_run(cpu_host: Host, workers: str) -> None:
-    """Their words come before they end, and the program ends with the run."""
+THREAD = """
+    import pytest, threading, time
+    @pytest.fixture(scope="session", autouse=True)
+    def thread(): threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "module"),
+    [(["-n0"], ""), (["-n2"], ""), (["-n0", "--gpupool-isolate"], ""), (["-n2", "--gpupool-isolate"], THREAD)],
+    ids=["plain", "n2", "isolated", "fresh-n2"],
+)
+def test_tests_are_followed_while_they_run(cpu_host: Host, options: list[str], module: str) -> None:
+    """Their words come before they end, each once, and the program ends with the run."""
     prepare(cpu_host)
+    cpu_host.write("conftest.py", module)
     cpu_host.write("test_suite.py", FOLLOWED)
-    run = cpu_host.start(workers)
+    run = cpu_host.start(*options)
     wait_for(cpu_host.project / "up")
     log = cpu_host.directory / "followed.log"
     with log.open("wb") as file:
@@ -112,34 +124,41 @@ def test_tests_are_followed_while_they_run(cpu_host: Host, workers: str) -> None
         time.sleep(0.01)
     assert "ends" not in log.read_text()
     (cpu_host.project / "go").write_text("go\n")
-    assert run.finish().status == 0
+    ended = run.finish()
+    assert ended.status == 0
     assert program.wait(timeout=LIMIT) == 0
     out = log.read_text()
     for name in "ab":
         assert out.index(f"{name} begins\n") < out.index(f"{name} ends\n")
+        assert out.count(f"{name} begins\n") == out.count(f"{name} ends\n") == 1
     assert {test for _, _, test in headings(out)} == {"test_suite.py::test[a]", "test_suite.py::test[b]"}
+    assert ("could not be forked" in ended.output) is bool(module)
 
 
-@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", "os._exit(3)", "time.sleep(600)"])
-def test_last_words_are_in_the_log(cpu_host: Host, end: str) -> None:
+def test_last_words_are_in_the_log(cpu_host: Host) -> None:
     """Of a test whose process dies, or is ended at its limit, in the moment after."""
     cpu_host.write(
         "test_suite.py",
-        f"""
+        """
         import os, time
         import pytest
 
         @pytest.mark.gpupool(timeout=3)
-        def test():
+        @pytest.mark.parametrize("how", ["kill", "exit", "hang"])
+        def test(how):
             print("one")
             print("the last word", flush=True)
-            {end}
+            if how == "kill":
+                os.kill(os.getpid(), 9)
+            elif how == "exit":
+                os._exit(3)
+            time.sleep(600)
         """,
     )
-    run = cpu_host.pytest("-n1")
-    assert set(run.outcomes.values()) <= {"crashed", "timeout"}
-    out = gpupool(cpu_host, "logs", "test")[1]
-    assert HEADING.sub("", out) == "\none\nthe last word\n"
+    run = cpu_host.pytest("-n2")
+    assert run.outcomes == {"test[kill]": "crashed", "test[exit]": "crashed", "test[hang]": "timeout"}, run.output
+    for test in run.outcomes:
+        assert HEADING.sub("", gpupool(cpu_host, "logs", test)[1]) == "\none\nthe last word\n"
 
 
 def test_ctrl_c_ends_the_following(cpu_host: Host) -> None:
