@@ -18,9 +18,9 @@ _NARROWING = (
 def paths(config: pytest.Config) -> list[str] | None:
     """Return the files and folders that the run's tests are collected from, relative to rootdir, which is empty.
 
-    None where something leaves out tests of these.
+    None where an option leaves out tests of these.
     """
-    if any(getattr(config.option, name, None) for name in _NARROWING) or collection.selects(config):
+    if is_narrowed(config):
         return None
     found = []
     for argument in config.args:
@@ -28,8 +28,12 @@ def paths(config: pytest.Config) -> list[str] | None:
         if "::" in argument or argument.startswith("@") or not path.exists():
             return None
         found += _within(path, config.rootpath.resolve())
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    return None if reporter is not None and reporter.stats.get("deselected") else found
+    return found
+
+
+def is_narrowed(config: pytest.Config) -> bool:
+    """Say whether an option leaves out tests of what the run is given."""
+    return any(getattr(config.option, name, None) for name in _NARROWING) or collection.selects(config)
 
 
 def _within(path: Path, root: Path) -> list[str]:

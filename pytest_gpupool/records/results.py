@@ -8,6 +8,7 @@ record               keys
 ===================  ====================================================================================
 ``journal``          ``version``; the first line of each file, changes no result
 ``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
+``deselected``       ``worker, tests``: the ids of those that a conftest.py or a plugin has left out
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started, environment``
@@ -85,6 +86,8 @@ class Results:
         self.workers: dict[str, WorkerResult] = {}
         self.uncollected: set[str] = set()
         """The ids of what could not be collected."""
+        self.deselected: set[str] = set()
+        """The ids of tests that a conftest.py or a plugin has left out, where no option has."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
         self.policy: Record | None = None
@@ -397,6 +400,9 @@ class Results:
     def _concludes(self, record: Record) -> None:
         self._repeated[record["test"]] = record
 
+    def _deselected(self, record: Record) -> None:
+        self.deselected.update(record["tests"])
+
     def _collect_error(self, record: Record) -> None:
         self.uncollected.add(record["where"])
 
@@ -459,6 +465,7 @@ def _take_measured(test: TestResult, values: Record) -> None:
 
 _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "collected": Results._collected,
+    "deselected": Results._deselected,
     "collect-error": Results._collect_error,
     "kept": Results._kept,
     "setting": Results._setting,

@@ -364,6 +364,7 @@ RECORDS: Mapping[str, Shape] = {
     "journal": Shape({"version": WHOLE}),
     "collected": Shape({"worker": TEXT, "tests": list_of(DataType(_is_collected, {"type": "array"}))}),
     "collect-error": Shape({"where": TEXT}),
+    "deselected": Shape({"worker": TEXT, "tests": list_of(NAME)}),
     "kept": Shape({"test": NAME, "run": TEXT, "result": object_of(_RESULT)}),
     "worker": Shape(
         {

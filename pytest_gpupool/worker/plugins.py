@@ -9,6 +9,7 @@ from ..values.orders import Orders
 from . import program
 from .fixtures import lease_key, record
 from .items.aggregates import Aggregates
+from .items.selection import Deselected
 from .recording.recorder import Recorder
 from .recording.started_processes import StartedProcesses
 from .trespass import hooks as trespass
@@ -50,8 +51,9 @@ def see_processes(config: pytest.Config, recorder: Recorder) -> None:
 
 
 def aggregates(config: pytest.Config, recorder: Recorder) -> None:
-    """Register what tells of metrics that are judged over many tests."""
+    """Register what tells of metrics that are judged over many tests, and of tests that are not to run."""
     if recorder.writer is not None:
+        config.pluginmanager.register(Deselected(recorder.writer), "gpupool-deselected")
         config.pluginmanager.register(Aggregates(recorder.writer), "gpupool-aggregates")
 
 
