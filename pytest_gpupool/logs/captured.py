@@ -75,7 +75,7 @@ class CapturedOutput:
                 yield
             finally:
                 self._copied = {descriptor: _size(descriptor) for descriptor in self._copied}
-    
+
     def goes_on_here(self) -> None:
         """Copy in this process, a child of the one that has done so until now."""
         self._owner, self._lock = forks.Owner(), RLock()

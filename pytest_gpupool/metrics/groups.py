@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..matrices.labels import key_of, labels_of
-from ..records.result import TestResult
+from ..records.result import TestResult, that_count
 from ..records.results import Results
 from ..values.errors import MetricProblem
 from ..values.nodeids import function_of, group_id, is_within
@@ -83,11 +83,22 @@ class _Member:
 
     @property
     def value(self) -> float:
-        """The mean where several workers ran it, NaN where one of them has no finite value."""
-        values = [one["value"] for one in self.metrics]
-        if any(value is None for value in values):
-            return math.nan
-        return values[0] if len(values) == 1 else math.fsum(values) / len(values)
+        """The mean over all attempts and all workers that ran it, NaN where one of them has no finite value."""
+        values = [_value(result, metric) for result, metric in zip(self.results, self.metrics, strict=True)]
+        return math.nan if any(map(math.isnan, values)) else _mean(values)
+
+
+def _value(test: TestResult, metric: Mapping[str, Any]) -> float:
+    """Return what all attempts at a test say of a metric, as that itself is judged: by their mean."""
+    if metric["value"] is None:
+        return math.nan
+    attempts = test.attempts if test.before or test.again else ()
+    values = [one["value"] for one in that_count(attempts) if one["name"] == metric["name"]]
+    return metric["value"] if len(values) < 2 else _mean(values)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
 
 
 _made: WeakKeyDictionary[Results, tuple[int, list[Group]]] = WeakKeyDictionary()  # asked for by each report

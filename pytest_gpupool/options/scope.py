@@ -18,14 +18,14 @@ _NARROWING = (
 def paths(config: pytest.Config) -> list[str] | None:
     """Return the files and folders that the run's tests are collected from, relative to rootdir, which is empty.
 
-    None where something leaves out tests of these, as a shard does.
+    None where an option leaves out tests of these, as one for a shard does.
     """
-    return None if parsing.Source(config).text("gpupool-shard") is not None else of_all_shards(config, others=0)
+    return None if parsing.Source(config).text("gpupool-shard") is not None else of_all_shards(config)
 
 
-def of_all_shards(config: pytest.Config, *, others: int) -> list[str] | None:
-    """Return the same of all shards together; ``others`` are how many tests were left to other shards here."""
-    if any(getattr(config.option, name, None) for name in _NARROWING) or collection.selects(config):
+def of_all_shards(config: pytest.Config) -> list[str] | None:
+    """Return the same of all shards together."""
+    if is_narrowed(config):
         return None
     found = []
     for argument in config.args:
@@ -33,9 +33,12 @@ def of_all_shards(config: pytest.Config, *, others: int) -> list[str] | None:
         if "::" in argument or argument.startswith("@") or not path.exists():
             return None
         found += _within(path, config.rootpath.resolve())
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    deselected = 0 if reporter is None else len(reporter.stats.get("deselected", ()))
-    return None if deselected > others else found
+    return found
+
+
+def is_narrowed(config: pytest.Config) -> bool:
+    """Say whether an option leaves out tests of what the run is given."""
+    return any(getattr(config.option, name, None) for name in _NARROWING) or collection.selects(config)
 
 
 def _within(path: Path, root: Path) -> list[str]:

@@ -5,7 +5,7 @@ Pure: standard library only, no clock, no files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,6 +170,16 @@ def _as_measured(metric: Mapping[str, Any]) -> dict[str, Any]:
     if "single" in metric:
         told["value"] = metric["single"]
     return told | {"verdict": INVALID if metric.get("verdict") == INVALID else None}
+
+
+def that_count(attempts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the metrics of the attempts at a test, as results and reports list these, that came to their end.
+
+    What failed of a cause of its own, or died, may have measured that.
+    """
+    for attempt in attempts:
+        if attempt["cause"] is None and attempt["outcome"] in FINAL:
+            yield from (metric for metric in attempt.get("metrics", ()) if metric["verdict"] != INVALID)
 
 
 _MEASURED = (

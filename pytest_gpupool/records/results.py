@@ -10,6 +10,7 @@ record               keys
 ``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
 ``shard``            ``index, count, tests, fingerprint, paths``: the run has one of several parts of these tests, cut
                      from what the fingerprint is of; ``paths``: where all shards together have looked for tests
+``deselected``       ``worker, tests``: the ids of those that a conftest.py or a plugin has left out
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started, environment``
@@ -90,6 +91,8 @@ class Results:
         """The ids of what could not be collected."""
         self.shard: Record | None = None
         """Which part of which tests the run has, None where it has all that were collected."""
+        self.deselected: set[str] = set()
+        """The ids of tests that a conftest.py or a plugin has left out, where no option has."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
         self.policy: Record | None = None
@@ -411,6 +414,9 @@ class Results:
     def _concludes(self, record: Record) -> None:
         self._repeated[record["test"]] = record
 
+    def _deselected(self, record: Record) -> None:
+        self.deselected.update(record["tests"])
+
     def _collect_error(self, record: Record) -> None:
         self.uncollected.add(record["where"])
 
@@ -474,6 +480,7 @@ def _take_measured(test: TestResult, values: Record) -> None:
 _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "collected": Results._collected,
     "shard": Results._shard,
+    "deselected": Results._deselected,
     "collect-error": Results._collect_error,
     "kept": Results._kept,
     "setting": Results._setting,

@@ -373,6 +373,7 @@ RECORDS: Mapping[str, Shape] = {
         }
     ),
     "collect-error": Shape({"where": TEXT}),
+    "deselected": Shape({"worker": TEXT, "tests": list_of(NAME)}),
     "kept": Shape({"test": NAME, "run": TEXT, "result": object_of(_RESULT)}),
     "worker": Shape(
         {

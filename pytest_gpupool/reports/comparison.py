@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,12 +18,12 @@ from ..metrics.wording import (
     value_text,
 )
 from ..values import verdicts
-from ..values.texts import cut
+from ..values.texts import cut, one_line
 from ..verdicts.comparison import Comparison, Duration, OutcomeChange, Pair, Value
 from . import columns
 from .markdown import escaped
 from .terminal.rows import MOST_ROWS, name_text
-from .words import counted, seconds_text
+from .words import counted, seconds_text, shared_texts
 
 FORMAT = "gpupool-comparison"
 VERSION = 1
@@ -65,11 +65,14 @@ _Section = Sequence[_Group]
 
 
 def text(comparison: Comparison, *, verbose: bool) -> Iterator[str]:
-    """Yield lines for a terminal: metrics, outcomes and durations, each the worst first, and a summary.
+    """Yield lines for a terminal: what failures share, then metrics, outcomes and durations, each the worst first.
+
+    A summary comes last.
 
     Without ``verbose`` so many rows of each verdict as the terminal's summary of a run has, but all that are bad, and
     the durations that changed noticeably.
     """
+    yield from (f"gpupool: {one_line(line)}" for line in _shared(comparison))
     for section in _sections(comparison, verbose=verbose):
         head, shown = section[0].head, (tuple(map(name_text, row)) for group in section for row in group.rows)
         yield from columns.lines([head, *shown], right=[name in _RIGHT for name in head])
@@ -85,6 +88,7 @@ def markdown(comparison: Comparison, title: str, *, verbose: bool) -> Iterator[s
     Where there is no room for all rows, the least important ones are left out, and their number is told.
     """
     head = [f"## gpupool: {escaped(title)}", "", escaped(f"{summary(comparison)}.")]
+    head += [part for line in _shared(comparison) for part in ("", f"**{escaped(one_line(line))}.**")]
     names = _escaped_names(comparison, verbose=verbose)
     if _length(names) > MOST_CHARACTERS // 2:
         names = _escaped_names(comparison, verbose=False)
@@ -104,6 +108,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "counts": comparison.counts,
+        "shared": _shared(comparison),
         "metrics": [asdict(pair) for pair in comparison.metrics],
         "outcomes": [asdict(one) for one in comparison.outcomes],
         "durations": durations,
@@ -111,6 +116,16 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "gone": list(comparison.gone),
         "new": list(comparison.new),
     }
+
+
+def _shared(comparison: Comparison) -> list[str]:
+    """Return what failures share, as a run says it: of metrics, and of tests that are not good any more."""
+    metrics: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for pair in comparison.metrics:
+        metrics[pair.test].append({"name": pair.metric, "verdict": pair.verdict})
+    worse = {one.test: one.new for one in comparison.outcomes if one.is_worse}
+    names = dict.fromkeys((*comparison.params, *metrics))
+    return shared_texts((comparison.params.get(name, {}), worse.get(name, "passed"), metrics[name]) for name in names)
 
 
 def summary(comparison: Comparison) -> str:

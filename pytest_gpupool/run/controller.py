@@ -77,7 +77,7 @@ class Controller:
         In a sharded run ``part`` has those of other shards.
         """
         if part is not None:
-            paths = scope.of_all_shards(self.config, others=part.others)
+            paths = scope.of_all_shards(self.config)
             self.records.write("shard", **part.to_record(), paths=paths)
             self.console.tell(part.text())
         params = dict(tests)

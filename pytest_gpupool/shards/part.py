@@ -24,8 +24,8 @@ from .place import Shard
 class Part:
     """The part of a run's tests that shard ``index`` of ``count`` has.
 
-    ``tests`` are the ids of all, each repeat of a test by itself, in the order of collection; ``others`` is how many of
-    them are other shards', ``own`` how many tests are this one's.
+    ``tests`` are the ids of all, each repeat of a test by itself, in the order of collection; ``own`` is how many tests
+    are this shard's.
     ``fingerprint`` is of all that the cut was made from; ``seconds`` are what the shard takes, times the devices that
     are held meanwhile, and ``of_seconds`` what all shards do, None where nothing is known of any test.
     """
@@ -34,7 +34,6 @@ class Part:
     count: int
     tests: Sequence[str]
     own: int
-    others: int
     fingerprint: str
     seconds: float | None
     of_seconds: float | None
@@ -86,7 +85,6 @@ def part_of(
         count=shard.count,
         tests=list(nodeids),
         own=count_of_tests(sorted(own)),
-        others=len(nodeids) - len(own),
         fingerprint=_fingerprint(pieces, shard.count),
         seconds=loads[shard.index - 1] if is_known else None,
         of_seconds=sum(loads) if is_known else None,

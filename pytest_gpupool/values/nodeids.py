@@ -31,6 +31,11 @@ def group_id(place: str, group: str) -> str:
     return f"{place} ({group or 'all'})"
 
 
+def place_of(nodeid: str) -> str:
+    """Return whose tests a group is of, see :func:`group_id`; an id that is no group's is its own place."""
+    return nodeid.partition(" (")[0] if nodeid.endswith(")") else nodeid
+
+
 def function_of(nodeid: str) -> str:
     """Return a test's id without its parameters: ``evals/test_a.py::TestB::test_c``."""
     file, colons, name = nodeid.partition("::")

@@ -8,6 +8,7 @@ accepted runs; ``verdict`` says it in a line.
 __all__ = [
     "acceptance",
     "baseline",
+    "baseline_entries",
     "baseline_file",
     "compare",
     "comparison",

@@ -15,9 +15,9 @@ from ..metrics.units import is_timed
 from ..metrics.wording import number_text
 from ..values.outcomes import GOOD
 from ..values.verdicts import GONE, RTOL, is_disturbed
-from .baseline import Baseline, Entry, Key, kind_in
+from .baseline import Baseline, Entry, Key, kind_in, short_run
 from .chance.cohort import Measurement
-from .chance.statistics import deviation, exact, mean, spread_of
+from .chance.statistics import exact, mean
 from .cohort_files import Addition
 from .decide import Evidence, Policy, decide
 from .of_run import several
@@ -164,8 +164,9 @@ def _accepted(
         if new != old:
             entries.append(replace(new, samples=None, items=None, later=()))
         found = Measurement(value=entry.value, n=entry.n, samples=entry.samples, items=entry.items)
-        if (stays and entry.run != new.run) or entry.samples is not None:
-            additions.append(Addition(entry=new, found=found, run=entry.run, commit=entry.commit, date=entry.date))
+        if not stays or short_run(entry.run) != short_run(new.run) or entry.samples is not None:
+            told = {key: getattr(entry, key) for key in ("run", "commit", "dirty", "date", "reason")}
+            additions.append(Addition(entry=new, found=found, **told))
     return Accepted(entries=tuple(entries), unchanged=unchanged, left_out=tuple(left_out), additions=tuple(additions))
 
 
@@ -250,14 +251,13 @@ def _entry(
         device=kind,
         value=value,
         n=metric["n"],
-        spread=spread_of(value, metric["n"], items),
         unit=metric["unit"],
         higher_is_better=metric["higher_is_better"],
         samples=items,
         items=tuple(metric["items"]) if items is not None and metric.get("items") else None,
         commit=git["commit"] if git is not None and is_own else "",
         dirty=bool(git is not None and is_own and git.get("dirty")),
-        date=(test["started"] or run["started"])[:19] + "Z",
+        date=(run["started"] if is_own else test["started"] or run["started"])[:19] + "Z",
         run=test.get("run") or run["id"],
         reason=reason,
     )
@@ -270,7 +270,7 @@ def _merged(entries: Sequence[Entry]) -> Entry:
     values = [entry.value for entry in entries]
     value = values[0] if len(set(values)) == 1 else mean(values)
     n = entries[0].n if len({entry.n for entry in entries}) == 1 else None
-    return replace(entries[0], value=value, n=n, spread=deviation(values), samples=None, items=None)
+    return replace(entries[0], value=value, n=n, samples=None, items=None)
 
 
 def _disagreement(results: Sequence[_Result], old: Entry | None) -> str | None:

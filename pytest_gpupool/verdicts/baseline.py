@@ -1,46 +1,46 @@
 """The baseline: accepted values of metrics, by test and kind of device, and the text of the file that keeps them.
 
     {"format": "gpupool-baseline", "version": 1, "entries": [
-    {"test": "test_a.py::test_b", "metric": "accuracy", "device": "NVIDIA H200", "value": 0.913, "n": 1000}
+    {"test":"test_a.py::test_b","metric":"accuracy","device":"NVIDIA H200","value":0.913,"n":1000,"run":"9f3c2a"}
     ]}
 
-One line per entry, sorted, so that people can review and merge it; a key that has nothing to say is left out.
+One short line per entry, sorted, so that people can review and merge it; a key that has nothing to say is left out.
+Where a value comes from is told once, in the file of its run, whose id ends with what the line has of it: see
+:mod:`cohort_files`.
 
 Pure: standard library only, no clock, no files. ``baseline_file`` reads and writes it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..metrics.metric import Number, non_finite_name
+from ..metrics.metric import Number
 from ..metrics.units import is_timed
+from ..records.store import RUN_ID
 from ..values.device import UNKNOWN
 from . import baseline_entries
 from .chance.cohort import MOST, Measurement
+from .chance.statistics import spread_of
 
 Key = tuple[str, str, str]
 
 _CPU = "CPU"
 """The kind of CPU slots of which the model is not known, as in baselines of older versions."""
 
-_EXACT = 1 << 53  # below it every whole float is written as an int that readers take for the same number
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """The accepted value of one metric of one test on one kind of device (see :func:`kind_of`).
 
-    ``value`` is finite. ``spread`` is the standard deviation that it would have if it were measured again. ``n``,
-    ``unit``, ``higher_is_better``, ``atol``, ``rtol`` and ``samples`` are as in a metric. ``commit``, ``dirty``,
-    ``date`` (ISO 8601 in UTC), ``run`` and ``reason`` say where it comes from and why it was accepted; what is not
-    known is an empty text. ``dirty`` says that the sources are known to have been changed after the commit: where git
-    could not tell, it is false. ``items`` are the samples' ids; ``later`` are the runs that were found to be like it
-    since, the latest last: these lie beside the file, see :mod:`cohort_files`.
+    ``value`` is finite. ``n``, ``unit``, ``higher_is_better``, ``atol``, ``rtol`` and ``samples`` are as in a metric.
+    ``commit``, ``dirty``, ``date`` (ISO 8601 in UTC), ``run`` and ``reason`` say where it comes from and why it was
+    accepted; what is not known is an empty text. ``dirty`` says that the sources are known to have been changed after
+    the commit: where git could not tell, it is false. ``items`` are the samples' ids; ``later`` are the runs that were
+    found to be like it since, the latest last: these lie beside the file, see :mod:`cohort_files`.
     """
 
     test: str
@@ -48,7 +48,6 @@ class Entry:
     device: str
     value: Number
     n: int | None = None
-    spread: Number | None = None
     unit: str = ""
     higher_is_better: bool | None = None
     atol: Number | None = None
@@ -67,6 +66,11 @@ class Entry:
         """The accepted runs: the one that this is the value of, and the latest of those since."""
         first = Measurement(value=self.value, n=self.n, samples=self.samples, items=self.items)
         return first, *self.later[-(MOST - 1) :]
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation that the value would have if it were measured again, None where that is not known."""
+        return spread_of(self.value, self.n, self.samples)
 
     @property
     def key(self) -> Key:
@@ -133,15 +137,44 @@ class Baseline:
         """Return it without the entries of these keys."""
         return Baseline(tuple(entry for entry in self.entries if entry.key not in keys))
 
-    def dump(self, *, samples: bool = False) -> str:
-        """Return the text of its file, in which numbers keep their exact value; without samples, unless asked for.
+    def dump(self) -> str:
+        """Return the text of its file, in which numbers keep their exact value.
 
         Raises:
-            ValueError: a number other than a sample is not finite.
+            ValueError: a number is not finite.
         """
-        lines = ",\n".join(_line(entry, samples=samples) for entry in self.entries)
-        head = f'{{"format": "{baseline_entries.FORMAT}", "version": {baseline_entries.VERSION}, "entries": ['
-        return f"{head}\n{lines}\n]}}\n" if lines else f"{head}]}}\n"
+        return text_of(map(_line, self.entries))
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """Return the text of a file of these lines, one for each entry."""
+    *others, last = [*lines] or [""]
+    found = "".join(f"{line}\n" if line.endswith(_THEIRS) else f"{line},\n" for line in others) + last
+    head = f'{{"format": "{baseline_entries.FORMAT}", "version": {baseline_entries.VERSION}, "entries": ['
+    return f"{head}\n{found}\n]}}\n" if found else f"{head}]}}\n"
+
+
+_THEIRS = ">>>>>>> theirs"
+
+
+def three_way(base: Baseline, ours: Baseline, theirs: Baseline) -> tuple[list[str], int]:
+    """Return the lines that two sides make of a file that both have changed, and how many of them are in conflict.
+
+    Each side may have added, changed and removed entries. Where both have changed the same one in different ways, both
+    stand there, between the marks by which git shows that.
+    """
+    old, one, other = ({entry.key: _line(entry, whole=True) for entry in side.entries} for side in (base, ours, theirs))
+    lines, conflicts, keys = [], 0, sorted({*one, *other})
+    for key in keys:
+        mine, yours = one.get(key), other.get(key)
+        if mine != yours and old.get(key) not in (mine, yours):
+            conflicts += 1
+            comma = "" if key == keys[-1] else ","
+            one_side, other_side = ("" if line is None else f"{line}{comma}\n" for line in (mine, yours))
+            lines.append(f"<<<<<<< ours\n{one_side}=======\n{other_side}{_THEIRS}")
+        elif (line := yours if mine == old.get(key) else mine) is not None:
+            lines.append(line)
+    return lines, conflicts
 
 
 def parse(text: str) -> Baseline:
@@ -190,26 +223,28 @@ def kind_by_id(devices: Iterable[str], names: Mapping[str, str]) -> str | None:
 
 def _entry(data: Mapping[str, Any]) -> Entry:
     told = {key: value for key, value in data.items() if value is not None}
+    told.pop("spread", None)  # as older versions wrote it
     if "samples" in told:
         told["samples"] = tuple(map(float, told["samples"]))
     return Entry(**told)
 
 
-def _line(entry: Entry, *, samples: bool) -> str:
-    data = {key: getattr(entry, key) for key in baseline_entries.KEYS}
-    if not samples:
-        del data["samples"]
-    elif entry.samples is not None:
-        data["samples"] = list(map(plain_sample, entry.samples))
-    if not entry.dirty:
+_PROVENANCE = ("commit", "dirty", "date", "reason")
+_ELSEWHERE = frozenset({"spread", "samples"})
+
+
+def _line(entry: Entry, *, whole: bool = False) -> str:
+    """Return the line of an entry: what is to be reviewed of it; the ``whole`` is what an older version wrote, too."""
+    data = {key: getattr(entry, key) for key in baseline_entries.KEYS if key not in _ELSEWHERE}
+    if entry.run and not whole:  # whose file tells the rest
+        data = {key: value for key, value in data.items() if key not in _PROVENANCE}
+        data["run"] = short_run(entry.run)
+    elif not entry.dirty:
         del data["dirty"]
     # A direction that is false says something, and so does a tolerance of 0.
     return baseline_entries.encoded({key: value for key, value in data.items() if value is not None and value != ""})
 
 
-def plain_sample(sample: float) -> Number | str:
-    """Return a sample as JSON can carry it, in few characters."""
-    if not math.isfinite(sample):
-        return non_finite_name(sample)
-    # Most are 0 or 1, and a line of many is much shorter so.
-    return int(sample) if sample == int(sample) and abs(sample) < _EXACT else sample
+def short_run(run: str) -> str:
+    """Return by what the line of an entry names a run: the end of its id, which is hardly ever that of another one."""
+    return run.rpartition("-")[2] if RUN_ID.fullmatch(run) else run

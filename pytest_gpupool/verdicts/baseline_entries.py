@@ -58,7 +58,7 @@ def encoded(value: Any) -> str:
     Raises:
         ValueError: a number in it is not finite.
     """
-    return _escaped(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    return _escaped(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
 def _escaped(text: str) -> str:

@@ -53,16 +53,16 @@ def load(path: Path) -> Baseline:
         ) from None
 
 
-def save(path: Path, baseline: Baseline, *, samples: bool = False) -> None:
+def save(path: Path, baseline: Baseline) -> None:
     """Write a baseline file whole, or leave it as it was; its directory is made. A symlink stays one.
 
-    The samples of its entries lie beside it, see :func:`update`, unless they are asked for.
+    The samples of its entries lie beside it, see :func:`update`.
 
     Raises:
         OSError: as the system says it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, baseline.dump(samples=samples))
+    write_whole(path, baseline.dump())
 
 
 def at_start(path: Path, *, may_be_missing: bool) -> Baseline:
@@ -111,7 +111,7 @@ def update(path: Path, change: Callable[[Baseline], U]) -> U:
             kept_inside = _inside(path) if old is not None else ()
             changed = change(old or Baseline())
             new = (old or Baseline()).updated(changed.entries).without(changed.removed)
-            if new != old:
+            if new != old or kept_inside:
                 save(path, new)
             cohort_files.add(new, (*kept_inside, *changed.additions), cohort_files.directory_of(path))
     except OSError as error:
@@ -120,7 +120,7 @@ def update(path: Path, change: Callable[[Baseline], U]) -> U:
 
 
 def _inside(path: Path) -> Sequence[Addition]:
-    """Return the samples that a file of version 0.1 has in its lines, so that they come to lie beside it."""
+    """Return what an older file has in its lines that lies beside it now: samples, and where values come from."""
     entries = parse(path.read_bytes().decode()).entries
     return [
         Addition(
@@ -128,10 +128,12 @@ def _inside(path: Path) -> Sequence[Addition]:
             found=Measurement(value=entry.value, n=entry.n, samples=entry.samples),
             run=entry.run,
             commit=entry.commit,
+            dirty=entry.dirty,
             date=entry.date,
+            reason=entry.reason,
         )
         for entry in entries
-        if entry.samples is not None
+        if entry.samples is not None or (entry.run and (entry.commit or entry.date or entry.reason))
     ]
 
 

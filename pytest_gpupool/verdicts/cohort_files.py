@@ -1,7 +1,8 @@
 """The files of accepted runs, beside a baseline file: one for each run, so that branches that add runs merge.
 
     baseline.json                     what is reviewed: one line for each metric
-    baseline.runs/RUN.json            what that run found of metrics: by which entry it counts, and what was found
+    baseline.runs/RUN.json            where values of that run come from (commit, date, reason), once, and what it found
+                                      of each metric: by which entry it counts
     baseline.runs/items-DIGEST.json   the ids of items, once for all runs that have the same
 
 A run counts for an entry that still has the value, and is of the run, that it was found to be like.
@@ -18,13 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..records.datatypes import NAME, NUMBER, SAMPLES, TEXT, Shape, optional
+from ..records.datatypes import FLAG, NAME, NUMBER, SAMPLES, TEXT, Shape, optional
 from ..records.items import decoded, keep_ids
 from ..records.items import encoded as encoded_values
 from ..records.shapes import METRIC
 from ..records.store import write_whole
 from ..values.errors import UsageProblem
-from .baseline import Baseline, Entry, Key
+from .baseline import Baseline, Entry, Key, short_run
 from .baseline_entries import encoded
 from .chance.cohort import MOST, Measurement
 
@@ -42,7 +43,9 @@ class Addition:
     found: Measurement
     run: str
     commit: str = ""
+    dirty: bool = False
     date: str = ""
+    reason: str = ""
 
 
 _METRIC = Shape(
@@ -57,6 +60,10 @@ _METRIC = Shape(
         "bits": optional(TEXT),
         "samples": optional(SAMPLES),
         "items": optional(TEXT),
+        "commit": optional(TEXT),
+        "dirty": optional(FLAG),
+        "date": optional(TEXT),
+        "reason": optional(TEXT),
     }
 )
 
@@ -74,9 +81,11 @@ def attached(baseline: Baseline, directory: Path) -> Baseline:
     """
     later: defaultdict[Key, list[Measurement]] = defaultdict(list)
     first: dict[Key, Measurement] = {}
-    for run, key, found in _counting(baseline, directory):
+    files = _files(directory)
+    baseline = _with_provenance(baseline, files)
+    for run, key, found in _counting(baseline, directory, files):
         entry = baseline.get(*key)
-        if entry is not None and run == entry.run:
+        if entry is not None and short_run(run) == short_run(entry.run):
             first[key] = found
         else:
             later[key].append(found)
@@ -98,10 +107,45 @@ def add(baseline: Baseline, additions: Iterable[Addition], directory: Path) -> N
     for run, found in by_run.items():
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{_file_name(run)}.json"
-        lines = {_key(data): data for data in (_read(path)["metrics"] if path.exists() else ())}
-        lines.update({one.entry.key: _written(one, directory) for one in found})
-        _write(path, run, found[0], [lines[key] for key in sorted(lines)])
+        head = _read(path) if path.exists() else {"metrics": [], "run": run} | _provenance(found[0])
+        lines = {_key(data): data for data in head["metrics"]}
+        for one in found:
+            lines[one.entry.key] = _joined(lines.get(one.entry.key), _written(one, head, directory))
+        _write(path, head, [lines[key] for key in sorted(lines)])
     _prune(baseline, directory)
+
+
+def _joined(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a metric; what the same run has told of its items before stays."""
+    is_same = old is not None and all(old[key] == new[key] for key in ("of", "first", "value"))
+    return {**old, **new} if is_same and old is not None and not {"bits", "samples"} & set(new) else new
+
+
+def _provenance(one: Addition) -> dict[str, Any]:
+    return {"commit": one.commit, "dirty": one.dirty, "date": one.date, "reason": one.reason}
+
+
+def _with_provenance(baseline: Baseline, files: Sequence[dict[str, Any]]) -> Baseline:
+    """Return it with where each value comes from, as the file of its run tells; what its own line says goes before."""
+    runs: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for data in files:
+        for name in {data["run"], short_run(data["run"])}:
+            runs[name].append(data)
+    lines = {(data["run"], *_key(line)): line for data in files for line in data["metrics"]}
+    return Baseline(tuple(_from(entry, runs.get(entry.run, ()), lines) for entry in baseline.entries))
+
+
+def _from(
+    entry: Entry, runs: Sequence[Mapping[str, Any]], lines: Mapping[tuple[str, str, str, str], Mapping[str, Any]]
+) -> Entry:
+    told = [(data, lines.get((data["run"], *entry.key), {})) for data in runs]
+    fitting = [one for one in told if one[1].get("first") == entry.value] or told
+    if len(fitting) != 1 or not entry.run:
+        return entry
+    data, line = fitting[0]
+    known = {key: getattr(entry, key) or line.get(key, data.get(key, "")) for key in ("commit", "date", "reason")}
+    dirty = entry.dirty or bool(line.get("dirty", data.get("dirty", False)))
+    return replace(entry, run=data["run"], dirty=dirty, **known)
 
 
 def _with(entry: Entry, first: Measurement | None, later: Sequence[Measurement]) -> Entry:
@@ -111,14 +155,22 @@ def _with(entry: Entry, first: Measurement | None, later: Sequence[Measurement])
     return replace(entry, samples=first.samples, items=first.items, later=kept)
 
 
-def _counting(baseline: Baseline, directory: Path) -> Iterator[tuple[str, Key, Measurement]]:
+def _files(directory: Path) -> list[dict[str, Any]]:
+    return [_read(path) for path in sorted(directory.glob("*.json")) if not path.name.startswith("items-")]
+
+
+def _counting(
+    baseline: Baseline, directory: Path, files: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, Key, Measurement]]:
     """Yield what counts, the earliest run first: of which run, for which entry."""
-    files = [_read(path) for path in sorted(directory.glob("*.json")) if not path.name.startswith("items-")]
     items: dict[str, tuple[str, ...]] = {}
     for data in sorted(files, key=lambda one: (one["date"], one["run"])):
         for line in data["metrics"]:
             entry = baseline.get(*_key(line))
-            if entry is not None and (line["of"], line["first"]) == (entry.run, entry.value):
+            if entry is None:
+                continue
+            # The file of its own run may be lost, so that of that no more is known than the line has.
+            if (short_run(line["of"]), line["first"]) == (short_run(entry.run), entry.value):
                 yield data["run"], entry.key, _measurement(line, directory, items)
 
 
@@ -134,18 +186,21 @@ def _measurement(line: Mapping[str, Any], directory: Path, known: dict[str, tupl
     )
 
 
-def _written(one: Addition, directory: Path) -> dict[str, Any]:
+def _written(one: Addition, head: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     entry, found = one.entry, one.found
     data = {"test": entry.test, "metric": entry.metric, "device": entry.device, "of": entry.run, "first": entry.value}
     data |= {"value": found.value} | ({} if found.n is None else {"n": found.n})
+    default: dict[str, Any] = {"commit": "", "dirty": False, "date": "", "reason": "", **head}
+    data |= {key: value for key, value in _provenance(one).items() if value != default[key]}
     if found.samples is None:
         return data
     data |= encoded_values(found.samples) | {"n": len(found.samples)}
     return data if found.items is None else data | {"items": keep_ids(directory, found.items)}
 
 
-def _write(path: Path, run: str, one: Addition, lines: Sequence[Mapping[str, Any]]) -> None:
-    head = {"format": FORMAT, "version": VERSION, "run": run, "commit": one.commit, "date": one.date}
+def _write(path: Path, told: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> None:
+    head = {"format": FORMAT, "version": VERSION, **{key: told[key] for key in ("run", "commit", "date")}}
+    head |= {key: told[key] for key in ("dirty", "reason") if told.get(key)}
     metrics = ",\n".join(map(encoded, lines))
     write_whole(path, f'{encoded(head)[:-1]}, "metrics": [\n{metrics}\n]}}\n')
 
@@ -153,11 +208,11 @@ def _write(path: Path, run: str, one: Addition, lines: Sequence[Mapping[str, Any
 def _prune(baseline: Baseline, directory: Path) -> None:
     runs: defaultdict[Key, list[str]] = defaultdict(list)
     first = {entry.run for entry in baseline.entries}
-    for run, key, _ in _counting(baseline, directory):
+    for run, key, _ in _counting(baseline, directory, _files(directory)):
         runs[key].append(run)
     used = first.union(*(known[-MOST:] for known in runs.values()))
     for path in directory.glob("*.json"):
-        if not path.name.startswith("items-") and _read(path)["run"] not in used:
+        if not path.name.startswith("items-") and not {(run := _read(path)["run"]), short_run(run)} & used:
             path.unlink(missing_ok=True)
 
 

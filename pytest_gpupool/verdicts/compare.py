@@ -27,6 +27,7 @@ class _Test:
     """A test of a report; ``kind`` is the kind of device that it ran on, None where that is not known."""
 
     nodeid: str
+    params: Mapping[str, Any]
     outcome: str
     kind: str | None
     duration: float | None
@@ -63,6 +64,7 @@ def compare(old: Report, new: Report, policy: Policy) -> Comparison:
         makespan=next(iter(_durations([("", _makespan(old), _makespan(new))])), None),
         gone=tuple(name for name in before if name not in after),
         new=tuple(name for name in after if name not in before),
+        params={name: test.params for name, test in after.items()},
     )
 
 
@@ -76,6 +78,7 @@ def compare_with(baseline: Baseline, new: Report, policy: Policy) -> Comparison:
         metrics=_worst_first([*_decided(beside, baseline, policy), *_gone_from(baseline, after)]),
         gone=tuple(name for name in known if name not in there),
         new=tuple(name for name, test in after.items() if test.metrics and test.nodeid not in known),
+        params={name: test.params for name, test in after.items()},
     )
 
 
@@ -88,6 +91,7 @@ def _tests(report: Report) -> dict[str, _Test]:
         number = seen[test["nodeid"]]
         tests[test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})"] = _Test(
             nodeid=test["nodeid"],
+            params=test.get("params") or {},
             outcome=test["outcome"],
             kind=kind_in(test, names),
             duration=test["duration_s"],

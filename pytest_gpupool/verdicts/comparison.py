@@ -6,8 +6,9 @@ Pure: standard library only, no clock, no files. ``compare`` makes it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..metrics.metric import Number
 from ..values.outcomes import BAD
@@ -79,7 +80,8 @@ class OutcomeChange:
 class Comparison:
     """Everything that two runs tell about each other, the worst first; tests that only one of them has by name.
 
-    ``durations`` are of the tests that both have; a baseline has neither these nor outcomes.
+    ``durations`` are of the tests that both have; a baseline has neither these nor outcomes. ``params`` are the
+    parameters of each test of the newer one.
     """
 
     metrics: tuple[Pair, ...]
@@ -88,6 +90,7 @@ class Comparison:
     makespan: Duration | None = None
     gone: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -14,10 +14,10 @@ from typing import Any
 from ..metrics import groups
 from ..metrics.groups import Group
 from ..metrics.metric import Metric, from_record
-from ..records.result import TestResult
+from ..records.result import TestResult, that_count
 from ..records.results import Results
-from ..values.nodeids import file_of
-from ..values.outcomes import GOOD, WHOLE
+from ..values.nodeids import file_of, is_within, place_of
+from ..values.outcomes import GOOD
 from ..values.verdicts import DISTURBED, GONE, INVALID, is_lost
 from .baseline import Baseline, Entry
 from .decide import DECIDED, Decision, Evidence, Policy, decide
@@ -67,7 +67,7 @@ def decided(
         yield group, _group_record(group, next(decisions) if group.is_judged else None, fail_on)
     if results.is_complete and paths is not None:
         there = {*(test.nodeid for test in results.tests), *(group.id for group in all_groups)}
-        yield from _removed(there, baseline, paths, fail_on)
+        yield from _removed(there, results.deselected, baseline, paths, fail_on)
 
 
 def gated(results: Results, fail_on: Collection[str]) -> Iterator[tuple[Group, dict[str, Any]]]:
@@ -95,11 +95,16 @@ def _gone(entry: Entry, note: str) -> dict[str, Any]:
 
 
 def _removed(
-    there: Collection[str], baseline: Baseline, paths: Sequence[str], fail_on: Collection[str]
+    there: Collection[str],
+    deselected: Collection[str],
+    baseline: Baseline,
+    paths: Sequence[str],
+    fail_on: Collection[str],
 ) -> Iterator[tuple[TestResult, dict[str, Any]]]:
     """Yield the tests of the baseline that a run of these paths would have, and has not; ``there`` are those it has.
 
-    None where it has no test of the baseline at all: then that is of something else, see :func:`mismatch`.
+    None where it has no test of the baseline at all: then that is of something else, see :func:`mismatch`. Nor one
+    that was ``deselected``, or a group of tests of which one was.
     """
     known: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
     for entry in baseline.entries:
@@ -108,7 +113,11 @@ def _removed(
         return
     for name, metrics in known.items():
         file = file_of(name)
-        if name not in there and any(path in ("", file) or file.startswith(f"{path}/") for path in paths):
+        if name in there or name in deselected:
+            continue
+        if (place := place_of(name)) != name and any(is_within(one, place) for one in deselected):
+            continue
+        if any(path in ("", file) or file.startswith(f"{path}/") for path in paths):
             test = TestResult(nodeid=name, outcome="skipped", message=_NOT_THERE)
             record = _record(test, {}, [_gone(entry, _NOT_THERE) for entry in metrics.values()], fail_on)
             yield test, {"outcome": test.outcome, "message": test.message} | record
@@ -188,19 +197,12 @@ def evidence_of(test: TestResult, filled: Filled = _as_it_is) -> list[Evidence]:
 def several(attempts: Iterable[Record], filled: Filled = _as_it_is) -> dict[str, tuple[Metric, ...]]:
     """Return what several attempts at a test, as results and reports list them, have measured of each metric.
 
-    Those count that came to their end: what failed of a cause of its own, or died, may have measured that. Metrics of
-    which there is but one are left out.
+    Those count that :func:`that_count` tells. Metrics of which there is but one are left out.
     """
     found: defaultdict[str, list[Metric]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt["cause"] is None and attempt["outcome"] in _TOLD:
-            for metric in attempt.get("metrics", ()):
-                if metric["verdict"] != INVALID:
-                    found[metric["name"]].append(from_record(filled(metric)))
+    for metric in that_count(attempts):
+        found[metric["name"]].append(from_record(filled(metric)))
     return {name: tuple(metrics) for name, metrics in found.items() if len(metrics) > 1}
-
-
-_TOLD = WHOLE | {"skipped"}
 
 
 def undecided(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from ..options import companions
 from ..values.orders import Orders
 from . import program
+from .choosing.selection import Deselected
 from .fixtures import lease_key, record
 from .items.aggregates import Aggregates
 from .recording.recorder import Recorder
@@ -50,8 +51,9 @@ def see_processes(config: pytest.Config, recorder: Recorder) -> None:
 
 
 def aggregates(config: pytest.Config, recorder: Recorder) -> None:
-    """Register what tells of metrics that are judged over many tests."""
+    """Register what tells of metrics that are judged over many tests, and of tests that are not to run."""
     if recorder.writer is not None:
+        config.pluginmanager.register(Deselected(recorder.writer), "gpupool-deselected")
         config.pluginmanager.register(Aggregates(recorder.writer), "gpupool-aggregates")
 
 

@@ -300,3 +300,33 @@ def test_what_cannot_be_compared(
     write(tmp_path / "a.json", OLD)
     (tmp_path / "b.json").write_text('{"format": "gpupool-baseline", "version": 1, "entries": []}\n')
     assert called(capsys, *args.split()) == (4, "", f"gpupool: {words}\n")
+
+
+def test_what_failures_share_is_said_first(capsys: Capture, tmp_path: Path) -> None:
+    """Of metrics, and of tests that are not good any more, as a run says it; in every form."""
+    params = [{"model": model, "task": task} for model in ("small", "medium", "large") for task in range(4)]
+
+    def tests(medium: float, outcome: str) -> list[dict[str, Any]]:
+        return [
+            a_test(
+                f"t.py::t[{one['model']}-{one['task']}]",
+                metric("accuracy", medium if one["model"] == "medium" else 0.9),
+                metric("f1", 0.5),
+                params=one,
+                outcome=outcome if one["task"] == 1 else "passed",
+            )
+            for one in params
+        ]
+
+    old = write(tmp_path / "a.json", OLD, *tests(0.9, "passed"))
+    new = write(tmp_path / "b.json", NEW, *tests(0.8, "error"))
+    told = ["4 of 24 metrics regressed, all of accuracy with model=medium"]
+    status, out, _ = called(capsys, old, new)
+    assert (status, out.splitlines()[1]) == (1, f"gpupool: {told[0]}")
+    _, out, _ = called(capsys, old, new, "--format=markdown")
+    assert out.splitlines()[4] == f"**{told[0]}.**"
+    _, out, _ = called(capsys, old, new, "--format=json")
+    assert json.loads(out)["shared"] == told
+    _, out, _ = called(capsys, write(tmp_path / "c.json", NEW, *tests(0.9, "passed")), new, "--rtol=1")
+    assert out.splitlines()[1] == "gpupool: 3 of 12 tests failed, all with task=1"
+    assert "shared" not in called(capsys, old, old)[1]

@@ -159,3 +159,29 @@ def test_functions_that_record_something_else_are_no_part_of_a_files_aggregate()
     results.add({"record": "end", **other, **end, "outcome": "failed"})
     (group,) = groups.of_run(results)
     assert (group.tests, group.missing) == (1, 1)
+
+
+def test_all_attempts_at_a_test_count() -> None:
+    """By their mean, as the test's own metric does, before that is decided and after; not what died of the machine."""
+    results = Results()
+    aggregate = make("all", of="it", higher_is_better=True)
+    results.add(
+        {"record": "aggregate", "worker": "gw0", "test": "t.py", "aggregate": aggregate.to_record(), "left_out": []}
+    )
+    about = {"worker": "gw0", "test": "t.py::test_a[0]"}
+    end = {"phases": {}, "duration_s": 1.0, "ended": STARTED, "message": None}
+    attempts = [(0.2, "failed", {}), (0.9, "failed", {"cause": "machine"}), (0.4, "passed", {}), (0.9, "passed", {})]
+    for second, (value, outcome, more) in enumerate(attempts):
+        started = STARTED.replace("52.0", f"5{second}.0")
+        confirms = {"confirms": True} if second == 3 else {}
+        results.add({"record": "start", **about, "devices": [], "device_kind": "CPU", "started": started, **confirms})
+        results.add({"record": "metric", **about, "metric": {**make_metric("it", value).to_record(), "verdict": None}})
+        results.add({"record": "end", **about, "outcome": outcome, **end, **more})
+    results.add_all(ran(1, make_metric("it", 1.0)))
+    (group,) = groups.of_run(results)
+    assert group.metric is not None
+    assert (group.metric.value, group.tests) == (0.75, 2)
+    results.add(
+        {"record": "decided", **about, "metrics": {"it": {"verdict": "ok", "value": 0.5, "attempts": [0.2, 0.4, 0.9]}}}
+    )
+    assert groups.of_run(results)[0].metric == group.metric

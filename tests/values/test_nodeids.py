@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpupool.values.nodeids import file_of, function_of, group_id, is_within, name_of
+from pytest_gpupool.values.nodeids import file_of, function_of, group_id, is_within, name_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_a_test_lies_within_its_function_class_file_and_folder(place: str) -> No
     assert is_within("a/test_b.py::TestD::test_c[x]", place)
     assert not is_within("a2/test_b.py2::TestD2::test_c2[x]", place)
     assert not is_within(group_id(place, "x=1"), place)
+    assert [place_of(one) for one in (group_id(place, "x=1 (y)"), place, "t.py::t[a (b)]")] == [
+        place,
+        place,
+        "t.py::t[a (b)]",
+    ]

@@ -53,9 +53,7 @@ def entry(value: float = 0.9, **fields: Any) -> Entry:
 def test_an_entry_says_where_it_comes_from() -> None:
     """The commit, the run, the moment to the second, why."""
     (found,) = given(a_test(metric(n=100))).entries
-    assert found == entry(
-        n=100, spread=0.03, commit="4f2a", dirty=True, date="2026-11-21T10:00:00Z", run=RUN, reason="new"
-    )
+    assert found == entry(n=100, commit="4f2a", dirty=True, date="2026-11-21T10:00:00Z", run=RUN, reason="new")
 
 
 @pytest.mark.parametrize(
@@ -113,14 +111,13 @@ class TestSeveralResults:
     """``--dist each``: every worker runs every test."""
 
     def test_they_are_one_entry(self) -> None:
-        """Their mean and deviation, without samples; n where it is that of all."""
+        """Their mean, without samples; n where it is that of all."""
         tests = [a_test(metric(value, n=2, samples=[value, value])) for value in (1.0, 1.004)]
         (found,) = given(*tests).entries
         assert found.value == pytest.approx(1.002)
         assert (found.n, found.samples) == (2, None)
-        assert found.spread == pytest.approx(0.004 / 2**0.5)
         (found,) = given(a_test(metric(40, n=2)), a_test(metric(40, n=3))).entries
-        assert (found.value, type(found.value), found.n, found.spread) == (40, int, None, 0)
+        assert (found.value, type(found.value), found.n) == (40, int, None)
 
     @pytest.mark.parametrize(
         ("one", "other", "told"),
@@ -157,22 +154,21 @@ class TestSeveralResults:
 SAME: dict[str, tuple[list[dict[str, Any]], dict[str, Any], bool]] = {
     "the same": ([{}], {}, True),
     "another value": ([{"value": 0.8}], {}, False),
-    "another n": ([{"n": 20}], {"n": 10, "spread": 0.09}, True),
+    "another n": ([{"n": 20}], {"n": 10}, True),
     "n at last": ([{"n": 20}], {}, True),
     "another unit": ([{"unit": "%"}], {}, False),
     "a direction": ([{"higher_is_better": True}], {}, False),
     "a direction by hand": ([{}], {"higher_is_better": True}, True),
     "a tolerance by hand": ([{}], {"atol": 1}, True),
-    "other samples": ([{"n": 2, "samples": [0.8, 1.0]}], {"n": 2, "spread": 0.1, "samples": (0.9, 0.9)}, True),
-    "a deviation": ([{}], {"spread": 0.5}, True),
-    "by several": ([{"n": 10}, {"n": 10}], {"n": 10, "spread": 0.09}, True),
-    "by several, with samples": ([{"n": 2, "samples": [0.8, 1.0]}] * 2, {"n": 2, "spread": 1, "samples": (0, 1)}, True),
+    "other samples": ([{"n": 2, "samples": [0.8, 1.0]}], {"n": 2, "samples": (0.9, 0.9)}, True),
+    "by several": ([{"n": 10}, {"n": 10}], {"n": 10}, True),
+    "by several, with samples": ([{"n": 2, "samples": [0.8, 1.0]}] * 2, {"n": 2, "samples": (0, 1)}, True),
 }
 
 
 @pytest.mark.parametrize(("metrics", "old", "same"), SAME.values(), ids=SAME)
 def test_what_says_the_same_stays(metrics: list[dict[str, Any]], old: dict[str, Any], same: bool) -> None:
-    """With its origin; how the spread was found is no change. What has changed needs somebody's consent."""
+    """With its origin. What has changed needs somebody's consent."""
     known = Baseline((entry(**old),))
     tests = [a_test(metric(**fields)) for fields in metrics]
     found = given(*tests, baseline=known, consent=Consent(everything=True))
@@ -185,7 +181,8 @@ def test_what_is_as_before_joins_the_cohort() -> None:
     known = Baseline((entry(), entry(metric="f1")))
     found = given(*tests, baseline=known)
     assert [(one.entry.metric, one.entry.run, one.found.value, one.run) for one in found.additions] == [
-        ("accuracy", "old", 0.9, RUN)
+        ("accuracy", "old", 0.9, RUN),
+        ("new", RUN, 0.7, RUN),
     ]
     assert [one.metric for one in found.entries] == ["new"]
     assert found.left_out == (

@@ -137,11 +137,15 @@ def test_the_first_run_has_its_items_there_too(path: Path) -> None:
 def test_the_samples_of_an_older_file_move_beside_it(path: Path) -> None:
     """At its next update, whatever that is of; until then they count where they are."""
     samples = (1.0, 0.5, 1.0, 0.5)
-    save(path, Baseline((replace(ENTRY, samples=samples),)), samples=True)
+    about = {"commit": "4f2a", "dirty": True, "date": ENTRY.date, "reason": "why", "run": FIRST, "spread": 0.1}
+    line = {"test": ENTRY.test, "metric": "accuracy", "device": "CPU", "value": 0.75, "n": 4, **about}
+    path.write_text(json.dumps({"format": "gpupool-baseline", "version": 1, "entries": [line | {"samples": samples}]}))
     assert load(path).entries[0].samples == samples
     update(path, lambda _: Changed(entries=(replace(ENTRY, metric="f1"),)))
     assert "samples" not in path.read_text()
-    assert load(path).get("a.py::test_a", "accuracy", "CPU") == replace(ENTRY, samples=samples)
+    assert "why" not in path.read_text()
+    told = replace(ENTRY, samples=samples, commit="4f2a", dirty=True, reason="why")
+    assert load(path).get("a.py::test_a", "accuracy", "CPU") == told
 
 
 def test_a_copy_has_all_that_counts(path: Path, tmp_path: Path) -> None:
@@ -179,3 +183,27 @@ def test_a_damaged_one_is_told(path: Path, text: str, told: str) -> None:
     with pytest.raises(UsageProblem):
         add(path, found(2))
     assert [one.name for one in (path.parent / "b.runs").iterdir()] == ["run-01.json"]
+
+
+def test_where_values_come_from_is_told_once(path: Path) -> None:
+    """In the head of the run's file; what differs, in that metric's line. Without it the entry has the run."""
+    about: dict[str, Any] = {"commit": "4f2a", "dirty": True, "date": "2026-11-21T10:00:00Z", "reason": "new model"}
+    first = replace(ENTRY, **about)
+    entries = [first, replace(first, metric="f1"), replace(first, metric="loss", reason="another data set")]
+
+    def addition(entry: Entry) -> Addition:
+        told = {key: getattr(entry, key) for key in about}
+        return Addition(entry=entry, found=Measurement(value=0.75, n=4), run=FIRST, **told)
+
+    update(path, lambda _: Changed(entries=tuple(entries), additions=tuple(map(addition, entries))))
+    assert load(path) == Baseline(tuple(entries))
+    (file,) = (path.parent / "b.runs").iterdir()
+    assert [line.count("new model") for line in file.read_text().splitlines()] == [1, 0, 0, 0, 0]
+    assert path.read_text().splitlines()[1] == (
+        '{"test":"a.py::test_a","metric":"accuracy","device":"CPU","value":0.75,"n":4,"run":"000000"},'
+    )
+    file.unlink()
+    lost = load(path).entries[0]
+    assert (lost.run, lost.commit, lost.reason) == ("000000", "", "")
+    add(path, found(1))
+    assert later(path) == [0.75]

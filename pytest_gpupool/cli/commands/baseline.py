@@ -1,4 +1,4 @@
-"""``gpupool baseline update|show|diff``: look after the baseline file."""
+"""``gpupool baseline update|show|diff|merge``: look after the baseline file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ...values.nodeids import file_of
 from ...values.texts import cut, one_line
 from ...verdicts import acceptance, baseline_file, narrowing
 from ...verdicts.baseline import Baseline, Entry
+from .. import merging
 from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn, whole_report_of
 
 _RUN = "a run on record (default: the latest) or a JSON report"
@@ -32,6 +33,13 @@ _ABOUT_UPDATE = """\
 New metrics get an entry. Metrics that are as before join the runs that their entry stands for, up to 20, so that their
 noise is known. Metrics that have changed, for the better or the worse, start anew only where they are accepted by name.
 Where the run is of the same clean commit as the entry, or with --unchanged, what differs is noise, and joins.
+"""
+
+_ABOUT_MERGE = """\
+Merges entry by entry what two branches have made of a baseline file, and writes that into OURS. Git by itself finds a
+conflict where lines beside each other have changed; with --install it calls this for BASELINE: by a line in the
+.gitattributes beside it, which is to be committed, and by this clone's own configuration. Where both branches have
+changed the same entry, both stand in the file between git's marks, and the exit status is 1.
 """
 
 _ABOUT_SHOW = """\
@@ -72,6 +80,13 @@ def add(commands: Any) -> None:
     diff.set_defaults(run=_diff)
     for call in (update, list_, diff):
         add_dir(call)
+
+    merge = calls.add_parser("merge", help="merge two branches' baseline files", description=_ABOUT_MERGE)
+    merge.add_argument(
+        "files", metavar="FILE", type=Path, nargs="+", help="BASE OURS THEIRS, or with --install BASELINE"
+    )
+    merge.add_argument("--install", action="store_true", help="have git merge this file so, in this clone")
+    merge.set_defaults(run=merging.run)
 
 
 def _add_file(command: argparse.ArgumentParser) -> None:
@@ -237,11 +252,7 @@ def _changes(entry: Entry, old: Entry) -> Iterator[str]:
         yield f"unit {_safe(old.unit) or 'none'} → {_safe(entry.unit) or 'none'}"
     if entry.higher_is_better != old.higher_is_better:
         yield f"{_DIRECTIONS[old.higher_is_better]} → {_DIRECTIONS[entry.higher_is_better]} is better"
-    if entry.value != old.value:
-        return
-    if entry.spread != old.spread:
-        yield f"spread {_number(old.spread) or 'none'} → {_number(entry.spread) or 'none'}"
-    if entry.samples != old.samples:
+    if entry.value == old.value and entry.samples != old.samples:
         yield "samples"
 
 

@@ -7,14 +7,18 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ...options import collection
+from ...options import collection, scope
 from ...values.errors import MarkerProblem, UsageProblem
 from ..items.markers import requirement_of
 from ..items.params import params_of
+from .shard import part_key
+
+if TYPE_CHECKING:
+    from ..recording.writer import RecordWriter
 
 _CONDITION = re.compile(r"\s*([^\s=<>!,]+)\s*(==|=|!=|<=|>=|<|>)\s*(.*?)\s*", re.DOTALL)
 _NEEDS = ("gpus", "priority", "serial", "stage")
@@ -81,6 +85,28 @@ def deselect(config: pytest.Config, items: list[pytest.Item]) -> None:
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = kept
+
+
+class Deselected:
+    """The plugin that tells which tests a conftest.py, or another plugin, has deselected: these are not gone."""
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self._writer = writer
+        self._nodeids: dict[str, None] = {}
+
+    @pytest.hookimpl
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Remember them."""
+        self._nodeids |= dict.fromkeys(item.nodeid for item in items)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell of them, but for other shards'; where an option has chosen tests nobody asks for the others."""
+        part = session.config.stash.get(part_key, None)
+        others = self._nodeids.keys() - set(() if part is None else part.tests)
+        if others and not scope.is_narrowed(session.config):
+            self._writer.write("deselected", tests=[nodeid for nodeid in self._nodeids if nodeid in others])
+            self._writer.flush()  # there may be no test whose report takes it along
 
 
 def _check(expressions: Sequence[Sequence[Condition]], known: set[str]) -> None:

@@ -121,3 +121,30 @@ def test_its_end_is_accepted_by_name(accepted: Host) -> None:
     assert accepted.pytest(FILE, environ=accepted.environ(LEFT="metric test")).status == 0
     entries = json.loads((accepted.project / "baseline.json").read_text())["entries"]
     assert {entry["metric"] for entry in entries} == {"accuracy", "size", "m"}
+
+
+@pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "n2"])
+def test_what_a_conftest_deselects_is_not_gone(accepted: Host, args: list[str]) -> None:
+    """Neither here nor in workers; what is no more is, and what is taken out without a word. A report says the same."""
+    accepted.write(
+        "conftest.py",
+        """
+        import os
+
+        def pytest_collection_modifyitems(config, items):
+            out = [item for item in items if item.name == "test_a"]
+            if "silent" not in os.environ["LEFT"]:
+                config.hook.pytest_deselected(items=out)
+            items[:] = [item for item in items if item not in out]
+        """,
+    )
+    run = accepted.pytest(FILE, *args, environ=accepted.environ(LEFT="nothing"))
+    assert (run.status, run.report["summary"]["metrics"]["gone"]) == (0, 0), run.output
+    run = accepted.pytest(FILE, *args, environ=accepted.environ(LEFT="test"))
+    assert (run.status, [key for key, one in verdicts(run.report).items() if one == "gone"]) == (
+        1,
+        [("test_b", "loss")],
+    )
+    run = accepted.pytest(FILE, *args, environ=accepted.environ(LEFT="silent"))
+    gone = {key for key, one in verdicts(run.report).items() if one == "gone"}
+    assert (run.status, gone) == (1, {("test_a", "accuracy"), ("test_a", "f1")})
