@@ -40,7 +40,10 @@ def pieces_of(nodeids: Sequence[str], told: Told, learned: Learned, mode: str) -
 
 
 def _piece(name: str, own: Sequence[Test], costs: dict[str, float], usual: float) -> Piece:
-    shares = {(f"{one.key} {test.gpus}", costs[one.key] * test.gpus) for test in own for one in test.set_ups}
+    # A fixture is set up for each module that has its own, and on each size of worker.
+    shares = {
+        (f"{one.key} in {one.node} on {test.gpus}", costs[one.key] * test.gpus) for test in own for one in test.set_ups
+    }
     work = sum(test.gpus * max(usual if test.seconds is None else test.seconds, SHORTEST) for test in own)
     # What takes no time may be set up anywhere.
     return Piece(name=name, work=work, shares=tuple(sorted(share for share in shares if share[1] > 0)))

@@ -91,6 +91,21 @@ def test_a_test_counts_by_its_devices() -> None:
     assert sorted(map(len, found)) == [1, 4]
 
 
+def test_each_module_sets_up_its_own() -> None:
+    """A fixture of a module's scope is one for each; what several workers' sizes need is one for each size."""
+    ids = ["a.py::test_a", "a.py::test_b", "b.py::test_c"]
+    of_modules = [list(WideFixture("model", "", "m", node)) for node in ("a.py", "b.py")]
+    about: Any = {
+        "requirements": {1: {"gpus": 2}},
+        "fixtures": dict(enumerate(of_modules)),
+        "families": {0: [0], 1: [1]},
+        "set_ups": {0: 0, 1: 0, 2: 1},
+    }
+    known = learned(dict.fromkeys(ids, 10.0), {"model[m]": 100.0})
+    part, _ = part_of(ids, about, known, Shard(1, 1), mode="no")
+    assert part.seconds == pytest.approx(10.0 + 2 * 10.0 + 10.0 + 100.0 + 2 * 100.0 + 100.0)
+
+
 def test_repeats_and_groups_stay_together() -> None:
     """Each of several is in the shard of the others."""
     ids = [f"a.py::test_a #r{number}" for number in range(3)] + ["a.py::test_b", "b.py::test_c", "b.py::test_d"]

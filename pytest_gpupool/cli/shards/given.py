@@ -69,4 +69,5 @@ def _shards(base: Path) -> list[Recorded]:
 
 
 def _cut(run: Recorded) -> tuple[object, ...]:
-    return shard_of(run)["fingerprint"], shard_of(run)["count"], run.facts()["git"]
+    git = run.facts()["git"]
+    return shard_of(run)["fingerprint"], shard_of(run)["count"], git and git["commit"]
