@@ -59,6 +59,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "live": False,
         "yields": False,
         "affinity": False,
+        "shard": None,
+        "durations": directory / "durations.json",
     }
     return Options(**(usual | changes))
 

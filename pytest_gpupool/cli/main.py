@@ -14,8 +14,11 @@ from ..processes.own import garbage
 from ..values.errors import GpupoolError
 from .commands import baseline, compare, history, matrix, report, runs, scaling, schema
 from .scripts import logs, sweep
+from .shards import merge, pack
 
-_COMMANDS: tuple[ModuleType, ...] = (report, runs, logs, sweep, baseline, compare, matrix, history, scaling, schema)
+_COMMANDS: tuple[ModuleType, ...] = (
+    *(report, runs, logs, sweep, pack, merge, baseline, compare, matrix, history, scaling, schema),
+)
 if sys.platform == "linux":  # the pool is there alone, and what it relies on
     from .commands import plan, quarantine, run, status
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..devices.pool import Pool
-from ..records import archive
+from ..records import archive, store
 from ..records.archive import Recorded
+from ..records.items import Items
 from ..records.result import TestResult
 from ..reports.json import build
 from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradiction
 from ..values.errors import UsageProblem
 from ..values.texts import safe_repr, visible
 from ..values.verdicts import BAD
+
+if TYPE_CHECKING:
+    from ..verdicts.baseline import Baseline
 
 Report = Mapping[str, Any]
 
@@ -52,12 +57,19 @@ def run_of(name: str, given: Path | None) -> Recorded:
     recorded = archive.load(archive.find(base_of(given), name))
     for problem in recorded.problems:
         warn(problem)
-    _decide(recorded)
+    decide(recorded)
     return recorded
 
 
-def _decide(recorded: Recorded) -> None:
-    """Judge the metrics of a run that was killed before it did so itself, by the same rules and the same baseline."""
+def decide(recorded: Recorded, given: Baseline | None = None, paths: Sequence[str] | None = None) -> None:
+    """Judge the metrics of a run that has not done so itself: it was killed, or is one of several shards.
+
+    By the same rules, and the baseline that it began with, unless another one is ``given``. Where it is known in which
+    ``paths`` it has looked for tests, those of the baseline count that it has not found there.
+
+    Raises:
+        UsageProblem: the baseline that it began with is damaged.
+    """
     results = recorded.results
     if results.is_decided or (results.policy is None and not results.aggregates):
         return
@@ -69,12 +81,16 @@ def _decide(recorded: Recorded) -> None:
             results.add({"record": "aggregated", **record})
         return
     policy = Policy(error=results.policy["error"], rtol=results.policy["rtol"])
-    baseline = baseline_file.kept(recorded.path)
+    baseline = baseline_file.kept(recorded.path) if given is None else given
     if baseline is None:
         warn(f"run {recorded.id} was killed before its metrics were judged, and its copy of the baseline is gone")
         return
-    for one, record in list(of_run.decided(results, baseline, policy, results.policy["fail_on"])):
+    filled = recorded.items.filled
+    decisions = of_run.decided(results, baseline, policy, results.policy["fail_on"], paths, filled=filled)
+    for one, record in list(decisions):
         results.add({"record": "decided" if isinstance(one, TestResult) else "aggregated", **record})
+    if recorded.items.problem is not None:
+        warn(recorded.items.problem)
 
 
 def report_of(name: str, given: Path | None) -> Report:
@@ -83,12 +99,38 @@ def report_of(name: str, given: Path | None) -> Report:
     Raises:
         UsageProblem: there is none of that name, or the file is no report.
     """
+    return _source(name, given)[0]
+
+
+def whole_report_of(name: str, given: Path | None) -> Report:
+    """Return a report with the values per item of its metrics, as :func:`report_of`; say where they are not there."""
+    report, items, what_to_do = _source(name, given)
+    whole = items.in_report(report)
+    if items.problem is not None:
+        warn(f"{visible(name)}: {items.problem}{what_to_do}")
+    return whole
+
+
+def _source(name: str, given: Path | None) -> tuple[Report, Items, str]:
+    """Return a report, where its values per item are, and what to do where they are not."""
     path = Path(name)
     if path.is_file() and not (path.name == archive.PLAN or path.suffix == ".jsonl"):
-        return _read(path)
+        report = _read(path)
+        folders = [path.parent, *_runs_of(report["run"], given)]
+        return report, archive.items_of(*folders), "; copy the folder 'items' of its run's directory beside it"
     if path.suffix == ".json" and not path.exists():
         raise UsageProblem(f"there is no report {path}")
-    return report_of_run(run_of(name, given))
+    recorded = run_of(name, given)
+    return report_of_run(recorded), recorded.items, ""
+
+
+def _runs_of(run: Mapping[str, Any], given: Path | None) -> Iterator[Path]:
+    """Yield where the run of a report may be on record on this host."""
+    if not store.RUN_ID.fullmatch(str(run["id"])):
+        return
+    with contextlib.suppress(UsageProblem):
+        yield base_of(given) / "runs" / run["id"]
+    yield Path(str(run.get("rootdir"))) / ".gpupool" / "runs" / run["id"]
 
 
 def report_of_run(recorded: Recorded) -> dict[str, Any]:

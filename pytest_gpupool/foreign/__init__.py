@@ -6,6 +6,7 @@ __all__ = [
     "execnet_names",
     "pytest_names",
     "pytest_phases",
+    "pytest_reports",
     "python_names",
     "xdist_protocol",
     "xdist_session",

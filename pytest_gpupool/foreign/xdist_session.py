@@ -12,6 +12,7 @@ from xdist.scheduler import EachScheduling
 from xdist.workermanage import Marker, WorkerController, parse_tx_spec_config
 
 from . import execnet_names, xdist_protocol
+from .pytest_reports import Reports
 
 OURS = "gpupool-distribution"
 """The name of our plugin that hears xdist's hooks."""
@@ -159,7 +160,17 @@ def be_down(node: WorkerController) -> None:
 
 def intercept(node: WorkerController, through: Callable[[Hear], Hear]) -> None:
     """Before a worker starts: have what it says go ``through`` this, which is given what xdist does with it."""
-    node.process_from_remote = through(node.process_from_remote)
+    hear, reports = node.process_from_remote, Reports(node.config)
+
+    def quickly(event: Any) -> None:
+        if event is not END and event[0] == xdist_protocol.TESTREPORT:
+            report = reports.from_wire(event[1]["data"])
+            if report is not None:
+                node.notify_inproc(xdist_protocol.TESTREPORT, node=node, rep=report)
+                return
+        hear(event)
+
+    node.process_from_remote = through(quickly)
 
 
 def before_commands(node: WorkerController, tell: Callable[[str], None]) -> None:

@@ -22,6 +22,8 @@ _OF_THE_PACKAGE = (
     "verdicts.baseline",
     "verdicts.chance.statistics",
     "verdicts.verdict",
+    "worker.choosing.resume",
+    "worker.choosing.shard",
     "worker.plugins",
     "worker.protocol.early_line",
     "worker.protocol.item_facts",
@@ -29,7 +31,6 @@ _OF_THE_PACKAGE = (
     "worker.protocol.order",
     "worker.protocol.parcels",
     "worker.protocol.tear_down",
-    "worker.resume",
 )
 
 

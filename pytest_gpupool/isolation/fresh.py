@@ -72,7 +72,7 @@ def _given(
 ) -> dict[str, Any]:
     """Return all that it has to know."""
     # It records nothing itself, and nobody else is to lease what this process holds.
-    own = replace(orders, run_dir=None, earlier=None, isolate=False, outer=None, outer_pids=())
+    own = replace(orders, run_dir=None, earlier=None, shard=None, isolate=False, outer=None, outer_pids=())
     return {
         "parent": os.getpid(),
         "args": list(item.config.invocation_params.args),

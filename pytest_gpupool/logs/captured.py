@@ -35,6 +35,7 @@ class CapturedOutput:
         self._descriptors = descriptors
         self._of_another = of_another
         self._copied = dict.fromkeys(descriptors.values(), 0)
+        self._has_copied = False  # anything of the present phase
         self._lock = RLock()
         self._owner = forks.Owner()
         self._thread: Thread | None = None
@@ -46,9 +47,10 @@ class CapturedOutput:
 
     def begin(self) -> None:
         """A phase begins, with nothing captured yet."""
-        with self._lock:
-            self._copied = dict.fromkeys(self._copied, 0)
-            self._goes_on = True
+        if self._has_copied:
+            with self._lock:
+                self._copied, self._has_copied = dict.fromkeys(self._copied, 0), False
+        self._goes_on = True
         if self._thread is None:
             self._start()
 
@@ -75,6 +77,7 @@ class CapturedOutput:
                 yield
             finally:
                 self._copied = {descriptor: _size(descriptor) for descriptor in self._copied}
+                self._has_copied = True
 
     def goes_on_here(self) -> None:
         """Copy in this process, a child of the one that has done so until now."""
@@ -107,14 +110,20 @@ class CapturedOutput:
         if not (self._goes_on and self._owner.is_here):
             return
         for descriptor, copied in self._copied.items():
-            size = _size(descriptor)
-            if size < copied and self._of_another:
-                continue  # the phase is over there, which is told next
-            done = min(copied, size)  # it was emptied
-            while done < size and (data := _read(descriptor, min(_PIECE, size - done), done)):
-                self._logs.write(data)
-                done += len(data)
-            self._copied[descriptor] = done
+            self._copied[descriptor] = self._copy_from(descriptor, copied)
+
+    def _copy_from(self, descriptor: int, copied: int) -> int:
+        """Copy what of a file has not been copied; return how much of it has been now."""
+        data = _read(descriptor, copied)
+        if not data and copied and not self._of_another:  # where the phase is over, which is told next
+            copied = min(copied, _size(descriptor))  # it was emptied
+            data = _read(descriptor, copied)
+        while data:
+            self._logs.write(data)
+            copied += len(data)
+            self._has_copied = True
+            data = _read(descriptor, copied)
+        return copied
 
 
 def _size(descriptor: int) -> int:
@@ -124,7 +133,8 @@ def _size(descriptor: int) -> int:
         return 0
 
 
-def _read(descriptor: int, size: int, offset: int) -> bytes:
-    with contextlib.suppress(OSError):
-        return os.pread(descriptor, size, offset)
-    return b""
+def _read(descriptor: int, offset: int) -> bytes:
+    try:
+        return os.pread(descriptor, _PIECE, offset)
+    except OSError:
+        return b""

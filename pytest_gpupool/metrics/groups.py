@@ -213,6 +213,8 @@ def _held_up(group: Group, record: Mapping[str, Any]) -> Group:
         return group
     if narrowed := record.get("narrowed"):
         return replace(group, problem=f"a part of its tests was chosen: {narrowed}")
+    if shard := record.get("shard"):
+        return replace(group, problem=f"this is shard {shard}: 'gpupool merge' judges the tests of all")
     left_out = sum(
         one["tests"] for one in record["left_out"] if all(one["group"].get(k) == v for k, v in group.params.items())
     )

@@ -13,6 +13,11 @@ def distribution_mode(config: pytest.Config) -> str:
     return str(config.getoption("dist", "no"))
 
 
+def given_mode(config: pytest.Config) -> str:
+    """Return ``--dist`` as the command line and the ini file give it, the same in controller, workers and alone."""
+    return str(_given(config, "dist", "no"))
+
+
 def runs_each(config: pytest.Config) -> bool:
     """Whether every worker runs every test."""
     # In a worker xdist has put its own option back; elsewhere a plugin may have set it after the command line was read.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ..foreign.pytest_names import declared_ini_values, ini_values
+from ..records import durations
 from ..records.store import LATEST, is_run_id
+from ..shards import place
+from ..shards.place import Shard
 from ..values import texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
@@ -91,6 +96,17 @@ _VALUED = (
     ),
     ("gpupool-repeats", "N", "How often each test is measured whose marker names no repeats (default 1)."),
     (
+        "gpupool-shard",
+        "I/N",
+        "Run one of N parts of the tests, the I-th, on this machine ('auto': as the CI system's variables say); "
+        "'gpupool merge' makes one run of them.",
+    ),
+    (
+        "gpupool-durations",
+        "FILE",
+        "What is known of durations (default: durations.json in --gpupool-dir); a sharded run changes nothing of it.",
+    ),
+    (
         "gpupool-busy-memory",
         "SIZE",
         "A GPU is busy with any compute process outside the pool, and with more than this of memory that no named "
@@ -162,6 +178,8 @@ class Options:
     yields: bool
     affinity: bool
     isolate: bool
+    shard: Shard | None
+    durations: Path
 
     @property
     def retries(self) -> dict[str, int]:
@@ -179,13 +197,20 @@ class Options:
         baseline, update = source.path("gpupool-baseline"), source.flag("gpupool-update-baseline")
         if update and baseline is None:
             raise UsageProblem("--gpupool-update-baseline: say which file with --gpupool-baseline=PATH")
+        shard = source.parse("gpupool-shard", partial(place.parse, environ=os.environ), place.EXPECTED, None)
+        if update and shard is not None:
+            raise UsageProblem(
+                f"--gpupool-update-baseline and --gpupool-shard={shard} do not go together: a shard is not the whole "
+                "run; 'gpupool merge … --baseline FILE --update-baseline' adds that"
+            )
+        directory = source.path("gpupool-dir") or config.rootpath / ".gpupool"
         return cls(
             devices=source.parse("gpupool-devices", parsing.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
             require=source.parse("gpupool-require", parsing.whole, "a whole number from 0", 0),
             wait=source.parse("gpupool-wait", texts.seconds, _SECONDS, 3600.0),
             export=source.parse("gpupool-export", parsing.export, "'index' or 'uuid'", "index"),
             lock_dir=str(path) if (path := source.path("gpupool-lock-dir")) else None,
-            directory=source.path("gpupool-dir") or config.rootpath / ".gpupool",
+            directory=directory,
             json=parsing.writable(source.path("gpupool-json"), "gpupool-json"),
             html=parsing.writable(source.path("gpupool-html"), "gpupool-html"),
             markdown=parsing.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
@@ -216,6 +241,8 @@ class Options:
             yields=source.flag("gpupool-yield"),
             affinity=source.flag("gpupool-affinity"),
             isolate=source.flag("gpupool-isolate"),
+            shard=shard,
+            durations=_durations(source, is_written=shard is None) or directory / durations.NAME,
         )
 
 
@@ -300,6 +327,13 @@ def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         known = parser.parse_known_args(args, namespace=copy.copy(config.option))
         known.confcutdir = config.known_args_namespace.confcutdir  # which pytest has worked out since
         config.known_args_namespace = known
+
+
+def _durations(source: parsing.Source, *, is_written: bool) -> Path | None:
+    path = source.path("gpupool-durations")
+    if path is not None and not is_written and path.exists() and not path.is_file():
+        raise UsageProblem(f"--gpupool-durations={path} is no file: give the path of one")
+    return parsing.writable(path, "gpupool-durations") if is_written else path
 
 
 def _keep_runs(config: pytest.Config) -> int:

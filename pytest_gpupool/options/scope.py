@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from . import collection
+from . import collection, parsing
 
 _NARROWING = (
     *("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "pyargs", "lf", "stepwise"),
@@ -18,8 +18,13 @@ _NARROWING = (
 def paths(config: pytest.Config) -> list[str] | None:
     """Return the files and folders that the run's tests are collected from, relative to rootdir, which is empty.
 
-    None where something leaves out tests of these.
+    None where something leaves out tests of these, as a shard does.
     """
+    return None if parsing.Source(config).text("gpupool-shard") is not None else of_all_shards(config, others=0)
+
+
+def of_all_shards(config: pytest.Config, *, others: int) -> list[str] | None:
+    """Return the same of all shards together; ``others`` are how many tests were left to other shards here."""
     if any(getattr(config.option, name, None) for name in _NARROWING) or collection.selects(config):
         return None
     found = []
@@ -29,7 +34,8 @@ def paths(config: pytest.Config) -> list[str] | None:
             return None
         found += _within(path, config.rootpath.resolve())
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    return None if reporter is not None and reporter.stats.get("deselected") else found
+    deselected = 0 if reporter is None else len(reporter.stats.get("deselected", ()))
+    return None if deselected > others else found
 
 
 def _within(path: Path, root: Path) -> list[str]:

@@ -108,6 +108,8 @@ class Newcomers:
     def look(self) -> list[ProcessId]:
         """Return them. Where this process has no child it costs next to nothing."""
         before, self._known = self._known, self._children()
+        if not self._known:
+            return []
         new = ((pid, table.process(pid)) for pid in self._known - before)
         return [
             ProcessId(pid, known.start, self._own.pid_namespace)

@@ -1,6 +1,7 @@
 """The archive: the runs on record, ``<gpupool-dir>/runs/<run>/``; read, found by name, and pruned.
 
-A run's directory holds ``plan.json`` (what the run was to do, and where) and a journal per writer.
+A run's directory holds ``plan.json`` (what the run was to do, and where), a journal per writer, and the values per item
+of its metrics (:mod:`items`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal, store
 from .datatypes import is_time
+from .items import FOLDER, Items
 from .journal import VERSION
 from .record import Record, in_order
 from .results import Results
@@ -55,7 +57,11 @@ class Recorded:
     exit_status: int | None
     ended: str | None
     """When its last record was made that has a time."""
+    items: Items
+    """The values per item of its metrics."""
     problems: tuple[str, ...] = ()
+    version: int = VERSION
+    """Of its records, the newest of them."""
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for a report of it, as far as they are known."""
@@ -221,15 +227,23 @@ def load(run: Path) -> Recorded:
     if not goes_on(run):
         for worker in results.workers.values():
             worker.exit = worker.exit or "killed"
+    told = plan.facts.get("id")  # a copy may have any name
     return Recorded(
-        id=run.name,
+        id=told if isinstance(told, str) and RUN_ID.fullmatch(told) else run.name,
         path=run,
         plan=plan,
         results=results,
         exit_status=next((reader.status for reader in readers if reader.status is not None), None),
         ended=max((reader.latest for reader in readers if reader.latest), default=None),
+        items=items_of(run),
         problems=tuple(problems),
+        version=max((reader.version for reader in readers), default=VERSION),
     )
+
+
+def items_of(*runs: Path | None) -> Items:
+    """Return the values per item of a run by its directory, of which there may be several; None is none."""
+    return Items(*(run / FOLDER for run in runs if run is not None))
 
 
 class _Reader:
@@ -239,7 +253,7 @@ class _Reader:
         self.status: int | None = None
         self.latest = ""
         self._path = path
-        self._version = VERSION
+        self.version = VERSION
         self._lost = 0
 
     def __iter__(self) -> Iterator[Record]:
@@ -252,7 +266,7 @@ class _Reader:
             if record["record"] == "run-end":
                 self.status = record["exit_status"]
             elif record["record"] == "journal":
-                self._version = max(self._version, record["version"])
+                self.version = max(self.version, record["version"])
             moment: Any = record.get("ended") or record.get("started")
             if is_time(moment):  # of a kind that is unknown here it may be anything
                 self.latest = max(self.latest, moment)
@@ -263,8 +277,8 @@ class _Reader:
         name, lost = self._path.name, self._lost
         if lost:
             yield f"{name}: {lost} damaged line{'' if lost == 1 else 's'} left out"
-        if self._version > VERSION:
-            yield f"{name} is of version {self._version}, of a newer pytest-gpupool: read as far as known here"
+        if self.version > VERSION:
+            yield f"{name} is of version {self.version}, of a newer pytest-gpupool: read as far as known here"
 
 
 def _has_collected(run: Path) -> bool:

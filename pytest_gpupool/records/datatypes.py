@@ -155,6 +155,13 @@ def _is_device(value: Any) -> bool:
     return is_slot or value.startswith(("GPU-", "MIG-"))
 
 
+_DIGEST = re.compile("[0-9a-f]{16}")
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -214,3 +221,5 @@ DEVICE_ID = DataType(
     "the id of a device",
     "device_id",
 )
+DIGEST = DataType(_is_digest, {"type": "string", "pattern": "^[0-9a-f]{16}$"}, "16 hexadecimal digits")
+"""Of what is in a file, which is named by it."""

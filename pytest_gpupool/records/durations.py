@@ -1,4 +1,4 @@
-"""Durations: what earlier runs measured of tests and of what they share, ``<gpupool-dir>/durations.json``.
+"""Durations: what earlier runs measured of tests and of what they share, mostly ``<gpupool-dir>/durations.json``.
 
     {"format":"gpupool-durations","version":2,"tests":{
     "test_a.py::test_b":{"NVIDIA H200":{"seconds":[2.1,2.0],"peak":[1048576],"used":"2026-11-21"}}
@@ -87,13 +87,12 @@ class _Content:
     has_fixtures: bool = True
 
 
-def load(base: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tuple[Learned, str | None]:
+def load(path: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tuple[Learned, str | None]:
     """Return what is known, and a warning where the file is not as it should be.
 
     The first of ``kinds`` with data counts, else the kind that was measured last. ``more`` is what the file
     does not have yet. Nothing is raised.
     """
-    path = base / NAME
     try:
         content = _read(path)
     except OSError as error:
@@ -107,23 +106,22 @@ def load(base: Path, kinds: Sequence[str], more: Iterable[Observed] = ()) -> tup
 
 
 def save(
-    base: Path, observed: Iterable[Observed], *, keep: int = _KEEP, most: int = _MOST, now: float | None = None
+    path: Path, observed: Iterable[Observed], *, keep: int = _KEEP, most: int = _MOST, now: float | None = None
 ) -> str | None:
     """Add what a run measured, ``keep`` values of each at most; return why that was not possible, else None.
 
     Runs that end together both count. Beyond ``most`` tests those measured least recently are dropped. A damaged
     file is replaced and kept beside it; one of a newer version is left alone. ``now`` is in seconds since 1970.
     """
-    path = base / NAME
     try:
-        base.mkdir(parents=True, exist_ok=True)
-        with _locked(base / "durations.lock"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(f"{path.name.removesuffix('.json')}.lock")):
             content = _read(path)
             if content.newer is not None:
                 return f"{_warning(path, content)}, and those of this run are not kept"
             _merge(content, observed, keep, most, time.strftime("%Y-%m-%d", time.gmtime(now)))
             if content.damage is not None:
-                path.replace(path.with_name(f"{NAME}.damaged"))
+                path.replace(path.with_name(f"{path.name}.damaged"))
             write_whole(path, _dump(content))
     except OSError as error:
         return f"{path}: {error.strerror or error}; the durations of this run are not kept"

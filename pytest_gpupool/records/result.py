@@ -63,7 +63,7 @@ class TestResult:
     asked: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     """What its marker says of ``memory`` (bytes) and ``timeout`` (seconds; None: no limit), what it says of them."""
     recipe: str | None = None
-    """What the result depends on, see :mod:`recipe`."""
+    """What the result depends on, see :mod:`recipes`."""
     run: str | None = None
     """The earlier run whose result this is, None where it is this one's."""
     is_final: bool = True
@@ -174,7 +174,7 @@ def _as_measured(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 _MEASURED = (
     *("name", "value", "non_finite", "kind", "unit", "higher_is_better", "n", "atol", "rtol"),
-    *("samples", "items", "repeats", "timing"),
+    *("per_item", "samples", "items", "repeats", "timing"),
 )
 """The keys of a metric that say what was measured."""
 

@@ -8,6 +8,8 @@ record               keys
 ===================  ====================================================================================
 ``journal``          ``version``; the first line of each file, changes no result
 ``collected``        ``tests``: a list of ``[nodeid, params]``; ``worker``
+``shard``            ``index, count, tests, fingerprint, paths``: the run has one of several parts of these tests, cut
+                     from what the fingerprint is of; ``paths``: where all shards together have looked for tests
 ``collect-error``    ``where``: what could not be collected
 ``kept``             ``test, run, result``: what an earlier run found, see :meth:`TestResult.to_record`
 ``worker``           ``worker, host, pid, devices, lease_wait_s, started, environment``
@@ -37,7 +39,8 @@ record               keys
                      ``gone``: metrics that the baseline has, and the test, or the run, has not;
                      and ``outcome, message`` where they change these
 ``aggregate``        ``worker, test, aggregate, left_out``, and ``narrowed`` (text): what is judged over the tests of
-                     a function, class, file or folder; ``left_out``: ``group, tests`` of those that were deselected
+                     a function, class, file or folder; ``left_out``: ``group, tests`` of those that were deselected;
+                     ``shard`` (``2/4``) where other shards may have some of them
 ``aggregated``       ``group, metric, outcome, message``: the verdict on a group of them, as at ``decided``
 ``run-end``          ``ended, exit_status``; written by the controller, changes no result
 ``late-metric``      ``worker, text``: a metric came after its test had ended; in no journal, changes no result
@@ -85,6 +88,8 @@ class Results:
         self.workers: dict[str, WorkerResult] = {}
         self.uncollected: set[str] = set()
         """The ids of what could not be collected."""
+        self.shard: Record | None = None
+        """Which part of which tests the run has, None where it has all that were collected."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
         self.policy: Record | None = None
@@ -152,7 +157,13 @@ class Results:
     @property
     def is_complete(self) -> bool:
         """Whether tests were collected, all that there are, and every one has a result."""
-        return bool(self._tests) and not self.uncollected and all(test.finished for test in self._tests.values())
+        is_collected = bool(self._tests) or self.is_empty_shard
+        return is_collected and not self.uncollected and all(test.finished for test in self._tests.values())
+
+    @property
+    def is_empty_shard(self) -> bool:
+        """Whether there are tests, and all are other shards'."""
+        return self.shard is not None and bool(self.shard["tests"]) and not self._tests
 
     @property
     def ran(self) -> Iterator[TestResult]:
@@ -347,6 +358,9 @@ class Results:
             if name in test.metrics:
                 test.metrics[name] = {**test.metrics[name], "verdict": verdict}
 
+    def _shard(self, record: Record) -> None:
+        self.shard = record
+
     def _policy(self, record: Record) -> None:
         self.policy = record
 
@@ -459,6 +473,7 @@ def _take_measured(test: TestResult, values: Record) -> None:
 
 _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "collected": Results._collected,
+    "shard": Results._shard,
     "collect-error": Results._collect_error,
     "kept": Results._kept,
     "setting": Results._setting,

@@ -18,6 +18,7 @@ from .datatypes import (
     BYTES_OR_NULL,
     COUNT,
     DEVICE_ID,
+    DIGEST,
     FLAG,
     NAME,
     NON_FINITE,
@@ -153,8 +154,9 @@ METRIC = Shape(
         "n": or_null(POSITIVE),
         "atol": or_null(AMOUNT),
         "rtol": or_null(AMOUNT),
-        "samples": optional(SAMPLES, "The value per item, where they were given."),
-        "items": optional(list_of(TEXT), "The id of each sample, where they were given."),
+        "per_item": optional(DIGEST, "Of the values per item: items/values-DIGEST.json in the run's directory."),
+        "samples": optional(SAMPLES, "The value per item of an aggregate; of a test's metric in older reports alone."),
+        "items": optional(list_of(TEXT), "The id of each sample, where there are any."),
         "repeats": optional(SAMPLES, "Each measurement of the one quantity, where it was measured several times."),
         "attempts": optional(list_of(NUMBER), "Of each attempt its value, where value is the mean of several."),
         "single": optional(NUMBER, "The value of the attempt that samples are of, where value is the mean of several."),
@@ -361,6 +363,15 @@ _CUT_OFF = Shape(
 RECORDS: Mapping[str, Shape] = {
     "journal": Shape({"version": WHOLE}),
     "collected": Shape({"worker": TEXT, "tests": list_of(DataType(_is_collected, {"type": "array"}))}),
+    "shard": Shape(
+        {
+            "index": POSITIVE,
+            "count": POSITIVE,
+            "tests": list_of(NAME),
+            "fingerprint": TEXT,
+            "paths": or_null(list_of(TEXT)),
+        }
+    ),
     "collect-error": Shape({"where": TEXT}),
     "kept": Shape({"test": NAME, "run": TEXT, "result": object_of(_RESULT)}),
     "worker": Shape(
@@ -427,6 +438,7 @@ RECORDS: Mapping[str, Shape] = {
             "aggregate": object_of(AGGREGATE),
             "left_out": list_of(object_of(Shape({"group": PARAMS, "tests": COUNT}))),
             "narrowed": optional(TEXT_OR_NULL),
+            "shard": optional(TEXT),
         }
     ),
     "aggregated": Shape(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..devices.pool import Pool
 from ..metrics import groups
+from ..records.items import FOLDER, Items, of_test, without
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
 from ..records.shapes import METRIC, RESOURCES
@@ -50,7 +51,23 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
 def write(path: Path, report: Mapping[str, Any]) -> None:
     """Write the report, whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, _text(report))
+    write_whole(path, _text({**report, "tests": [*map(_out_of_the_way(path), report["tests"])]}))
+
+
+def _out_of_the_way(path: Path) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Return what takes the values per item out of a test, where its run could not, or was one of an older version.
+
+    They come to lie beside the report, where that is a file.
+    """
+    is_file = path.is_file() or not path.exists()
+    items = Items(path.parent / FOLDER) if is_file else Items()
+
+    def taken(test: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not test["metrics"]:
+            return test
+        return of_test(test, lambda metric: without(items.taken_out(metric)) if "samples" in metric else metric)
+
+    return taken
 
 
 def _text(report: Mapping[str, Any]) -> Iterator[str]:

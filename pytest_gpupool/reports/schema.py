@@ -57,7 +57,7 @@ from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.6.0"
+SPEC_VERSION = "1.7.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "

@@ -46,6 +46,7 @@ class RunBaseline:
         """
         self._options = options
         self._baseline: Baseline | None = None
+        self._items = records.items
         self._noise: Mapping[str, Noise | None] | None = None  # of times and rates, once somebody asks
         if options.baseline is None:
             return
@@ -53,7 +54,7 @@ class RunBaseline:
         if records.directory is not None:
             baseline_file.keep(options.baseline, self._baseline, records.directory)
             fail_on = sorted(options.fail_on)
-            records.write("policy", error=options.error, rtol=options.rtol, fail_on=fail_on)
+            records.write("policy", error=self._policy.error, rtol=options.rtol, fail_on=fail_on)
 
     @property
     def decides(self) -> bool:
@@ -69,12 +70,14 @@ class RunBaseline:
         if self._noise is None:
             self._noise = decide.known_noise(self._baseline)
         baseline, policy, noise = self._baseline, self._policy, self._noise
-        evidence = of_run.evidence_of(test)
+        evidence = of_run.evidence_of(test, self._items.filled)
         return [one.metric.name for one in evidence if decide.is_suspect(one, baseline, policy, noise)]
 
     @property
     def _policy(self) -> Policy:
-        return Policy(error=self._options.error, rtol=self._options.rtol)
+        shard = self._options.shard
+        # Of all shards together one may be red by chance so often.
+        return Policy(error=self._options.error / (1 if shard is None else shard.count), rtol=self._options.rtol)
 
     def decided(
         self, results: Results, paths: Sequence[str] | None
@@ -87,7 +90,9 @@ class RunBaseline:
         if self._baseline is None:
             yield from of_run.gated(results, self._options.fail_on)
             return
-        yield from of_run.decided(results, self._baseline, self._policy, self._options.fail_on, paths)
+        yield from of_run.decided(
+            results, self._baseline, self._policy, self._options.fail_on, paths, self._items.filled
+        )
 
     def undecided(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what an earlier run found of a test, to be judged with this run's: as it is where nothing judges."""
@@ -115,7 +120,8 @@ class RunBaseline:
         if not report["run"]["complete"]:
             text = f"the baseline {path} was not updated: the run is incomplete"
             return Update(warnings=(text,), status=pytest.ExitCode.TESTS_FAILED)
-        accept = partial(acceptance.accept, report, reason=self._options.reason, policy=self._policy)
+        whole = self._items.in_report(report)
+        accept = partial(acceptance.accept, whole, reason=self._options.reason, policy=self._policy)
         try:
             accepted = baseline_file.update(path, accept)
         except UsageProblem as problem:

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from ..options import scope
 from ..options.options import Options
 from ..planning.problem import Problem
 from ..records import archive
+from ..shards.part import Part
 from ..values.repeats import test_of
+from ..worker.choosing.resume import WholeCollection, whole_collection_key
+from ..worker.choosing.shard import part_key
 from ..worker.items.params import params_of
 from ..worker.recording.writer import RECORDS_ATTRIBUTE, SINGLE_PROCESS
-from ..worker.resume import WholeCollection, whole_collection_key
 from .baseline import RunBaseline
 from .console import Console
 from .devices import RunDevices
@@ -63,9 +66,20 @@ class Controller:
             )
 
     def collected(
-        self, worker: str, tests: Sequence[tuple[str, Mapping[str, Any]]], whole: WholeCollection | None
+        self,
+        worker: str,
+        tests: Sequence[tuple[str, Mapping[str, Any]]],
+        whole: WholeCollection | None,
+        part: Part | None = None,
     ) -> None:
-        """Tests were collected that are to run; ``whole`` has those besides that an earlier run has finished."""
+        """Tests were collected that are to run; ``whole`` has those besides that an earlier run has finished.
+
+        In a sharded run ``part`` has those of other shards.
+        """
+        if part is not None:
+            paths = scope.of_all_shards(self.config, others=part.others)
+            self.records.write("shard", **part.to_record(), paths=paths)
+            self.console.tell(part.text())
         params = dict(tests)
         nodeids = params if whole is None else whole.tests
         is_first = not self.records.results.collected
@@ -75,7 +89,7 @@ class Controller:
         ):  # only now it is a run that others make room for
             archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
-            for kept in self.earlier.kept(whole, params):
+            for kept in self.earlier.kept(whole, params, self.records.items):
                 # The repeats of a test are judged together, when all have ended.
                 is_whole = test_of(kept["test"]) is None
                 result = self.baseline.undecided(kept["result"]) if is_whole else kept["result"]
@@ -101,9 +115,10 @@ class Controller:
         if not self.chosen:
             return
         whole = self.config.stash.get(whole_collection_key, None)
-        if session.items or whole is not None:
+        part = self.config.stash.get(part_key, None)
+        if session.items or whole is not None or part is not None:
             self.facts.keep(self.records.directory, each=False, aside=False)
-            self.collected(SINGLE_PROCESS, [(item.nodeid, params_of(item)) for item in session.items], whole)
+            self.collected(SINGLE_PROCESS, [(item.nodeid, params_of(item)) for item in session.items], whole, part)
 
     @pytest.hookimpl
     def pytest_internalerror(self) -> None:

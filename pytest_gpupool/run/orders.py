@@ -17,7 +17,8 @@ from .records import RunRecords
 class WorkerOrders:
     """Makes orders of what the run's parts are at that moment.
 
-    ``finished`` is the file that names what an earlier run has finished, where this one resumes it.
+    ``finished`` is the file that names what an earlier run has finished, where this one resumes it, ``shard`` the one
+    that says which part of the tests is this run's, where that is not all.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class WorkerOrders:
         records: RunRecords,
         *,
         finished: Path | None,
+        shard: Path | None = None,
     ) -> None:
         self.workers = 1
         """How many workers the run starts with, which share the cores."""
@@ -34,6 +36,7 @@ class WorkerOrders:
         self._devices = devices
         self._records = records
         self._finished = finished
+        self._shard = shard
         self._compiled = compilation.shared_folder()
 
     def at(
@@ -55,7 +58,7 @@ class WorkerOrders:
         return Orders(
             run=self._records.run_id,
             run_dir=None if directory is None else str(directory),
-            directory=str(options.directory),
+            durations=str(options.durations),
             lock_dir=None if devices.lock_dir is None else str(devices.lock_dir.path),
             outer=None if devices.outer is None else devices.outer.run,
             outer_pids=() if devices.outer is None else devices.outer.holders,
@@ -80,6 +83,7 @@ class WorkerOrders:
             repeats=options.repeats,
             isolate=options.isolate,
             timeout=options.timeout,
+            shard=None if self._shard is None else str(self._shard),
         )
 
     def _from(self, gpus: int) -> tuple[Device, ...]:

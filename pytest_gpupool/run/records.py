@@ -24,6 +24,8 @@ class RunRecords:
         self.run_id = run_id
         self.directory = directory
         self.results = Results(each=each)
+        self.items = archive.items_of(directory)
+        """The values per item of its metrics."""
         self.unjournaled: set[str] = set()
         """The workers whose records are not all on disk, ``controller`` for its own."""
         self._journal = Journal(None if directory is None else directory / archive.CONTROLLER)
@@ -50,7 +52,7 @@ class RunRecords:
     def leave_no_trace(self) -> None:
         """At the very end: a run that has collected no test is none, and leaves nothing on record."""
         self.close()
-        if self.directory is not None and not self.results.collected:
+        if self.directory is not None and not self.results.collected and self.results.shard is None:
             archive.remove(self.directory)
 
     def write(self, kind: str, **values: Any) -> None:

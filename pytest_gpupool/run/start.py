@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..options import companions, role_end
 from ..options.options import Options
 from ..processes.own import clock
 from ..records import store
+from ..shards.frozen import Frozen
 from ..values.device import Device
 from ..values.errors import UsageProblem
 from .baseline import RunBaseline
@@ -61,6 +63,8 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
         raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
     if each and options.budget is not None:
         raise UsageProblem("--gpupool-budget and --dist each do not go together: every worker runs every test there")
+    if each and options.shard is not None:
+        raise UsageProblem("--gpupool-shard and --dist each do not go together: every worker runs every test there")
     deadline = None if options.budget is None else clock.monotonic() + options.budget
     found, outer = pool_here(options)
     lock_dir = None if found.is_cpu or outer is not None else lock_directory(options.lock_dir)
@@ -83,15 +87,20 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     facts = Facts(config, run_id, found, resumed_from=resumed_from, seed=options.seed, baseline=options.baseline)
     baseline = RunBaseline(options, records)
     devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
+    history = History(options, devices, records, console)
+    shard = None
+    if options.shard is not None:
+        shard = Frozen(options.shard, history.learned()).write(directory)
+        header.append(f"gpupool: shard {options.shard}, by {os.path.relpath(options.durations)}")
     return Controller(
         config=config,
         options=options,
         console=console,
         records=records,
         devices=devices,
-        history=History(options.directory, devices, records, console),
+        history=history,
         baseline=baseline,
-        orders=WorkerOrders(options, devices, records, finished=finished),
+        orders=WorkerOrders(options, devices, records, finished=finished, shard=shard),
         facts=facts,
         earlier=earlier,
         deadline=deadline,

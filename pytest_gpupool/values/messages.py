@@ -100,10 +100,13 @@ class Items(NamedTuple):
     about: str
     """As :meth:`of` has it: one text, since execnet is slow with many small values."""
     whole_collection: str | None
-    """Of a run that resumes another: all that was found, as ``worker.resume.WholeCollection`` has it."""
+    """Of a run that resumes another: all that was found, as ``WholeCollection`` has it."""
 
     order_is_promised: bool = False
     """Whether an option or a plugin has ordered the tests, or a conftest.py."""
+
+    part: str | None = None
+    """Of a sharded run: what this shard has of all tests, as ``shards.part.Part`` has it."""
 
     @classmethod
     def of(
@@ -112,10 +115,11 @@ class Items(NamedTuple):
         whole_collection: str | None,
         *,
         order_is_promised: bool = False,
+        part: str | None = None,
         **about: Mapping[int, Any],
     ) -> Items:
         """Make it of the tests' ids, ``requirements``, ``groups``, and what they share, by number."""
-        return cls(ids, json.dumps(about), whole_collection, order_is_promised)
+        return cls(ids, json.dumps(about), whole_collection, order_is_promised, part)
 
     def told(self) -> dict[str, dict[int, Any]]:
         """Return what :meth:`of` was given."""

@@ -21,12 +21,13 @@ class Orders:
     that fail of a cause in ``retried`` are tried again in another worker, once at least; those that name no repeats
     have ``repeats``. With ``affinity`` it runs on the cores near its devices alone. Its tests are seeded from ``seed``
     and their ids, unless that is None. Those that do not say otherwise are isolated where ``isolate`` says so; an
-    isolated one that names no limit may take ``timeout`` seconds.
+    isolated one that names no limit may take ``timeout`` seconds. ``durations`` is the file of what is known of those,
+    ``shard`` the one that says which part of the tests is this run's, None where that is all.
     """
 
     run: str
     run_dir: str | None
-    directory: str
+    durations: str
     lock_dir: str | None
     outer: str | None = None
     outer_pids: tuple[int, ...] = ()
@@ -52,6 +53,7 @@ class Orders:
     repeats: int = 1
     isolate: bool = False
     timeout: float | None = None
+    shard: str | None = None
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as plain values, which execnet carries."""

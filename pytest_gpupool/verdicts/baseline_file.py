@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ..records.items import link_or_copy
 from ..records.store import LOCK_SECONDS, lock, write_whole
 from ..values.errors import UsageProblem
 from . import cohort_files
@@ -76,11 +76,16 @@ def at_start(path: Path, *, may_be_missing: bool) -> Baseline:
 
 def keep(path: Path, baseline: Baseline, run: Path) -> None:
     """Keep a baseline beside a run's records, by which ``gpupool report`` judges a run that was killed."""
-    with contextlib.suppress(OSError):  # said where the journals cannot be written
-        save(run / _KEPT, baseline, samples=True)
-        runs = cohort_files.directory_of(Path(os.path.realpath(path)))
+    # What cannot be written is said of the journals; somebody may change the file just now.
+    with contextlib.suppress(OSError, ValueError):
+        save(run / _KEPT, baseline)
+        runs, copy = (cohort_files.directory_of(one) for one in (Path(os.path.realpath(path)), run / _KEPT))
         if runs.is_dir():
-            shutil.copytree(runs, cohort_files.directory_of(run / _KEPT))
+            copy.mkdir()
+            for file in runs.glob("*.json"):  # many runs keep the same
+                link_or_copy(file, copy / file.name)
+        if inside := _inside(path):
+            cohort_files.add(baseline, inside, copy)
 
 
 def kept(run: Path) -> Baseline | None:

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ..records.datatypes import NAME, NUMBER, SAMPLES, TEXT, Shape, optional
+from ..records.items import decoded, keep_ids
+from ..records.items import encoded as encoded_values
 from ..records.shapes import METRIC
 from ..records.store import write_whole
 from ..values.errors import UsageProblem
-from .baseline import Baseline, Entry, Key, plain_sample
+from .baseline import Baseline, Entry, Key
 from .baseline_entries import encoded
 from .chance.cohort import MOST, Measurement
 
@@ -121,15 +123,13 @@ def _counting(baseline: Baseline, directory: Path) -> Iterator[tuple[str, Key, M
 
 
 def _measurement(line: Mapping[str, Any], directory: Path, known: dict[str, tuple[str, ...]]) -> Measurement:
-    samples, items = line.get("samples"), line.get("items")
-    if "bits" in line:
-        samples = [int(bit) for bit in f"{int(line['bits'] or '0', 16):0{line['n']}b}"]
+    samples, items = decoded(line), line.get("items")
     if items is not None and items not in known:
         known[items] = tuple(_json(directory / f"items-{items}.json"))
     return Measurement(
         value=line["value"],
         n=line.get("n"),
-        samples=None if samples is None else tuple(map(float, samples)),
+        samples=samples,
         items=None if items is None else known[items],
     )
 
@@ -140,21 +140,8 @@ def _written(one: Addition, directory: Path) -> dict[str, Any]:
     data |= {"value": found.value} | ({} if found.n is None else {"n": found.n})
     if found.samples is None:
         return data
-    if found.n == len(found.samples) and all(one in (0, 1) for one in found.samples):
-        bits = f"{int(''.join(str(int(one)) for one in found.samples), 2):x}"  # a quarter of a character for each item
-        return data | {"bits": bits} | _items(found, directory)
-    return data | {"samples": list(map(plain_sample, found.samples))} | _items(found, directory)
-
-
-def _items(found: Measurement, directory: Path) -> dict[str, str]:
-    if found.items is None:
-        return {}
-    text = json.dumps(list(found.items))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = directory / f"items-{digest}.json"
-    if not path.exists():
-        write_whole(path, f"{text}\n")
-    return {"items": digest}
+    data |= encoded_values(found.samples) | {"n": len(found.samples)}
+    return data if found.items is None else data | {"items": keep_ids(directory, found.items)}
 
 
 def _write(path: Path, run: str, one: Addition, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import shlex
 _SHORT = re.compile(r"-[qvsxhl]*[km]")
 _LONG = frozenset(
     {"--deselect", "--gpupool-select", "--lf", "--last-failed", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip"}
-    | {"--splits", "--num-shards", "--testmon"}
+    | {"--splits", "--num-shards", "--testmon", "--gpupool-shard"}
 )
 
 

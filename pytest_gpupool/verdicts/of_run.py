@@ -8,7 +8,7 @@ Pure: standard library only, no clock, no files.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..metrics import groups
@@ -24,6 +24,16 @@ from .decide import DECIDED, Decision, Evidence, Policy, decide
 from .narrowing import is_narrowed
 from .verdict import sentence
 
+Record = Mapping[str, Any]
+
+Filled = Callable[[Record], Record]
+"""Gives the record of a metric with its values per item, which lie elsewhere, see :meth:`Items.filled`."""
+
+
+def _as_it_is(metric: Record) -> Record:
+    return metric
+
+
 STRICT = "[XPASS(strict)]"
 """How the message begins of a test that pytest fails since it was expected to fail, strictly, and did not."""
 
@@ -34,6 +44,7 @@ def decided(
     policy: Policy,
     fail_on: Collection[str],
     paths: Sequence[str] | None = None,
+    filled: Filled = _as_it_is,
 ) -> Iterator[tuple[TestResult | Group, dict[str, Any]]]:
     """Yield each test with metrics, and each group of an aggregate, with a record of what is decided of it.
 
@@ -47,7 +58,7 @@ def decided(
     compared = [(test, [*missing(test, baseline)]) for test in results.tests]
     tests = [(test, gone) for test, gone in compared if test.metrics or gone]
     all_groups = groups.of_run(results)
-    evidence = [evidence_of(test) for test, _ in tests]
+    evidence = [evidence_of(test, filled) for test, _ in tests]
     whole = [_evidence(group, group.metric) for group in all_groups if group.metric is not None and group.is_judged]
     decisions = iter(decide([*(one for of_test in evidence for one in of_test), *whole], baseline, policy))
     for (test, gone), of_test in zip(tests, evidence, strict=True):
@@ -156,14 +167,14 @@ def _group_record(group: Group, decision: Decision | None, fail_on: Collection[s
     return {"group": group.key, "metric": told, "outcome": "failed" if fails else "passed", "message": message}
 
 
-def evidence_of(test: TestResult) -> list[Evidence]:
+def evidence_of(test: TestResult, filled: Filled = _as_it_is) -> list[Evidence]:
     """Return what a test has found of each of its metrics."""
     disturbed = any(one.is_disturbed for one in (test, *test.repeats))
-    attempts = several(test.attempts)
+    attempts = several(test.attempts, filled)
     return [
         Evidence(
             test=test.nodeid,
-            metric=from_record(metric),
+            metric=from_record(filled(metric)),
             device=test.kind,
             attempts=attempts.get(name, ()),
             disturbed=disturbed,
@@ -174,7 +185,7 @@ def evidence_of(test: TestResult) -> list[Evidence]:
     ]
 
 
-def several(attempts: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Metric, ...]]:
+def several(attempts: Iterable[Record], filled: Filled = _as_it_is) -> dict[str, tuple[Metric, ...]]:
     """Return what several attempts at a test, as results and reports list them, have measured of each metric.
 
     Those count that came to their end: what failed of a cause of its own, or died, may have measured that. Metrics of
@@ -185,7 +196,7 @@ def several(attempts: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Metric, ..
         if attempt["cause"] is None and attempt["outcome"] in _TOLD:
             for metric in attempt.get("metrics", ()):
                 if metric["verdict"] != INVALID:
-                    found[metric["name"]].append(from_record(metric))
+                    found[metric["name"]].append(from_record(filled(metric)))
     return {name: tuple(metrics) for name, metrics in found.items() if len(metrics) > 1}
 
 

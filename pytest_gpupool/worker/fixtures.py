@@ -221,7 +221,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what ``--gpupool-select`` does not choose."""
     if collection.selects(config):
-        from .items import selection
+        from .choosing import selection
 
         selection.deselect(config, items)
 

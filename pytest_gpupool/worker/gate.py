@@ -78,7 +78,7 @@ class Gate:
         if self._estimates is None:
             from ..records import durations
 
-            learned, _ = durations.load(Path(self._orders.directory), [self._lease.devices[0].name])
+            learned, _ = durations.load(Path(self._orders.durations), [self._lease.devices[0].name])
             self._estimates = {test: about.peak for test, about in learned.tests.items() if about.peak}
         peak = self._estimates.get(nodeid)
         total = self._lease.devices[0].memory_total

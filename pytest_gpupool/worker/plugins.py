@@ -36,7 +36,7 @@ def be_worker(config: pytest.Config, side: program.WorkerSide) -> None:
     see_processes(config, recorder)
     aggregates(config, recorder)
     trespass.watch(config, recorder, side.loads)
-    resume(config, side.orders)
+    choose(config, side.orders)
     seed(config, side.orders)
     config.stash[lease_key] = side.lease
     # A worker's command line is the controller's, so pytest-cov begins in it as if it were one and erases earlier data.
@@ -63,9 +63,13 @@ def seed(config: pytest.Config, orders: Orders) -> None:
         config.pluginmanager.register(Seeds(config, orders.seed), "gpupool-seeds")
 
 
-def resume(config: pytest.Config, orders: Orders) -> None:
-    """Register what deselects the tests that an earlier run finished, where this one resumes it."""
+def choose(config: pytest.Config, orders: Orders) -> None:
+    """Register what deselects the tests of other shards, then those that an earlier run finished."""
+    if orders.shard is not None:
+        from .choosing.shard import ShardSelector
+
+        config.pluginmanager.register(ShardSelector.of_file(orders.shard, orders.repeats), "gpupool-shard")
     if orders.earlier is not None:
-        from .resume import Deselector
+        from .choosing.resume import Deselector
 
         config.pluginmanager.register(Deselector.of_file(orders.earlier, orders.repeats), "gpupool-resume")

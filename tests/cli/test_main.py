@@ -27,6 +27,8 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "runs",
         "logs",
         "sweep",
+        "pack",
+        "merge",
         "baseline",
         "compare",
         "matrix",

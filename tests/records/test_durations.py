@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_gpupool.records import durations
-from pytest_gpupool.records.durations import Observed, from_results, save
+from pytest_gpupool.records.durations import NAME, Observed, from_results
 from pytest_gpupool.records.estimates import Known, Learned
 from pytest_gpupool.records.journal import dump
 from pytest_gpupool.records.results import Results
@@ -30,8 +30,14 @@ T = "test_a.py::test_f[été]"
 
 def load(*given: Any) -> tuple[Any, str | None]:
     """What is known of tests, and the warning."""
-    learned, warning = durations.load(*given)
+    base, *others = given
+    learned, warning = durations.load(base / NAME, *others)
     return learned.tests, warning
+
+
+def save(base: Path, observed: list[Observed], **keys: Any) -> str | None:
+    """Keep what a run measured in the file of a directory."""
+    return durations.save(base / NAME, observed, **keys)
 
 
 def content(base: Path) -> Any:
@@ -103,11 +109,12 @@ class TestKept:
     def test_fixtures_are_known_by_the_kind_of_device(self, tmp_path: Path) -> None:
         """The median of one instance; a file of version 1, which has none, is read as well."""
         put(tmp_path, {"a": {"CPU": {"seconds": [3.0], "peak": []}}})
-        assert durations.load(tmp_path, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {}, has_fixtures=False), None)
+        path = tmp_path / NAME
+        assert durations.load(path, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {}, has_fixtures=False), None)
         for kind, seconds in [("CPU", 2.0), ("CPU", 4.0), (H200, 1.0)]:
             save(tmp_path, [Observed("model[m0]", kind, seconds, None, is_fixture=True)])
-        assert durations.load(tmp_path, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {"model[m0]": 3.0}), None)
-        assert durations.load(tmp_path, [H200])[0].fixtures == {"model[m0]": 1.0}
+        assert durations.load(tmp_path / NAME, ["CPU"]) == (Learned({"a": Known(3.0, None)}, {"model[m0]": 3.0}), None)
+        assert durations.load(tmp_path / NAME, [H200])[0].fixtures == {"model[m0]": 1.0}
 
     @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
     def test_what_is_no_duration_is_not_kept(self, tmp_path: Path, seconds: float) -> None:
@@ -322,7 +329,7 @@ from pathlib import Path
 from pytest_gpupool.records.durations import Observed, save
 
 for number in range(10):
-    assert save(Path(sys.argv[1]), [Observed(f"{sys.argv[2]}-{number}", "CPU", 1.0, None)]) is None
+    assert save(Path(sys.argv[1], "durations.json"), [Observed(f"{sys.argv[2]}-{number}", "CPU", 1.0, None)]) is None
 """
     runs = [subprocess.Popen([sys.executable, "-c", source, str(tmp_path), str(run)]) for run in range(4)]
     assert [run.wait() for run in runs] == [0, 0, 0, 0]

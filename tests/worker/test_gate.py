@@ -131,7 +131,7 @@ def orders(directory: Path | str = "/nowhere", *, slots: int = 1, wait: float = 
     return Orders(
         run="run-1",
         run_dir=None,
-        directory=str(directory),
+        durations=str(Path(directory) / durations.NAME),
         lock_dir="/locks",
         devices=GPUS,
         number=0,
@@ -167,7 +167,7 @@ class Door:
 def remember(directory: Path, peaks: Mapping[str, int | None], kind: str = "NVIDIA H200") -> None:
     """What earlier runs measured."""
     observed = [durations.Observed(test, kind, 1.0, peak) for test, peak in peaks.items()]
-    assert durations.save(directory, observed) is None
+    assert durations.save(directory / durations.NAME, observed) is None
 
 
 def test_a_lease_that_is_lost_lets_nobody_in() -> None:

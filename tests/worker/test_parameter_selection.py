@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.worker.items.selection import conditions
+from pytest_gpupool.worker.choosing.selection import conditions
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpupool.worker.resume import WholeCollection
+from pytest_gpupool.worker.choosing.resume import WholeCollection
 
 
 def test_the_controller_gets_it_as_it_is() -> None:

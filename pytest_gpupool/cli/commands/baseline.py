@@ -20,7 +20,7 @@ from ...values.nodeids import file_of
 from ...values.texts import cut, one_line
 from ...verdicts import acceptance, baseline_file, narrowing
 from ...verdicts.baseline import Baseline, Entry
-from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn
+from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn, whole_report_of
 
 _RUN = "a run on record (default: the latest) or a JSON report"
 _WIDEST = 80
@@ -79,7 +79,7 @@ def _add_file(command: argparse.ArgumentParser) -> None:
 
 
 def _update(args: argparse.Namespace) -> int:
-    report = report_of(args.name, args.dir)
+    report = whole_report_of(args.name, args.dir)
     run = _safe(report["run"]["id"])
     if not report["run"]["complete"] and not args.force:
         warn(f"run {run} is incomplete, so {args.file} was not updated; --force does it all the same")
@@ -154,7 +154,8 @@ def _whole_runs(base: Path) -> Iterator[Recorded]:
         except (UsageProblem, OSError):
             continue  # 'gpupool report' says what is wrong with it
         command = recorded.plan.facts.get("command")
-        if recorded.results.is_complete and isinstance(command, str) and not narrowing.is_narrowed(command):
+        is_whole = recorded.results.is_complete and recorded.results.shard is None
+        if is_whole and isinstance(command, str) and not narrowing.is_narrowed(command):
             yield recorded
 
 
@@ -172,7 +173,7 @@ def _is_gone(file: str, facts: Mapping[str, Any]) -> bool:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    report = report_of(args.name, args.dir)
+    report = whole_report_of(args.name, args.dir)
     is_new = not args.file.exists()
     baseline = Baseline() if is_new else baseline_file.load(args.file)
     everything = acceptance.Consent(everything=True)

@@ -19,7 +19,7 @@ from ...verdicts.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
 from ...verdicts.decide import Policy
-from ..sources import Report, add_dir, report_of, warn
+from ..sources import Report, add_dir, warn, whole_report_of
 
 _ABOUT = """\
 Compares the metrics of two runs, and how long their tests took; A is the older one. Each is a JSON report, or a run on
@@ -114,7 +114,7 @@ def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, f
 
 def _read(name: str, given: Path | None) -> Report | Baseline:
     path = Path(name)
-    return baseline_file.load(path) if path.is_file() and _is_baseline(path) else report_of(name, given)
+    return baseline_file.load(path) if path.is_file() and _is_baseline(path) else whole_report_of(name, given)
 
 
 def _is_baseline(path: Path) -> bool:

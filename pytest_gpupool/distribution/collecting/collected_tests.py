@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from ...foreign.xdist_session import XdistSession
 from ...processes.time_limits import TimeLimits
 from ...run.controller import Controller
+from ...shards.part import Part
 from ...values import messages
 from ...values.messages import Collected, Command, Describe, Items, Params, Tell, Untold
 from ...values.repeats import count_of_tests
 from ...values.requirement import Requirement
-from ...worker.resume import WholeCollection
+from ...worker.choosing.resume import WholeCollection
 from ..workers.member import Member
 from ..workers.roster import Roster
 from . import difference
@@ -103,10 +104,13 @@ class CollectedTests:
         self._session.count_collected(self._count)
         return self._numberings[member.digest]
 
-    def add(self, member: Member, tests: Sequence[str], whole_collection: str | None = None) -> None:
+    def add(
+        self, member: Member, tests: Sequence[str], whole_collection: str | None = None, part: str | None = None
+    ) -> None:
         """The run is to run these tests; the parameters follow, since they may take time."""
         whole = None if whole_collection is None else WholeCollection.from_wire(whole_collection)
-        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole)
+        of_all = None if part is None else Part.from_wire(part)
+        self._controller.collected(member.name, [(nodeid, {}) for nodeid in tests], whole, of_all)
         self._have_described(member)
 
     def describe(self, member: Member, params: Params) -> None:

@@ -118,7 +118,7 @@ class Plans:
         self.planner = problem.planner()
         for other in parts.roster.present():
             self._is_first(other, self.planner)
-        parts.collected.add(member, items.ids, items.whole_collection)
+        parts.collected.add(member, items.ids, items.whole_collection, items.part)
         self._tell_as_xdist_does(count_of_tests(items.ids))
 
     def _tell_as_xdist_does(self, tests: int) -> None:

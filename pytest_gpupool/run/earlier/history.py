@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 
+from ...options.options import Options
 from ...records import durations
+from ...records.durations import Observed
 from ...records.estimates import Known, Learned
 from ..console import Console
 from ..devices import RunDevices
@@ -14,10 +15,10 @@ from ..records import RunRecords
 
 
 class History:
-    """Durations and memory of tests, as ``directory`` (``--gpupool-dir``) keeps them over runs."""
+    """Durations and memory of tests, as ``--gpupool-durations`` keeps them over runs. A sharded run changes nothing."""
 
-    def __init__(self, directory: Path, devices: RunDevices, records: RunRecords, console: Console) -> None:
-        self._directory = directory
+    def __init__(self, options: Options, devices: RunDevices, records: RunRecords, console: Console) -> None:
+        self._options = options
         self._devices = devices
         self._records = records
         self._console = console
@@ -37,17 +38,19 @@ class History:
 
     def add_this_run(self) -> None:
         """Keep what this run has measured, at its end, where it is on record at all."""
-        if not self._records.are_kept:
+        if not self._records.are_kept or self._options.shard is not None:
             return
         names = {device.id: device.name for device in self._devices.seen()}
         observed = durations.from_results(self._records.results, names)
-        if observed and (problem := durations.save(self._directory, observed)):
+        if observed and (problem := durations.save(self._options.durations, observed)):
             self._console.warn(problem)
 
     def _read(self) -> Learned:
         names = {device.id: device.name for device in self._devices.pool.devices}
-        killed = durations.of_killed_runs(self._directory, names, skip=self._records.run_id)
-        learned, problem = durations.load(self._directory, self._devices.kinds(), killed)
+        killed: list[Observed] = []
+        if self._options.shard is None:  # else other machines do not have them
+            killed = durations.of_killed_runs(self._options.directory, names, skip=self._records.run_id)
+        learned, problem = durations.load(self._options.durations, self._devices.kinds(), killed)
         if problem:
             self._console.warn(problem)
         return learned

@@ -14,9 +14,10 @@ import pytest
 from ...options import companions, role_end
 from ...options.options import Options
 from ...records import archive
+from ...records.items import Items
 from ...records.store import LATEST, take_over_out, write_whole
 from ...values.errors import UsageProblem
-from ...worker.resume import WholeCollection
+from ...worker.choosing.resume import WholeCollection
 from . import changes
 
 _SHOWN = 10
@@ -120,6 +121,7 @@ class EarlierRun:
             self._open = stack.pop_all()
         self.run = run.name
         self._path = run
+        self._items = recorded.items
         self.problems = recorded.problems
         self.plan = recorded.plan
         results = recorded.results
@@ -153,12 +155,19 @@ class EarlierRun:
             raise UsageProblem(f"run {self.run} cannot be resumed here: {error.strerror}") from None
         return path
 
-    def kept(self, whole: WholeCollection, selected: Container[str]) -> Iterator[dict[str, Any]]:
-        """Yield, as records without their kind, the results of what was collected and does not run again."""
+    def kept(self, whole: WholeCollection, selected: Container[str], items: Items) -> Iterator[dict[str, Any]]:
+        """Yield, as records without their kind, the results of what was collected and does not run again.
+
+        Their values per item are then among ``items``, those of the new run.
+        """
         for nodeid in whole.tests:
             test = self._final.get(nodeid)
             if test is not None and nodeid not in selected:
-                yield {"test": nodeid, "run": test.run or self.run, "result": test.to_record()}
+                yield {
+                    "test": nodeid,
+                    "run": test.run or self.run,
+                    "result": items.take_over(test.to_record(), self._items),
+                }
 
     def text(self, whole: WholeCollection, selected: int) -> str:
         """Return what the user is told where so many tests run: how many do not, and why some run again."""

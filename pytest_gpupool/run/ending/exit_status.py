@@ -16,13 +16,14 @@ def kept_failures(tests: Iterable[TestResult]) -> list[str]:
     return [test.nodeid for test in tests if test.run is not None and test.outcome in _FAILED]
 
 
-def judged(status: int, tests: Iterable[TestResult], *, broken: bool) -> int:
+def judged(status: int, tests: Iterable[TestResult], *, broken: bool, is_empty_shard: bool = False) -> int:
     """Return the exit status of a run that pytest ends with ``status``, by the results of all that was collected.
 
-    ``broken``: there was an error in some process that is no test's.
+    ``broken``: there was an error in some process that is no test's; ``is_empty_shard``: all tests are other shards'.
     """
     tests = list(tests)
-    all_kept = status == pytest.ExitCode.NO_TESTS_COLLECTED and bool(tests)  # all that there was had been deselected
+    # All that there was had been deselected.
+    all_kept = status == pytest.ExitCode.NO_TESTS_COLLECTED and (bool(tests) or is_empty_shard)
     if status == pytest.ExitCode.OK or all_kept:
         is_bad = bool(kept_failures(tests)) or any(not test.finished or _fails_by_verdict(test) for test in tests)
         status = pytest.ExitCode.TESTS_FAILED if is_bad else pytest.ExitCode.OK

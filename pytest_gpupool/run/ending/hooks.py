@@ -113,6 +113,8 @@ class Ending:
             self._repeats.conclude_the_rest()
             self._verdicts.decide(session)
             self._verdicts.tell_groups(session, self._groups())
+            if problem := self._run.records.items.problem:
+                self._run.console.warn(problem)
         finally:
             unreported = [test for test in self._run.records.results.tests if not test.reported]
             groups = [replace(one, nodeid=f"{one.nodeid} {name}") for one in self._groups() for name in one.metrics]
@@ -128,6 +130,8 @@ class Ending:
 
     def _refuse_mismatch(self, session: pytest.Session) -> None:
         """Where nothing could be compared the run is no success, and the options, or the suite, are to blame."""
+        if self._run.options.shard is not None:
+            return  # what is compared is in other shards, perhaps: 'gpupool merge' sees all
         command = self._run.facts.of_report(int(session.exitstatus))["command"]
         results = self._run.records.results
         judged = [one for one in self._groups() if one.outcome != "skipped"]
@@ -145,7 +149,9 @@ class Ending:
         """Judge how the run has ended, and write it down."""
         records = self._run.records
         tests = [*records.results.tests, *self._groups()]
-        session.exitstatus = exit_status.judged(session.exitstatus, tests, broken=self._run.broken)
+        session.exitstatus = exit_status.judged(
+            session.exitstatus, tests, broken=self._run.broken, is_empty_shard=records.results.is_empty_shard
+        )
         ended = iso(clock.now())
         try:
             session.exitstatus = self._reports.write(session.exitstatus)

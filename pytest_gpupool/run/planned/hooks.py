@@ -15,7 +15,9 @@ from ...options import companions, worker_count
 from ...options.options import Options
 from ...records.store import LATEST, write_whole
 from ...reports.terminal import plan as words
-from ...worker import resume as deselection
+from ...shards.frozen import Frozen
+from ...worker.choosing import resume as deselection
+from ...worker.choosing import shard
 from ...worker.items import repeats
 from ...worker.items.identity import tell_apart
 from ...worker.protocol.order import Order
@@ -44,7 +46,7 @@ def begin(config: pytest.Config) -> None:
         found = without_quarantined(found, lock_dir, require=options.require)
     records = RunRecords("", None, console, each=False)
     devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
-    history = History(options.directory, devices, records, console)
+    history = History(options, devices, records, console)
     planned = Planned(options, console, devices, history)
     config.pluginmanager.register(planned, "gpupool-planned")
     config.pluginmanager.register(planned.order, "gpupool-order")
@@ -95,6 +97,11 @@ class Planned:
         tell_apart(items)
         if self._mode != "each":
             repeats.unfold(items, self._options.repeats)
+        if self._options.shard is not None:
+            frozen = Frozen(self._options.shard, self._history.learned())
+            part, others = shard.split(items, config, frozen, self._options.repeats)
+            self._console.tell(part.text())
+            config.hook.pytest_deselected(items=others)
         wanted, total = self._options.resume, len(items)
         earlier, why_not = resume.find(config, self._options, wanted or LATEST)
         if earlier is None:

@@ -56,7 +56,7 @@ def begin(config: pytest.Config, controller: Controller) -> None:
     plugins.aggregates(config, recorder)
     config.pluginmanager.register(loads, "gpupool-loads")
     trespass.watch(config, recorder, loads)
-    plugins.resume(config, orders)
+    plugins.choose(config, orders)
     plugins.seed(config, orders)
     isolation.register(config, orders)
     config.pluginmanager.register(TimeLimit(controller.options, recorder), "gpupool-time-limit")

@@ -9,7 +9,6 @@ __all__ = [
     "repeats",
     "scripts",
     "seeds",
-    "selection",
     "sweeps",
     "wide_fixtures",
 ]

@@ -65,15 +65,20 @@ class Aggregates:
         """Tell of them, and which of their tests are not to run."""
         if not self._found:
             return
-        from ..resume import whole_collection_key  # most suites have no aggregates
+        from ..choosing.resume import whole_collection_key  # most suites have no aggregates
+        from ..choosing.shard import part_key
 
-        whole = session.config.stash.get(whole_collection_key, None)
+        # What another shard runs is not left out.
+        part = session.config.stash.get(part_key, None)
+        whole = part or session.config.stash.get(whole_collection_key, None)
         nodeids = (item.nodeid for item in session.items) if whole is None else whole.tests
         chosen = {test_of(nodeid) or nodeid for nodeid in nodeids}
         for key, aggregate in self._found.items():
             told: dict[str, Any] = {"aggregate": aggregate.to_record()}
             told["left_out"] = list(_left_out(aggregate, self._tests[key], chosen))
             told["narrowed"] = collection.narrowed(session.config, key[0])
+            if part is not None:
+                told["shard"] = f"{part.index}/{part.count}"
             self._writer.write("aggregate", test=key[0], **told)
         self._writer.flush()  # where all results are kept no report comes
 

@@ -18,6 +18,7 @@ from xdist.remote import WorkerInteractor
 
 from ...foreign import xdist_protocol, xdist_warnings
 from ...foreign.pytest_names import call_program, capture_descriptors, error_text
+from ...foreign.pytest_reports import Reports
 from ...foreign.xdist_worker import SHUTDOWN, prepare, queue_of
 from ...options import companions
 from ...processes.own import clock, forks
@@ -41,10 +42,11 @@ from ...values.messages import (
     WrongUsage,
 )
 from ...values.texts import safe_repr
+from ..choosing.resume import whole_collection_key
+from ..choosing.shard import part_key
 from ..items.confirming import Confirming
 from ..items.params import params_of
 from ..recording.recorder import Recorder, recorder_key
-from ..resume import whole_collection_key
 from . import tear_down
 from .given_tests import GivenTests, Next
 from .item_facts import collected, facts_of
@@ -58,6 +60,7 @@ class Interactor(WorkerInteractor):
 
     def __init__(self, config: pytest.Config, channel: Any) -> None:
         self._parcels = Parcels(channel)
+        self._reports = Reports(config)
         self._describe = False
         self._late: LateItem | None = None
         self._recorder: Recorder = config.stash[recorder_key]
@@ -83,6 +86,14 @@ class Interactor(WorkerInteractor):
     def sendevent(self, name: str, **kwargs: object) -> None:
         """Send an event. xdist's own hooks, of which this class has most, call it too."""
         self._parcels.send(name, kwargs)
+
+    @pytest.hookimpl
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell the controller what came of a phase, by a shorter way than xdist's own."""
+        data = self._reports.to_wire(report)
+        assert self.session.items[self.item_index].nodeid == report.nodeid  # as xdist sees to it
+        data.update(item_index=self.item_index, worker_id=self.workerid, testrun_uid=self.testrunuid)
+        self.sendevent(xdist_protocol.TESTREPORT, data=data)
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Tell the controller. xdist's own goes by a global of its program, which is not running."""
@@ -154,14 +165,14 @@ class Interactor(WorkerInteractor):
 
     def _tell(self) -> None:
         """Tell all ids, and what the controller needs for planning and no id says."""
-        whole, grouped = self.config.stash.get(whole_collection_key, None), companions.groups_by_mark(self.config)
-        whole_collection = None if whole is None else whole.to_wire()
+        whole, part = self.config.stash.get(whole_collection_key, None), self.config.stash.get(part_key, None)
         self.say(
             facts_of(
                 self.session.items,
-                grouped=grouped,
+                grouped=companions.groups_by_mark(self.config),
                 order_is_promised=self._order.is_promised,
-                whole_collection=whole_collection,
+                whole_collection=None if whole is None else whole.to_wire(),
+                part=None if part is None else part.to_wire(),
             )
         )
 

@@ -23,7 +23,12 @@ def collected(items: Sequence[pytest.Item]) -> Collected:
 
 
 def facts_of(
-    items: Sequence[pytest.Item], *, grouped: bool, order_is_promised: bool, whole_collection: str | None
+    items: Sequence[pytest.Item],
+    *,
+    grouped: bool,
+    order_is_promised: bool,
+    whole_collection: str | None,
+    part: str | None = None,
 ) -> Items:
     """Return the message about the tests that were collected. ``grouped``: with ``--dist loadgroup``."""
     groups = enumerate(map(group_of, items)) if grouped else ()
@@ -31,6 +36,7 @@ def facts_of(
         [item.nodeid for item in items],
         whole_collection,
         order_is_promised=order_is_promised,
+        part=part,
         requirements={index: needs for index, item in enumerate(items) if (needs := needs_of(item))},
         groups={index: group for index, group in groups if group},
         **set_ups(items),

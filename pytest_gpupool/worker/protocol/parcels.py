@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import Any
 
 from ...foreign import xdist_protocol
@@ -26,19 +27,18 @@ class Parcels:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self._sending = threading.RLock()  # messages of ours come from the thread that hears the controller, too
-        self._waiting: list[tuple[str, dict[str, object]]] = []
+        self._waiting: deque[tuple[str, dict[str, object]]] = deque()  # appended to without the lock
         self._quick = False
         self._owner = Owner()
 
     def send(self, name: str, values: dict[str, object]) -> None:
         """Send an event with those that waited for it, or let it wait for the next. A forked child sends nothing."""
-        if not self._owner.is_here:
+        self._waiting.append((name, values))
+        if (self._quick and name in _MAY_WAIT) or not self._owner.is_here:
             return
         with self._sending:
-            self._waiting.append((name, values))
-            if not (self._quick and name in _MAY_WAIT):
-                events, self._waiting = self._waiting, []
-                self._channel.send((PARCEL, wire.dumps(events)))
+            events = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            self._channel.send((PARCEL, wire.dumps(events)))
 
     def took(self, seconds: float) -> None:
         """A test took so long; the next one will probably take as long."""

@@ -11,8 +11,10 @@ import pytest
 from ...devices.torch import memory
 from ...foreign.pytest_names import has_failed_as_unittest
 from ...values.device import Device
+from ...values.repeats import Repeat
 from ...values.requirement import USUAL, Requirement
 from ..items.markers import requirement_of
+from ..items.repeats import repeat_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,11 @@ class RunningTest:
             MarkerProblem: that cannot be understood, for which it was refused.
         """
         return requirement_of(self.item)
+
+    @cached_property
+    def repeat(self) -> Repeat | None:
+        """Which repeat of its test it is, None where it is the test itself."""
+        return repeat_of(self.item)
 
     @property
     def has_failed_as_unittest(self) -> bool:

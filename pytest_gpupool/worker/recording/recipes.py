@@ -1,8 +1,13 @@
-"""Recipes of the tests of this session: digests of what each one's result depends on. See :mod:`recipe`."""
+"""Recipes: what each test's result depends on, as far as it can be seen, in short; and what of it has changed.
+
+A recipe is four digests in one text, in the order of :data:`PARTS`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,9 +15,40 @@ from typing import Any
 import pytest
 
 from ...foreign.pytest_names import declared_options, parameters_of
-from ...records.recipe import digest, recipe, steady
 from ...values.texts import safe_repr
 from ..items.seeds import seed_key
+
+PARTS = ("its source file", "a conftest.py", "its parameters", "the options")
+"""What a recipe is made of, as the user is told of a change."""
+
+_DIGITS = 12  # 48 bits: that one of a million changes goes unnoticed has a chance of one in 280 million
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """Return a short digest of some texts; where one ends and the next begins counts."""
+    whole = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return hashlib.sha256(whole).hexdigest()[:_DIGITS]
+
+
+def recipe(source: str, conftests: str, params: str, options: str) -> str:
+    """Return the recipe of these digests."""
+    return ":".join((source, conftests, params, options))
+
+
+def change_of(before: str | None, now: str) -> str | None:
+    """Return what of a recipe has changed, in the words of :data:`PARTS`; None where nothing has."""
+    if before == now:
+        return None
+    old, new = (before or "").split(":"), now.split(":")
+    if len(old) != len(new):
+        return "its record, which says not how it was made"
+    return next(part for part, one, other in zip(PARTS, old, new, strict=True) if one != other)
+
+
+def steady(text: str) -> str:
+    """Return a repr without what differs from process to process: the addresses of objects."""
+    return re.sub(r"\bat 0x[0-9a-f]+", "at …", text) if "at 0x" in text else text
+
 
 _NONE = digest([])
 
@@ -82,13 +118,14 @@ def _digest_of_params(item: pytest.Item) -> str:
     params = parameters_of(item)
     if not params:
         return _NONE
-    return digest(part.encode(errors="backslashreplace") for pair in params.items() for part in _texts(*pair))
+    texts = [text for name, value in params.items() for text in (name, _text(value))]
+    return digest([text.encode(errors="backslashreplace") for text in texts])
 
 
-def _texts(name: str, value: object) -> tuple[str, str]:
+def _text(value: object) -> str:
     if isinstance(value, set | frozenset):  # its order changes from process to process
-        return name, str(sorted(steady(safe_repr(item)) for item in value))
-    return name, steady(safe_repr(value, limit=100_000))
+        return str(sorted(steady(safe_repr(item)) for item in value))
+    return steady(safe_repr(value, limit=100_000))
 
 
 def _digest_of_options(config: pytest.Config) -> str:

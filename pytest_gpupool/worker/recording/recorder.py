@@ -326,7 +326,7 @@ class Recorder:
     def repeat(self) -> Repeat | None:
         """Which repeat of its test runs, None where it is the test itself."""
         test = self._attempts.test
-        return None if test is None else repeats.repeat_of(test.item)
+        return None if test is None else test.repeat
 
     def _let_in(self, item: pytest.Item, gate: Gate | None) -> RunningTest:
         """Wait until a test can start; return it, with why it cannot, where it never can."""

@@ -48,7 +48,10 @@ def used_outside(recorder: Recorder, item: pytest.Item, told: set[Outsider | tup
     """
     equipment = recorder.equipment
     assert equipment is not None
-    new = equipment.sampler.outsiders() - told
+    seen = equipment.sampler.outsiders()
+    if not seen:  # as after nearly all phases
+        return []
+    new = seen - told
     told |= new
     return [_used(item.nodeid, outsider, equipment.own) for outsider in sorted(new)]
 

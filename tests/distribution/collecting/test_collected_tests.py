@@ -60,7 +60,7 @@ class Controller:
     def _write(self, kind: str, **values: Any) -> None:
         self.written.append({"record": kind, **values})
 
-    def collected(self, worker: str, tests: list[tuple[str, Any]], whole: object) -> None:
+    def collected(self, worker: str, tests: list[tuple[str, Any]], whole: object, part: object) -> None:
         """Keep the run's tests."""
         self.ran += [nodeid for nodeid, _ in tests]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from made_records import collected, end, leased, start
-from made_run_parts import Silent, devices, records
+from made_run_parts import Silent, devices, options, records
 
 from pytest_gpupool.run.earlier.history import History
 from pytest_gpupool.run.records import RunRecords
@@ -23,7 +23,7 @@ def run_of(directory: Path | None) -> RunRecords:
 
 def history(base: Path, run: RunRecords) -> History:
     """The history in a directory as that run sees it."""
-    return History(base, devices(base, kept=run), run, Silent())
+    return History(options(base), devices(base, kept=run), run, Silent())
 
 
 def test_what_a_run_adds_a_later_one_knows(tmp_path: Path) -> None:

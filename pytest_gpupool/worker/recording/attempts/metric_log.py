@@ -13,6 +13,7 @@ import pytest
 from ....processes.own.forks import Owner
 from ....processes.own.outbox import Outbox
 from ....processes.own.system import os
+from ....records.items import FOLDER, Items
 from ....records.journal import dump, load
 from ....values.errors import MetricProblem
 from .. import junit_properties
@@ -34,6 +35,8 @@ class MetricLog:
         self.tell: Callable[[str], None] = _python_warning
         """What shows the user a warning at the run's end; where the pool is off, pytest does."""
         self._writer = writer
+        run = None if writer is None else writer.run_dir
+        self._items = Items() if run is None else Items(run / FOLDER)
         self._owner = Owner()
         self._outbox = Outbox()
         self._thread = get_ident()
@@ -59,7 +62,7 @@ class MetricLog:
             raise MetricProblem(self._refused(metric.name, attempt))
         from ....verdicts.verdict import undecided  # most workers' start is not held up by it
 
-        judged = undecided(metric)
+        judged = dict(self._items.taken_out(undecided(metric)))
         attempt.metrics.add(judged)
         if self._owner.is_here:
             self._keep(judged, attempt)

@@ -18,7 +18,6 @@ from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
 from ....values.texts import iso
-from ...items.repeats import repeat_of
 from .. import junit_properties, verdict_failure
 from ..present import RunningTest
 from ..recipes import Recipes
@@ -90,7 +89,7 @@ class Attempts:
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
                 **({"confirms": True} if self.confirms else {}),
                 **({"asked": asked} if (asked := test.asked()) else {}),
-                **({} if (repeat := repeat_of(test.item)) is None else {"repeat": repeat.to_record()}),
+                **({} if (repeat := test.repeat) is None else {"repeat": repeat.to_record()}),
             )
         if self.sampler is not None:
             self.sampler.begin(on_devices=bool(self.present.devices))

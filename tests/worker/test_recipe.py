@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpupool.records.recipe import PARTS, change, digest, recipe, steady
+from pytest_gpupool.worker.recording.recipes import PARTS, change_of, digest, recipe, steady
 
 ONES = ("a" * 12, "b" * 12, "c" * 12, "d" * 12)
 
@@ -53,14 +53,14 @@ class TestChange:
 
     def test_nothing(self) -> None:
         """The result can be kept."""
-        assert change(recipe(*ONES), recipe(*ONES)) is None
+        assert change_of(recipe(*ONES), recipe(*ONES)) is None
 
     @pytest.mark.parametrize(("number", "part"), list(enumerate(PARTS)), ids=PARTS)
     def test_one_part(self, number: int, part: str) -> None:
         """It is named."""
         now = [*ONES]
         now[number] = "e" * 12
-        assert change(recipe(*ONES), recipe(*now)) == part
+        assert change_of(recipe(*ONES), recipe(*now)) == part
 
     def test_the_words(self) -> None:
         """As they stand behind 'because of'."""
@@ -68,18 +68,18 @@ class TestChange:
 
     def test_several_parts(self) -> None:
         """The first one is named: who has edited the test knows."""
-        assert change(recipe(*ONES), recipe(ONES[0], "e", "e", "e")) == "a conftest.py"
-        assert change(recipe(*ONES), recipe("e", "e", "e", "e")) == "its source file"
+        assert change_of(recipe(*ONES), recipe(ONES[0], "e", "e", "e")) == "a conftest.py"
+        assert change_of(recipe(*ONES), recipe("e", "e", "e", "e")) == "its source file"
 
     @pytest.mark.parametrize("before", [None, "", "abc", "a:b:c", "a:b:c:d:e", ":::::"])
     def test_a_record_that_does_not_say(self, before: str | None) -> None:
         """As of a run that kept no recipes, or of another version's."""
-        assert change(before, recipe(*ONES)) == UNKNOWN
+        assert change_of(before, recipe(*ONES)) == UNKNOWN
 
     @given(st.none() | st.text())
     def test_any_text_is_survived(self, before: str | None) -> None:
         """A journal may say anything."""
-        assert change(before, recipe(*ONES)) in (*PARTS, UNKNOWN)
+        assert change_of(before, recipe(*ONES)) in (*PARTS, UNKNOWN)
 
 
 class Model:

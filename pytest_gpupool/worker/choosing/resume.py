@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ..records import recipe
-from ..values.errors import MarkerProblem
-from .items import repeats
-from .items.identity import tell_apart
-from .items.markers import requirement_of
-from .recording.recipes import Recipes
+from ...values.errors import MarkerProblem
+from ..items import repeats
+from ..items.identity import tell_apart
+from ..items.markers import requirement_of
+from ..recording.recipes import Recipes, change_of
 
 _LOWER_STAGE = "tests of a lower stage that run"
 """What has changed for tests of later stages, as the user is told of it."""
@@ -87,7 +86,7 @@ def split(
     for item in items:
         if item.nodeid not in finished:
             to_run.add(item.nodeid)
-        elif change := recipe.change(finished[item.nodeid], recipes.of(item)):
+        elif change := change_of(finished[item.nodeid], recipes.of(item)):
             changed[change] += 1
             to_run.add(item.nodeid)
     # Who waits for a stage may build on what any test of it has left.

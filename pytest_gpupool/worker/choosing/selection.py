@@ -13,8 +13,8 @@ import pytest
 
 from ...options import collection
 from ...values.errors import MarkerProblem, UsageProblem
-from .markers import requirement_of
-from .params import params_of
+from ..items.markers import requirement_of
+from ..items.params import params_of
 
 _CONDITION = re.compile(r"\s*([^\s=<>!,]+)\s*(==|=|!=|<=|>=|<|>)\s*(.*?)\s*", re.DOTALL)
 _NEEDS = ("gpus", "priority", "serial", "stage")
