@@ -69,7 +69,7 @@ def value_text(metric: Mapping[str, Any]) -> str:
     """Return a metric's value with its unit, ``0.9137``, ``nan nats``; in digits that tell it from its baseline."""
     value = metric["value"]
     if value is None:
-        return f"{metric.get('non_finite', '–')} {metric['unit']}".rstrip()
+        return f"{metric['non_finite']} {metric['unit']}".rstrip() if "non_finite" in metric else "–"
     scale = _scale_of(metric)
     return f"{scale.text(value, _digits(metric, scale))} {scale.unit}".rstrip()
 

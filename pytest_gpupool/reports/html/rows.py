@@ -24,7 +24,7 @@ from ...values import outcomes, verdicts
 from ...values.texts import size_text
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
 from .page import parameter_text
-from .tables import DASH, allowed_text, energy_text, joined
+from .tables import DASH, allowed_text, energy_text, joined, mark_kind
 
 MOST_METRICS = 3
 """Metrics in the row of a test, the worst; below are all."""
@@ -75,7 +75,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "value": value_text(metric),
         "change": change_text(metric),
         "verdict": verdict,
-        "kind": "bad" if verdict in verdicts.BAD else {"ok": "ok", "improved": "good"}.get(verdict, "odd"),
+        "kind": mark_kind(verdict),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ...metrics import wording
 from ...metrics.wording import (
     amount_text,
     baseline_text,
@@ -41,7 +42,7 @@ def figures(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the large figures of the summary: the figure, what it is, and a note."""
     run, summary = report["run"], report["summary"]
     yield str(run["collected"]), "test" if run["collected"] == 1 else "tests", f"{run['finished']} with a result"
-    metrics = sum(len(test["metrics"]) for test in report["tests"])
+    metrics = sum(len(test["metrics"]) for test in report["tests"]) + len(report.get("aggregates", ()))
     if metrics:
         yield str(metrics), "metric" if metrics == 1 else "metrics", _verdicts(summary["metrics"])
     if summary["makespan_s"] is not None:
@@ -102,13 +103,18 @@ def aggregates(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "value": value_text(one),
             "baseline": baseline_text(one) or DASH,
             "change": " ".join(filter(None, [change_text(one), interval_text(one)])) or DASH,
-            "said": joined(chance_text(one), shows_text(one), one.get("note") or ""),
+            "said": joined(chance_text(one), cohort_text(one), shows_text(one), one.get("note") or ""),
             "tests": f"{one['tests']} of {one['tests'] + one['missing']}" if one["missing"] else str(one["tests"]),
             "word": group_word(one),
-            "bad": needs_a_look(one),
+            "kind": "bad" if needs_a_look(one) else mark_kind(one["verdict"]),
         }
         for one in worst_groups(report)
     ]
+
+
+def mark_kind(verdict: str | None) -> str:
+    """Return in which of the page's ways a verdict is marked."""
+    return "bad" if verdict in verdicts.BAD else {"ok": "ok", "improved": "good"}.get(verdict or "", "odd")
 
 
 def devices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -139,9 +145,12 @@ def joined(*parts: str) -> str:
 
 
 def allowed_text(metric: Mapping[str, Any]) -> str:
-    """Return ``± 0.01``, the change that was allowed, nothing where that is not known."""
+    """Return ``± 0.01``, of a proportion ``± 0.8 points``: what was allowed, nothing where that is not known."""
     allowed = metric.get("allowed")
-    return "" if allowed is None else f"± {amount_text(allowed, metric['unit'])}"
+    if allowed is None:
+        return ""
+    is_share = metric.get("kind") == "proportion"
+    return f"± {wording.allowed_text(metric) if is_share else amount_text(allowed, metric['unit'])}"
 
 
 def _verdicts(numbers: Mapping[str, int]) -> str:
@@ -158,7 +167,9 @@ def _wrong(metric: Mapping[str, Any], test: Mapping[str, Any], anchor: str) -> d
         "baseline": baseline_text(metric) or DASH,
         "change": " ".join(filter(None, [change_text(metric), interval_text(metric)])) or DASH,
         "allowed": allowed_text(metric) or DASH,
-        "said": joined(chance_text(metric), n_text(metric), cohort_text(metric), shows_text(metric)),
+        "said": joined(
+            chance_text(metric), n_text(metric), cohort_text(metric), shows_text(metric), metric.get("note") or ""
+        ),
         "verdict": metric["verdict"],
     }
 

@@ -100,6 +100,7 @@ class Verdicts:
         of_kind.remove(old)
         new: pytest.TestReport = copy.copy(old)
         new.outcome = "failed" if test.outcome == "failed" else "skipped"
+        new.when = "call"  # else pytest calls a test that was skipped in its set-up, and has failed since, an error
         new.longrepr = _representation(test.message or "")
         if test.outcome == "xfailed" and not hasattr(new, "wasxfail"):
             new.wasxfail = ""

@@ -72,6 +72,7 @@ def test_it_fails_in_every_report(accepted: Host, args: list[str]) -> None:
     assert run.tests["test_b"]["message"] == "loss is gone: the test is not in this run, baseline 0.3 nats"
     assert run.tests["test_c"]["message"] == "size is gone: the test is skipped, baseline 3"
     assert run.stdout.count("GONE") == 3
+    assert (run.stdout.count("\nFAILED "), run.stdout.count("\nERROR ")) == (2, 0)
     outputs = ["--json", "again.json", "--html", "r.html", "--markdown", "r.md", "--junit", "j.xml"]
     assert gpupool(accepted, "report", "latest", *outputs)[0] == 0
     assert json.loads((accepted.project / "again.json").read_text())["tests"] == run.report["tests"]

@@ -8,7 +8,7 @@ import re
 import pytest
 from program import gpupool
 from spans import KIND, remember
-from support import Host, Run
+from support import Host, Run, records
 
 SUITE = """
     import pytest
@@ -59,6 +59,8 @@ def test_two_machines_have_all_tests_between_them(host: Host) -> None:
     assert second.outcomes == dict.fromkeys(second.outcomes, "passed") | {"test_nine": "error"}
     assert "9" in str(second.tests["test_nine"]["message"])
     assert (host.project / ".gpupool/durations.json").read_text() == known
+    # What other shards have is not what a conftest.py has left out.
+    assert all(record["record"] != "deselected" for record in records(host.project))
     # What is planned is this shard's part.
     status, out, _ = gpupool(host, "plan", "--json", "--", "-n2", "--gpupool-shard=1/2")
     assert (status, json.loads(out)["tests"]) == (0, 1)
