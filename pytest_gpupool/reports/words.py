@@ -284,7 +284,13 @@ def attempt_texts(test: Mapping[str, Any]) -> list[str]:
 
 def _attempt_text(attempt: Mapping[str, Any]) -> str:
     cause = f" ({attempt['cause']})" if attempt["cause"] else ""
-    return f"{attempt['attempt']}: {attempt['outcome']}{cause} in {attempt['worker'] or NONE}"
+    is_good = attempt["outcome"] in outcomes.GOOD
+    word = "measured again" if attempt.get("confirms") and is_good else attempt["outcome"]
+    metrics = attempt.get("metrics", ())
+    values = ", ".join(f"{metric['name']} {value_text(metric)}" for metric in metrics[:_MOST_ALIKE])
+    more = f" and {len(metrics) - _MOST_ALIKE} more" if len(metrics) > _MOST_ALIKE else ""
+    told = f" ({values}{more})" if values else ""
+    return f"{attempt['attempt']}: {word}{cause} in {attempt['worker'] or NONE}{told}"
 
 
 def _some_causes(tests: Iterable[tuple[str, Sequence[Mapping[str, Any]], int | None]]) -> Iterator[str]:

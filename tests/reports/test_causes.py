@@ -59,3 +59,17 @@ def test_those_that_need_a_look_come_first() -> None:
     *told, rest = cause_texts_of([passed, rerun, *failed])
     assert [line.split()[0] for line in told] == [f"f{n}" for n in range(10)]
     assert rest == "… and 2 more tests that ran out of memory or whose device failed"
+
+
+def test_an_attempt_has_its_own_values() -> None:
+    """What only measured again says so."""
+    metrics = [{"name": "accuracy", "value": 0.7415, "unit": ""}, {"name": "latency", "value": 0.0123, "unit": "s"}]
+    about = {"outcome": "passed", "cause": None, "worker": "gw0"}
+    first = {**about, "attempt": 1, "metrics": metrics}
+    again = {**about, "attempt": 2, "confirms": True, "metrics": metrics[:1]}
+    died = {**about, "attempt": 3, "confirms": True, "outcome": "crashed"}
+    assert attempt_texts({"attempts": [first, again, died]}) == [
+        "1: passed in gw0 (accuracy 0.7415, latency 0.0123 s)",
+        "2: measured again in gw0 (accuracy 0.7415)",
+        "3: crashed in gw0",
+    ]
