@@ -67,7 +67,8 @@ def decided(
         yield group, _group_record(group, next(decisions) if group.is_judged else None, fail_on)
     if results.is_complete and paths is not None:
         there = {*(test.nodeid for test in results.tests), *(group.id for group in all_groups)}
-        yield from _removed(there, results.deselected, baseline, paths, fail_on)
+        # What one shard has left out another one may have run.
+        yield from _removed(there, results.deselected - there, baseline, paths, fail_on)
 
 
 def gated(results: Results, fail_on: Collection[str]) -> Iterator[tuple[Group, dict[str, Any]]]:
