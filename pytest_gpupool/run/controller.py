@@ -51,8 +51,8 @@ class Controller:
     """What the run is planned from, once that is known."""
     out_of_budget: int = 0
     """How many tests did not start, because of that."""
-    chosen: bool = False
-    """Whether it is settled, in this process, which of the collected tests are to run."""
+    called_off: bool = False
+    """Whether a plugin has ended the run as it chose tests, in this process: none was to run."""
     broken: bool = False
     """Whether there was an error in some process that is no test's."""
 
@@ -104,15 +104,17 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self) -> Generator[None, object, object]:
-        """Know whether tests were chosen, or some plugin has ended the run: pytest's next hook comes all the same."""
-        result = yield
-        self.chosen = True
-        return result
+        """Know whether some plugin ends the run, not by an error of its own: pytest's next hook comes all the same."""
+        try:
+            return (yield)
+        except (pytest.UsageError, pytest.exit.Exception):
+            self.called_off = True
+            raise
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Without xdist the collection is here; with it, ``distribution`` hears of it."""
-        if not self.chosen:
+        if self.called_off:
             return
         whole = self.config.stash.get(whole_collection_key, None)
         part = self.config.stash.get(part_key, None)

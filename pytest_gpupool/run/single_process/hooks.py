@@ -107,7 +107,7 @@ class SingleProcess:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Hold what the tests ask for, and say how long."""
-        if not self._controller.chosen:
+        if self._controller.called_off:
             return
         self._hold_enough(session)
         self._controller.problem = problem = self._problem(session)

@@ -25,9 +25,10 @@ def several(runs: Path) -> None:
     for number in range(1, 5):
         older = runs / f"20200101T00{number:02}{run.name[13:]}"
         shutil.copytree(run, older)
+        for path in (older / "plan.json", *older.glob("*.jsonl")):
+            path.write_text(path.read_text().replace(run.name, older.name))
         for journal in older.glob("gw*.jsonl"):
-            text = re.sub(r"1([02])\.01", rf"1\g<1>.0{number + 1}", journal.read_text())
-            journal.write_text(text.replace(run.name, older.name))
+            journal.write_text(re.sub(r"1([02])\.01", rf"1\g<1>.0{number + 1}", journal.read_text()))
 
 
 def test_a_card_on_which_a_metric_differs_is_named(make_host: Callable[..., Host]) -> None:
