@@ -13,7 +13,9 @@ from . import endings
 from .queue import Queue
 
 _CHUNK = 1 << 16
-_TERM_SECONDS = 10.0  # srun kills what it runs at once; where it hangs, SLURM itself is told
+# srun kills what it runs at once, and takes a job that waits out of the queue. One whose step waits hears nothing.
+_JOB_SECONDS = 10.0
+_STEP_SECONDS = 2.0
 _WORDS_SECONDS = 3.0
 
 
@@ -102,7 +104,7 @@ class SrunLink:
 
     def _make_sure(self) -> None:
         try:
-            self._process.wait(_TERM_SECONDS)
+            self._process.wait(_STEP_SECONDS if self._queue.allocation else _JOB_SECONDS)
         except subprocess.TimeoutExpired:
             self._queue.cancel(self.name)
             self._process.kill()
