@@ -46,6 +46,7 @@ SlurmctldLogFile={directory}/slurmctld.log
 SlurmdLogFile={directory}/%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
+TaskProlog={directory}/prolog
 SwitchType=switch/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
@@ -124,9 +125,13 @@ class SlurmCluster:
             for number in range(count):
                 # The same as /dev/null: SLURM takes nothing but a device for a GPU.
                 os.mknod(self.directory / f"{node}-gpu{number}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+            self.directory.joinpath(f"{node}.environ").touch()
             gpus.append(f"NodeName={node} Name=gpu File={self.directory}/{node}-gpu[0-{count - 1}]")
         text = _CONFIGURATION.format(host=host, ports=ports, directory=self.directory, nodes="\n".join(nodes))
         self.directory.joinpath("slurm.conf").write_text(text)
+        prolog = self.directory / "prolog"
+        prolog.write_text(f'#!/bin/sh\nsed "s/^/export /" "{self.directory}/$SLURMD_NODENAME.environ"\n')
+        prolog.chmod(0o755)
         self.directory.joinpath("gres.conf").write_text("\n".join([*gpus, ""]))
 
     def _start_munge(self) -> None:
@@ -150,6 +155,11 @@ class SlurmCluster:
     def start_node(self, node: str) -> None:
         """Switch a node on."""
         self._daemon(node, "slurmd", "-D", "-N", node)
+
+    def give(self, node: str, **variables: str) -> None:
+        """Have variables in the environment of what runs on a node from now on."""
+        lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+        self.directory.joinpath(f"{node}.environ").write_text(lines)
 
     def kill_slurmd(self, node: str) -> None:
         """Kill a node's daemon; what runs there runs on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ..frames import GONE_STATUS
 from . import times
 from .arguments import Arguments
 from .room import Found
@@ -11,16 +12,15 @@ from .room import Found
 DEFAULT_LIMIT = 12 * 3600
 """Seconds that a worker's own job may last where nobody says so. None is without a limit: were all of the run killed
 at once, its srun too, nobody else would end a job whose host hangs."""
-LOST = 86
-"""The exit status of a program that ends because nobody is there any more: without srun, SLURM would keep the job."""
 
-# The allocation of a job that srun has made is ended by srun, not by the end of what runs in it.
+# The allocation of a job that srun has made is ended by srun, not by the end of what runs in it: without srun, and with
+# nobody there that the program could serve, it would stay.
 # The shell says nothing of its own, and ends as the program did.
 _IN_OWN_JOB = f"""
 exec 3>&2 2>/dev/null
 "$@" 2>&3 3>&-
 status=$?
-[ $status -ne {LOST} ] || scancel --quiet "$SLURM_JOB_ID"
+[ $status -ne {GONE_STATUS} ] || scancel --quiet "$SLURM_JOB_ID"
 [ $status -le 128 ] || kill -$((status - 128)) $$
 exit $status
 """

@@ -24,6 +24,7 @@ class SlurmEngine:
     """
 
     name = "slurm"
+    sends_code = False
 
     def __init__(self, given: Mapping[str, str | None], environ: Mapping[str, str] | None = None) -> None:
         self._arguments = arguments.parse(given)
