@@ -203,8 +203,11 @@ class SlurmCluster:
         return self.run("squeue", "--noheader", "--format=%j").splitlines()
 
     def steps(self, job: str) -> list[str]:
-        """The names of an allocation's steps."""
-        return self.run("squeue", "--noheader", "--steps", f"--jobs={job}", "--format=%j").splitlines()
+        """The names of an allocation's steps, but those on lost nodes, which SLURM goes on to list."""
+        lines = self.run("squeue", "--noheader", "--steps", f"--jobs={job}", "--format=%j %N").splitlines()
+        states = self.states()
+        rows = (line.split() for line in lines)
+        return [name for name, node in rows if not states[node].startswith("down")]
 
     def processes(self) -> dict[int, str]:
         """The command lines of what runs in jobs, by pid."""

@@ -73,9 +73,12 @@ def words(job: Entry | None, heard: Heard, status: int | None) -> str:
     """Return how a worker's srun ended that is not the program's doing; empty where that is nothing."""
     if status is not None and status < 0:
         return f"its srun was ended by {signal.Signals(-status).name}"
-    if job is not None and job.state in _BY_STATE:
+    if job is None:
+        return heard.words()
+    if job.state in _BY_STATE:
         return _BY_STATE[job.state].format(number=job.number, hosts=job.hosts)
-    return heard.words()
+    # Its step is all of it. SLURM may not have come to the end of the job by now.
+    return re.sub(r"^step \d+\.\d+", f"job {job.number}", heard.words())
 
 
 def waiting(allocation: str, entry: Entry | None, heard: Heard) -> str:

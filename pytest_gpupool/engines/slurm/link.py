@@ -13,7 +13,7 @@ from . import endings
 from .queue import Queue
 
 _CHUNK = 1 << 16
-# srun kills what it runs at once, and takes a job that waits out of the queue. One whose step waits hears nothing.
+# srun kills what it runs at once, and takes a job that waits out of the queue. As a step begins it may hear nothing.
 _JOB_SECONDS = 10.0
 _STEP_SECONDS = 2.0
 _WORDS_SECONDS = 3.0
@@ -80,7 +80,8 @@ class SrunLink:
         status = self._process.poll()
         if self._was_told or status is None:
             return ""
-        return endings.words(self._queue.last(self.name) if status else None, self._heard, status)
+        asks = status > 0 or self._heard.words()
+        return endings.words(self._queue.last(self.name) if asks else None, self._heard, status)
 
     def wait(self) -> None:
         """Wait until it has ended for sure; called after :meth:`end`."""

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from .client import Client
 
 _FRESH_SECONDS = 5.0  # many workers that wait ask SLURM's controller no more often than a person would
-_GONE_SECONDS = 60.0
+_JOB_SECONDS = 20.0
+_STEP_SECONDS = 5.0  # SLURM goes on to list a step of a host that is lost, as long as the allocation lasts
 _OVER = ("COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY")
 
 
@@ -57,7 +58,7 @@ class Queue:
 
     def cancel(self, *names: str) -> None:
         """See to it that nothing of these names runs or will run. Waits for it as long as SLURM may need."""
-        deadline = self._clock() + _GONE_SECONDS
+        deadline = self._clock() + (_STEP_SECONDS if self.allocation else _JOB_SECONDS)
         while left := [entry.number for entry in self._list() if entry.name in names and not entry.is_over]:
             self._client.try_to("scancel", "--quiet", *left)
             if self._clock() > deadline:

@@ -22,7 +22,7 @@ from pytest_gpupool.engines.slurm.engine import SlurmEngine
 from pytest_gpupool.engines.slurm.link import SrunLink
 from pytest_gpupool.values.errors import UsageProblem
 
-ECHO = [sys.executable, "-c", "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer, 1)"]
+ECHO = [sys.executable, "-c", "import os\nwhile data := os.read(0, 65536):\n    os.write(1, data)"]
 # Says where it is, and stays as long as somebody writes to it.
 HERE = """
 import json, os, sys

@@ -225,6 +225,12 @@ class TestWords:
     def test_by_the_state_of_the_job(self, state: str, words: str) -> None:
         assert endings.words(Entry("8", state, "None", "n1", "x"), Heard(), 1) == words
 
+    def test_by_both(self) -> None:
+        """The step is all that the job is, which may not have come to its end yet."""
+        heard = Heard()
+        heard.add("slurmstepd: error: *** STEP 8.0 ON n1 CANCELLED AT 2026-01-01T10:00:00 ***")
+        assert endings.words(Entry("8", "COMPLETING", "None", "n1", "x"), heard, 0) == "job 8 was cancelled"
+
     def test_of_srun_itself(self) -> None:
         assert endings.words(None, Heard(), -9) == "its srun was ended by SIGKILL"
 
