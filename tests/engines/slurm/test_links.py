@@ -323,7 +323,8 @@ class TestJobs:
         code = (
             "import time\n"
             "from pytest_gpupool.engines.slurm.engine import SlurmEngine\n"
-            f"link = SlurmEngine({{}}).launch('gw0', 1, {program})\n"
+            "engine = SlurmEngine({})\n"
+            f"link = engine.launch('gw0', 1, {program})\n"
             "link.read(); print(link._process.pid, flush=True); time.sleep(1000)\n"
         )
         with a_user(slurm, code) as user:
@@ -348,7 +349,10 @@ class TestJobs:
 
     @pytest.mark.parametrize(
         ("given", "words"),
-        [({"account": "x", "nonsense": "1"}, "unrecognized option '--nonsense=1'"), ({"time": "soon"}, "time limit")],
+        [
+            ({"account": "x", "nonsense": "1"}, "unrecognized option '--nonsense=1'"),
+            ({"time": "soon"}, "invalid --time specification"),
+        ],
     )
     def test_what_srun_does_not_take(self, outside: Start, given: dict[str, str], words: str) -> None:
         """Its own words reach the user."""
