@@ -226,8 +226,9 @@ class TestEnds:
     def test_of_the_engine(self, environ: dict[str, str], slurm: SlurmCluster) -> None:
         """All that is left goes with it."""
         engine = SlurmEngine({}, environ)
-        links = [engine.launch(f"gw{number}", 1, STAYS) for number in range(6)]
-        line(links[0])
+        line(engine.launch("gw0", 1, STAYS))
+        for number in range(1, 6):
+            engine.launch(f"gw{number}", 1, STAYS)
         engine.close()
         slurm.until_empty(*([environ["SLURM_JOB_NAME"]] if "SLURM_JOB_ID" in environ else []))
         engine.close()
@@ -371,8 +372,10 @@ class TestJobs:
             "import sys, time\n"
             "from pytest_gpupool.engines.slurm.engine import SlurmEngine\n"
             "engine = SlurmEngine({})\n"
-            "links = [engine.launch(f'gw{n}', 2, ['sh', '-c', 'echo; exec sleep 1000']) for n in range(3)]\n"
-            "[link.read() for link in links[:2]]\n"
+            "command = ['sh', '-c', 'echo; exec sleep 1000']\n"
+            "links = [engine.launch(f'gw{n}', 2, command) for n in range(2)]\n"
+            "[link.read() for link in links]\n"
+            "links.append(engine.launch('gw2', 2, command))\n"
             "while 'pending' not in links[2].waits_for(): time.sleep(0.1)\n"
             "print('waits', flush=True); time.sleep(1000)\n"
         )
