@@ -81,7 +81,8 @@ class LateScheduling:
 
     def add_node(self, node: WorkerController) -> None:
         """A worker is about to collect; the roster has it already."""
-        self._plans.awaits(self._parts.roster.of(node))
+        member = self._parts.roster.of(node)
+        self._plans.awaits(member, is_so=not member.has_to_wait)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """A worker has collected; the first collection is the run's, and others may add to it."""

@@ -13,6 +13,9 @@ from ...values.process_id import ProcessId
 from .process_ends import GRACE_SECONDS, WorkerProcess
 
 
+_GRACE_SECONDS = 2 * GRACE_SECONDS  # its host has to hear of it first
+
+
 class EngineWorkerProcess(WorkerProcess):
     """One that an engine has placed, or is yet to place."""
 
@@ -78,11 +81,11 @@ class EngineWorkerProcess(WorkerProcess):
     def end(self) -> None:
         """Have its host end it and what has its marks; where that does not come about, have the engine do it."""
         self._signalled = self._process.poll() is None
-        self._process.end(signal.SIGTERM, GRACE_SECONDS)
+        self._process.end(signal.SIGTERM, _GRACE_SECONDS)
 
     def interrupt(self) -> None:
         """Have its host end it as Ctrl-C does."""
-        self._process.end(signal.SIGINT, GRACE_SECONDS)
+        self._process.end(signal.SIGINT, _GRACE_SECONDS)
 
     def _status(self) -> int | None:
         return self._process.poll()

@@ -237,7 +237,8 @@ def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Sig
     run = running.finish()
     assert run.status == {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGKILL: -9}[number], run.output
     cluster.host.wait_until_gone()
-    assert wait_for(cluster.host.project / "torn down", 2) == ["x", "x"]
+    if number != signal.SIGKILL:  # after which as much is torn down as there is time for
+        assert wait_for(cluster.host.project / "torn down", 2) == ["x", "x"]
 
 
 def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
