@@ -29,7 +29,7 @@ from ..values.device import Device
 from ..values.orders import HOST
 from ..values.process_id import ProcessId
 from . import condition, frames
-from .frames import BEAT, BEAT_SECONDS, DATA, ERRORS, SAYS, SILENCE_SECONDS, Frames
+from .frames import BEAT, BEAT_SECONDS, DATA, ERRORS, GONE_STATUS, SAYS, SILENCE_SECONDS, Frames
 
 _PIECE = 1 << 16
 _DRAIN_SECONDS = 1.0  # what a worker's last words may take to be read once it has ended
@@ -98,11 +98,9 @@ class _Node:
 
     def _controller_is_gone(self) -> None:
         self._terminate(signal.SIGINT, grace=2.0)
-        if self._process is None:
-            self._is_over.set()
-        else:
+        if self._process is not None:
             self._is_over.wait(_DRAIN_SECONDS)
-            os._exit(1)  # whoever reads what this writes is gone, and may hold a thread up
+        os._exit(GONE_STATUS)  # whoever reads what this writes is gone, and may hold a thread up
 
     def _is_told(self, said: Mapping[str, Any]) -> None:
         match said["what"]:
