@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ MOST = 64 * 2**10
 """Bytes that one call carries: Ray sends what has less than 100 kB with the call, and puts more into its store."""
 LAST_WORDS = 2000
 """Bytes of its stderr that are kept of a program."""
+
+_LOOK_SECONDS = 1.0
 
 _BOUND = """
 import ctypes, os, signal, sys
@@ -58,6 +61,7 @@ class GpupoolWorker:
         )
         self._errors = threading.Thread(target=self._copy_errors, daemon=True)
         self._errors.start()
+        threading.Thread(target=self._end_with, args=(os.getppid(),), daemon=True).start()
 
     def __repr__(self) -> str:
         """Name it in what Ray tells of it."""
@@ -93,6 +97,12 @@ class GpupoolWorker:
         # A process that it has left may hold its stderr.
         self._errors.join(timeout=1)
         return Exit(status, self._last_words)
+
+    def _end_with(self, raylet: int) -> None:
+        """End this process when its host is none of the cluster's any more; Ray alone would let it hold its GPUs."""
+        while os.getppid() == raylet:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)  # public, but for its name
 
     def _copy_errors(self) -> None:
         assert self._program.stderr is not None
