@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from pytest_gpupool.values.orders import HOST
 
 LIMIT = 120.0
 """Seconds after which something does not happen any more."""
@@ -44,7 +46,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 class RayCluster:
     """A head without GPUs, and hosts with some, until :meth:`stop`."""
 
-    def __init__(self, *gpus: int, token: str | None = None) -> None:
+    def __init__(self, *gpus: int, token: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         if importlib.util.find_spec("ray") is None:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("Ray is not installed")
         # A socket's path has room for about 40 characters of it.
@@ -55,7 +57,7 @@ class RayCluster:
         log = (self.directory / "cluster.log").open("wb")
         self._program = subprocess.Popen(
             [sys.executable, __file__],
-            env={**others, **self.environ, **self._token},
+            env={**others, **(environ or {}), **self.environ, **self._token},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -64,7 +66,7 @@ class RayCluster:
             start_new_session=True,
         )
         log.close()
-        self._count = 0
+        self._count = self._gpus = 0
         self._known: set[psutil.Process] = set()
         try:
             self.address = self._add("head", 0)
@@ -82,13 +84,16 @@ class RayCluster:
         """Add a host; return its name."""
         self._count += 1
         name = f"node{self._count}"
-        self._add(name, gpus)
+        # The hosts are one machine: each has devices of its own there.
+        visible = ",".join(str(number) for number in range(self._gpus, self._gpus + gpus))
+        self._gpus += gpus
+        self._add(name, gpus, visible)
         return name
 
-    def _add(self, name: str, gpus: int) -> str:
+    def _add(self, name: str, gpus: int, visible: str = "") -> str:
         assert self._program.stdin is not None
         assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps({"node_name": name, "num_gpus": gpus}) + "\n")
+        self._program.stdin.write(json.dumps([name, gpus, visible]) + "\n")
         self._program.stdin.flush()
         address = self._program.stdout.readline().strip()
         assert address, (self.directory / "cluster.log").read_text()
@@ -184,7 +189,9 @@ def main() -> None:
         }
     }
     for line in sys.stdin:
-        cluster.add_node(**common, **only_head, **json.loads(line))
+        name, gpus, visible = json.loads(line)
+        os.environ |= {"CUDA_VISIBLE_DEVICES": visible, HOST: name}
+        cluster.add_node(node_name=name, num_gpus=gpus, **common, **only_head)
         only_head = {}
         print(cluster.address, file=answers, flush=True)
     left = psutil.Process().children(recursive=True)

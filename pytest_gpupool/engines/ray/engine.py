@@ -22,6 +22,7 @@ class RayEngine:
     def __init__(self, arguments: Mapping[str, str | None]) -> None:
         self._site = site_of(arguments)
         self._client = Client(self._site)
+        self.sends_code = self._site.working_dir is not None
         self._links: list[RayLink] = []
 
     def room(self) -> Room:

@@ -20,7 +20,7 @@ from pytest_gpupool.engines.engines import engine as engine_of
 
 T = TypeVar("T")
 
-ECHO = ["sh", "-c", 'echo $$ $PPID "${CUDA_VISIBLE_DEVICES-none}"; exec cat']
+ECHO = ["sh", "-c", 'echo $$ $PPID "${CUDA_VISIBLE_DEVICES:-none}"; exec cat']
 """Says who it is, who has started it, and which GPUs it is given; then repeats what it reads."""
 
 HOST = os.uname().nodename
@@ -126,18 +126,16 @@ def test_what_it_writes_to_stderr_is_no_bytes_of_its(engine: Engine) -> None:
 def test_no_two_have_one_gpu(cluster: RayCluster, engine: Engine) -> None:
     """Each has one of its host, as Ray says to it."""
     where = [placed(cluster, link) for link in launched(engine, 1, 1, 1, 1)]
-    assert {(one.host, one.gpus) for one in where} == {
-        (host, gpu) for host in {one.host for one in where} for gpu in ("0", "1")
-    }
+    assert len({(one.host, one.gpus) for one in where}) == 4
+    assert {gpu for one in where for gpu in one.gpus.split(",")} == {one.gpus for one in where}
 
 
 def test_several_gpus_are_of_one_host(cluster: RayCluster, engine: Engine) -> None:
-    """And none can be asked for while all are held."""
+    """And who asks for none runs while all are held."""
     links = launched(engine, 2, 2, 0)
-    first, second, none = [placed(cluster, link) for link in links]
-    assert {first.gpus, second.gpus} <= {"0,1", "1,0"}
+    first, second, _ = [placed(cluster, link) for link in links]
+    assert [len(one.gpus.split(",")) for one in (first, second)] == [2, 2]
     assert first.host != second.host
-    assert none.gpus in ("none", "")
 
 
 def test_more_than_there_is_room_for_wait(cluster: RayCluster, engine: Engine) -> None:
