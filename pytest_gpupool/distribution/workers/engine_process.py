@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from ...engines.process import EngineProcess
 from ...processes.kernel.memory import HostMemory
@@ -29,6 +30,17 @@ class EngineWorkerProcess(WorkerProcess):
         """What it has left running, in words, which its host has ended."""
         left: Sequence[str] = (self._process.end_told or {}).get("left", ())
         return left
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Which of its devices its host has found to be no good any more when it had died, and why, by id."""
+        lost: Mapping[str, str] = (self._process.end_told or {}).get("lost", {})
+        return lost
+
+    def holds(self, devices: Sequence[Mapping[str, Any]], lock_dir: str | None) -> None:
+        """It has leased these; ``lock_dir`` is where the user has devices locked, None for the usual place."""
+        gpus = [dict(device) for device in devices if device["kind"] != "cpu"]
+        self._process.say("leased", devices=gpus, lock_dir=lock_dir)
 
     def waits_for(self) -> str:
         """Return why it is not placed yet, as a clause; empty where nobody says."""
