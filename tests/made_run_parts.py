@@ -9,7 +9,7 @@ from pytest_gpupool.devices.pool import Pool
 from pytest_gpupool.leases.locking.lock_directory import lock_directory
 from pytest_gpupool.options.options import Options
 from pytest_gpupool.run.console import Console
-from pytest_gpupool.run.devices import RunDevices
+from pytest_gpupool.run.devices.run_devices import RunDevices
 from pytest_gpupool.run.records import RunRecords
 from pytest_gpupool.values.device import Device, Size
 
@@ -60,6 +60,8 @@ def options(directory: Path, **changes: Any) -> Options:
         "yields": False,
         "affinity": False,
         "shard": None,
+        "engine": "local",
+        "engine_args": {},
         "durations": directory / "durations.json",
     }
     return Options(**(usual | changes))

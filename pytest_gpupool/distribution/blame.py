@@ -28,7 +28,7 @@ def crashed(controller: Controller, member: Member, queue: Sequence[str]) -> tup
         return None, over  # that it was ended was meant for another test
     # Metrics of a test that died with its worker are in the journal alone.
     controller.records.results.add_all([] if begun is None else begun[running])
-    output, records = member.output.read(), controller.records
+    output, records = member.process.captured(), controller.records
     if output and begun and records.directory is not None:
         about = begun[running][0]
         number, started = about.get("attempt", 1), about["started"]

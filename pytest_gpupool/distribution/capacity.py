@@ -11,6 +11,7 @@ from ..options import companions
 from ..planning.demands import PER_TEST, Told, planned_tests, possible, set_up_costs
 from ..planning.tests import Possible, Test
 from ..run.controller import Controller
+from ..run.devices.cluster import ClusterDevices
 from ..values.messages import Items
 from .collecting.run_tests import Numbering
 from .workers.member import Shape
@@ -24,7 +25,7 @@ class Capacity:
         self.share: int | None = None
         """How many devices the run is to hold while others wait, None where nobody does."""
         self._controller = controller
-        self._together = len(controller.devices.pool.devices)  # how many are to be had at once
+        self._together = controller.devices.together  # how many are to be had at once
 
     def planned(self, nodeids: Sequence[str], told: Told) -> list[Test]:
         """Return the tests as the pool can run them, with the seconds that each will take."""
@@ -33,7 +34,7 @@ class Capacity:
             nodeids,
             told,
             controller.history.known(),
-            devices=controller.devices.pool.devices,
+            devices=controller.devices.pool.devices[: controller.devices.together],
             isolates=controller.options.isolate,
             timeout=controller.options.timeout,
             mode=companions.distribution_mode(controller.config),
@@ -72,12 +73,18 @@ class Capacity:
 
     def memory_of(self, devices: Sequence[str]) -> float:
         """Return the bytes of the smallest of these devices, infinity where that is not known."""
-        totals = [device.memory_total for device in self._controller.devices.pool.devices if device.id in devices]
+        totals = [device.memory_total for device in self._controller.devices.seen() if device.id in devices]
         return min((total for total in totals if total is not None), default=math.inf)
 
     def go_without(self, gpus: int) -> None:
         """So many devices together are not to be had: the tests that need them will fail, the others run."""
         self._together = gpus - 1
+
+    def cluster_has(self, gpus: int, largest: int) -> None:
+        """An engine has so many GPUs by now, and so many the host that has the most."""
+        devices = self._controller.devices
+        assert isinstance(devices, ClusterDevices)
+        devices.room, self._together = devices.room._replace(gpus=gpus, largest=largest), largest
 
     def lose(self, shape: Shape) -> None:
         """A worker has died, and no other one is to be started in its place."""

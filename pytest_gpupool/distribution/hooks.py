@@ -29,8 +29,10 @@ from .events import Passage
 from .giving_way import GivingWay
 from .parts import Parts
 from .scheduler import LateScheduling
-from .workers import process_ends
+from .workers import engine_process, process_ends
+from .workers.engine_process import EngineWorkerProcess
 from .workers.member import Member
+from .workers.process_ends import LocalProcess
 
 
 class Distribution:
@@ -43,7 +45,9 @@ class Distribution:
         self.controller = controller
         self._scheduler: LateScheduling | EachLeasedScheduling | None = None
         devices = controller.devices
-        self._health = Health(devices.pool.devices, devices.memory_after_death(), self._device_failed)
+        # Of devices on other hosts nobody here can tell.
+        here = devices.pool.devices if devices.engine is None else ()
+        self._health = Health(here, devices.memory_after_death(), self._device_failed)
         self._giving_way: GivingWay | None = None
         if controller.options.yields and devices.lock_dir is not None:
             ids = tuple(device.id for device in devices.pool.devices)
@@ -108,8 +112,9 @@ class Distribution:
         """Our workers speak our scheduler's language only."""
         each = companions.runs_each(config)
         self._scheduler = EachLeasedScheduling(config, self.parts, log) if each else LateScheduling(config, self.parts)
-        if not self.controller.devices.pool.is_cpu:
+        if not self.controller.devices.pool.is_cpu and self.controller.devices.engine is None:
             self._health.start()
+        self.parts.placements.begin()
         if self._giving_way is not None and not each:
             self._giving_way.start()
         return self._scheduler
@@ -202,7 +207,10 @@ class Distribution:
             self._giving_way.close()
         self._look_once_more()
         hurried = exitstatus == pytest.ExitCode.INTERRUPTED
-        process_ends.interrupt(member.process for member in parts.roster.everyone() if hurried or not member.gone)
+        parts.placements.close()
+        processes = [member.process for member in parts.roster.everyone() if hurried or not member.gone]
+        process_ends.interrupt(process for process in processes if isinstance(process, LocalProcess))
+        engine_process.interrupt(process for process in processes if isinstance(process, EngineWorkerProcess))
         parts.limits.wait_for_ends()
         parts.ends.wait()  # before the summary, which names what they left behind
         parts.ends.close()
@@ -237,7 +245,7 @@ class Distribution:
         if died or member.interrupted:
             self._is_lost(member)
         parts.collected.has_ended(member)
-        if member.leased and (died or member.is_cut_off):
+        if member.leased and (died or member.is_cut_off) and isinstance(member.process, LocalProcess):
             worker = member.process.worker
             self._health.after_death(member.devices, worker, lambda device: self._is_held_by_another(device, member))
         if not died:  # else xdist starts another one

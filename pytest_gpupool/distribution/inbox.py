@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from xdist.workermanage import WorkerController
 
-from ..processes import table
 from ..values.messages import (
     Broken,
     Captures,
@@ -25,6 +24,7 @@ from ..values.messages import (
     Poisoned,
     Records,
     Refused,
+    Unplaced,
     Untold,
     Waiting,
     WrongUsage,
@@ -50,17 +50,16 @@ class Inbox:
                 return self._goes_without(self._parts.waits.reconsider())
             case Gone(worker, error):
                 self._parts.session.lose(self._parts.roster.named(worker).node, error)
-                return False
+            case Unplaced(worker, why, has_expired):
+                return self._is_unplaced(self._parts.roster.named(worker), why, has_expired=has_expired)
             case DeviceFailed(device, reason):
                 return self._is_quarantined(device, reason)
             case Expired() if (member := self._present(node)) is not None:
                 return self._goes_without(self._parts.waits.has_expired(member, heard))
             case LeftRunning(test, processes) if (member := self._present(node)) is not None:
-                member.process.started |= {ProcessId(*process): test for process in processes}
-                return False
+                member.process.has_left_running([ProcessId(*process) for process in processes], test)
             case Captures(descriptors) if (member := self._present(node)) is not None and member.identity is not None:
-                member.output.open(member.identity.pid, descriptors)
-                return False
+                member.process.captures_into(member.identity.pid, descriptors)
             case Untold(worker):
                 self._parts.collected.has_not_told(self._parts.roster.named(worker))
         if (member := self._present(node)) is not None:
@@ -118,11 +117,19 @@ class Inbox:
         record = message.record
         member.leased, member.expired = True, None
         member.devices, member.stacks = tuple(record["devices"]), message.stacks
-        member.identity = table.identity(record["pid"])
-        self._controller.records.results.add(record)
+        member.identity = None if message.process is None else ProcessId(*message.process)
+        self._controller.has_leased(record, message.devices)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
             self._controller.console.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
+
+    def _is_unplaced(self, member: Member, why: str, *, has_expired: bool) -> bool:
+        if member.gone or member.leased:
+            return False
+        if has_expired:
+            return self._goes_without(self._parts.waits.has_expired(member, Expired([why], [])))
+        self._parts.waits.tell(member.waits_text(), [why])
+        return False
 
     def _goes_without(self, gpus: int | None) -> bool:
         """Where so many devices together are not to be had: the run goes on with tests that need fewer."""

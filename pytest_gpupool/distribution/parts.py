@@ -12,6 +12,7 @@ from .capacity import Capacity
 from .collecting.collected_tests import CollectedTests
 from .workers.ends import WorkerEnds
 from .workers.lease_waits import LeaseWaits
+from .workers.placements import Placements
 from .workers.retries import Retries
 from .workers.roster import Roster
 from .workers.starts import WorkerStarts
@@ -28,6 +29,7 @@ class Parts:
     starts: WorkerStarts
     limits: WorkerTimeLimits
     ends: WorkerEnds
+    placements: Placements
     waits: LeaseWaits
     collected: CollectedTests
     capacity: Capacity
@@ -50,6 +52,7 @@ class Parts:
             starts=WorkerStarts(controller, session, roster),
             limits=WorkerTimeLimits(overdue, where=ends.where),
             ends=ends,
+            placements=Placements(controller, roster, session.hear_later),
             waits=LeaseWaits(controller, roster),
             collected=CollectedTests(controller, roster, session),
             capacity=Capacity(controller, workers_asked),

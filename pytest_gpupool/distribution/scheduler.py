@@ -23,6 +23,7 @@ from ..values.messages import (
     Leased,
     Overdue,
     Poisoned,
+    Room,
     Settled,
     Share,
     Stolen,
@@ -219,6 +220,8 @@ class LateScheduling:
                 pass
             case Share(most):
                 self._give_way(most)
+            case Room(gpus, largest):
+                self._cluster_has(gpus, largest)
             case _:
                 self._pass_on(None, heard)
 
@@ -243,6 +246,13 @@ class LateScheduling:
                 else f"others wait: this run keeps {room} of its devices, as workers end their tests (--gpupool-yield)"
             )
             self._carry_out(self._planner.gives_way(room, to_others=most is not None))
+
+    def _cluster_has(self, gpus: int, largest: int) -> None:
+        """A cluster has grown, or shrunk: more workers may start, or none in the place of those that it took along."""
+        self._parts.capacity.cluster_has(gpus, largest)
+        self._parts.controller.console.tell(f"there {'is 1 GPU' if gpus == 1 else f'are {gpus} GPUs'} now")
+        if self._planner is not None and not self.tests_finished:
+            self._carry_out(self._plan.gives_way(self._parts.capacity.room(self._plans.largest), to_others=False))
 
     def _blame(self, member: Member, queue: Sequence[int]) -> tuple[int | None, list[int]]:
         """Return the test that a worker took with it, and those that had ended though we have not heard it."""

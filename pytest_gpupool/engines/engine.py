@@ -54,6 +54,8 @@ class Engine(Protocol):
 
     name: str
     """As ``--gpupool-engine`` has it."""
+    sends_code: bool
+    """Whether it brings the code to each host, into the program's working directory: it need not be there before."""
 
     def room(self) -> Room:
         """Return what there is now.

@@ -6,8 +6,10 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any, Protocol
 
+from execnet.gateway import RInfo
 from execnet.gateway_io import popen_bootstrapline
 
 PROGRAM = popen_bootstrapline
@@ -42,6 +44,24 @@ def process_of(gateway: Any) -> Process:
     """Return the process that a gateway of the kind ``popen`` has started."""
     process: Process = gateway._io.popen
     return process
+
+
+def described(gateway: Any) -> Any:
+    """Return a gateway of which is known what execnet would ask it, where it may be long until it answers.
+
+    What is behind it is taken for a program as this one is.
+    """
+    if not hasattr(process_of(gateway), "link"):
+        return gateway
+    about = {
+        "executable": sys.executable,
+        "version_info": tuple(sys.version_info[:5]),
+        "platform": sys.platform,
+        "cwd": str(Path.cwd()),
+        "pid": 0,
+    }
+    gateway._cache_rinfo = RInfo(about)
+    return gateway
 
 
 def start_by(group: Any, start: Callable[[], Process | None]) -> None:

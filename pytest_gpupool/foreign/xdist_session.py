@@ -28,6 +28,7 @@ class XdistSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._being_started = ""
 
     @property
     def is_shutting_down(self) -> bool:
@@ -63,10 +64,11 @@ class XdistSession:
         make = group.makegateway
 
         def marked(spec: Any) -> Any:
+            self._being_started = spec.id
             before = os.environ.get(name)
             os.environ[name] = mark(spec.id)
             try:
-                return make(spec)
+                return execnet_names.described(make(spec))
             finally:
                 if before is None:
                     del os.environ[name]
@@ -75,9 +77,12 @@ class XdistSession:
 
         group.makegateway = marked
 
-    def start_by(self, start: Callable[[], execnet_names.Process | None]) -> None:
-        """Have workers' processes be started by this, where it returns one. Called before the first is."""
-        execnet_names.start_by(self._plugin.nodemanager.group, start)
+    def start_by(self, start: Callable[[str], execnet_names.Process | None]) -> None:
+        """Have workers' processes be started by this, where it returns one of a worker's name. Called before the first.
+
+        Needs :meth:`mark_starts` before.
+        """
+        execnet_names.start_by(self._plugin.nodemanager.group, lambda: start(self._being_started))
 
     def forget_workers(self) -> None:
         """All have ended: nothing is to hold this run from now on, since the process may go on, and start others."""

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..processes import kernel_locks, table
+from ..processes import table
+from ..processes.kernel import locks as kernel_locks
 from ..processes.own.system import os
 from .locking import names
 from .locking.lock_directory import LockDirectory

@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..processes import kernel_locks, table
-from ..processes.kernel_locks import FileKey
+from ..processes import table
+from ..processes.kernel import locks as kernel_locks
+from ..processes.kernel.locks import FileKey
 from ..values.device import Device
 from .locking import holders, names, version_0_1
 from .locking.anchors import anchored

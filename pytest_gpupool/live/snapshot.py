@@ -58,7 +58,8 @@ class Observer:
         self._tail = None if controller.records.directory is None else Tail(controller.records.directory)
         self._state = RunState(each=controller.records.results.each)
         self._expected: Mapping[str, float | None] = {}
-        devices = controller.devices.pool.devices
+        # Those of other hosts nobody here can read.
+        devices = controller.devices.pool.devices if controller.devices.engine is None else ()
         self._meter = vendors.of(devices).meter(devices, clock=monotonic)
         self._labels = {device.id: device.label for device in controller.devices.pool.devices}
         self._order = {device.id: number for number, device in enumerate(controller.devices.pool.devices)}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ..engines import engines
 from ..foreign.pytest_names import declared_ini_values, ini_values
 from ..records import durations
 from ..records.store import LATEST, is_run_id
@@ -107,6 +109,17 @@ _VALUED = (
         "What is known of durations (default: durations.json in --gpupool-dir); a sharded run changes nothing of it.",
     ),
     (
+        "gpupool-engine",
+        "NAME",
+        "Where workers run: 'local' (default), 'slurm' (a job each, or a step each of the allocation that this is in) "
+        "or 'ray' (an actor each of a running cluster).",
+    ),
+    (
+        "gpupool-engine-args",
+        "K=V[,…]",
+        "What the site needs of the engine, such as --partition=gpu,--time=2:00:00; a comma in a value is doubled.",
+    ),
+    (
         "gpupool-busy-memory",
         "SIZE",
         "A GPU is busy with any compute process outside the pool, and with more than this of memory that no named "
@@ -180,6 +193,8 @@ class Options:
     isolate: bool
     shard: Shard | None
     durations: Path
+    engine: str
+    engine_args: Mapping[str, str | None]
 
     @property
     def retries(self) -> dict[str, int]:
@@ -242,6 +257,8 @@ class Options:
             affinity=source.flag("gpupool-affinity"),
             isolate=source.flag("gpupool-isolate"),
             shard=shard,
+            engine=source.parse("gpupool-engine", parsing.engine, " or ".join(map(repr, engines.NAMES)), engines.LOCAL),
+            engine_args=source.parse("gpupool-engine-args", parsing.engine_args, "K=V,K=V, each K once", {}),
             durations=_durations(source, is_written=shard is None) or directory / durations.NAME,
         )
 

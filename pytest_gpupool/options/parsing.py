@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pytest
 
+from ..engines import engines
 from ..foreign.pytest_names import ini_values
 from ..values import texts
 from ..values.device import Export
@@ -150,6 +151,25 @@ def run(text: str) -> str:
     if not text.strip():
         raise ValueError(text)
     return text.strip()
+
+
+def engine(text: str) -> str:
+    """Read an engine's name."""
+    if text not in engines.NAMES:
+        raise ValueError(text)
+    return text
+
+
+def engine_args(text: str) -> dict[str, str | None]:
+    """Read what the site needs of an engine: ``K=V,K=V``; a comma in a value is doubled, a K may have no V."""
+    given = [part.replace("\0", ",").strip() for part in text.replace(",,", "\0").split(",")]
+    found: dict[str, str | None] = {}
+    for part in filter(None, given):
+        name, has_value, value = part.partition("=")
+        if not name or name in found:
+            raise ValueError(text)
+        found[name] = value if has_value else None
+    return found
 
 
 def writable(path: Path | None, name: str) -> Path | None:

@@ -1,9 +1,8 @@
 """Processes: who a process is, whom it started, how long it may take, how it is ended; the only reader of /proc."""
 
 __all__ = [
-    "containers",
+    "end",
     "guardian",
-    "kernel_locks",
     "marks",
     "signals",
     "stacks",

@@ -78,7 +78,9 @@ class Recorded:
         }
 
     def devices(self) -> tuple[Device, ...]:
-        """Return its GPUs and MIG instances; where the plan is lost, those that its workers held."""
+        """Return its GPUs and MIG instances; where the plan is lost, and of a cluster, those that its workers held."""
+        if self.results.devices:
+            return tuple(self.results.devices.values())
         if self.plan.devices:
             return self.plan.devices
         held = dict.fromkeys(name for worker in self.results.workers.values() for name in worker.devices)

@@ -12,7 +12,7 @@ from .shapes import RECORDS
 
 Record = Mapping[str, Any]
 
-_FIRST = frozenset({"journal", "collected", "kept", "worker", "replaces"})
+_FIRST = frozenset({"journal", "collected", "kept", "worker", "device", "replaces"})
 
 
 def is_sound(record: object) -> bool:

@@ -31,6 +31,7 @@ record               keys
                      and ``cause``, ``resources``, as at an end
 ``timeout``          the same keys: the test took too long, and its worker was ended
 ``no-retry``         ``worker, test, started, text``: it is not tried again, though its cause would have it
+``device``           ``device``: one of a cluster's, which a worker holds; see :class:`Device`
 ``quarantined``      ``device, reason``: the device has left the pool
 ``worker-end``       ``worker, ended, exit``, and, with ``-n``, ``ready`` (when it had collected) and
                      ``idle``: the seconds in which it then had no test, by what it waited for
@@ -55,6 +56,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from ..values.device import Device
 from ..values.repeats import test_of
 from ..values.texts import epoch
 from .record import Record
@@ -76,8 +78,7 @@ class Results:
         self.each = each
         self._tests: dict[Key, TestResult] = {}
         self._before: dict[Key, list[tuple[str | None, str | None]]] = {}  # attempts before the last one
-        self._same: dict[object, object] = {}
-        self._stands_for: dict[str, str] = {}
+        self._same, self._stands_for = dict[object, object](), dict[str, str]()
         self._repeats: dict[str, dict[Key, None]] = {}
         self._repeated: dict[str, Record] = {}
         self.are_reported: set[str] = set()
@@ -93,6 +94,8 @@ class Results:
         """Which part of which tests the run has, None where it has all that were collected."""
         self.deselected: set[str] = set()
         """The ids of tests that a conftest.py or a plugin has left out, where no option has."""
+        self.devices: dict[str, Device] = {}
+        """Those of a cluster that workers have held, by id; none where the pool is this host's."""
         self.quarantined: dict[str, str] = {}
         """Why devices have left the pool, by id."""
         self.policy: Record | None = None
@@ -420,6 +423,10 @@ class Results:
     def _collect_error(self, record: Record) -> None:
         self.uncollected.add(record["where"])
 
+    def _device(self, record: Record) -> None:
+        device = Device.from_wire(record["device"])
+        self.devices.setdefault(device.id, device)
+
     def _quarantined(self, record: Record) -> None:
         self.quarantined.setdefault(record["device"], record["reason"])
 
@@ -501,6 +508,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "crash": lambda results, record: results._cut_off(record, "crashed"),
     "timeout": lambda results, record: results._cut_off(record, "timeout"),
     "no-retry": Results._not_retried,
+    "device": Results._device,
     "quarantined": Results._quarantined,
 }
 

@@ -346,6 +346,18 @@ _RESULT = Shape(
     }
 )
 
+DEVICE = Shape(
+    {
+        "id": DEVICE_ID,
+        "kind": one_of("gpu", "mig"),
+        "index": COUNT,
+        "name": TEXT,
+        "memory_total": BYTES_OR_NULL,
+        "legacy_id": TEXT_OR_NULL,
+    }
+)
+"""A device of a plan, or of a cluster."""
+
 _OF_TEST: Mapping[str, DataType] = {"worker": TEXT, "test": NAME}
 _OF_FIXTURE: Mapping[str, DataType] = {**_OF_TEST, "number": COUNT, "fixture": TEXT, "seconds": SECONDS}
 _CUT_OFF = Shape(
@@ -448,6 +460,7 @@ RECORDS: Mapping[str, Shape] = {
     "crash": _CUT_OFF,
     "timeout": _CUT_OFF,
     "no-retry": Shape({**_OF_TEST, "started": optional(or_null(TIMESTAMP)), "text": TEXT}),
+    "device": Shape({"device": object_of(DEVICE)}),
     "quarantined": Shape({"device": TEXT, "reason": TEXT}),
     "worker-end": Shape(
         {
@@ -498,15 +511,3 @@ FACTS: Mapping[str, DataType] = {
     "software": SOFTWARE,
 }
 """The facts of a plan."""
-
-DEVICE = Shape(
-    {
-        "id": DEVICE_ID,
-        "kind": one_of("gpu", "mig"),
-        "index": COUNT,
-        "name": TEXT,
-        "memory_total": BYTES_OR_NULL,
-        "legacy_id": TEXT_OR_NULL,
-    }
-)
-"""A device of a plan."""

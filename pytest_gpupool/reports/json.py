@@ -35,7 +35,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
             "complete": results.is_complete,
             "collected": results.collected,
             "finished": finished,
-            "engine": "local",
+            "engine": facts.get("engine", "local"),
             "seed": facts.get("seed"),
             "resumed_from": facts.get("resumed_from"),
             "shard": shard(results),
@@ -92,7 +92,9 @@ def schema_text() -> str:
 
 
 def pool_devices(pool: Pool, results: Results) -> tuple[Device, ...]:
-    """Return the whole pool; CPU slots are those that a worker had."""
+    """Return the whole pool; of a cluster's devices, and of CPU slots, those that a worker had."""
+    if results.devices:
+        return tuple(results.devices.values())
     if not pool.is_cpu:
         return pool.devices
     held = {name for worker in results.workers.values() for name in worker.devices if name.startswith("cpu:")}
@@ -139,9 +141,11 @@ def _devices(pool: Pool, results: Results) -> list[dict[str, Any]]:
     busy = results.busy()
     tests = Counter(device for test in results.ran for device in test.devices)
     measured = _measured(results)
+    hosts = {device: worker.host for worker in results.workers.values() for device in worker.devices}
     return [
         {
             "id": device.id,
+            "host": hosts.get(device.id),
             "kind": device.kind,
             "index": device.index,
             "name": device.name,

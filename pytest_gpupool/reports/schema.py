@@ -104,6 +104,7 @@ _RUN = Shape(
 _DEVICE = Shape(
     {
         "id": DEVICE_ID,
+        "host": unread(TEXT_OR_NULL, "Where it is; null where no worker has held it.", always=False),
         "kind": unread(one_of("gpu", "mig", "cpu")),
         "index": unread(COUNT, "Its vendor's number of the GPU, or of a MIG instance's GPU; a CPU slot's number."),
         "name": TEXT,

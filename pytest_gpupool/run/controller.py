@@ -12,6 +12,7 @@ from ..options import scope
 from ..options.options import Options
 from ..planning.problem import Problem
 from ..records import archive
+from ..records.journal import dump
 from ..shards.part import Part
 from ..values.repeats import test_of
 from ..worker.choosing.resume import WholeCollection, whole_collection_key
@@ -20,7 +21,8 @@ from ..worker.items.params import params_of
 from ..worker.recording.writer import RECORDS_ATTRIBUTE, SINGLE_PROCESS
 from .baseline import RunBaseline
 from .console import Console
-from .devices import RunDevices
+from .devices.cluster import ClusterDevices
+from .devices.run_devices import RunDevices
 from .earlier.history import History
 from .earlier.resume import EarlierRun
 from .ending import junit_file
@@ -59,11 +61,23 @@ class Controller:
     def workers_planned(self, *, asked: int, started: int) -> None:
         """Say in the header, and to the workers, how many there will be. Called before the first one starts."""
         self.orders.workers = started
+        if started < asked and self.devices.engine is not None:
+            self.header.append(
+                f"gpupool: {asked} workers asked for, but there {'is 1 GPU' if started == 1 else f'are {started} GPUs'}"
+                " now: the others start when there are more"
+            )
+            return
         if started < asked:
             self.header.append(
                 f"gpupool: {asked} workers asked for, but the pool has {started} "
                 f"slot{'' if started == 1 else 's'}: starting {started}"
             )
+
+    def has_leased(self, record: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> None:
+        """A worker has its lease: the record of that, and the devices, which only its host may know."""
+        if isinstance(self.devices, ClusterDevices):
+            self.devices.hear_of(devices)
+        self.records.take(dump(record))
 
     def collected(
         self,

@@ -10,7 +10,7 @@ from ..devices.torch import compilation
 from ..options.options import Options
 from ..values.device import Device, cpu_device, usable_together
 from ..values.orders import Orders
-from .devices import RunDevices
+from .devices.run_devices import RunDevices
 from .records import RunRecords
 
 
@@ -55,11 +55,16 @@ class WorkerOrders:
         it ``is_alone`` without anybody who shares them. Others try again what fails of the causes ``retried``.
         """
         options, devices, directory = self._options, self._devices, self._records.directory
+        engine = None if devices.engine is None else devices.engine.name
+        if engine is not None:
+            directory = None  # the worker's host may have no such place
+        lock_dir = None if devices.lock_dir is None else str(devices.lock_dir.path)
         return Orders(
+            engine=engine,
             run=self._records.run_id,
             run_dir=None if directory is None else str(directory),
             durations=str(options.durations),
-            lock_dir=None if devices.lock_dir is None else str(devices.lock_dir.path),
+            lock_dir=lock_dir if engine is None else options.lock_dir,
             outer=None if devices.outer is None else devices.outer.run,
             outer_pids=() if devices.outer is None else devices.outer.holders,
             devices=self._from(gpus) if devices.pool.devices else tuple(map(cpu_device, places)),
@@ -68,12 +73,12 @@ class WorkerOrders:
             export=devices.export,
             busy_memory=options.busy_memory,
             threads=max(1, cpu_count() // self.workers),
-            compiled=None if self._compiled is None else str(self._compiled),
+            compiled=None if self._compiled is None or engine is not None else str(self._compiled),
             gpus=gpus,
             slots=1 if is_alone else options.slots,
             memory=memory,
             avoid=tuple(avoid),
-            pool=len(usable_together(devices.pool.devices)),
+            pool=devices.together if engine is not None else len(usable_together(devices.pool.devices)),
             earlier=None if self._finished is None else str(self._finished),
             fail_on=tuple(sorted(options.fail_on)),
             sample=options.sample,
@@ -85,6 +90,13 @@ class WorkerOrders:
             timeout=options.timeout,
             shard=None if self._shard is None else str(self._shard),
         )
+
+    def files(self) -> dict[str, str]:
+        """Return what the files hold that a worker's orders name, by name, where an engine places it elsewhere."""
+        if self._devices.engine is None:
+            return {}
+        given = {"earlier": self._finished, "shard": self._shard}
+        return {name: path.read_text() for name, path in given.items() if path is not None}
 
     def _from(self, gpus: int) -> tuple[Device, ...]:
         """Return the devices that a worker may lease so many of."""

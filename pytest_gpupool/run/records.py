@@ -19,8 +19,13 @@ Attempts = Mapping[str, Sequence[Mapping[str, Any]]]
 class RunRecords:
     """What is on record of one run, and who could not write it down."""
 
-    def __init__(self, run_id: str, directory: Path | None, console: Console, *, each: bool) -> None:
-        """Nothing is opened yet. ``directory`` is None where the run keeps no records on disk."""
+    def __init__(
+        self, run_id: str, directory: Path | None, console: Console, *, each: bool, of_all: bool = False
+    ) -> None:
+        """Nothing is opened yet. ``directory`` is None where the run keeps no records on disk.
+
+        ``of_all`` says that workers have no directory of the run: what they send is written here.
+        """
         self.run_id = run_id
         self.directory = directory
         self.results = Results(each=each)
@@ -30,6 +35,8 @@ class RunRecords:
         """The workers whose records are not all on disk, ``controller`` for its own."""
         self._journal = Journal(None if directory is None else directory / archive.CONTROLLER)
         self._console = console
+        self._of_all = of_all
+        self._of_workers: dict[str, Journal] = {}
 
     @property
     def problem(self) -> str | None:
@@ -46,8 +53,10 @@ class RunRecords:
         self._journal.open()
 
     def close(self) -> None:
-        """End it."""
+        """End it, and those of workers that are written here."""
         self._journal.close()
+        for journal in self._of_workers.values():
+            journal.close()
 
     def leave_no_trace(self) -> None:
         """At the very end: a run that has collected no test is none, and leaves nothing on record."""
@@ -62,14 +71,22 @@ class RunRecords:
         self.results.add(record)
 
     def take(self, line: str) -> Mapping[str, Any]:
-        """Fold a record that a worker sent, which is in its own journal; return it."""
+        """Fold a record that a worker sent; return it. It is in that one's journal, which may be written here."""
         record: Mapping[str, Any] = load(line)
+        if self._of_all:
+            self._journal_of(record["worker"]).append(line)
         self.results.add(record)
         if record["record"] == "journal-problem":
             self.are_lost(record["worker"], record["text"])
         elif record["record"] == "late-metric":
             self._console.warn(record["text"])
         return record
+
+    def _journal_of(self, worker: str) -> Journal:
+        if worker not in self._of_workers:
+            path = None if self.directory is None else self.directory / f"{worker}.jsonl"
+            self._of_workers[worker] = Journal(path)
+        return self._of_workers[worker]
 
     def keep_text(self, name: str, text: str) -> str | None:
         """Write a text beside the records; return its path as users see it, None where that cannot be."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..devices.pool import cpu_count
-from ..leases.locking.lock_directory import LockDirectory, lock_directory
+from ..leases.locking.lock_directory import LockDirectory
 from ..leases.occupancy import bad_files
 from ..options import companions, role_end
 from ..options.options import Options
@@ -22,7 +22,7 @@ from ..values.errors import UsageProblem
 from .baseline import RunBaseline
 from .console import Console
 from .controller import Controller
-from .devices import RunDevices, outer_lines, pool_here, without_quarantined
+from .devices import find
 from .earlier import resume
 from .earlier.history import History
 from .earlier.resume import EarlierRun
@@ -44,7 +44,7 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
             :class:`EarlierRun`, :class:`RunBaseline`.
     """
     each = distributed and companions.runs_each(config)
-    controller = _make(config, each=each)
+    controller = _make(config, each=each, distributed=distributed)
     if distributed:
         controller.facts.keep(controller.records.directory, each=each, aside=True)
     config.pluginmanager.register(controller, "gpupool-controller")
@@ -57,7 +57,7 @@ def start(config: pytest.Config, *, distributed: bool) -> Controller:
     return controller
 
 
-def _make(config: pytest.Config, *, each: bool) -> Controller:
+def _make(config: pytest.Config, *, each: bool, distributed: bool) -> Controller:
     options = Options.read(config)
     if each and options.resume is not None:
         raise UsageProblem("--gpupool-resume and --dist each do not go together: resume without --dist each")
@@ -66,13 +66,12 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     if each and options.shard is not None:
         raise UsageProblem("--gpupool-shard and --dist each do not go together: every worker runs every test there")
     deadline = None if options.budget is None else clock.monotonic() + options.budget
-    found, outer = pool_here(options)
-    lock_dir = None if found.is_cpu or outer is not None else lock_directory(options.lock_dir)
-    if lock_dir is not None:
-        found = without_quarantined(found, lock_dir, require=options.require)
+    there = find.find(options, distributed=distributed)
+    if there.placed is not None:
+        role_end.at_end(config, there.placed[0].close)
     console, run_id = Console(config), store.new_run_id()
     directory, header = _run_directory(options.directory, run_id)
-    records = RunRecords(run_id, directory, console, each=each)
+    records = RunRecords(run_id, directory, console, each=each, of_all=there.placed is not None)
     records.open()
     records.write("setting", name="cores", value=cpu_count())
     if options.timeout is not None and math.isfinite(options.timeout):
@@ -80,13 +79,21 @@ def _make(config: pytest.Config, *, each: bool) -> Controller:
     role_end.at_end(config, records.leave_no_trace)
     earlier, finished, why_new = resume.begin(config, options, directory)
     header += _about_resume(earlier, why_new, console)
-    header += outer_lines(outer, console)
-    if lock_dir is not None:
-        header += _about_locks(found.devices, lock_dir)
+    header += find.outer_lines(there.outer, console)
+    if there.lock_dir is not None:
+        header += _about_locks(there.pool.devices, there.lock_dir)
     resumed_from = None if earlier is None else earlier.run
-    facts = Facts(config, run_id, found, resumed_from=resumed_from, seed=options.seed, baseline=options.baseline)
+    facts = Facts(
+        config,
+        run_id,
+        there.pool,
+        resumed_from=resumed_from,
+        engine=options.engine,
+        seed=options.seed,
+        baseline=options.baseline,
+    )
     baseline = RunBaseline(options, records)
-    devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
+    devices = there.of_run(options, records, console)
     history = History(options, devices, records, console)
     shard = None
     if options.shard is not None:

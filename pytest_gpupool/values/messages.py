@@ -38,10 +38,16 @@ CANCELLED = "gpupool_cancelled"
 
 
 class Leased(NamedTuple):
-    """The worker has its lease: the ``record`` of it, and the descriptor to which it writes its stacks when asked."""
+    """The worker has its lease: the ``record`` of it, and the descriptor to which it writes its stacks when asked.
+
+    ``process`` has the fields of its :class:`ProcessId`, where that is known; ``devices`` are those that it holds, of
+    which the controller knows nothing where an engine has placed the worker.
+    """
 
     record: dict[str, Any]
     stacks: int
+    process: Sequence[int] | None = None
+    devices: Sequence[Mapping[str, Any]] = ()
 
 
 class Delayed(NamedTuple):
@@ -292,6 +298,21 @@ class TimePasses(NamedTuple):
     """Some time has passed in which workers waited, though there were tests, which others were about to run."""
 
 
+class Unplaced(NamedTuple):
+    """An engine has not placed a worker yet: why, and whether that takes longer by now than the user would wait."""
+
+    worker: str
+    why: str
+    has_expired: bool
+
+
+class Room(NamedTuple):
+    """So many GPUs a cluster has by now, and so many the host that has the most."""
+
+    gpus: int
+    largest: int
+
+
 class Gone(NamedTuple):
     """A worker has ended that has run no test, or that we have ended: then other plugins hear of ``error``."""
 
@@ -299,7 +320,20 @@ class Gone(NamedTuple):
     error: str | None
 
 
-Notice = Overdue | DeviceFailed | Fewer | Share | Exited | Settled | Unanswered | Untold | TimePasses | Gone
+Notice = (
+    Overdue
+    | DeviceFailed
+    | Fewer
+    | Share
+    | Exited
+    | Settled
+    | Unanswered
+    | Untold
+    | TimePasses
+    | Unplaced
+    | Room
+    | Gone
+)
 """What the controller says to itself, to be heard once the present event is over."""
 
 Heard = Message | Notice

@@ -8,6 +8,9 @@ from typing import Any
 
 from .device import Device, Export, Size
 
+HOST = "GPUPOOL_HOST"
+"""The variable in which a worker that an engine has placed finds what its host is called in the cluster."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
@@ -22,9 +25,11 @@ class Orders:
     have ``repeats``. With ``affinity`` it runs on the cores near its devices alone. Its tests are seeded from ``seed``
     and their ids, unless that is None. Those that do not say otherwise are isolated where ``isolate`` says so; an
     isolated one that names no limit may take ``timeout`` seconds. ``durations`` is the file of what is known of those,
-    ``shard`` the one that says which part of the tests is this run's, None where that is all.
+    ``shard`` the one that says which part of the tests is this run's, None where that is all. Where an ``engine``
+    has placed it, it finds its devices on its host itself.
     """
 
+    engine: str | None = None
     run: str
     run_dir: str | None
     durations: str

@@ -6,7 +6,6 @@ Nothing here has pytest load a plugin before, since that may import torch.
 from __future__ import annotations
 
 import os
-import socket
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,14 +15,14 @@ from ..devices import vendors
 from ..devices.torch import compilation
 from ..foreign import xdist_protocol
 from ..leases.lease import Lease, Request
-from ..processes import marks, stacks, termination
+from ..processes import marks, stacks, table, termination
 from ..processes.own import clock
 from ..records.journal import dump
 from ..values.errors import EXIT_INTERNAL, EXIT_USAGE, GpupoolError, UsageProblem
 from ..values.messages import Failed, Leased, Refused
-from ..values.orders import Orders
+from ..values.orders import HOST, Orders
 from ..values.texts import iso
-from .equipment import journal_of
+from .leased.equipment import journal_of
 from .protocol.early_line import EarlyLine
 from .trespass.loads import LoadWatch
 from .trespass.own_devices import OwnDevices
@@ -131,7 +130,7 @@ def began(held: Lease, worker: str, waited: float) -> dict[str, Any]:
     return {
         "record": "worker",
         "worker": worker,
-        "host": socket.gethostname(),
+        "host": os.environ.get(HOST) or os.uname().nodename,
         "pid": os.getpid(),
         "devices": [device.id for device in held.devices],
         "lease_wait_s": round(waited, 3),
@@ -149,7 +148,7 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
     marks.bear(marks.of_worker(orders.run, worker))
     line = EarlyLine(channel, worker, orders.wait)
     try:
-        side = _take_up(line, orders, worker)
+        side = _take_up(line, orders, worker, workerinput)
     except GpupoolError as error:
         side = None
         _give_up(line, Failed(str(error), error.exit_status))
@@ -163,13 +162,17 @@ def main(channel: Any, workerinput: dict[str, Any], args: list[str], option_dict
         _run_pytest(line, workerinput, args, option_dict, side)
 
 
-def _take_up(line: EarlyLine, orders: Orders, worker: str) -> WorkerSide | None:
+def _take_up(line: EarlyLine, orders: Orders, worker: str, workerinput: Mapping[str, Any]) -> WorkerSide | None:
     """Lease, say so, and set the environment; None where the worker is not needed any more."""
 
     def refused(blockers: tuple[Blocker, ...], waited: float) -> None:
         line.refused(blockers, waited)
         from ..foreign import pytest_names  # noqa: F401 - pytest itself loads no plugin, and now costs nobody a moment
 
+    if orders.engine is not None:
+        from .leased import placed
+
+        orders = placed.orders_here(orders, workerinput["gpupool_files"])
     held, waited = lease(orders, worker, refused=refused, is_cancelled=line.is_cancelled)
     if held is None:
         return None
@@ -179,7 +182,9 @@ def _take_up(line: EarlyLine, orders: Orders, worker: str) -> WorkerSide | None:
     journal = journal_of(orders, worker)
     journal.append(dump(record))
     journal.close()
-    line.say(Leased(record, stacks.offer_stacks()))
+    devices = [device.to_wire() for device in held.devices] if orders.engine is not None else ()
+    own = table.identity()
+    line.say(Leased(record, stacks.offer_stacks(), None if own is None else [*own], devices))
     os.environ.update(held.environment)
     return WorkerSide(worker, held, orders)
 
@@ -191,7 +196,7 @@ def _give_up(line: EarlyLine, why: Failed | Refused) -> None:
 
 
 def _pinned(held: Lease) -> int | None:
-    from .affinity import Pin
+    from .leased.affinity import Pin
 
     return Pin().to(held.devices)
 
@@ -214,7 +219,10 @@ def _run_pytest(
         # Only now: pytest warns of plugins (xdist is one) that were imported before it could rewrite their assertions.
         from .protocol import interactor
 
-        interactor.run(line.channel, workerinput, config, option_dict.get("basetemp"))
+        basetemp = option_dict.get("basetemp")
+        if side.orders.engine is not None and basetemp is not None:
+            Path(basetemp).parent.mkdir(parents=True, exist_ok=True)  # this host may have a /tmp of its own
+        interactor.run(line.channel, workerinput, config, basetemp)
     except pytest_names.UsageError as error:
         _give_up(line, Refused(str(error).removeprefix("gpupool: "), EXIT_USAGE))
         line.finish()

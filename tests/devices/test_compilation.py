@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gpupool.devices.torch.compilation import shared_folder, variables
-from pytest_gpupool.processes import containers
-from pytest_gpupool.processes.containers import Mount
+from pytest_gpupool.processes.kernel import containers
+from pytest_gpupool.processes.kernel.containers import Mount
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from pytest_gpupool.processes import table
-from pytest_gpupool.processes.tree import ProcessTree, ResourceUsage, host_memory
+from pytest_gpupool.processes.kernel.memory import host_memory
+from pytest_gpupool.processes.tree import ProcessTree, ResourceUsage
 
 MEMORY = 64 * 2**20
 

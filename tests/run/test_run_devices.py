@@ -10,7 +10,7 @@ from made_records import leased
 from made_run_parts import CARDS, RUN, Silent, devices, records
 
 from pytest_gpupool.leases import quarantines
-from pytest_gpupool.run.devices import without_quarantined
+from pytest_gpupool.run.devices.find import without_quarantined
 from pytest_gpupool.values.errors import NoLease, RequirementNotMet
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from made_run_parts import CARDS, RUN, devices, options, records
 
 from pytest_gpupool.devices.pool import cpu_count
-from pytest_gpupool.run.devices import RunDevices
+from pytest_gpupool.run.devices.run_devices import RunDevices
 from pytest_gpupool.run.orders import WorkerOrders
 from pytest_gpupool.values.device import cpu_device
 

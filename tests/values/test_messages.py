@@ -45,7 +45,9 @@ from pytest_gpupool.values.messages import (
 BLOCKERS = ["GPU 0  NVIDIA H200  held by pid 4711"]
 
 MESSAGES: list[Message] = [
-    Leased({"record": "worker", "devices": ["GPU-1"], "lease_wait_s": 0.5}, 7),
+    Leased(
+        {"record": "worker", "devices": ["GPU-1"], "lease_wait_s": 0.5}, 7, [4711, 815, 4026531836], [{"id": "GPU-1"}]
+    ),
     Delayed(),
     Waiting(BLOCKERS, [[4711, 815, 4026531836]]),
     Expired(BLOCKERS, []),

@@ -17,7 +17,7 @@ from pytest_gpupool.values.device import Device, Size, cpu_device
 from pytest_gpupool.values.messages import HeldUp, LetIn, Message
 from pytest_gpupool.values.orders import Orders
 from pytest_gpupool.values.requirement import Requirement
-from pytest_gpupool.worker.gate import Gate
+from pytest_gpupool.worker.leased.gate import Gate
 
 GIB = 2**30
 

@@ -3,4 +3,15 @@
 What some of them could not do, for want of memory or by a device, others try again: see ``retries``.
 """
 
-__all__ = ["ends", "lease_waits", "member", "process_ends", "retries", "roster", "starts", "time_limits"]
+__all__ = [
+    "ends",
+    "engine_process",
+    "lease_waits",
+    "member",
+    "placements",
+    "process_ends",
+    "retries",
+    "roster",
+    "starts",
+    "time_limits",
+]

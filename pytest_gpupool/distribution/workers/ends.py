@@ -97,7 +97,7 @@ class WorkerEnds:
     def where(self, member: Member) -> str:
         """Return where a worker hangs, as a clause that ends a sentence: the user's frames. All are kept in a file."""
         identity = member.identity
-        dump = "" if identity is None else stacks.stacks(identity.pid, member.stacks)
+        dump = "" if identity is None else member.process.stacks(identity.pid, member.stacks)
         if not dump:
             return ""
         path = self._controller.records.keep_text(f"{member.name}-stacks.txt", dump)
@@ -130,7 +130,7 @@ class WorkerEnds:
             member.process.clear()
             member.connection_over.wait(_KILL_SECONDS)
         self._clocks.end(member.name)
-        member.output.close()
+        member.process.has_ended()
         if member.said_goodbye:
             self._leftovers.has_ended(member)
         else:

@@ -11,7 +11,6 @@ from ...values.messages import Expired
 from ...values.process_id import ProcessId
 from ...values.texts import shortened
 from ..collecting.run_tests import Numbering
-from .output import CapturedOutput
 from .process_ends import WorkerProcess
 
 
@@ -87,7 +86,6 @@ class Member:
     """The test for which we ended it."""
     where: str = ""
     """Where it was then, in words that follow others."""
-    output: CapturedOutput = field(default_factory=CapturedOutput)
     interrupted: bool = False
     """Whether its test has ended its session, as KeyboardInterrupt does."""
     internal_error: str | None = None

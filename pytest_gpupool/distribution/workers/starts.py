@@ -7,6 +7,8 @@ from pathlib import Path
 
 from xdist.workermanage import WorkerController
 
+from ...engines import node as engine_node
+from ...engines.process import EngineProcess, start_of
 from ...foreign import execnet_names, xdist_session
 from ...foreign.xdist_session import XdistSession
 from ...forkserver import modules
@@ -16,9 +18,10 @@ from ...processes import marks
 from ...processes.guardian import Guardian
 from ...run.controller import Controller
 from ...worker import remote
+from .engine_process import EngineWorkerProcess
 from .expected import ExpectedWorkers
 from .member import Member, Shape
-from .process_ends import WorkerProcess
+from .process_ends import LocalProcess, WorkerProcess
 from .roster import Roster
 
 
@@ -36,6 +39,8 @@ class WorkerStarts:
 
     def prepare(self) -> None:
         """Workers are about to be started: have a process import meanwhile what each of them needs."""
+        if self._controller.devices.engine is not None:
+            return
         if not marks.can_be_borne():
             return  # the kernel shows the environment that a program was started with, and not that of a fork
         with suppress(Unavailable):
@@ -46,7 +51,7 @@ class WorkerStarts:
         """The first is about to be started."""
         run = self._controller.records.run_id
         self._session.mark_starts(marks.WORKER, lambda worker: marks.of_worker(run, worker)[marks.WORKER])
-        self._session.start_by(self._fork)
+        self._session.start_by(self._fork if self._controller.devices.engine is None else self._place)
 
     def start(self, shape: Shape) -> None:
         """Start a worker for the planner; xdist calls ``pytest_configure_node`` for it, and that :meth:`enlist`."""
@@ -63,7 +68,7 @@ class WorkerStarts:
     def enlist(self, node: WorkerController) -> Member:
         """A worker is about to be started: decide what it shall hold, and give it its orders."""
         shape = self._expected.shape_of(node.gateway.id)
-        process = WorkerProcess(node, self._controller.records.run_id)
+        process = self._process_of(node)
         member = Member(node, process, self._roster.free_places(shape.gpus), shape)
         self._roster.add(member)
         orders = self._controller.orders.at(
@@ -76,10 +81,33 @@ class WorkerStarts:
         )
         node.workerinput["gpupool"] = orders.to_wire()
         node.workerinput["gpupool_root"] = str(Path(remote.__file__).parents[2])  # where the package lies
-        self._guardian.watch(process.worker)
+        node.workerinput["gpupool_files"] = self._controller.orders.files()
+        if isinstance(process, LocalProcess):
+            self._guardian.watch(process.worker)
         return member
 
-    def _fork(self) -> ForkedProcess | None:
+    def _process_of(self, node: WorkerController) -> WorkerProcess:
+        process = execnet_names.process_of(node.gateway)
+        if isinstance(process, EngineProcess):
+            return EngineWorkerProcess(process)
+        return LocalProcess(node, self._controller.records.run_id)
+
+    def _place(self, worker: str) -> EngineProcess:
+        """Have the engine place a worker, some time."""
+        engine = self._controller.devices.engine
+        assert engine is not None
+        shape = self._expected.shape_of(worker)
+        self._expected.expect(worker, shape)  # asked for again when it gets its orders
+        gpus = 0 if self._controller.devices.pool.is_cpu else shape.gpus
+        start = start_of(
+            self._controller.records.run_id,
+            worker,
+            ["-u", "-c", execnet_names.PROGRAM],
+            None if engine.sends_code else str(Path.cwd()),
+        )
+        return EngineProcess(engine.launch(worker, gpus, engine_node.command()), start)
+
+    def _fork(self, worker: str) -> ForkedProcess | None:
         """Return a worker's process; none where it is to be started in the usual way, which is slower."""
         if self._server is None:
             return None

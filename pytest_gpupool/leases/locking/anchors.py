@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from ...processes import kernel_locks
+from ...processes.kernel import locks as kernel_locks
 
 _PREFIX = "gpupool/"
 HOST = "host"

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from ...processes import containers
+from ...processes.kernel import containers
 from ...processes.own.system import os
 from ...values.errors import UsageProblem
 from . import file_systems

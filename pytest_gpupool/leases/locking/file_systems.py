@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...processes import containers
-from ...processes.containers import Mount
+from ...processes.kernel import containers
+from ...processes.kernel.containers import Mount
 from ...values.errors import UsageProblem
 
 # fmt: off

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ...processes import containers
-from ...processes.kernel_locks import FileKey
+from ...processes.kernel import containers
+from ...processes.kernel.locks import FileKey
 from ...processes.own.system import os
 from ...values.errors import UsageProblem
 from . import file_systems

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...processes.containers import in_user_namespace
+from ...processes.kernel.containers import in_user_namespace
 from ...values.errors import UsageProblem
 
 PUBLIC = (Path("/run/lock"), Path("/var/tmp"), Path("/dev/shm"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from ...processes.kernel_locks import FileKey
+from ...processes.kernel.locks import FileKey
 from . import holders, names
 from .holders import Holder
 from .lock_directory import LockDirectory, look_at

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...processes import kernel_locks, table
+from ...processes import table
+from ...processes.kernel import locks as kernel_locks
 from ...values.errors import UsageProblem
 from ..locking.holders import Holder, parse
 from ..locking.lock_directory import BadFile, LockDirectory

@@ -10,7 +10,7 @@ from ...records import durations
 from ...records.durations import Observed
 from ...records.estimates import Known, Learned
 from ..console import Console
-from ..devices import RunDevices
+from ..devices.run_devices import RunDevices
 from ..records import RunRecords
 
 

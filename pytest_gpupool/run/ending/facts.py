@@ -29,6 +29,7 @@ class Facts:
         pool: Pool,
         *,
         resumed_from: str | None,
+        engine: str = "local",
         seed: int | None = None,
         baseline: Path | None = None,
     ) -> None:
@@ -42,6 +43,7 @@ class Facts:
             "command": shlex.join([*sys.argv[:1], *map(str, config.invocation_params.args)]),
             "rootdir": str(config.rootpath),
             "resumed_from": resumed_from,
+            "engine": engine,
             "seed": seed,
         }
         self._thread: threading.Thread | None = None

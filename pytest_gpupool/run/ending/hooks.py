@@ -70,7 +70,7 @@ class Ending:
         summary.show(
             terminalreporter,
             records.results,
-            names={device.id: device.name for device in self._run.devices.pool.devices},
+            names={device.id: device.name for device in self._run.devices.reported.devices},
             cores=cpu_count() if self._run.devices.pool.is_cpu else None,
             notes=(*plan_line.lines(self._run), *self._confirmation.lines(), *self._reports.notes),
             warnings=self._run.console.warnings,
@@ -84,7 +84,7 @@ class Ending:
             return []
         from ...advice import advise  # not while workers wait for the controller
 
-        found = advise.advice(self._run.records.results, self._run.devices.pool.devices)
+        found = advise.advice(self._run.records.results, self._run.devices.reported.devices)
         return [item.text for item in found]
 
     def _finish(self, session: pytest.Session) -> None:

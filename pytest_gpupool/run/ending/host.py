@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from ... import __version__
-from ...processes.tree import host_memory
+from ...processes.kernel.memory import host_memory
 
 _PACKAGES = ("pytest", "pytest-xdist", "torch", "numpy", "execnet", "filelock", "nvidia-ml-py", "psutil")
 

@@ -63,7 +63,7 @@ class RunReports:
         from ...reports import json
 
         facts = self._run.facts.of_report(int(status))
-        return json.build(facts, self._run.devices.pool, self._run.records.results)
+        return json.build(facts, self._run.devices.reported, self._run.records.results)
 
     def _update_baseline(self, status: int) -> int:
         if self._updated is None:
@@ -80,7 +80,7 @@ class RunReports:
         from ...trends import additions, placement
 
         run, devices = self._run, self._run.devices.seen()
-        if run.options.html is None and len(run.devices.pool.devices) < 2:
+        if run.options.html is None and len(devices) < 2:
             return additions.Additions()
         facts = run.facts.of_report(int(status))
         try:

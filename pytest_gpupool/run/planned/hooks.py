@@ -11,8 +11,7 @@ import pytest
 
 from ...devices import vendors
 from ...foreign import xdist_session
-from ...leases.locking.lock_directory import lock_directory
-from ...options import companions, worker_count
+from ...options import companions, role_end, worker_count
 from ...options.options import Options
 from ...records.store import LATEST, write_whole
 from ...reports.terminal import plan as words
@@ -25,7 +24,8 @@ from ...worker.protocol.order import Order
 from ...worker.trespass import hooks as trespass
 from .. import environment
 from ..console import Console
-from ..devices import RunDevices, pool_here, without_quarantined
+from ..devices import find
+from ..devices.run_devices import RunDevices
 from ..earlier import resume
 from ..earlier.history import History
 from ..records import RunRecords
@@ -41,17 +41,16 @@ def begin(config: pytest.Config) -> None:
         GpupoolError: see :class:`Options`, :func:`pool.discover`.
     """
     options, console = Options.read(config), Console(config)
-    found, outer = pool_here(options)
-    lock_dir = None if found.is_cpu or outer is not None else lock_directory(options.lock_dir)
-    if lock_dir is not None:
-        found = without_quarantined(found, lock_dir, require=options.require)
+    there = find.find(options, distributed=True)
+    if there.placed is not None:
+        role_end.at_end(config, there.placed[0].close)
     records = RunRecords("", None, console, each=False)
-    devices = RunDevices(found, lock_dir, options, records, console, outer=outer)
+    devices = there.of_run(options, records, console)
     history = History(options, devices, records, console)
     planned = Planned(options, console, devices, history)
     config.pluginmanager.register(planned, "gpupool-planned")
     config.pluginmanager.register(planned.order, "gpupool-order")
-    vendor = vendors.of(found.devices)
+    vendor = vendors.of(there.pool.devices)
     hidden = vendor.export((), "index")
     environment.set_until_end(config, hidden)
     trespass.hide_again(config, hidden, vendor)

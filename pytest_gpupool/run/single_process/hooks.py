@@ -17,10 +17,10 @@ from ...values.messages import HeldUp, LeftRunning, Message
 from ...values.orders import Orders
 from ...values.texts import iso
 from ...worker import fixtures, plugins
-from ...worker.equipment import Equipment
 from ...worker.fixtures import lease_key
 from ...worker.items.confirming import Confirming
 from ...worker.items.markers import requirement_of
+from ...worker.leased.equipment import Equipment
 from ...worker.recording.recorder import Recorder
 from ...worker.recording.writer import SINGLE_PROCESS
 from ...worker.trespass import hooks as trespass

@@ -16,9 +16,9 @@ from ...records.journal import dump
 from ...values.errors import NoLease
 from ...values.orders import Orders
 from ...worker import program
-from ...worker.affinity import Pin
-from ...worker.equipment import journal_of
 from ...worker.fixtures import lease_key
+from ...worker.leased.affinity import Pin
+from ...worker.leased.equipment import journal_of
 from ...worker.recording.writer import SINGLE_PROCESS
 from ..controller import Controller
 

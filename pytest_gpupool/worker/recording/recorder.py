@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ...metrics.metric import Metric
     from ...values.device import Device
     from ...values.orders import Orders
-    from ..equipment import Equipment
-    from ..gate import Gate
+    from ..leased.equipment import Equipment
+    from ..leased.gate import Gate
     from ..trespass.own_devices import OwnDevices
 
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
@@ -70,7 +70,7 @@ class Recorder:
     @classmethod
     def of(cls, worker: str, lease: Lease, orders: Orders, own: OwnDevices) -> Recorder:
         """Return the recorder of a worker that has its lease."""
-        from ..equipment import Equipment, journal_of  # not where the pool is off
+        from ..leased.equipment import Equipment, journal_of  # not where the pool is off
 
         writer = RecordWriter(worker, journal_of(orders, worker))
         equipment, retries = Equipment.of(orders, lease, own), Retries(orders.retried)

@@ -16,8 +16,8 @@ from made_leases import NOBODY
 from pytest_gpupool.leases.locking import file_systems
 from pytest_gpupool.leases.locking.lock_directory import LockDirectory, lock_directory
 from pytest_gpupool.leases.locking.place import Place, is_public, place
-from pytest_gpupool.processes import containers
-from pytest_gpupool.processes.containers import Mount
+from pytest_gpupool.processes.kernel import containers
+from pytest_gpupool.processes.kernel.containers import Mount
 from pytest_gpupool.values.errors import UsageProblem
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do that")

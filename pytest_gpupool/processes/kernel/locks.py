@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .own.system import os
+from ..own.system import os
 
 
 class FileKey(NamedTuple):

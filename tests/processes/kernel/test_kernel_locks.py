@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.processes.kernel_locks import flocks, held_flocks
+from pytest_gpupool.processes.kernel.locks import flocks, held_flocks
 
 
 @pytest.mark.parametrize("kind", [fcntl.LOCK_EX, fcntl.LOCK_SH])

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..devices import vendors
-from ..devices.torch import memory, presence
-from ..processes.own import clock
-from ..values.device import Size
-from ..values.messages import HeldUp, LetIn, Message
-from ..values.requirement import Requirement
-from ..values.texts import size_text
+from ...devices import vendors
+from ...devices.torch import memory, presence
+from ...processes.own import clock
+from ...values.device import Size
+from ...values.messages import HeldUp, LetIn, Message
+from ...values.requirement import Requirement
+from ...values.texts import size_text
 
 if TYPE_CHECKING:
-    from ..leases.admission import Blocker
-    from ..leases.lease import Lease
-    from ..values.orders import Orders
+    from ...leases.admission import Blocker
+    from ...leases.lease import Lease
+    from ...values.orders import Orders
 
 _PAUSE = 0.2  # how late a test may see that memory is free
 
@@ -76,7 +76,7 @@ class Gate:
         if self._orders.slots == 1:
             return None
         if self._estimates is None:
-            from ..records import durations
+            from ...records import durations
 
             learned, _ = durations.load(Path(self._orders.durations), [self._lease.devices[0].name])
             self._estimates = {test: about.peak for test, about in learned.tests.items() if about.peak}

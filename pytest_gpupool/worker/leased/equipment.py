@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..leases.lease import Lease
-from ..processes import table
-from ..records.journal import Journal
-from ..sampling.sampler import Sampler
-from ..values.orders import Orders
-from ..values.process_id import ProcessId
+from ...leases.lease import Lease
+from ...processes import table
+from ...records.journal import Journal
+from ...sampling.sampler import Sampler
+from ...values.orders import Orders
+from ...values.process_id import ProcessId
+from ..trespass.own_devices import OwnDevices
 from .gate import Gate
-from .trespass.own_devices import OwnDevices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,30 +1,31 @@
-"""Devices: the pool as one run has it: where it comes from, and without those that have left it meanwhile."""
+"""The run's devices: the pool as one run has it, without those that have left it meanwhile."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
-from ..devices import pool, vendors
-from ..devices.pool import Pool, cpu_count
-from ..leases import inherited, nested, quarantines
-from ..leases.inherited import Inherited
-from ..leases.locking.lock_directory import LockDirectory, lock_directory
-from ..leases.occupancy import free_slots
-from ..options.options import Options
-from ..reports import json
-from ..values.device import Device, Export, Size
-from ..values.errors import NoLease, RequirementNotMet, UsageProblem
-from ..worker.affinity import problem_of
-from .console import Console
-from .records import RunRecords
+from ...devices import vendors
+from ...devices.pool import Pool, cpu_count
+from ...engines.engine import Engine
+from ...leases import nested, quarantines
+from ...leases.inherited import Inherited
+from ...leases.locking.lock_directory import LockDirectory
+from ...leases.occupancy import free_slots
+from ...options.options import Options
+from ...reports import json
+from ...values.device import Device, Export, Size
+from ...worker.leased.affinity import problem_of
+from ..console import Console
+from ..records import RunRecords
 
 
 class RunDevices:
     """The devices that the run's workers may lease. Where there are CPU slots these cap nothing."""
+
+    engine: Engine | None = None
+    """What places the workers, None where they are processes of this host."""
 
     def __init__(
         self,
@@ -44,6 +45,16 @@ class RunDevices:
         self._options = options
         self._records = records
         self._console = console
+
+    @property
+    def reported(self) -> Pool:
+        """The pool as reports have it."""
+        return self.pool
+
+    @property
+    def together(self) -> int:
+        """How many devices a test could have at once, were they free; 0 for CPU slots."""
+        return len(self.pool.devices)
 
     @property
     def export(self) -> Export:
@@ -80,7 +91,7 @@ class RunDevices:
 
     def seen(self) -> tuple[Device, ...]:
         """Return the whole pool; of CPU slots those that a worker has held so far."""
-        return json.pool_devices(self.pool, self._records.results)
+        return json.pool_devices(self.reported, self._records.results)
 
     def memory_after_death(self) -> Size | None:
         """Return what may be left in use on a device whose worker died, None where that cannot be told."""
@@ -134,58 +145,3 @@ class RunDevices:
     @property
     def _variable(self) -> str:
         return vendors.of(self.pool.devices).variable
-
-
-def pool_here(options: Options) -> tuple[Pool, Inherited | None]:
-    """Find this run's pool, and the lease that it is of, None where its devices have to be leased.
-
-    Raises:
-        UsageProblem, RequirementNotMet: see :func:`pool.discover`.
-    """
-    outer = inherited.inherited(os.environ, lambda: _lock_directory(options))
-    found = pool.discover(
-        options.devices,
-        require=options.require,
-        slots=options.slots,
-        look=lambda: inherited.seen_within(vendors.survey(), outer),
-    )
-    return found, None if found.is_cpu else outer
-
-
-def outer_lines(outer: Inherited | None, console: Console) -> list[str]:
-    """Return what the header says of it; warn where the environment speaks of a lease that nobody holds."""
-    if outer is not None:
-        return [f"gpupool: within the lease of {outer.run} (GPUPOOL_RUN), which has these devices"]
-    if not inherited.is_claimed(os.environ):
-        return []
-    warning = inherited.warning(os.environ)
-    console.warn(warning)
-    return [f"gpupool: {warning}"]
-
-
-def _lock_directory(options: Options) -> LockDirectory | None:
-    try:
-        return lock_directory(options.lock_dir)
-    except UsageProblem:  # said where one is needed
-        return None
-
-
-def without_quarantined(pool: Pool, lock_dir: LockDirectory, *, require: int) -> Pool:
-    """Return the pool without the devices that are in quarantine on this host, which its notes name.
-
-    Raises:
-        NoLease: none is left.
-        RequirementNotMet: fewer than ``require`` are left.
-    """
-    found = quarantines.quarantined(pool.devices, lock_dir)
-    left = tuple(device for device in pool.devices if device.id not in found)
-    gone = [device for device in pool.devices if device.id in found]
-    notes = tuple(f"{device.label} is left out: {quarantines.sentence(device, found[device.id])}" for device in gone)
-    lines = "".join(f"\n  {note}" for note in notes)
-    if len(left) < require:
-        raise RequirementNotMet(
-            f"--gpupool-require={require}, but of {pool.describe()} only {len(left)} may be used:{lines}"
-        )
-    if not left:
-        raise NoLease(f"no device may be used: all of {pool.describe()} are in quarantine{lines}")
-    return replace(pool, devices=left, notes=(*notes, *pool.notes)) if notes else pool

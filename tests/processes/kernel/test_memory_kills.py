@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpupool.processes.tree import ended_for_memory
+from pytest_gpupool.processes.kernel.memory import ended_for_memory
 
 VERSION_2 = "0::/kubepods/pod1\n"
 VERSION_1 = "9:name=systemd:/\n4:memory:/docker/abc\n0::/\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ..devices import vendors
-from ..processes.own.system import os
-from ..values.device import Device
+from ...devices import vendors
+from ...processes.own.system import os
+from ...values.device import Device
 
 Cores = frozenset[int]
 

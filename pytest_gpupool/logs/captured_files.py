@@ -1,4 +1,4 @@
-"""Output: what pytest has captured in a worker so far, read from outside, also when the worker is no more.
+"""Captured files: what pytest has captured in a worker so far, read from outside, also when the worker is no more.
 
 pytest captures into files without a name, which it empties after each phase of a test. They are there as long as
 somebody has them open: the controller has, until the worker's process has ended and what it left is read.
@@ -12,11 +12,11 @@ import stat
 import threading
 from collections.abc import Mapping
 
-from ...processes import table
-from ...values.texts import MESSAGE_LIMIT, shortened
+from ..processes import table
+from ..values.texts import MESSAGE_LIMIT, shortened
 
 
-class CapturedOutput:
+class CapturedFiles:
     """Of one worker. Where pytest captures otherwise (``--capture=sys``, ``-s``) there is none. For any thread."""
 
     def __init__(self) -> None:

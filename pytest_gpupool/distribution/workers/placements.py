@@ -1,0 +1,75 @@
+"""Placements: workers that an engine has not placed yet, and how much the cluster has by now."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ...processes.own import clock
+from ...run.controller import Controller
+from ...values.errors import GpupoolError
+from ...values.messages import Room, Unplaced
+from .engine_process import EngineWorkerProcess
+from .member import Member
+from .roster import Roster
+
+_LOOK_SECONDS = 1.0
+_ROOM_SECONDS = 10.0  # how often the cluster is asked what it has
+_SILENT_SECONDS = 2.0  # what a placement may take before it is spoken of
+
+
+class Placements:
+    """A thread that looks, where there is an engine; ``tell(notice)`` has the loop hear what it sees."""
+
+    def __init__(self, controller: Controller, roster: Roster, tell: Callable[[Unplaced | Room], None]) -> None:
+        self._controller = controller
+        self._roster = roster
+        self._tell = tell
+        self._is_over = threading.Event()
+        self._since: dict[str, float] = {}
+        self._told: dict[str, tuple[str, bool]] = {}
+        self._room: Room | None = None
+        self._looked = 0.0
+
+    def begin(self) -> None:
+        """Workers are being started."""
+        if self._controller.devices.engine is not None:
+            self._looked = clock.monotonic()
+            threading.Thread(target=self._keep_looking, name="gpupool-placements", daemon=True).start()
+
+    def close(self) -> None:
+        """No more are waited for."""
+        self._is_over.set()
+
+    def _keep_looking(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            for member in self._roster.present():
+                self._look_at(member)
+            if clock.monotonic() - self._looked > _ROOM_SECONDS:
+                self._look_at_the_cluster()
+                self._looked = clock.monotonic()
+
+    def _look_at(self, member: Member) -> None:
+        process = member.process
+        if not isinstance(process, EngineWorkerProcess) or process.host is not None or member.retired:
+            return
+        waited = clock.monotonic() - self._since.setdefault(member.name, clock.monotonic())
+        if waited < _SILENT_SECONDS:
+            return
+        has_expired = waited >= self._controller.options.wait
+        why = process.waits_for() or "the engine does not say why"
+        if self._told.get(member.name) != (why, has_expired):
+            self._told[member.name] = why, has_expired
+            self._tell(Unplaced(member.name, why, has_expired))
+
+    def _look_at_the_cluster(self) -> None:
+        engine = self._controller.devices.engine
+        assert engine is not None
+        try:
+            room = engine.room()
+        except GpupoolError:  # it may answer the next time
+            return
+        now = Room(room.gpus, room.largest)
+        if self._room is not None and now != self._room:
+            self._tell(now)
+        self._room = now

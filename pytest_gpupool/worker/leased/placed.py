@@ -1,0 +1,59 @@
+"""Placed: what a worker finds out itself that an engine has placed on a host of which the controller knows nothing."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ...devices import pool, vendors
+from ...leases.locking.lock_directory import lock_directory
+from ...values.errors import UsageProblem
+from ...values.orders import HOST, Orders
+
+
+def orders_here(orders: Orders, texts: Mapping[str, str]) -> Orders:
+    """Return a worker's orders with what only this host knows. ``texts`` are those of files that they name, by name.
+
+    Raises:
+        UsageProblem: the engine was asked for GPUs, and has not said which, or nobody finds them.
+    """
+    orders = replace(orders, **_files(texts))  # type: ignore[arg-type]
+    cores = pool.cpu_count()
+    if not orders.gpus or not orders.devices[0].is_gpu:
+        return replace(orders, threads=cores)
+    survey = vendors.survey()
+    vendor, host = vendors.named(survey.vendor), os.environ.get(HOST) or os.uname().nodename
+    if vendor.variable not in os.environ:
+        raise UsageProblem(
+            f"{orders.engine} was asked for {orders.gpus} GPU{'s' if orders.gpus > 1 else ''}, and does not say on "
+            f"{host} which are this worker's: {vendor.variable} is not set (for SLURM: gres.conf names no device files)"
+        )
+    found = pool.discover("auto")
+    if len(found.devices) < orders.gpus:
+        told = found.no_gpu if found.is_cpu else found.describe()
+        raise UsageProblem(
+            f"{orders.engine} has given {vendor.variable}={os.environ[vendor.variable]} on {host}, and of that "
+            f"{len(found.devices)} can be used of {orders.gpus}: {told}"
+        )
+    return replace(
+        orders,
+        devices=found.devices,
+        lock_dir=str(lock_directory(orders.lock_dir).path),
+        export="uuid" if found.by_uuid else orders.export,
+        number=0,
+        threads=max(1, cores * orders.gpus // max(1, len(survey.devices))),
+    )
+
+
+def _files(texts: Mapping[str, str]) -> dict[str, str | None]:
+    """Lay down the files that the orders name, which this host may not have; return their paths. They go at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="gpupool-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return {name: str(folder / name) if name in texts else None for name in ("earlier", "shard")}
