@@ -2,7 +2,8 @@
 
 A plugin of pytest: ``-p standin.engine`` puts it in the place of SLURM's. ``STANDIN_CLUSTER`` is a file of JSON that
 says how many GPUs each host has by now: ``{"n1": 2, "n2": 2}``; the first host's are the first that the driver knows.
-A host that is not in it any more takes along what runs there. Beside it ``.running`` has that: pids by worker.
+A host that is not in it any more takes along what runs there; on one that is called ``busy`` nothing is placed, and one
+that is called ``blind`` does not say which GPUs it gives. Beside it ``.running`` has what runs: pids by worker.
 """
 
 from __future__ import annotations
@@ -80,13 +81,15 @@ class StandInEngine:
         """Start what there is room for, in turn."""
         for link in self.links:
             if link.process is None and not link.is_over:
-                for host in self.hosts:
+                for host in sorted(self.hosts.keys() - {"busy"}):
                     free = [gpu for gpu in self.gpus[host] if gpu not in self.taken]
                     if len(free) >= link.gpus:
                         chosen = free[: link.gpus]
                         self.taken |= dict.fromkeys(chosen, link)
                         link.start(host, chosen)
                         break
+        if self.is_over:
+            return
         running = {link.worker: link.process.pid for link in self.links if link.process and not link.is_over}
         self.file.with_suffix(".running").write_text(json.dumps(running))
 
@@ -119,7 +122,7 @@ class StandInLink:
         self.host = host
         environ = {**os.environ, "GPUPOOL_HOST": host, "SLURM_JOB_ID": "12"}
         environ.pop("CUDA_VISIBLE_DEVICES", None)
-        if self.gpus:
+        if self.gpus and host != "blind":
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen))
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, bufsize=0, start_new_session=True

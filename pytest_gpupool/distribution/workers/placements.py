@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ...processes.own import clock
 from ...run.controller import Controller
+from ...run.devices.cluster import ClusterDevices
 from ...values.errors import GpupoolError
 from ...values.messages import Room, Unplaced
 from .engine_process import EngineWorkerProcess
@@ -28,12 +29,14 @@ class Placements:
         self._is_over = threading.Event()
         self._since: dict[str, float] = {}
         self._told: dict[str, tuple[str, bool]] = {}
-        self._room: Room | None = None
+        self._room: Room | None = None  # as it was told last
         self._looked = 0.0
 
     def begin(self) -> None:
         """Workers are being started."""
-        if self._controller.devices.engine is not None:
+        devices = self._controller.devices
+        if isinstance(devices, ClusterDevices):
+            self._room = Room(devices.room.gpus, devices.room.largest)
             self._looked = clock.monotonic()
             threading.Thread(target=self._keep_looking, name="gpupool-placements", daemon=True).start()
 
@@ -70,6 +73,6 @@ class Placements:
         except GpupoolError:  # it may answer the next time
             return
         now = Room(room.gpus, room.largest)
-        if self._room is not None and now != self._room:
+        if now != self._room:
+            self._room = now
             self._tell(now)
-        self._room = now

@@ -1,0 +1,338 @@
+"""Runs whose workers an engine places on other hosts: here on stand-ins for them, which are this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_hosts import Program, wait_until
+from program import gpupool
+from support import Host, Run, Watched, wait_for
+
+TESTS = Path(__file__).parents[2]
+
+SUITE = """
+    import os, time, pytest
+
+    @pytest.mark.parametrize("i", range(8))
+    def test_a(i, record_metric, gpu):
+        record_metric("accuracy", 0.5, samples={"one": 0, "two": 1}, higher_is_better=True)
+        assert i != 5
+
+    @pytest.mark.gpupool(gpus=2)
+    def test_two(gpu):
+        assert gpu.count == 2
+        assert "SLURM_JOB_ID" not in os.environ, "what the launcher says is not the tests'"
+
+    def test_crash(gpu):
+        print("last words")
+        os.kill(os.getpid(), 9)
+"""
+
+
+class Cluster:
+    """A host that stands for the hosts of a cluster."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.file = host.directory / "cluster.json"
+
+    def has(self, **hosts: int) -> None:
+        """It has so many GPUs by now, by host."""
+        whole = self.file.with_suffix(".new")
+        whole.write_text(json.dumps(hosts))
+        whole.replace(self.file)
+
+    def environ(self) -> dict[str, str]:
+        """The environment of a run."""
+        return self.host.environ(STANDIN_CLUSTER=str(self.file), PYTHONPATH=str(TESTS))
+
+    def args(self, *args: str) -> list[str]:
+        """The arguments of a run."""
+        return ["-p", "standin.engine", "--gpupool-engine=slurm", *args]
+
+    def pytest(self, *args: str) -> Run:
+        """Run pytest there."""
+        return self.host.pytest(*self.args(*args), environ=self.environ())
+
+    def watched(self, *args: str) -> Watched:
+        """Start it."""
+        return Watched(self.host, *self.args(*args), environ=self.environ())
+
+    def running(self) -> Mapping[str, int]:
+        """The pids of the hosts' programs, by worker."""
+        running: Mapping[str, int] = json.loads(self.file.with_suffix(".running").read_text())
+        return running
+
+
+@pytest.fixture
+def cluster(make_host: Callable[..., Host]) -> Cluster:
+    """Two hosts of two GPUs."""
+    made = Cluster(make_host(4))
+    made.has(n1=2, n2=2)
+    return made
+
+
+@pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["", "v"])
+def test_a_suite_runs_as_it_does_here(cluster: Cluster, verbose: list[str]) -> None:
+    """Failures, a crash, several GPUs: told with the hosts, and again by what was recorded."""
+    cluster.host.write("test_suite.py", SUITE)
+    run = cluster.pytest("-n4", *verbose)
+    assert run.status == 1
+    expected = {f"test_a[{i}]": "failed" if i == 5 else "passed" for i in range(8)}
+    assert run.outcomes == {**expected, "test_two": "passed", "test_crash": "crashed"}
+    assert "last words" in run.stdout
+    report = run.report
+    assert report["run"]["engine"] == "slurm"
+    assert {worker["host"] for worker in report["workers"]} == {"n1", "n2"}
+    of_host = {"n1": (0, 1), "n2": (2, 3)}
+    assert all(device["index"] in of_host[device["host"]] for device in report["devices"])
+    held = [tuple(worker["devices"]) for worker in report["workers"] if worker["devices"]]
+    assert {len(devices) for devices in held} == {1, 2}
+    _report_again(cluster, report)
+
+
+def _report_again(cluster: Cluster, report: Mapping[str, Any]) -> None:
+    """Nothing that a report says is lost with the process that has made it."""
+    status, _, said = gpupool(cluster.host, "report", str(report["run"]["id"]), "--json", "again.json")
+    assert status == 0, said
+    made = json.loads((cluster.host.project / "again.json").read_text())
+    for part in ("tests", "devices", "workers"):
+        by_id = [sorted(one[part], key=lambda row: str(row.get("id"))) for one in (made, report)]
+        assert by_id[0] == by_id[1]
+
+
+def test_more_workers_than_gpus_start_when_there_are_more(cluster: Cluster) -> None:
+    """As many as there are, which is said; the others when the cluster grows."""
+    cluster.has(n1=1)
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import pathlib, time, pytest
+
+        @pytest.mark.parametrize("i", range(60))
+        def test_a(i, gpu):
+            with open("begun", "a") as file:
+                file.write(f"{gpu.ids}\\n")
+            deadline = time.monotonic() + 60
+            while i > 2 and len(set(open("begun"))) < 3 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        """,
+    )
+    with_three = cluster.watched("-n3")
+    said = with_three.until("3 workers asked for, but there is 1 GPU now")
+    wait_for(cluster.host.project / "begun", 4)
+    cluster.has(n1=1, n2=2)
+    with_three.until("there are 3 GPUs now")
+    run = with_three.finish()
+    assert run.status == 0, said + run.stdout
+    assert len(set((cluster.host.project / "begun").read_text().splitlines())) == 3
+
+
+def test_a_lost_node_costs_its_test(cluster: Cluster) -> None:
+    """And no more: it is named, and the others go on."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time, pytest
+
+        @pytest.mark.parametrize("i", range(12))
+        def test_a(i):
+            with open("hosts", "a") as file:
+                file.write(f"{os.environ['GPUPOOL_HOST']} {i}\\n")
+            deadline = time.monotonic() + 60
+            while os.environ["GPUPOOL_HOST"] == "n2" and not os.path.exists("over") and time.monotonic() < deadline:
+                time.sleep(0.05)
+        """,
+    )
+    cluster.has(n1=2, n2=1)
+    running = cluster.watched("-n3")
+    while not any(line.startswith("n2") for line in wait_for(cluster.host.project / "hosts")):
+        assert running.process.poll() is None
+    cluster.has(n1=2)
+    run = running.finish()
+    assert run.status == 1
+    crashed = [test for test in run.report["tests"] if test["outcome"] == "crashed"]
+    assert len(crashed) == 1
+    assert "node n2 failed on n2" in crashed[0]["message"]
+    assert sum(test["outcome"] == "passed" for test in run.report["tests"]) == 11
+
+
+def test_who_is_never_placed_has_waited_long_enough(cluster: Cluster) -> None:
+    """Why is said, and the exit status is that of a run without a lease."""
+    cluster.has(busy=2)
+    cluster.host.write("test_suite.py", "def test_a(): pass\n")
+    run = cluster.pytest("-n2", "--gpupool-wait=1")
+    assert run.status == 75, run.stdout + run.stderr
+    assert re.search(r"no worker got a device in 1 s\.\n  job of gw\d is pending \(Resources\)", run.output)
+
+
+def test_a_host_that_names_no_gpu_is_refused(cluster: Cluster) -> None:
+    """Nobody knows which are the worker's."""
+    cluster.has(blind=1)
+    cluster.host.write("test_suite.py", "def test_a(): pass\n")
+    run = cluster.pytest("-n1")
+    assert run.status == 4, run.output
+    assert "does not say on blind which are this worker's: CUDA_VISIBLE_DEVICES is not set" in run.output
+
+
+def test_a_test_that_hangs_is_ended_where_it_is(cluster: Cluster) -> None:
+    """Its stacks are told; what it has started is gone; a process that another test leaves is, too."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import subprocess, sys, time
+
+        def test_hangs():
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            where_it_hangs()
+
+        def where_it_hangs():
+            time.sleep(600)
+
+        def test_leaves():
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        """,
+    )
+    run = cluster.pytest("-n2", "--gpupool-timeout=4")
+    assert run.outcomes == {"test_hangs": "timeout", "test_leaves": "passed"}, run.output
+    assert "where_it_hangs" in run.tests["test_hangs"]["message"]
+    assert "running on n" in run.output
+    cluster.host.wait_until_gone()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Signals) -> None:
+    """No program of a host, no worker, no lock; what can be torn down is."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import time, pytest
+
+        @pytest.fixture
+        def held():
+            yield
+            open("torn down", "a").write("x\\n")
+
+        @pytest.mark.parametrize("i", range(2))
+        def test_a(i, held):
+            open("begun", "a").write("x\\n")
+            time.sleep(600)
+        """,
+    )
+    running = cluster.watched("-n2")
+    wait_for(cluster.host.project / "begun", 2)
+    if number == signal.SIGKILL:
+        os.killpg(running.process.pid, number)
+    else:
+        os.kill(running.process.pid, number)
+    run = running.finish()
+    assert run.status == {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGKILL: -9}[number], run.output
+    cluster.host.wait_until_gone()
+    assert wait_for(cluster.host.project / "torn down", 2) == ["x", "x"]
+
+
+def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
+    """What had ended is on record here, and is not run again there."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time, pytest
+
+        @pytest.mark.parametrize("i", range(6))
+        def test_a(i):
+            open("begun", "a").write(f"{i}\\n")
+            if i > 3 and not os.path.exists("again"):
+                time.sleep(600)
+        """,
+    )
+    running = cluster.watched("-n2", "--gpupool-order=file")
+    begun = cluster.host.project / "begun"
+    wait_for(begun, 6)
+    os.killpg(running.process.pid, signal.SIGKILL)
+    running.kill()
+    cluster.host.wait_until_gone()
+    (cluster.host.project / "again").touch()
+    begun.unlink()
+    run = cluster.pytest("-n2", "--gpupool-resume")
+    assert run.status == 0, run.output
+    assert sorted(begun.read_text().split()) == ["4", "5"]
+    assert run.report["run"]["complete"] is True
+
+
+def test_a_local_run_on_such_a_host_keeps_its_gpu(cluster: Cluster, start: Callable[..., Program]) -> None:
+    """The engine knows nothing of it: the host's lock does."""
+    cluster.has(n1=1)
+    cluster.host.write("test_suite.py", "def test_a(gpu): assert gpu.is_gpu\n")
+    start(cluster.host, "run", "--gpus", "1", "--", sys.executable, "-c", "import time; time.sleep(600)")
+    wait_until(lambda: cluster.host.held() == {0})
+    run = cluster.pytest("-n1", "--gpupool-wait=1")
+    assert run.status == 75, run.output
+    assert "GPU 0" in run.output
+    assert "held by" in run.output
+
+
+def test_isolated_tests_and_scripts_run_there(cluster: Cluster) -> None:
+    """With what they need."""
+    cluster.host.write("script.py", "import sys; print('accuracy=0.5')\n")
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, pytest
+
+        @pytest.mark.gpupool(isolate=True)
+        def test_alone(gpu):
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == str(gpu.ids and os.environ["CUDA_VISIBLE_DEVICES"])
+
+        def test_script(run_script):
+            assert run_script("script.py").returncode == 0
+        """,
+    )
+    run = cluster.pytest("-n2")
+    assert run.outcomes == {"test_alone": "passed", "test_script": "passed"}, run.output
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (["-n2", "--gpupool-slots=2"], 4, "--gpupool-slots=2 and --gpupool-engine=slurm do not go together"),
+        (["-n2", "--gpupool-devices=0"], 4, "--gpupool-devices=0 and --gpupool-engine=slurm do not go together"),
+        (["-n2", "--gpupool-yield"], 4, "--gpupool-yield and --gpupool-engine=slurm do not go together"),
+        (["-n2", "--gpupool-require=5"], 69, "--gpupool-require=5, but a stand-in cluster (2 hosts) has 4 GPUs"),
+        ([], 4, "--gpupool-engine=slurm places workers: say how many with -n"),
+        (["-n2", "--gpupool-engine=dask"], 4, "--gpupool-engine=dask: give 'local' or 'ray' or 'slurm'"),
+        (["-n2", "--gpupool-engine-args=a=1,a=2"], 4, "--gpupool-engine-args=a=1,a=2: give K=V,K=V, each K once"),
+    ],
+)
+def test_what_does_not_go_together_is_said(cluster: Cluster, args: list[str], status: int, words: str) -> None:
+    """Before anything starts."""
+    cluster.host.write("test_suite.py", "def test_a(): pass\n")
+    run = cluster.pytest(*args)
+    assert run.status == status
+    assert words in run.output
+
+
+def test_a_test_that_no_host_can_hold_is_named(cluster: Cluster) -> None:
+    """Four GPUs in all are not four on one host."""
+    cluster.host.write("test_suite.py", "import pytest\n@pytest.mark.gpupool(gpus=4)\ndef test_a(): pass\n")
+    run = cluster.pytest("-n4")
+    assert run.outcomes == {"test_a": "error"}, run.output
+    assert "4" in run.tests["test_a"]["message"]
+
+
+def test_auto_is_a_worker_for_each_gpu(cluster: Cluster) -> None:
+    """And the plan says so without placing one."""
+    cluster.host.write("test_suite.py", "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_a(i): pass\n")
+    run = cluster.pytest("-nauto")
+    assert run.status == 0, run.output
+    assert "4 workers, GPUs by the engine" in run.stdout
+    plan = cluster.pytest("-nauto", "--gpupool-plan")
+    assert plan.status == 0, plan.output
+    assert not (cluster.file.with_suffix(".running")).read_text() or "4" in plan.stdout
