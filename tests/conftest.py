@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from made_hosts import Program, Shell
 from made_hosts import make_host as make_gpu_host
+from slurm_cluster import SlurmCluster, started
 from standin import Driver, build
 from support import LIMIT, Host, anchors_of_these_tests, gpus, locked_files, processes_of, processes_with
 
@@ -102,6 +103,23 @@ def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def gpu_host(libraries: Path, tmp_path: Path) -> Host:
     """A host with four GPUs that no other test has."""
     return make_gpu_host(libraries, tmp_path, 4)
+
+
+@pytest.fixture(scope="session")
+def slurm_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A SLURM cluster, for all tests of this process; skips where there can be none."""
+    with started(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_session: SlurmCluster) -> Iterator[SlurmCluster]:
+    """A SLURM cluster of two idle nodes with two stand-in GPUs each, which no test leaves a job or a process on."""
+    yield slurm_session
+    try:
+        slurm_session.until_empty()
+    finally:
+        slurm_session.heal()
 
 
 @pytest.fixture

@@ -289,6 +289,10 @@ class Distribution:
         """Return what a worker has died of that is no test's doing alone; its device is asked, if it had one."""
         if member.process.was_ended_for_memory():
             return OUT_OF_MEMORY
+        if isinstance(member.process, EngineWorkerProcess):
+            for device, reason in member.process.lost.items():
+                self._device_is_lost(device, reason)
+            return MACHINE if member.process.lost else None
         return MACHINE if member.leased and self._health.have_failed(member.devices) else None
 
     def _report_timeout(self, member: Member, test: str, scheduler: LateScheduling) -> None:
@@ -301,7 +305,10 @@ class Distribution:
             scheduler.settled(test)
 
     def _device_failed(self, device: Device, reason: str) -> None:
-        self.parts.session.hear_later(DeviceFailed(device.id, reason))
+        self._device_is_lost(device.id, reason)
+
+    def _device_is_lost(self, device: str, reason: str) -> None:
+        self.parts.session.hear_later(DeviceFailed(device, reason))
 
     def _look_once_more(self) -> None:
         """No more tests are given out: see how the devices are, if they answer."""

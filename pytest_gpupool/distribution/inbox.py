@@ -31,6 +31,7 @@ from ..values.messages import (
 )
 from ..values.process_id import ProcessId
 from .parts import Parts
+from .workers.engine_process import EngineWorkerProcess
 from .workers.member import Member
 
 
@@ -119,6 +120,8 @@ class Inbox:
         member.devices, member.stacks = tuple(record["devices"]), message.stacks
         member.identity = None if message.process is None else ProcessId(*message.process)
         self._controller.has_leased(record, message.devices)
+        if isinstance(member.process, EngineWorkerProcess):
+            member.process.holds(message.devices, self._controller.options.lock_dir)
         if record["lease_wait_s"] >= 1.0:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
             self._controller.console.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")

@@ -18,6 +18,7 @@ from ..values.messages import (
     Ask,
     Delayed,
     Exited,
+    Expired,
     Fewer,
     Heard,
     Leased,
@@ -29,6 +30,7 @@ from ..values.messages import (
     Stolen,
     TimePasses,
     Unanswered,
+    Unplaced,
 )
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.texts import iso
@@ -79,7 +81,8 @@ class LateScheduling:
 
     def add_node(self, node: WorkerController) -> None:
         """A worker is about to collect; the roster has it already."""
-        self._plans.awaits(self._parts.roster.of(node))
+        member = self._parts.roster.of(node)
+        self._plans.awaits(member, is_so=not member.has_to_wait)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
         """A worker has collected; the first collection is the run's, and others may add to it."""
@@ -191,6 +194,8 @@ class LateScheduling:
             case Delayed():
                 member.has_to_wait = True
                 self._plans.awaits(member, is_so=False)
+            case Expired() if self.tests_finished:
+                pass  # it has waited for nothing, and nothing is lost
             case Ask() if member.name in self._joined:
                 self._carry_out(self._plan.asks(member.name))
             case Stolen(tests):
@@ -216,7 +221,7 @@ class LateScheduling:
             case Overdue(worker, test):
                 if self._runs(worker, test):  # else it has ended by now
                     self._parts.limits.cut_off(self._parts.roster.named(worker), test)
-            case Fewer() if self.tests_finished:
+            case Fewer() | Unplaced() if self.tests_finished:
                 pass
             case Share(most):
                 self._give_way(most)

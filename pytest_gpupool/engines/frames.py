@@ -20,6 +20,8 @@ BEAT_SECONDS = 5.0
 """How often each side says so."""
 SILENCE_SECONDS = 60.0
 """For how long one side hears nothing before it takes the other one for lost."""
+GONE_STATUS = 86
+"""With which a node's program ends where its controller is gone: whoever placed it may have to end more than it."""
 
 _HEAD = struct.Struct(">cI")
 

@@ -25,10 +25,11 @@ from ..processes import marks, stacks, table, termination
 from ..processes.end import ProcessEnd
 from ..processes.own import clock, parent
 from ..processes.termination import Worker
+from ..values.device import Device
 from ..values.orders import HOST
 from ..values.process_id import ProcessId
-from . import frames
-from .frames import BEAT, BEAT_SECONDS, DATA, ERRORS, SAYS, SILENCE_SECONDS, Frames
+from . import condition, frames
+from .frames import BEAT, BEAT_SECONDS, DATA, ERRORS, GONE_STATUS, SAYS, SILENCE_SECONDS, Frames
 
 _PIECE = 1 << 16
 _DRAIN_SECONDS = 1.0  # what a worker's last words may take to be read once it has ended
@@ -60,6 +61,9 @@ class _Node:
         self._worker = Worker(None, {})
         self._end: ProcessEnd | None = None
         self._captured = CapturedFiles()
+        self._run = ""
+        self._devices: list[Device] = []
+        self._lock_dir: str | None = None
         self._to_worker: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._is_over = threading.Event()
         self._host = os.environ.get("SLURMD_NODENAME") or os.environ.get(HOST) or socket.gethostname()
@@ -94,11 +98,9 @@ class _Node:
 
     def _controller_is_gone(self) -> None:
         self._terminate(signal.SIGINT, grace=2.0)
-        if self._process is None:
-            self._is_over.set()
-        else:
+        if self._process is not None:
             self._is_over.wait(_DRAIN_SECONDS)
-            os._exit(1)  # whoever reads what this writes is gone, and may hold a thread up
+        os._exit(GONE_STATUS)  # whoever reads what this writes is gone, and may hold a thread up
 
     def _is_told(self, said: Mapping[str, Any]) -> None:
         match said["what"]:
@@ -111,6 +113,9 @@ class _Node:
             case "started":
                 known = (ProcessId(*process) for process in said["processes"])
                 self._worker = self._worker._replace(started=(*self._worker.started, *known))
+            case "leased":
+                self._devices = [Device.from_wire(device) for device in said["devices"]]
+                self._lock_dir = said["lock_dir"]
             case "captures":
                 self._captured.open(said["pid"], said["descriptors"])
             case "stacks":
@@ -120,6 +125,7 @@ class _Node:
 
     def _start(self, said: Mapping[str, Any]) -> None:
         own, library = os.getpid(), parent.library()
+        self._run = said["run"]
         run_marks = marks.of_worker(said["run"], said["worker"])
         environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         self._end = ProcessEnd()
@@ -174,7 +180,9 @@ class _Node:
         if left:
             termination.end_worker(self._worker, grace=_DRAIN_SECONDS)
             output.join(_DRAIN_SECONDS)
-        self._say("ended", status=process.returncode, captured=self._captured.read(), left=names, **self._end.told())
+        lost = condition.lost(self._devices, self._run, self._lock_dir) if self._devices else {}
+        about = {"captured": self._captured.read(), "left": names, "lost": lost, **self._end.told()}
+        self._say("ended", status=process.returncode, **about)
         self._is_over.set()
 
     def _terminate(self, first: int, grace: float) -> None:

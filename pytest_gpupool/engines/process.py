@@ -26,7 +26,8 @@ UNKNOWN_STATUS = 256
 _ANSWER_SECONDS = 5.0  # what an answer of another host may take
 _KILL_SECONDS = 10.0  # who is not gone so long after it was to end is ended by the engine
 _FIRST = b"1"  # what execnet waits for
-_SILENT_BEATS = int(SILENCE_SECONDS / BEAT_SECONDS)
+SILENT_BEATS = int(SILENCE_SECONDS / BEAT_SECONDS)
+"""After how many beats without an answer a host is given up."""
 
 
 class EngineProcess:
@@ -167,7 +168,7 @@ class EngineProcess:
             self._send(frames.frame(BEAT))
             # Counted, not timed: where this process was stopped for a while it was not the other one that was silent.
             self._silent_beats += 1
-            if self._silent_beats > _SILENT_BEATS:
+            if self._silent_beats > SILENT_BEATS:
                 self.was_silent = True
                 self.link.end()
 

@@ -19,7 +19,7 @@ from ..processes import marks, stacks, table, termination
 from ..processes.own import clock
 from ..records.journal import dump
 from ..values.errors import EXIT_INTERNAL, EXIT_USAGE, GpupoolError, UsageProblem
-from ..values.messages import Failed, Leased, Refused
+from ..values.messages import Expired, Failed, Leased, Refused
 from ..values.orders import HOST, Orders
 from ..values.texts import iso
 from .leased.equipment import journal_of
@@ -172,7 +172,11 @@ def _take_up(line: EarlyLine, orders: Orders, worker: str, workerinput: Mapping[
     if orders.engine is not None:
         from .leased import placed
 
-        orders = placed.orders_here(orders, workerinput["gpupool_files"])
+        try:
+            orders = placed.orders_here(orders, workerinput["gpupool_files"])
+        except placed.Unusable as unusable:
+            _give_up(line, Expired([str(unusable)], []))
+            return None
     held, waited = lease(orders, worker, refused=refused, is_cancelled=line.is_cancelled)
     if held is None:
         return None
@@ -189,7 +193,7 @@ def _take_up(line: EarlyLine, orders: Orders, worker: str, workerinput: Mapping[
     return WorkerSide(worker, held, orders)
 
 
-def _give_up(line: EarlyLine, why: Failed | Refused) -> None:
+def _give_up(line: EarlyLine, why: Expired | Failed | Refused) -> None:
     line.say(why)
     while line.pause(1.0):  # until the controller has ended the run
         pass

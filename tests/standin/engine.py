@@ -4,6 +4,7 @@ A plugin of pytest: ``-p standin.engine`` puts it in the place of SLURM's. ``STA
 says how many GPUs each host has by now: ``{"n1": 2, "n2": 2}``; the first host's are the first that the driver knows.
 A host that is not in it any more takes along what runs there; on one that is called ``busy`` nothing is placed, and one
 that is called ``blind`` does not say which GPUs it gives. Beside it ``.running`` has what runs: pids by worker.
+``STANDIN_SILENCE`` is after how many beats without an answer a host is given up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_gpupool.engines import engines
+from pytest_gpupool.engines import engines, process
 from pytest_gpupool.engines.engine import Room
 
 VARIABLE = "STANDIN_CLUSTER"
@@ -169,4 +170,5 @@ class StandInLink:
         return self.why
 
 
+process.SILENT_BEATS = int(os.environ.get("STANDIN_SILENCE", process.SILENT_BEATS))
 engines.engine = lambda name, arguments: StandInEngine(arguments)

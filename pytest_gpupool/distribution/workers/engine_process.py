@@ -5,11 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from ...engines.process import EngineProcess
 from ...processes.kernel.memory import HostMemory
 from ...values.process_id import ProcessId
 from .process_ends import GRACE_SECONDS, WorkerProcess
+
+
+_GRACE_SECONDS = 2 * GRACE_SECONDS  # its host has to hear of it first
 
 
 class EngineWorkerProcess(WorkerProcess):
@@ -29,6 +33,17 @@ class EngineWorkerProcess(WorkerProcess):
         """What it has left running, in words, which its host has ended."""
         left: Sequence[str] = (self._process.end_told or {}).get("left", ())
         return left
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Which of its devices its host has found to be no good any more when it had died, and why, by id."""
+        lost: Mapping[str, str] = (self._process.end_told or {}).get("lost", {})
+        return lost
+
+    def holds(self, devices: Sequence[Mapping[str, Any]], lock_dir: str | None) -> None:
+        """It has leased these; ``lock_dir`` is where the user has devices locked, None for the usual place."""
+        gpus = [dict(device) for device in devices if device["kind"] != "cpu"]
+        self._process.say("leased", devices=gpus, lock_dir=lock_dir)
 
     def waits_for(self) -> str:
         """Return why it is not placed yet, as a clause; empty where nobody says."""
@@ -66,11 +81,11 @@ class EngineWorkerProcess(WorkerProcess):
     def end(self) -> None:
         """Have its host end it and what has its marks; where that does not come about, have the engine do it."""
         self._signalled = self._process.poll() is None
-        self._process.end(signal.SIGTERM, GRACE_SECONDS)
+        self._process.end(signal.SIGTERM, _GRACE_SECONDS)
 
     def interrupt(self) -> None:
         """Have its host end it as Ctrl-C does."""
-        self._process.end(signal.SIGINT, GRACE_SECONDS)
+        self._process.end(signal.SIGINT, _GRACE_SECONDS)
 
     def _status(self) -> int | None:
         return self._process.poll()

@@ -70,6 +70,7 @@ class WorkerStarts:
         shape = self._expected.shape_of(node.gateway.id)
         process = self._process_of(node)
         member = Member(node, process, self._roster.free_places(shape.gpus), shape)
+        member.has_to_wait = isinstance(process, EngineWorkerProcess)  # nobody knows how long, until it is placed
         self._roster.add(member)
         orders = self._controller.orders.at(
             member.places,

@@ -42,7 +42,8 @@ class ClusterDevices(RunDevices):
 
     def places(self) -> int:
         """Return how many GPUs the cluster has, those of others too; 0 where there is none."""
-        return 0 if self.pool.is_cpu else self.room.gpus
+        lost = len(self._records.results.quarantined)
+        return 0 if self.pool.is_cpu else max(1, self.room.gpus - lost)
 
     def workers_of_auto(self) -> int:
         """Return how many workers ``-n auto`` starts: one per GPU, else one per host."""
@@ -61,6 +62,10 @@ class ClusterDevices(RunDevices):
         for told in devices:
             if told["kind"] != "cpu" and told["id"] not in self._records.results.devices:
                 self._records.write("device", device=dict(told))
+
+    def _lift_text(self, device: str) -> str:
+        hosts = {held: worker.host for worker in self._records.results.workers.values() for held in worker.devices}
+        return f" ('gpupool quarantine {device} --lift' on {hosts.get(device)} takes it back)"
 
     def no_lease_text(self, blockers: Sequence[str]) -> str:
         """Return what to say when no worker got a device."""

@@ -103,15 +103,17 @@ class RunDevices:
         if device in self._records.results.quarantined:
             return False
         self._records.write("quarantined", device=device, reason=reason)
-        label = next(known.label for known in self.pool.devices if known.id == device)
-        lift = "" if self.lock_dir is None else f" ('gpupool quarantine {device} --lift' takes it back)"
-        self._console.warn(f"{label} ({device}) was taken out of the pool: it {reason}{lift}")
+        label = next(known.label for known in self.reported.devices if known.id == device)
+        self._console.warn(f"{label} ({device}) was taken out of the pool: it {reason}{self._lift_text(device)}")
         if self.lock_dir is not None:
             # Another user may have said it before. Where it cannot be written, this run goes without all the same.
             with suppress(OSError, quarantines.NotYours):
                 said = quarantines.mine(reason, run=self._records.run_id)
                 quarantines.put(self.lock_dir, device, said, replace=False)
         return True
+
+    def _lift_text(self, device: str) -> str:
+        return "" if self.lock_dir is None else f" ('gpupool quarantine {device} --lift' takes it back)"
 
     def no_lease_text(self, blockers: Sequence[str]) -> str:
         """Return what to say when nothing came free; ``blockers`` says what was in the way, a line each."""

@@ -12,15 +12,20 @@ from pathlib import Path
 
 from ...devices import pool, vendors
 from ...leases.locking.lock_directory import lock_directory
-from ...values.errors import UsageProblem
+from ...values.errors import GpupoolError, UsageProblem
 from ...values.orders import HOST, Orders
+
+
+class Unusable(GpupoolError):
+    """The engine has given a GPU that nobody can use: it is kept from others, and waited for."""
 
 
 def orders_here(orders: Orders, texts: Mapping[str, str]) -> Orders:
     """Return a worker's orders with what only this host knows. ``texts`` are those of files that they name, by name.
 
     Raises:
-        UsageProblem: the engine was asked for GPUs, and has not said which, or nobody finds them.
+        UsageProblem: the engine was asked for GPUs, and has not said which.
+        Unusable: some of these cannot be used.
     """
     orders = replace(orders, **_files(texts))  # type: ignore[arg-type]
     cores = pool.cpu_count()
@@ -36,7 +41,7 @@ def orders_here(orders: Orders, texts: Mapping[str, str]) -> Orders:
     found = pool.discover("auto")
     if len(found.devices) < orders.gpus:
         told = found.no_gpu if found.is_cpu else found.describe()
-        raise UsageProblem(
+        raise Unusable(
             f"{orders.engine} has given {vendor.variable}={os.environ[vendor.variable]} on {host}, and of that "
             f"{len(found.devices)} can be used of {orders.gpus}: {told}"
         )

@@ -148,14 +148,15 @@ def test_a_lost_node_costs_its_test(cluster: Cluster) -> None:
             with open("hosts", "a") as file:
                 file.write(f"{os.environ['GPUPOOL_HOST']} {i}\\n")
             deadline = time.monotonic() + 60
-            while os.environ["GPUPOOL_HOST"] == "n2" and not os.path.exists("over") and time.monotonic() < deadline:
+            while "n2" not in open("hosts").read() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            while os.environ["GPUPOOL_HOST"] == "n2" and time.monotonic() < deadline:
                 time.sleep(0.05)
         """,
     )
     cluster.has(n1=2, n2=1)
     running = cluster.watched("-n3")
-    while not any(line.startswith("n2") for line in wait_for(cluster.host.project / "hosts")):
-        assert running.process.poll() is None
+    wait_until(lambda: any(line.startswith("n2") for line in wait_for(cluster.host.project / "hosts")))
     cluster.has(n1=2)
     run = running.finish()
     assert run.status == 1
@@ -236,7 +237,8 @@ def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Sig
     run = running.finish()
     assert run.status == {signal.SIGINT: 2, signal.SIGTERM: 143, signal.SIGKILL: -9}[number], run.output
     cluster.host.wait_until_gone()
-    assert wait_for(cluster.host.project / "torn down", 2) == ["x", "x"]
+    if number != signal.SIGKILL:  # after which as much is torn down as there is time for
+        assert wait_for(cluster.host.project / "torn down", 2) == ["x", "x"]
 
 
 def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
@@ -299,6 +301,19 @@ def test_isolated_tests_and_scripts_run_there(cluster: Cluster) -> None:
     assert run.outcomes == {"test_alone": "passed", "test_script": "passed"}, run.output
 
 
+def test_a_gpu_that_cannot_be_used_is_waited_for_in_vain(cluster: Cluster) -> None:
+    """Its worker keeps it from others, who run the tests."""
+    assert cluster.host.driver is not None
+    cluster.host.driver.lose(0)
+    cluster.host.write("test_suite.py", "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_a(i): pass\n")
+    run = cluster.pytest("-n4")
+    assert run.status == 0, run.output
+    cluster.has(n1=1)
+    run = cluster.pytest("-n1")
+    assert run.status == 75
+    assert "slurm has given CUDA_VISIBLE_DEVICES=0 on n1, and of that 0 can be used of 1" in run.output
+
+
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [
@@ -336,3 +351,71 @@ def test_auto_is_a_worker_for_each_gpu(cluster: Cluster) -> None:
     plan = cluster.pytest("-nauto", "--gpupool-plan")
     assert plan.status == 0, plan.output
     assert not (cluster.file.with_suffix(".running")).read_text() or "4" in plan.stdout
+
+
+def test_a_gpu_that_is_lost_is_used_no_more(cluster: Cluster) -> None:
+    """Its test is tried on another one; the host keeps it in quarantine."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time, pytest
+
+        @pytest.mark.parametrize("i", range(2))
+        def test_a(i, gpu):
+            open("begun", "a").write(f"{gpu.ids[0]}\\n")
+            deadline = time.monotonic() + 60
+            while not os.path.exists("lost") and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if gpu.ids[0] == open("lost").read():
+                os.kill(os.getpid(), 9)
+
+        @pytest.mark.gpupool(stage=1)
+        @pytest.mark.parametrize("i", range(6))
+        def test_later(i): pass
+        """,
+    )
+    driver = cluster.host.driver
+    assert driver is not None
+    running = cluster.watched("-n2")
+    first, _ = wait_for(cluster.host.project / "begun", 2)
+    driver.lose(driver.uuids.index(first))
+    cluster.host.write("lost.new", first).rename(cluster.host.project / "lost")
+    run = running.finish()
+    assert run.status == 0, run.output
+    assert set(run.outcomes.values()) == {"passed"}
+    (retried,) = (test for test in run.report["tests"] if test["attempt"] > 1)
+    assert retried["attempts"][0]["cause"] == "machine"
+    assert first not in retried["devices"]
+    (device,) = (device for device in run.report["devices"] if device["id"] == first)
+    assert "is lost" in device["quarantined"]
+    assert f"'gpupool quarantine {first} --lift' on {device['host']} takes it back" in run.output
+    assert all(first not in test["devices"] for test in run.report["tests"])
+
+
+def test_a_host_that_says_nothing_any_more_is_given_up(cluster: Cluster) -> None:
+    """As one that has frozen: its worker is ended by the engine, and its test is the only one lost."""
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time, pytest
+
+        @pytest.mark.parametrize("i", range(8))
+        def test_a(i):
+            open("begun", "a").write(f"{os.environ['PYTEST_XDIST_WORKER']} {i}\\n")
+            deadline = time.monotonic() + 60
+            while i < 2 and not os.path.exists("frozen") and time.monotonic() < deadline:
+                time.sleep(0.05)
+            while os.path.exists("frozen") and open("frozen").read() == os.environ['PYTEST_XDIST_WORKER']:
+                time.sleep(0.05)
+        """,
+    )
+    environ = {**cluster.environ(), "STANDIN_SILENCE": "3"}
+    running = Watched(cluster.host, *cluster.args("-n2", "--gpupool-order=file"), environ=environ)
+    worker = wait_for(cluster.host.project / "begun", 2)[0].split()[0]
+    os.kill(cluster.running()[worker], signal.SIGSTOP)
+    cluster.host.write("frozen.new", worker).rename(cluster.host.project / "frozen")
+    run = running.finish()
+    assert run.status == 1, run.output
+    (lost,) = (test for test in run.report["tests"] if test["outcome"] != "passed")
+    assert lost["outcome"] == "crashed"
+    assert "nothing was heard of host n" in lost["message"]
