@@ -213,6 +213,12 @@ class SlurmCluster:
         """The command lines of what runs in jobs, by pid."""
         return {pid: _command(pid) for pid in self._marked(self._mark) if _variable(pid, "SLURM_PROCID") is not None}
 
+    def srun_of(self, parent: int, job: str) -> int:
+        """The pid of the srun that a process has started for a job, of which the name's beginning is given."""
+        pids = [pid for pid in self._marked(self._mark) if _parent(pid) == parent]
+        (srun,) = [pid for pid in pids if _command(pid).startswith(f"srun --job-name={job}")]
+        return srun
+
     def until(self, holds: Callable[[], object], otherwise: str) -> None:
         """Wait until something holds; fails with these words where it never does."""
         deadline = time.monotonic() + LIMIT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,22 @@ def environ(request: pytest.FixtureRequest, slurm: SlurmCluster, login: Host) ->
         yield login.environ() | {name: value for name, value in within.items() if name.startswith(("SLURM", "PATH"))}
 
 
-def start(host: Host, environ: dict[str, str], *args: str) -> Running:
-    """A run on the cluster."""
-    return host.start("--gpupool-engine=slurm", *(args or ("-n4",)), environ=environ)
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(login: Host) -> Iterator[Start]:
+    """Starts runs on the cluster, and ends those that a failed test has left."""
+    started = []
+
+    def begin(environ: dict[str, str], workers: int = 4) -> Running:
+        started.append(login.start("--gpupool-engine=slurm", f"-n{workers}", environ=environ))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.kill()
 
 
 def hosts(run: Run) -> set[str]:
@@ -137,10 +150,10 @@ def nothing_left(slurm: SlurmCluster, environ: dict[str, str]) -> None:
     slurm.until(lambda: not [1 for line in slurm.processes().values() if "pytest" in line], "processes are left")
 
 
-def test_a_suite(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+def test_a_suite(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """Every test comes to what it comes to on one host, and the report tells where."""
     login.write("test_suite.py", SUITE)
-    run = start(login, environ, "-n4").finish()
+    run = start(environ).finish()
     assert run.outcomes == OUTCOMES, run.output
     assert run.status == 1
     assert run.report["run"]["engine"] == "slurm"
@@ -149,11 +162,11 @@ def test_a_suite(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> N
     nothing_left(slurm, environ)
 
 
-def test_more_workers_than_gpus(login: Host, slurm: SlurmCluster) -> None:
+def test_more_workers_than_gpus(login: Host, start: Start, slurm: SlurmCluster) -> None:
     """Those that SLURM does not place are not missed."""
     login.write("test_waiting.py", WAITING.format(count=8))
     environ = slurm.environ(login.environ())
-    running = start(login, environ, "-n6")
+    running = start(environ, 6)
     begun(login, 4)
     go(login)
     run = running.finish()
@@ -162,20 +175,13 @@ def test_more_workers_than_gpus(login: Host, slurm: SlurmCluster) -> None:
     nothing_left(slurm, environ)
 
 
-def test_killed_workers(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+def test_killed_workers(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """A worker and another one's srun: each costs its test, and others take their place."""
     login.write("test_waiting.py", WAITING.format(count=8))
-    running = start(login, environ, "-n4")
+    running = start(environ)
     first, second = begun(login, 4)[:2]
     os.kill(first["pid"], signal.SIGKILL)
-    mark = f"--job-name=gpupool-{second['worker']}-".encode()
-    (srun,) = [
-        pid
-        for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"srun\0" + mark)
-        and Path(f"/proc/{pid}/stat").read_text().split()[3] == str(running.process.pid)
-    ]
-    os.kill(srun, signal.SIGKILL)
+    os.kill(slurm.srun_of(running.process.pid, f"gpupool-{second['worker']}-"), signal.SIGKILL)
     begun(login, 6)
     go(login)
     run = running.finish()
@@ -185,10 +191,10 @@ def test_killed_workers(login: Host, slurm: SlurmCluster, environ: dict[str, str
     nothing_left(slurm, environ)
 
 
-def test_a_node_that_is_powered_down(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+def test_a_node_that_is_powered_down(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """Costs the tests that ran there, with its name; the others go on."""
     login.write("test_waiting.py", WAITING.format(count=8))
-    running = start(login, environ, "-n4")
+    running = start(environ)
     lost = on(login, begun(login, 4), "n2")
     assert len(lost) == 2
     slurm.power_down("n2")
@@ -201,11 +207,11 @@ def test_a_node_that_is_powered_down(login: Host, slurm: SlurmCluster, environ: 
     nothing_left(slurm, environ)
 
 
-def test_a_drained_node(login: Host, slurm: SlurmCluster) -> None:
+def test_a_drained_node(login: Host, start: Start, slurm: SlurmCluster) -> None:
     """Its tests end well; who takes a killed worker's place goes elsewhere."""
     login.write("test_waiting.py", WAITING.format(count=6))
     environ = slurm.environ(login.environ())
-    running = start(login, environ, "-n4")
+    running = start(environ)
     first = begun(login, 4)
     slurm.run("scontrol", "update", "NodeName=n2", "State=DRAIN", "Reason=test")
     victim = next(test for test in first if f"test_waits[{test['number']}]" in on(login, first, "n2"))
@@ -218,20 +224,20 @@ def test_a_drained_node(login: Host, slurm: SlurmCluster) -> None:
     nothing_left(slurm, environ)
 
 
-def test_interrupted(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+def test_interrupted(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """Ctrl-C: pytest's own exit status, and nothing is left, of workers that wait neither."""
     login.write("test_waiting.py", WAITING.format(count=8))
-    running = start(login, environ, "-n5")
+    running = start(environ, 5)
     begun(login, 4)
     os.killpg(running.process.pid, signal.SIGINT)
     assert running.finish().status == 2
     nothing_left(slurm, environ)
 
 
-def test_killed(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+def test_killed(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """With all of its process group: nothing is left, of workers that wait neither."""
     login.write("test_waiting.py", WAITING.format(count=8))
-    running = start(login, environ, "-n5")
+    running = start(environ, 5)
     begun(login, 4)
     running.kill()
     nothing_left(slurm, environ)
