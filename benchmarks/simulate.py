@@ -1,16 +1,22 @@
 """The planner alone in simulated time: how near to the bound its plans are, and what a decision costs.
 
-    python benchmarks/simulate.py [--devices 8 64 1024] [--tests 100 2000] [--suite NAME …] [--long]
+    python benchmarks/simulate.py [--devices 8 64 1024] [--tests 100 2000] [--suite NAME …] [--long] [--hosts]
 
 Workers start in 0.5 to 2 s, ask for the next test 10 ms before the present one ends, and hold their devices until they
 have ended; nothing else takes time. "÷ bound" is the makespan, from the start of the first workers, over what no
 schedule is shorter than: the longest test; a perfect division over the devices; one after another, all tests that need
 more than half of the devices, or that share a lock; with stages, the sum over them. Where the bound is a few seconds,
-that start makes up most of the ratio. "µs" is real time of this machine per event that the planner handled. How long a
+that start makes up most of the ratio. "µs" is processor time per event that the planner handled. How long a
 test takes is known exactly but in the suites that say otherwise. A test that crashes may take less than the bound says.
 
 The last table is about the start of a run: what its workers send of their collections before the first test, which is
 a digest each, and from one of them the ids with what planning needs to know of the tests.
+
+With ``--hosts`` there is one table, of hosts with 8 devices each, some of which are lost at moments spread over the
+run, with all their workers and what these run, which then runs once more; hosts stay away, or come back. A worker's
+devices are on one host. What no schedule is shorter than counts the devices that are there at each moment, and no test
+twice. "messages" are those between the controller and workers of which a plan takes part: assignments, requests to give
+tests back, ends, starts, and what workers say of these, of tests that ended, and when they ask; for each test.
 """
 
 from __future__ import annotations
@@ -20,11 +26,12 @@ import heapq
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from random import Random
 from statistics import fmean
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, thread_time_ns
 
 from pytest_gpupool.foreign import xdist_protocol
 from pytest_gpupool.planning.decisions import Assign, Decision, Rest, Retire, Start, Steal
@@ -41,6 +48,9 @@ START_UP = (0.5, 2.0)
 
 ENDING = 0.2
 """Seconds from a worker's end until its devices are free."""
+
+PER_HOST = 8
+"""Devices of a host of a cluster."""
 
 ASKS_BEFORE = 0.01
 """How long before the end of its test a worker asks for the next: a short tear-down."""
@@ -158,6 +168,7 @@ class Simulation:
         self.now = 0.0
         self.end = 0.0
         self.micros: list[float] = []
+        self.messages = 0
         self.workers: dict[str, Worker] = {}
         self.starting: deque[Worker] = deque()  # wait for devices, in turn
         self.names = map("gw{}".format, count())
@@ -199,12 +210,17 @@ class Simulation:
     def _after(self, seconds: float, happen: Callable[[], None]) -> None:
         heapq.heappush(self.events, (self.now + seconds, next(self.numbers), happen))
 
+    def _later(self, worker: Worker, seconds: float, happen: Callable[[Worker], None]) -> None:
+        """Let something happen to a worker, if it is still there then."""
+        self._after(seconds, lambda: happen(worker) if worker.name in self.workers else None)
+
     def _tell(self, event: Callable[[], list[Decision]]) -> None:
         """Have the planner handle an event, and carry out what it decides."""
         self.planner.at(self.now)
-        began = perf_counter_ns()
+        began = thread_time_ns()
         decisions = event()
-        self.micros.append((perf_counter_ns() - began) / 1000)
+        self.micros.append((thread_time_ns() - began) / 1000)
+        self.messages += 1 + len(decisions)
         for decision in decisions:
             self._carry_out(decision)
 
@@ -247,7 +263,7 @@ class Simulation:
         while self.starting and len(self.free) >= self.starting[0].gpus:
             worker = self.starting.popleft()
             worker.devices = [self.free.pop() for _ in range(worker.gpus)]
-            self._after(self.dice.uniform(*START_UP), lambda worker=worker: self._join(worker))  # type: ignore[misc]
+            self._later(worker, self.dice.uniform(*START_UP), self._join)
 
     def _join(self, worker: Worker) -> None:
         worker.ready = True
@@ -263,15 +279,15 @@ class Simulation:
         if not worker.queue:
             if worker.retired:
                 worker.ready = False
-                self._after(ENDING, lambda: self._leave(worker))
+                self._later(worker, ENDING, self._leave)
             return
         index = worker.running = worker.queue.popleft()
         seconds = self.seconds[index] + self._set_up(worker, self.tests[index])
         if self.dice.random() < self.suite.crashes:
-            self._after(seconds * self.dice.random(), lambda: self._crash(worker, index))
+            self._later(worker, seconds * self.dice.random(), partial(self._crash, index=index))
             return
-        self._after(max(0.0, seconds - ASKS_BEFORE), lambda: self._ask(worker, index))
-        self._after(seconds, lambda: self._finish(worker, index))
+        self._later(worker, max(0.0, seconds - ASKS_BEFORE), self._ask)
+        self._later(worker, seconds, partial(self._finish, index=index))
 
     def _set_up(self, worker: Worker, test: Test) -> float:
         """Set up what a test needs, and return the seconds that it takes."""
@@ -280,7 +296,7 @@ class Simulation:
         self.loads += len(missing)
         return len(missing) * self.suite.load
 
-    def _ask(self, worker: Worker, index: int) -> None:
+    def _ask(self, worker: Worker) -> None:
         if not worker.queue and not worker.retired:
             self._tell(lambda: self.planner.asks(worker.name))
 
@@ -311,6 +327,78 @@ class Simulation:
         self._lease()
 
 
+class Cluster(Simulation):
+    """A run on hosts, of which so many are ``lost``; they come ``back`` after so many seconds, with None never."""
+
+    def __init__(self, suite: Suite, *, hosts: int, number: int, lost: int, back: float | None, seed: int = 0) -> None:
+        super().__init__(suite, devices=PER_HOST * hosts, number=number, seed=seed)
+        self.away: set[int] = set()
+        self.again = 0
+        self.losses: list[tuple[float, int]] = []
+        self.back = math.inf if back is None else back
+        span = self._bound()
+        moments = sorted(span * self.dice.uniform(0.05, 0.95) for _ in range(lost))
+        self.losses = list(zip(moments, self.dice.sample(range(hosts), lost), strict=True))
+        for moment, host in self.losses:
+            self._after(moment, partial(self._lose, host))
+            if back is not None:
+                self._after(moment + back, partial(self._return, host))
+
+    def _bound(self) -> float:
+        """Return what no schedule is shorter than, with the devices that there are at each moment."""
+        changes = [(at, -PER_HOST) for at, _ in self.losses]
+        changes += [(at + self.back, PER_HOST) for at, _ in changes if self.back < math.inf]
+        work = sum(test.gpus * seconds for test, seconds in zip(self.tests, self.seconds, strict=True))
+        devices, now = self.capacity, 0.0
+        for moment, more in sorted(changes):
+            if work <= devices * (moment - now):
+                break
+            work -= devices * (moment - now)
+            devices, now = devices + more, moment
+        return max(now + work / devices, *self.seconds)
+
+    def _lease(self) -> None:
+        """Give free devices of one host to who waits for them, the first one first."""
+        while self.starting:
+            worker = self.starting[0]
+            by_host = Counter(device // PER_HOST for device in self.free)
+            # Where just enough are free: large ones find a whole host sooner.
+            host = min((one for one in by_host if by_host[one] >= worker.gpus), key=by_host.__getitem__, default=None)
+            if host is None:
+                return
+            self.starting.popleft()
+            worker.devices = [device for device in self.free if device // PER_HOST == host][: worker.gpus]
+            self.free = [device for device in self.free if device not in worker.devices]
+            self._later(worker, self.dice.uniform(*START_UP), self._join)
+
+    def _lose(self, host: int) -> None:
+        """The host is gone, and all that is on it."""
+        self.away.add(host)
+        self.free = [device for device in self.free if device // PER_HOST != host]
+        for worker in [one for one in self.workers.values() if one.devices and one.devices[0] // PER_HOST == host]:
+            del self.workers[worker.name]
+            self._tell(partial(self.planner.lost, worker.name, worker.running, room=self._room))
+            if worker.running is not None:
+                self.again += 1
+                self._tell(partial(self.planner.again, worker.running, [*map(str, worker.devices)]))
+        self._tell_room()
+
+    def _return(self, host: int) -> None:
+        if not self.planner.finished:
+            self.away.discard(host)
+            self.free += range(PER_HOST * host, PER_HOST * (host + 1))
+            self._tell_room()
+            self._lease()
+
+    @property
+    def _room(self) -> int:
+        return self.capacity - PER_HOST * len(self.away)
+
+    def _tell_room(self) -> None:
+        gone = [str(PER_HOST * host + number) for host in self.away for number in range(PER_HOST)]
+        self._tell(lambda: self.planner.shrunk(self._room, lambda gpus, memory: (gpus, memory), gone))
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which that share of them lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
@@ -333,7 +421,11 @@ def main() -> None:
     parser.add_argument("--suite", nargs="+", choices=SUITES, default=[*SUITES])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--long", action="store_true", help="up to 100,000 tests")
+    parser.add_argument("--hosts", action="store_true", help="1,024 devices on 128 hosts, some of which are lost")
     given = parser.parse_args()
+    if given.hosts:
+        print("\n".join(table(clusters(given.seed))))
+        return
     numbers = [100, 1000, 10_000, 100_000] if given.long else given.tests
     rows = [["devices", "tests", "suite", "bound s", "÷ bound", "µs mean", "µs 99 %", "real s"]]
     for devices in [8, 32, 128, 1024] if given.long else given.devices:
@@ -360,6 +452,32 @@ def measured(name: str, devices: int, number: int, seed: int) -> list[str]:
         f"{percentile(outcome.micros, 0.99):.0f}",
         f"{perf_counter() - began:.1f}",
     ]
+
+
+LOSSES = ((0, None), (1, None), (8, None), (8, 120.0), (32, None), (32, 120.0))
+"""How many of 128 hosts are lost, and after how many seconds they are back."""
+
+
+def clusters(seed: int) -> list[list[str]]:
+    """Return the table of runs on 128 hosts."""
+    head = ["suite", "tests", "hosts lost", "back after", "bound s", "÷ bound", "run again"]
+    rows = [[*head, "µs mean", "µs 99 %", "messages"]]
+    number = 20_000
+    for name in ("single", "mixed", "mixed, unknown"):
+        # Among 20 tests for each device the longest would be all that counts.
+        suite = replace(SUITES[name], spread=0.5)
+        for lost, back in LOSSES:
+            run = Cluster(suite, hosts=128, number=number, lost=lost, back=back, seed=seed)
+            outcome = run.run()
+            rows.append(
+                [
+                    *(name, f"{number}", f"{lost}", "–" if back is None else f"{back:.0f} s"),
+                    *(f"{outcome.bound:.1f}", f"{outcome.ratio:.3f}", f"{run.again}"),
+                    *(f"{fmean(outcome.micros):.0f}", f"{percentile(outcome.micros, 0.99):.0f}"),
+                    f"{run.messages / number:.2f}",
+                ]
+            )
+    return rows
 
 
 def growth(seed: int, long: bool) -> list[list[str]]:

@@ -66,11 +66,13 @@ class RayCluster:
             start_new_session=True,
         )
         log.close()
-        self._count = self._gpus = 0
+        self.nodes: list[str] = []
+        self._gpus = 0
         self._known: set[psutil.Process] = set()
         try:
             self.address = self._add("head", 0)
-            self.nodes = [self.add_node(count) for count in gpus]
+            for count in gpus:
+                self.add_node(count)
         except BaseException:
             self.stop()
             raise
@@ -82,12 +84,12 @@ class RayCluster:
 
     def add_node(self, gpus: int) -> str:
         """Add a host; return its name."""
-        self._count += 1
-        name = f"node{self._count}"
+        name = f"node{len(self.nodes) + 1}"
         # The hosts are one machine: each has devices of its own there.
         visible = ",".join(str(number) for number in range(self._gpus, self._gpus + gpus))
         self._gpus += gpus
         self._add(name, gpus, visible)
+        self.nodes.append(name)
         return name
 
     def _add(self, name: str, gpus: int, visible: str = "") -> str:

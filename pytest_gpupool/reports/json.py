@@ -17,6 +17,7 @@ from ..records.shapes import METRIC, RESOURCES
 from ..records.store import write_whole
 from ..values.device import Device
 from ..values.outcomes import OUTCOMES
+from ..values.repeats import count_of_tests
 from ..values.verdicts import VERDICTS
 from .schema import AGGREGATE, REPORT_FORMAT, SPEC_VERSION, schema
 
@@ -37,6 +38,7 @@ def build(facts: Mapping[str, Any], pool: Pool, results: Results) -> dict[str, A
             "engine": facts.get("engine", "local"),
             "seed": facts.get("seed"),
             "resumed_from": facts.get("resumed_from"),
+            "shard": shard(results),
         },
         "devices": _devices(pool, results),
         "workers": [_worker(worker) for worker in results.workers.values()],
@@ -114,6 +116,14 @@ def summary(results: Results) -> dict[str, Any]:
         "speedup": use.speedup,
         "efficiency": use.efficiency,
     }
+
+
+def shard(results: Results) -> dict[str, int] | None:
+    """Return which part of the tests the run had, None where it had all of them."""
+    part = results.shard
+    if part is None:
+        return None
+    return {"index": part["index"], "count": part["count"], "tests": count_of_tests(part["tests"])}
 
 
 def fixtures(results: Results) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ from .words import (
     rank,
     seconds_text,
     set_up_texts,
+    shard_text,
     use_text,
     worst_first,
     worst_groups,
@@ -108,7 +109,11 @@ def room(path: Path) -> int:
 def _head(report: Mapping[str, Any]) -> str:
     run, figures = report["run"], [f"{count} {outcome}" for outcome, count in counts(report)]
     state = "complete" if run["complete"] else "INCOMPLETE" if run["collected"] else "no tests"
-    facts = [completeness(report), f"Exit status {exit_text(run)}, {seconds_text(run['duration_s'])}."]
+    facts = [
+        shard_text(report),
+        completeness(report),
+        f"Exit status {exit_text(run)}, {seconds_text(run['duration_s'])}.",
+    ]
     kept = escaped(cut(kept_text(report), _LONGEST_NAME))
     more = [
         use_text(report["summary"]),

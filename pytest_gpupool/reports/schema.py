@@ -57,7 +57,7 @@ from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.7.0"
+SPEC_VERSION = "1.8.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -71,6 +71,14 @@ _DEVICES = list_of(DEVICE_ID)
 
 # An older report, or one that was edited, may have less of it.
 _GIT = object_of(Shape({"commit": TEXT, "dirty": optional(or_null(FLAG))}))._replace(schema=GIT)
+
+_SHARD = Shape(
+    {
+        "index": Key(POSITIVE, "Which one it is, from 1."),
+        "count": Key(POSITIVE, "How many shards there are."),
+        "tests": Key(COUNT, "Tests of all shards together; collected is of this one alone."),
+    }
+)
 
 _RUN = Shape(
     {
@@ -89,6 +97,7 @@ _RUN = Shape(
         "engine": unread(one_of("local", "ray", "slurm")),
         "seed": unread(or_null(WHOLE)),
         "resumed_from": unread(TEXT_OR_NULL),
+        "shard": unread(or_null(object_of(_SHARD)), "Which part of the tests it had; null where it had all of them."),
     }
 )
 

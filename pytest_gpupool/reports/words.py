@@ -76,6 +76,17 @@ def kept_text(report: Mapping[str, Any]) -> str:
     return f"{counted(runs.total(), 'result')} kept from earlier runs: {', '.join(sorted(runs))}."
 
 
+def shard_text(report: Mapping[str, Any]) -> str:
+    """Return the sentence that says which part of the tests a run had, nothing where it had all of them."""
+    shard = report["run"].get("shard")
+    return "" if shard is None else f"Shard {part_text(shard, report['run']['collected'])}."
+
+
+def part_text(shard: Mapping[str, Any], own: int) -> str:
+    """Return ``2 of 4: 31 of 120 tests`` for a shard with so many tests of its ``own``."""
+    return f"{shard['index']} of {shard['count']}: {own} of {counted(shard['tests'], 'test')}"
+
+
 def labels(report: Mapping[str, Any]) -> dict[str, str]:
     """Return what people call the devices, by id."""
     fields = ("id", "kind", "index", "name")

@@ -6,6 +6,8 @@ machines which collect in other orders cut alike.
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +29,11 @@ class Piece:
     name: str
     work: float
     shares: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def alone(self) -> float:
+        """What a shard takes that has nothing else."""
+        return self.work + sum(cost for _, cost in self.shares) if self.shares else self.work
 
 
 @dataclass(slots=True)
@@ -53,11 +60,14 @@ def cut(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
     longest piece, where there are no set-ups.
     """
     ordered = sorted(pieces, key=lambda piece: piece.name)
+    bound = max(load_of(ordered) / count, max((piece.alone for piece in ordered), default=0.0))
     best: list[_Shard] = []
     for chunks in _divided(ordered, count):
         shards = _placed(chunks, count)
         if not best or _longest(shards) < _longest(best) * (1 - GAIN):
             best = shards
+        if _longest(best) * (1 - GAIN) <= bound:
+            break  # nothing finer is so much shorter
     return [sorted(shard.pieces, key=lambda piece: piece.name) for shard in best]
 
 
@@ -104,9 +114,19 @@ def _chunks(family: Sequence[Piece], most: float) -> Iterator[list[Piece]]:
 def _placed(chunks: Sequence[list[Piece]], count: int) -> list[_Shard]:
     """Give each chunk, the longest first, to the shard that is done soonest with it."""
     shards = [_Shard([], 0.0, set()) for _ in range(count)]
+    loads = [(0.0, number) for number in range(count)]  # a heap, in which a shard is where it was, too
+    having: defaultdict[str, set[int]] = defaultdict(set)
     sized = [(sum(piece.work for piece in chunk), chunk) for chunk in chunks]
     sized.sort(key=lambda one: (-one[0] - sum(cost for _, cost in one[1][0].shares), one[1][0].name))
     for work, chunk in sized:
-        shard = min(shards, key=lambda shard: shard.with_these(chunk, work))
-        shard.add(chunk, work)
+        while loads[0][0] != shards[loads[0][1]].load:
+            heapq.heappop(loads)
+        names = [name for name, _ in chunk[0].shares]
+        # Of all that have nothing of its set-up the one with the least to do is soonest done.
+        able = {loads[0][1]}.union(*(having[name] for name in names))
+        number = min(able, key=lambda number: (shards[number].with_these(chunk, work), number)) if names else able.pop()
+        shards[number].add(chunk, work)
+        heapq.heappush(loads, (shards[number].load, number))
+        for name in names:
+            having[name].add(number)
     return shards

@@ -22,6 +22,7 @@ ONLY_IMPORTERS = {
     "pynvml": "devices.nvidia.nvml",
     "amdsmi": "devices.amd.smi",
     "filelock": "leases.locking.locks",
+    "ray": "engines.ray.client",
     "rich": "live.painter",
 }
 KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "isolation", "run", "distribution", "live", "plugin"}

@@ -12,7 +12,6 @@ from ...processes.kernel.memory import HostMemory
 from ...values.process_id import ProcessId
 from .process_ends import GRACE_SECONDS, WorkerProcess
 
-
 _GRACE_SECONDS = 2 * GRACE_SECONDS  # its host has to hear of it first
 
 

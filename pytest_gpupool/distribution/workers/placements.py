@@ -60,7 +60,10 @@ class Placements:
         if waited < _SILENT_SECONDS:
             return
         has_expired = waited >= self._controller.options.wait
-        why = process.waits_for() or "the engine does not say why"
+        why = process.waits_for()
+        if not why and not has_expired:
+            return  # it is about to start
+        why = why or "the engine does not say why"
         if self._told.get(member.name) != (why, has_expired):
             self._told[member.name] = why, has_expired
             self._tell(Unplaced(member.name, why, has_expired))

@@ -9,7 +9,7 @@ _CAUSES = {
     "killed by `ray.kill`": "its actor was killed",
     "its node has died": "its host died",
     "node was terminated": "its host died",
-    "its owner has died": "the process that had started it died",
+    "its owner has died": "Ray has given up the host that this run was started on",
     "out of memory": "Ray ended it, as its host was short of memory",
     "worker process has died": "its actor's process was killed",
     "Failed to set up runtime environment": "its runtime environment could not be set up",

@@ -164,8 +164,11 @@ class Queue:
 
     def shrink(self, possible: Possible) -> None:
         """The pool has lost devices: what can no longer have its own runs on other workers, where it says so."""
-        self._possible = possible
-        self.sort_anew()
+        before, self._possible = self._possible, possible
+        asked = {(test.gpus, test.memory) for test in self._tests.values()}
+        # Mostly one device fewer makes no difference, and sorting anew takes a moment that all workers wait.
+        if any(before(*one) != possible(*one) for one in asked):
+            self.sort_anew()
 
     def lacked(self, need: Need, lacked_by: Collections) -> list[int]:
         """Return the tests that wait, have that need, and are lacked by these collections and no others."""

@@ -18,6 +18,7 @@ from ..words import (
     kept_text,
     labels,
     placement_texts,
+    shard_text,
     worst_first,
 )
 from . import page, rows, tables
@@ -74,6 +75,7 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "exit": exit_text(run),
         "completeness": completeness(report),
         "kept": kept_text(report),
+        "shard": shard_text(report),
         "shared": firsts(report),
         "figures": list(tables.figures(report)),
         "verdicts": [(name, count) for name in verdicts.WORST_FIRST if (count := report["summary"]["metrics"][name])],

@@ -12,8 +12,8 @@ from ...metrics import groups
 from ...records.results import Results
 from ...values.nodeids import function_of
 from ...values.texts import one_line
-from ..json import fixtures, summary
-from ..words import cause_texts_of, counted, metric_order, seconds_text, set_up_texts, shared_texts
+from ..json import fixtures, shard, summary
+from ..words import cause_texts_of, counted, metric_order, part_text, seconds_text, set_up_texts, shared_texts
 from . import pivots, rows
 from .rows import MARKS, MOST_ROWS, Pair, is_bad
 
@@ -57,7 +57,8 @@ def show(
         if (line := use_line(results, cores)) is not None:
             reporter.write_line(line)
         told = islice(set_up_texts(fixtures(results), results.use().total), MOST_FIXTURES)
-        for line in (*told, *(f"advice: {line}" for line in advice), *notes):
+        part = [] if (of := shard(results)) is None else [f"shard {part_text(of, results.collected)}"]
+        for line in (*part, *told, *(f"advice: {line}" for line in advice), *notes):
             reporter.write_line(f"gpupool: {line}")
     elif len(title := _title(results)) > 1:
         reporter.write_line(f"gpupool: {', '.join([*title, *_shared(results)])}")

@@ -238,6 +238,19 @@ class TestShrink:
         waiting.add([0])
         assert take(waiting) == 0
 
+    def test_a_loss_that_makes_no_difference_costs_one_look_at_each_size(self) -> None:
+        """Not at each test: there may be 100,000, and a host has several devices."""
+        asked: list[tuple[int, int]] = []
+
+        def possible(gpus: int, memory: int) -> tuple[int, int]:
+            asked.append((gpus, memory))
+            return gpus, memory
+
+        waiting = queue_of(*lasting(*[1.0] * 50))
+        waiting.shrink(possible)
+        assert asked == [(1, 0)]
+        assert take(waiting) == 0
+
     def test_without_any_device_workers_without_devices_run_them(self) -> None:
         """They are of size 0."""
         waiting = queue_of(*lasting(1.0))

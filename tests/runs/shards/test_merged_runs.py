@@ -71,6 +71,7 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
     """What a report says of the tests, whoever has run them."""
     SCHEMA.validate(report)
     run, summary = report["run"], report["summary"]
+    assert run["shard"] is None
     return {
         "run": {
             key: run[key] for key in ("complete", "collected", "finished", "exit_status", "rootdir", "seed", "git")

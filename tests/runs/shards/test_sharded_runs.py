@@ -66,6 +66,27 @@ def test_two_machines_have_all_tests_between_them(host: Host) -> None:
     assert (status, json.loads(out)["tests"]) == (0, 1)
 
 
+def test_a_shard_says_so_and_leaves_nothing_beside_what_it_reads(cpu_host: Host) -> None:
+    """In each of its reports; the file of durations may lie where others keep it."""
+    cpu_host.write("test_it.py", SUITE.partition("@pytest.mark.gpupool")[0])
+    remember(cpu_host, {"test_it.py::test_task[0-small]": 60.0})
+    known = cpu_host.project / "shared" / "durations.json"
+    known.parent.mkdir()
+    (cpu_host.project / ".gpupool" / "durations.json").replace(known)
+    before = known.read_bytes()
+    shard = ("--gpupool-shard=2/4", f"--gpupool-durations={known}")
+    run = cpu_host.pytest("-n2", *shard, "--gpupool-markdown=summary.md", "--gpupool-html=report.html")
+    assert run.status == 0, run.output
+    own = len(run.outcomes)
+    assert run.report["run"]["shard"] == {"index": 2, "count": 4, "tests": 8}
+    assert f"gpupool: shard 2 of 4: {own} of 8 tests\n" in run.stdout
+    for name in ("summary.md", "report.html"):
+        assert f"Shard 2 of 4: {own} of 8 tests." in (cpu_host.project / name).read_text()
+    assert [path.name for path in known.parent.iterdir()] == [known.name]
+    assert known.read_bytes() == before
+    assert [path.name for path in (cpu_host.project / ".gpupool").glob("durations*")] == []
+
+
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
 def test_a_shard_without_tests_is_no_failure(cpu_host: Host, workers: tuple[str, ...]) -> None:
     """It says so, and leaves a record, so that nobody misses it."""

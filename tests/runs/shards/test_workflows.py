@@ -25,10 +25,35 @@ SUITE = """
 """
 
 
-def workflows() -> list[Any]:
+def texts() -> list[str]:
     """The YAML of README, GitHub's and GitLab's."""
-    found = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [yaml.safe_load(text) for text in found]
+    return re.findall(r"^```yaml\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def workflows() -> list[Any]:
+    """What the two say."""
+    return [*map(yaml.safe_load, texts())]
+
+
+@pytest.mark.parametrize(("number", "schema"), [(0, "vendor.github-workflows"), (1, "vendor.gitlab-ci")])
+def test_they_are_as_the_ci_systems_own_schemata_have_it(tmp_path: Path, number: int, schema: str) -> None:
+    """These come with check-jsonschema; nothing is fetched. What is no workflow does not pass."""
+    text = texts()[number]
+    good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
+    good.write_text(text, encoding="utf-8")
+    bad.write_text(re.sub(r"^( +)(needs|stage): .*$", r"\1\2: {}", text, flags=re.MULTILINE), encoding="utf-8")
+    assert bad.read_text() != text
+    done = [
+        subprocess.run(
+            [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, path],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+        for path in (good, bad)
+    ]
+    assert [one.returncode for one in done] == [0, 1], [one.stdout + one.stderr for one in done]
 
 
 @pytest.fixture
