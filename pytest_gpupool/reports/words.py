@@ -88,9 +88,13 @@ def part_text(shard: Mapping[str, Any], own: int) -> str:
 
 
 def labels(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return what people call the devices, by id."""
-    fields = ("id", "kind", "index", "name")
-    return {device["id"]: Device(**{key: device[key] for key in fields}).label for device in report["devices"]}
+    """Return what people call the devices, by id; where there are several hosts, with that of each."""
+    fields, devices = ("id", "kind", "index", "name"), report["devices"]
+    named = {device["id"]: Device(**{key: device[key] for key in fields}).label for device in devices}
+    hosts = {device["id"]: device["host"] for device in devices if device.get("host")}
+    if len(set(hosts.values())) < 2:
+        return named
+    return {device: f"{hosts[device]}: {label}" if device in hosts else label for device, label in named.items()}
 
 
 def placement_texts(report: Mapping[str, Any]) -> list[str]:
