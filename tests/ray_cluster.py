@@ -200,6 +200,8 @@ def main() -> None:
     while left:
         _kill(left)
         _, left = psutil.wait_procs(left, timeout=1)
+    # Where the tests were killed nobody else does.
+    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
 if __name__ == "__main__":
