@@ -118,6 +118,8 @@ class Gate:
 
 def _too_few(gpus: int, orders: Orders, held: int) -> str:
     text = f"this test asks for {'a device' if gpus == 1 else f'{gpus} devices'}, but"
+    if gpus > orders.pool > 0 and orders.engine is not None:
+        return f"{text} no host of the cluster has more than {orders.pool}"
     if gpus > orders.pool > 0:
         return f"{text} the pool has {orders.pool}{_of_instances(orders)}"
     text += f" its worker holds {held}"
