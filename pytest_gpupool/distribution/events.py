@@ -11,6 +11,7 @@ from ..records import wire
 from ..values import messages
 from ..values.messages import Ask, Finishing, Gone, TearingDown
 from .parts import Parts
+from .workers.engine_process import EngineWorkerProcess
 from .workers.member import Member
 
 
@@ -82,6 +83,9 @@ class Passage:
     def _has_ended(self) -> None:
         """Its process has ended, and it had not said goodbye."""
         member = self._member
+        process = member.process
+        if isinstance(process, EngineWorkerProcess) and (why := process.never_began) is not None:
+            member.late = f"has never begun: {why}"
         if member.is_cut_off and not self._each:
             self._is_gone(member.late or f"a test took longer than {member.limit:g} s")
         else:

@@ -23,6 +23,9 @@ from .frames import BEAT, BEAT_SECONDS, DATA, ERRORS, SAYS, SILENCE_SECONDS, Fra
 UNKNOWN_STATUS = 256
 """Of one that ended where nobody could see it. No process has it."""
 
+_SET_UP_SECONDS = 30.0  # what it may take until xdist has said to a worker what it says at first
+_FIRST_WRITES = 3  # of execnet's: the program that it starts; xdist's: the worker's program, and what is for that
+
 _ANSWER_SECONDS = 5.0  # what an answer of another host may take
 _KILL_SECONDS = 10.0  # who is not gone so long after it was to end is ended by the engine
 _FIRST = b"1"  # what execnet waits for
@@ -136,6 +139,7 @@ class EngineProcess:
                 for kind, payload in parts.of(data):
                     self._hear(kind, payload)
         finally:
+            self._input.is_set_up.wait(_SET_UP_SECONDS)  # xdist does not expect an end before that
             self._output.end()
             self._over.set()
             self._outgoing.put(None)
@@ -182,7 +186,9 @@ class _Input:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self._is_closed = False
-        self._is_begun = False
+        self.is_set_up = threading.Event()
+        """All has been written that is before the worker says anything."""
+        self._writes = 0
         self._held: list[bytes] | None = []
         self._lock = threading.Lock()
 
@@ -191,11 +197,13 @@ class _Input:
         with self._lock:
             if self._is_closed:
                 raise OSError("closed")
-            if self._is_begun and self._held is not None:
+            self._writes += 1
+            if self._writes > 1 and self._held is not None:
                 self._held.append(data)
             else:
-                self._is_begun = True
                 self._send(frames.frame(DATA, data))
+            if self._writes == _FIRST_WRITES:
+                self.is_set_up.set()
         return len(data)
 
     def release(self) -> None:
@@ -213,6 +221,7 @@ class _Input:
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
+                self.is_set_up.set()
                 self._send(frames.says("close"))
 
 

@@ -3,8 +3,8 @@
 A plugin of pytest: ``-p standin.engine`` puts it in the place of SLURM's. ``STANDIN_CLUSTER`` is a file of JSON that
 says how many GPUs each host has by now: ``{"n1": 2, "n2": 2}``; the first host's are the first that the driver knows.
 A host that is not in it any more takes along what runs there; on one that is called ``busy`` nothing is placed, and one
-that is called ``blind`` does not say which GPUs it gives. Beside it ``.running`` has what runs: pids by worker.
-``STANDIN_SILENCE`` is after how many beats without an answer a host is given up.
+that is called ``blind`` does not say which GPUs it gives; one that is called ``refused`` takes nobody. Beside it
+``.running`` has what runs: pids by worker. ``STANDIN_SILENCE`` is after how many beats without an answer a host is given up.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ class StandInEngine:
                     if len(free) >= link.gpus:
                         chosen = free[: link.gpus]
                         self.taken |= dict.fromkeys(chosen, link)
-                        link.start(host, chosen)
+                        if host == "refused":
+                            link.fail("not with this account")
+                        else:
+                            link.start(host, chosen)
                         break
         if self.is_over:
             return

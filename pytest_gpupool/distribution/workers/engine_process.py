@@ -28,6 +28,14 @@ class EngineWorkerProcess(WorkerProcess):
         return self._process.host
 
     @property
+    def never_began(self) -> str | None:
+        """Why no worker has come of it, in words; None where one has, or may yet."""
+        told = self._process.end_told or {}
+        if self._process.poll() is None or (self.host is not None and told.get("what") != "failed"):
+            return None
+        return self._process.end_words() or "the engine does not say why"
+
+    @property
     def left(self) -> Sequence[str]:
         """What it has left running, in words, which its host has ended."""
         left: Sequence[str] = (self._process.end_told or {}).get("left", ())

@@ -175,6 +175,20 @@ def test_who_is_never_placed_has_waited_long_enough(cluster: Cluster) -> None:
     assert re.search(r"no worker got a device in 1 s\.\n  job of gw\d is pending \(Resources\)", run.output)
 
 
+def test_who_is_refused_a_place_is_not_missed(cluster: Cluster) -> None:
+    """The engine may give up one that waits, or refuse it at once; where it refuses all, that ends the run."""
+    cluster.has(n1=1, refused=1)
+    cluster.host.write("test_suite.py", "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_a(i): pass\n")
+    run = cluster.pytest("-n2")
+    assert run.status == 0, run.output
+    assert "gw1 has never begun: not with this account; the run goes on without it" in run.output
+    cluster.has(refused=2)
+    run = cluster.pytest("-n2")
+    assert run.status == 75, run.output
+    assert "has never begun: not with this account" in run.output
+    assert "INTERNALERROR" not in run.output
+
+
 def test_a_host_that_names_no_gpu_is_refused(cluster: Cluster) -> None:
     """Nobody knows which are the worker's."""
     cluster.has(blind=1)

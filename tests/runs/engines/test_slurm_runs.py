@@ -187,7 +187,7 @@ def test_killed_workers(login: Host, start: Start, slurm: SlurmCluster, environ:
     run = running.finish()
     crashed = {f"test_waits[{test['number']}]" for test in (first, second)}
     assert {name for name, outcome in run.outcomes.items() if outcome == "crashed"} == crashed, run.output
-    assert set(run.outcomes.values()) == {"crashed", "passed"}
+    assert set(run.outcomes.values()) == {"crashed", "passed"}, run.output
     nothing_left(slurm, environ)
 
 
@@ -202,7 +202,7 @@ def test_a_node_that_is_powered_down(login: Host, start: Start, slurm: SlurmClus
     go(login)
     run = running.finish()
     assert {name for name, outcome in run.outcomes.items() if outcome == "crashed"} == lost, run.output
-    assert set(run.outcomes.values()) == {"crashed", "passed"}
+    assert set(run.outcomes.values()) == {"crashed", "passed"}, run.output
     assert all("n2" in run.tests[name]["message"] for name in lost)
     nothing_left(slurm, environ)
 
@@ -220,7 +220,7 @@ def test_a_drained_node(login: Host, start: Start, slurm: SlurmCluster) -> None:
     run = running.finish()
     crashed = {name for name, outcome in run.outcomes.items() if outcome == "crashed"}
     assert crashed == {f"test_waits[{victim['number']}]"}, run.output
-    assert set(run.outcomes.values()) == {"crashed", "passed"}
+    assert set(run.outcomes.values()) == {"crashed", "passed"}, run.output
     nothing_left(slurm, environ)
 
 
