@@ -4,7 +4,8 @@ A plugin of pytest: ``-p standin.engine`` puts it in the place of SLURM's. ``STA
 says how many GPUs each host has by now: ``{"n1": 2, "n2": 2}``; the first host's are the first that the driver knows.
 A host that is not in it any more takes along what runs there; on one that is called ``busy`` nothing is placed, and one
 that is called ``blind`` does not say which GPUs it gives; one that is called ``refused`` takes nobody. Beside it
-``.running`` has what runs: pids by worker. ``STANDIN_SILENCE`` is after how many beats without an answer a host is given up.
+``.running`` has what runs: pids by worker. ``STANDIN_SILENCE`` is after how many beats without an answer a host is
+given up.
 """
 
 from __future__ import annotations
