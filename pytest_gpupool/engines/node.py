@@ -66,6 +66,7 @@ class _Node:
         self._lock_dir: str | None = None
         self._to_worker: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._is_over = threading.Event()
+        self._is_alone = False
         self._host = os.environ.get("SLURMD_NODENAME") or os.environ.get(HOST) or socket.gethostname()
 
     def run(self) -> int:
@@ -74,7 +75,7 @@ class _Node:
         self._in_thread(self._listen)
         self._in_thread(self._beat)
         self._is_over.wait()
-        return 0
+        return GONE_STATUS if self._is_alone else 0
 
     def _listen(self) -> None:
         """Do what the controller says, until its word ends."""
@@ -97,6 +98,7 @@ class _Node:
             self._send(BEAT)
 
     def _controller_is_gone(self) -> None:
+        self._is_alone = True
         self._terminate(signal.SIGINT, grace=2.0)
         if self._process is not None:
             self._is_over.wait(_DRAIN_SECONDS)
