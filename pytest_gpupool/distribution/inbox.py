@@ -50,7 +50,7 @@ class Inbox:
             case Fewer():
                 return self._goes_without(self._parts.waits.reconsider())
             case Gone(worker, error):
-                self._is_lost(self._parts.roster.named(worker), error)
+                return self._is_lost(self._parts.roster.named(worker), error)
             case Unplaced(worker, why, has_expired):
                 return self._is_unplaced(self._parts.roster.named(worker), why, has_expired=has_expired)
             case DeviceFailed(device, reason):
@@ -126,7 +126,7 @@ class Inbox:
             waited, devices = record["lease_wait_s"], ", ".join(record["devices"])
             self._controller.console.tell(f"{record['worker']} leased {devices} after {waited:.0f} s")
 
-    def _is_lost(self, member: Member, error: str | None) -> None:
+    def _is_lost(self, member: Member, error: str | None) -> bool:
         """A worker is gone that is not replaced; one that has never begun may be the last that could."""
         process = member.process
         if isinstance(process, EngineWorkerProcess) and process.never_began is not None and not member.retired:
@@ -134,8 +134,13 @@ class Inbox:
             if all(other is member or other.retired for other in self._parts.roster.present()):
                 self._parts.waits.stop(text)
             self._controller.console.warn(f"{text}; the run goes on without it")
+            self._parts.session.lose(member.node, error)
+            if member.shape.gpus > 1:
+                return self._goes_without(member.shape.gpus)
             self._parts.capacity.lose(member.shape)
-        self._parts.session.lose(member.node, error)
+        else:
+            self._parts.session.lose(member.node, error)
+        return False
 
     def _is_unplaced(self, member: Member, why: str, *, has_expired: bool) -> bool:
         if member.gone or member.leased:

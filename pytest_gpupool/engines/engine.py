@@ -49,6 +49,32 @@ class Link(Protocol):
         """
 
 
+class Refused:
+    """The link of a program that an engine does not even try to place, for a reason."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def write(self, data: bytes) -> None:
+        """Nobody takes it."""
+        raise BrokenPipeError(self._why)
+
+    def read(self) -> bytes:
+        """It is at its end."""
+        return b""
+
+    def waits_for(self) -> str:
+        """It does not wait."""
+        return ""
+
+    def end(self) -> None:
+        """It has ended."""
+
+    def end_words(self) -> str:
+        """Return the reason."""
+        return self._why
+
+
 class Engine(Protocol):
     """One cluster for one run."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pytest_gpupool.engines import engines, process
 from pytest_gpupool.engines.engine import Room
+from pytest_gpupool.values.errors import UsageProblem
 
 VARIABLE = "STANDIN_CLUSTER"
 
@@ -74,6 +75,8 @@ class StandInEngine:
 
     def launch(self, worker: str, gpus: int, command: Sequence[str]) -> StandInLink:
         """Run it, some time."""
+        if gpus > self.room().largest:
+            raise UsageProblem(f"no host has {gpus} GPUs")
         with self.lock:
             self.links.append(StandInLink(self, worker, gpus, list(command)))
             self.place()

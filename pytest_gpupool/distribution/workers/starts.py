@@ -8,6 +8,7 @@ from pathlib import Path
 from xdist.workermanage import WorkerController
 
 from ...engines import node as engine_node
+from ...engines.engine import Refused
 from ...engines.process import EngineProcess, start_of
 from ...foreign import execnet_names, xdist_session
 from ...foreign.xdist_session import XdistSession
@@ -17,6 +18,7 @@ from ...forkserver.forked import ForkedProcess
 from ...processes import marks
 from ...processes.guardian import Guardian
 from ...run.controller import Controller
+from ...values.errors import UsageProblem
 from ...worker import remote
 from .engine_process import EngineWorkerProcess
 from .expected import ExpectedWorkers
@@ -106,7 +108,11 @@ class WorkerStarts:
             ["-u", "-c", execnet_names.PROGRAM],
             None if engine.sends_code else str(Path.cwd()),
         )
-        return EngineProcess(engine.launch(worker, gpus, engine_node.command()), start)
+        try:
+            link = engine.launch(worker, gpus, engine_node.command())
+        except UsageProblem as problem:
+            link = Refused(str(problem))  # that it was, is heard as of others that never begin
+        return EngineProcess(link, start)
 
     def _fork(self, worker: str) -> ForkedProcess | None:
         """Return a worker's process; none where it is to be started in the usual way, which is slower."""

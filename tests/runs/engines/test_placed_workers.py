@@ -189,6 +189,37 @@ def test_who_is_refused_a_place_is_not_missed(cluster: Cluster) -> None:
     assert "INTERNALERROR" not in run.output
 
 
+def test_a_cluster_may_shrink_below_what_a_test_needs(cluster: Cluster) -> None:
+    """That test fails, with the reason told; the others pass, and the run ends."""
+    cluster.has(n1=2, n2=1)
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time, pytest
+
+        @pytest.mark.parametrize("i", range(3))
+        def test_a(i):
+            open("hosts", "a").write(os.environ["GPUPOOL_HOST"] + "\\n")
+            deadline = time.monotonic() + 60
+            while not os.path.exists("go") and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+        @pytest.mark.gpupool(stage=1, gpus=2)
+        def test_two(): pass
+        """,
+    )
+    running = cluster.watched("-n3")
+    wait_for(cluster.host.project / "hosts", 3)
+    cluster.has(n2=1)
+    running.until("there is 1 GPU now")
+    cluster.host.write("go", "")
+    run = running.finish()
+    outcomes = run.outcomes
+    assert outcomes.pop("test_two") == "error", run.output
+    assert sorted(outcomes.values()) == ["crashed", "crashed", "passed"]
+    assert "INTERNALERROR" not in run.output
+
+
 def test_a_host_that_names_no_gpu_is_refused(cluster: Cluster) -> None:
     """Nobody knows which are the worker's."""
     cluster.has(blind=1)
