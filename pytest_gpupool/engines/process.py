@@ -57,6 +57,7 @@ class EngineProcess:
         self._numbers = itertools.count()
         self._answers: dict[int, queue.SimpleQueue[Any]] = {}
         self._errors = b""
+        self._words = ""
         self._send(frames.says("start", **start))
         for target in (self._write, self._read, self._beat):
             threading.Thread(target=target, name="gpupool-engine", daemon=True).start()
@@ -114,7 +115,7 @@ class EngineProcess:
         if self.was_silent:
             where = "its host" if self.host is None else f"host {self.host}"
             return f"nothing was heard of {where} for {SILENCE_SECONDS:g} s"
-        return self.link.end_words()
+        return self._words
 
     @property
     def last_errors(self) -> str:
@@ -139,6 +140,8 @@ class EngineProcess:
                 for kind, payload in parts.of(data):
                     self._hear(kind, payload)
         finally:
+            if self.end_told is None and not self.was_silent:
+                self._words = self.link.end_words()  # before it is ended for sure, of which it would speak then
             self._input.is_set_up.wait(_SET_UP_SECONDS)  # xdist does not expect an end before that
             self._output.end()
             self._over.set()

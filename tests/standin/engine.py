@@ -122,7 +122,7 @@ class StandInLink:
         self.engine, self.worker, self.gpus, self.command = engine, worker, gpus, command
         self.process: subprocess.Popen[bytes] | None = None
         self.host, self.why = "", ""
-        self.is_over = False
+        self.is_over = self.was_told = False
         self.placed = threading.Event()
 
     def start(self, host: str, chosen: list[int]) -> None:
@@ -163,18 +163,22 @@ class StandInLink:
     def fail(self, why: str) -> None:
         """Its host is gone."""
         self.why = self.why or why
-        self.end()
+        self._stop()
 
     def end(self) -> None:
         """End it, with the worker: the host is no more for it."""
+        self.was_told = True
+        self._stop()
+
+    def _stop(self) -> None:
         self.is_over = self.is_over or self.process is None
         if self.process is not None and self.process.poll() is None:
             os.kill(self.process.pid, signal.SIGKILL)
         self.placed.set()
 
     def end_words(self) -> str:
-        """How it ended."""
-        return self.why
+        """How it ended, unless that was wanted."""
+        return "" if self.was_told else self.why
 
 
 process.SILENT_BEATS = int(os.environ.get("STANDIN_SILENCE", process.SILENT_BEATS))

@@ -10,7 +10,7 @@ from ...devices.pool import Pool
 from ...engines import engines
 from ...engines.engine import Engine, Room
 from ...options.options import Options
-from ...values.device import UNKNOWN, Device, Size
+from ...values.device import Device, Size
 from ...values.errors import RequirementNotMet, UsageProblem
 from ..console import Console
 from ..records import RunRecords
@@ -119,4 +119,4 @@ def _pool(engine: Engine, room: Room, options: Options) -> Pool:
     if not room.gpus:
         return Pool(no_gpu=f"{engine.name} has no GPU")
     names = (f"{engine.name}:{number}" for number in range(room.gpus))
-    return Pool(devices=tuple(Device(id=name, kind="gpu", index=n, name=UNKNOWN) for n, name in enumerate(names)))
+    return Pool(devices=tuple(Device(id=name, kind="gpu", index=n, name=engine.name) for n, name in enumerate(names)))
