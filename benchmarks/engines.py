@@ -1,10 +1,10 @@
 """What it takes to start workers by an engine, and what a test costs there, side by side with processes of this host.
 
-    python benchmarks/engines.py [--workers 1,8,16,64] [--tests 2000] [--rounds 5] [--engines local,slurm,ray]
+    python benchmarks/engines.py [--workers 1,8,16,64] [--tests 2000] [--beside 8] [--rounds 5] [--engines local,slurm,ray]
 
 The clusters are real ones on this host (Debian's slurm-wlm and munge; the extra ray), so that their own processes count
 as well. "start" is from the command until that many tests run beside each other, each on its own worker; "a test" is
-the time of so many empty tests on 8 workers, without the start, by their number. Workers need 80 MB each.
+the time of so many empty tests on so many workers, without the start, by their number. Workers need 80 MB each.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ TOGETHER = """
             file.write(f"{{time.time()}}\\n")
 """
 EMPTY = "import pytest\n@pytest.mark.parametrize('number', range({count}))\ndef test_is_empty(number): pass\n"
-BESIDE = 8
 
 
 def main() -> None:
@@ -47,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", default="1,8,16,64")
     parser.add_argument("--tests", type=int, default=2000)
+    parser.add_argument("--beside", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default="local,slurm,ray")
     args = parser.parse_args()
@@ -59,7 +59,7 @@ def main() -> None:
             for engine in engines:
                 for count in counts:
                     starts.setdefault((engine, count), []).append(_start(engine, count, environs[engine]))
-                costs.setdefault(engine, []).append(_cost(engine, args.tests, environs[engine]))
+                costs.setdefault(engine, []).append(_cost(engine, args.tests, args.beside, environs[engine]))
     print(f"| median of {args.rounds} | {' | '.join(f'start {count}, s' for count in counts)} | a test, ms |")
     print(f"| --- | {'---: | ' * (len(counts) + 1)}")
     for engine in engines:
@@ -98,12 +98,12 @@ def _start(engine: str, count: int, environ: Mapping[str, str]) -> float:
         return max(map(float, (Path(directory) / "up").read_text().split())) - began
 
 
-def _cost(engine: str, tests: int, environ: Mapping[str, str]) -> float:
+def _cost(engine: str, tests: int, beside: int, environ: Mapping[str, str]) -> float:
     """Return the seconds that a test takes of the run, without the start."""
     with tempfile.TemporaryDirectory() as directory:
-        start = _pytest(engine, BESIDE, EMPTY.format(count=BESIDE), Path(directory), environ)
+        start = _pytest(engine, beside, EMPTY.format(count=beside), Path(directory), environ)
     with tempfile.TemporaryDirectory() as directory:
-        return (_pytest(engine, BESIDE, EMPTY.format(count=tests), Path(directory), environ) - start) / tests
+        return (_pytest(engine, beside, EMPTY.format(count=tests), Path(directory), environ) - start) / tests
 
 
 def _pytest(engine: str, workers: int, suite: str, directory: Path, environ: Mapping[str, str]) -> float:
