@@ -1,6 +1,6 @@
 """What it takes to start workers by an engine, and what a test costs there, side by side with processes of this host.
 
-    python benchmarks/engines.py [--workers 1,8,16,64] [--tests 2000] [--beside 8] [--rounds 5] [--engines local,slurm,ray]
+    python benchmarks/engines.py [--workers 1,8,16,64] [--tests 2000] [--beside 8] [--rounds 5] [--engines slurm,ray]
 
 The clusters are real ones on this host (Debian's slurm-wlm and munge; the extra ray), so that their own processes count
 as well. "start" is from the command until that many tests run beside each other, each on its own worker; "a test" is
