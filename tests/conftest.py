@@ -13,6 +13,7 @@ from pathlib import Path
 import bytecode
 import pytest
 from hypothesis import HealthCheck, settings
+from made_clusters import Cluster
 from made_hosts import Program, Shell
 from made_hosts import make_host as make_gpu_host
 from slurm_cluster import SlurmCluster, started
@@ -73,6 +74,14 @@ def make_host(libraries: Path, tmp_path: Path) -> Callable[..., Host]:
 def host(make_host: Callable[..., Host]) -> Host:
     """A host with four stand-in GPUs."""
     return make_host(4)
+
+
+@pytest.fixture
+def cluster(make_host: Callable[..., Host]) -> Cluster:
+    """Two stand-ins for hosts, of two GPUs each."""
+    made = Cluster(make_host(4))
+    made.has(n1=2, n2=2)
+    return made
 
 
 @pytest.fixture

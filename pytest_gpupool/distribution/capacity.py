@@ -25,6 +25,7 @@ class Capacity:
         self.share: int | None = None
         """How many devices the run is to hold while others wait, None where nobody does."""
         self._controller = controller
+        self._refused = 0  # devices of workers that an engine has refused
         self._together = controller.devices.together  # how many are to be had at once
 
     def planned(self, nodeids: Sequence[str], told: Told) -> list[Test]:
@@ -84,7 +85,13 @@ class Capacity:
         """An engine has so many GPUs by now, and so many the host that has the most."""
         devices = self._controller.devices
         assert isinstance(devices, ClusterDevices)
+        self.workers_asked, self._refused = self.workers_asked + self._refused, 0  # it may take them now
         devices.room, self._together = devices.room._replace(gpus=gpus, largest=largest), largest
+
+    def refuse(self, shape: Shape) -> None:
+        """An engine has refused a worker: no other one is to be started in its place, until the cluster has changed."""
+        self._refused += shape.gpus
+        self.lose(shape)
 
     def lose(self, shape: Shape) -> None:
         """A worker has died, and no other one is to be started in its place."""

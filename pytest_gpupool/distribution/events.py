@@ -84,8 +84,12 @@ class Passage:
         """Its process has ended, and it had not said goodbye."""
         member = self._member
         process = member.process
-        if isinstance(process, EngineWorkerProcess) and (why := process.never_began) is not None:
-            member.late = f"has never begun: {why}"
+        if isinstance(process, EngineWorkerProcess):
+            if process.is_withdrawn:
+                self._is_gone(None)
+                return
+            if (why := process.never_began) is not None:
+                member.late = f"has never begun: {why}"
         if member.is_cut_off and not self._each:
             self._is_gone(member.late or f"a test took longer than {member.limit:g} s")
         else:

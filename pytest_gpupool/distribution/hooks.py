@@ -100,7 +100,7 @@ class Distribution:
             self._scheduler.started(member)
         each = self.controller.records.results.each
         xdist_session.intercept(node, lambda hear: Passage(hear, member, parts, each=each))
-        xdist_session.before_commands(node, lambda command: parts.limits.is_told(member.name, command))
+        xdist_session.before_commands(node, lambda command: self._is_told(member, command))
 
     @pytest.hookimpl
     def pytest_xdist_getremotemodule(self) -> Any:
@@ -219,6 +219,11 @@ class Distribution:
             return (yield)
         finally:
             parts.session.forget_workers()
+
+    def _is_told(self, member: Member, command: str) -> None:
+        self.parts.limits.is_told(member.name, command)
+        if isinstance(member.process, EngineWorkerProcess):
+            member.process.is_told(command)
 
     def _times_of(self, member: Member) -> dict[str, Any]:
         """Return when a worker was ready for its first test, and how long it had none, as far as that is known."""

@@ -128,19 +128,18 @@ class Inbox:
 
     def _is_lost(self, member: Member, error: str | None) -> bool:
         """A worker is gone that is not replaced; one that has never begun may be the last that could."""
-        process = member.process
-        if isinstance(process, EngineWorkerProcess) and process.never_began is not None and not member.retired:
-            text = f"{member.name} {error}"
-            if all(other is member or other.retired for other in self._parts.roster.present()):
-                self._parts.waits.stop(text)
-            self._controller.console.warn(f"{text}; the run goes on without it")
+        if not member.never_began or member.retired:
             self._parts.session.lose(member.node, error)
-            if member.shape.gpus > 1:
-                return self._goes_without(member.shape.gpus)
-            self._parts.capacity.lose(member.shape)
-        else:
-            self._parts.session.lose(member.node, error)
-        return False
+            return False
+        gpus, text = member.shape.gpus, f"{member.name} {error}"
+        others = [other for other in self._parts.roster.present() if other is not member and not other.retired]
+        if not others and (gpus < 2 or not self._parts.waits.has_begun):
+            self._parts.waits.stop(text)
+        self._controller.console.warn(f"{text}; the run goes on without it")
+        # Before it is lost: in its place another one would be asked for at once, and refused as well.
+        self._parts.capacity.refuse(member.shape)
+        self._parts.session.lose(member.node, error)
+        return gpus > 1 and not any(other.shape.gpus >= gpus for other in others) and self._goes_without(gpus)
 
     def _is_unplaced(self, member: Member, why: str, *, has_expired: bool) -> bool:
         if member.gone or member.leased:

@@ -20,6 +20,7 @@ from ..values.messages import (
     Exited,
     Expired,
     Fewer,
+    Gone,
     Heard,
     Leased,
     Overdue,
@@ -141,7 +142,8 @@ class LateScheduling:
                 self._parts.session.hear_later(Settled(blamed))
         # xdist replaces those that died by themselves.
         is_dead = (member.died or member.interrupted) and member.overdue is None
-        room = None if not is_dead or member.is_replaced else self._parts.capacity.room(self._plans.largest)
+        has_fewer = (is_dead and not member.is_replaced) or member.never_began
+        room = self._parts.capacity.room(self._plans.largest) if has_fewer else None
         is_ending, replaced = not member.has_exited, is_dead and member.is_replaced
         self._carry_out(self._plan.lost(member.name, blamed, over, replaced=replaced, room=room, is_ending=is_ending))
         return None if blamed is None else self._run.ids[blamed]
@@ -223,6 +225,8 @@ class LateScheduling:
                     self._parts.limits.cut_off(self._parts.roster.named(worker), test)
             case Fewer() | Unplaced() if self.tests_finished:
                 pass
+            case Gone(worker, error) if self.tests_finished:
+                self._parts.session.lose(self._parts.roster.named(worker).node, error)
             case Share(most):
                 self._give_way(most)
             case Room(gpus, largest):

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,12 @@ class _Node:
         while not self._is_over.wait(BEAT_SECONDS):
             if clock.monotonic() - self._heard > SILENCE_SECONDS:
                 self._controller_is_gone()
-            self._send(BEAT)
+            # Where the way is full, whoever writes there holds the lock: the next look is not to wait for that.
+            if self._sending.acquire(blocking=False):
+                try:
+                    self._write_at_once(frames.frame(BEAT))
+                finally:
+                    self._sending.release()
 
     def _controller_is_gone(self) -> None:
         self._is_alone = True
@@ -147,10 +152,12 @@ class _Node:
             return
         self._process = process
         self._worker = Worker(table.identity(process.pid), run_marks)
-        output = self._in_thread(lambda: self._carry(process.stdout, DATA))
-        self._in_thread(lambda: self._carry(process.stderr, ERRORS))
+        carriers = [
+            self._in_thread(lambda: self._carry(process.stdout, DATA)),
+            self._in_thread(lambda: self._carry(process.stderr, ERRORS)),
+        ]
         self._in_thread(lambda: self._feed(process))
-        self._in_thread(lambda: self._see_it_end(process, output))
+        self._in_thread(lambda: self._see_it_end(process, carriers))
 
     def _why_not(self, error: OSError) -> str:
         text = f"no worker could be started on {self._host}: {error.strerror}: {error.filename}"
@@ -172,20 +179,23 @@ class _Node:
         with contextlib.suppress(OSError):
             process.stdin.close()
 
-    def _see_it_end(self, process: subprocess.Popen[bytes], output: threading.Thread) -> None:
+    def _see_it_end(self, process: subprocess.Popen[bytes], carriers: Sequence[threading.Thread]) -> None:
         assert self._end is not None
-        self._end.wait(process)
-        output.join(_DRAIN_SECONDS)  # who forked may have left somebody behind that holds it open
-        self._captured.close()
-        left = termination.processes_of(self._worker)
-        names = [f"{table.command(pid)} (pid {pid})" for pid in sorted(left)]
-        if left:
-            termination.end_worker(self._worker, grace=_DRAIN_SECONDS)
-            output.join(_DRAIN_SECONDS)
-        lost = condition.lost(self._devices, self._run, self._lock_dir) if self._devices else {}
-        about = {"captured": self._captured.read(), "left": names, "lost": lost, **self._end.told()}
-        self._say("ended", status=process.returncode, **about)
-        self._is_over.set()
+        about: dict[str, Any] = {}
+        try:
+            self._end.wait(process)
+            _join(carriers, _DRAIN_SECONDS)  # who forked may have left somebody behind that holds them open
+            self._captured.close()
+            left = termination.processes_of(self._worker)
+            names = [f"{table.command(pid)} (pid {pid})" for pid in sorted(left)]
+            if left:
+                termination.end_worker(self._worker, grace=_DRAIN_SECONDS)
+            _join(carriers, SILENCE_SECONDS)  # the way to the controller may be slow, and it is to hear all
+            lost = condition.lost(self._devices, self._run, self._lock_dir) if self._devices else {}
+            about = {"captured": self._captured.read(), "left": names, "lost": lost, **self._end.told()}
+        finally:  # whatever is wrong with that: nobody else tells of the end
+            self._say("ended", status=process.returncode, **about)
+            self._is_over.set()
 
     def _terminate(self, first: int, grace: float) -> None:
         if self._process is not None:
@@ -202,7 +212,11 @@ class _Node:
         self._write(frames.frame(kind, payload))
 
     def _write(self, data: bytes) -> None:
-        with self._sending, contextlib.suppress(OSError):  # that nobody listens is seen where nobody speaks
+        with self._sending:
+            self._write_at_once(data)
+
+    def _write_at_once(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # that nobody listens is seen where nobody speaks
             while data:
                 data = data[os.write(self._outgoing, data) :]
 
@@ -210,6 +224,12 @@ class _Node:
         thread = threading.Thread(target=what, name="gpupool-node", daemon=True)
         thread.start()
         return thread
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    deadline = clock.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - clock.monotonic()))
 
 
 def _begin(own: int, library: Any) -> None:

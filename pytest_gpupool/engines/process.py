@@ -6,6 +6,7 @@ and the one that the process writes is dropped when it comes: a worker that is n
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import queue
@@ -54,6 +55,7 @@ class EngineProcess:
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._over = threading.Event()
         self._silent_beats = 0
+        self._listens = False
         self._numbers = itertools.count()
         self._answers: dict[int, queue.SimpleQueue[Any]] = {}
         self._errors = b""
@@ -135,17 +137,23 @@ class EngineProcess:
     def _read(self) -> None:
         parts = Frames()
         try:
-            while data := self.link.read():
-                self._silent_beats = 0
+            while data := self._next():
                 for kind, payload in parts.of(data):
                     self._hear(kind, payload)
-        finally:
             if self.end_told is None and not self.was_silent:
                 self._words = self.link.end_words()  # before it is ended for sure, of which it would speak then
+        finally:  # whatever is wrong with that: nobody else tells of its end
             self._input.is_set_up.wait(_SET_UP_SECONDS)  # xdist does not expect an end before that
             self._output.end()
             self._over.set()
             self._outgoing.put(None)
+
+    def _next(self) -> bytes:
+        self._silent_beats, self._listens = 0, True
+        try:
+            return self.link.read()
+        finally:
+            self._listens = False
 
     def _hear(self, kind: bytes, payload: bytes) -> None:
         if kind == DATA:
@@ -153,8 +161,10 @@ class EngineProcess:
                 self._input.release()
         elif kind == ERRORS:
             self._errors = (self._errors + payload)[-MESSAGE_LIMIT:]
-            sys.stderr.buffer.write(payload)
-            sys.stderr.flush()
+            # It may be closed, gone, or no file.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.buffer.write(payload)
+                sys.stderr.flush()
         elif kind == SAYS:
             self._is_told(json.loads(payload))
 
@@ -174,7 +184,8 @@ class EngineProcess:
                 continue
             self._send(frames.frame(BEAT))
             # Counted, not timed: where this process was stopped for a while it was not the other one that was silent.
-            self._silent_beats += 1
+            # What is on its way while nobody listens (stderr may block whoever writes there) counts for nothing.
+            self._silent_beats += self._listens
             if self._silent_beats > SILENT_BEATS:
                 self.was_silent = True
                 self.link.end()

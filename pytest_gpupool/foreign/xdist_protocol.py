@@ -24,7 +24,10 @@ WORKER_FINISHED = "workerfinished"
 UNSCHEDULED = "unscheduled"
 """The event that reaches the scheduler and nothing else, whatever it holds: our messages travel as it."""
 
-ANSWERS = frozenset({"runtests", "runtests_all", "shutdown", messages.to_command(messages.Rest())[0]})
+SHUTDOWN = "shutdown"
+"""The command to end."""
+
+ANSWERS = frozenset({"runtests", "runtests_all", SHUTDOWN, messages.to_command(messages.Rest())[0]})
 """The commands that answer a worker's question for its next test: xdist's, and ours."""
 
 UNKNOWN_PHASE = "???"

@@ -74,7 +74,10 @@ class RunRecords:
         """Fold a record that a worker sent; return it. It is in that one's journal, which may be written here."""
         record: Mapping[str, Any] = load(line)
         if self._of_all:
-            self._journal_of(record["worker"]).append(line)
+            journal = self._journal_of(record["worker"])
+            journal.append(line)
+            if journal.problem is not None:
+                self.are_lost(record["worker"], journal.problem)
         self.results.add(record)
         if record["record"] == "journal-problem":
             self.are_lost(record["worker"], record["text"])

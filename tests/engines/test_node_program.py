@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,6 +53,11 @@ class Pipe:
         return "the pipe broke"
 
 
+def unique_run() -> str:
+    """A run's id: what has the same marks is ended together, of other tests too."""
+    return f"test-{uuid.uuid4()}"
+
+
 Start = Callable[..., tuple[EngineProcess, Pipe]]
 
 
@@ -63,7 +69,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         def begin(code: str, directory: Path = tmp_path) -> tuple[EngineProcess, Pipe]:
             pipe = Pipe(node.command())
             stack.callback(pipe.popen.wait)
-            process = EngineProcess(pipe, start_of("run", "gw0", ["-u", "-c", code], str(directory)))
+            process = EngineProcess(pipe, start_of(unique_run(), "gw0", ["-u", "-c", code], str(directory)))
             stack.callback(process.kill)
             assert process.stdin is not None
             for text in (b"first\n", b"second\n", b"third\n"):  # what execnet and xdist write at first
@@ -195,7 +201,7 @@ def alone(code: str, *, source: str = "") -> Iterator[subprocess.Popen[bytes]]:
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert program.stdin is not None
-        program.stdin.write(says("start", **start_of("run", "gw0", ["-c", code], "/")) + frame(DATA, b""))
+        program.stdin.write(says("start", **start_of(unique_run(), "gw0", ["-c", code], "/")) + frame(DATA, b""))
         program.stdin.flush()
         yield program
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...engines.process import EngineProcess
+from ...foreign.xdist_protocol import SHUTDOWN
 from ...processes.kernel.memory import HostMemory
 from ...values.process_id import ProcessId
 from .process_ends import GRACE_SECONDS, WorkerProcess
@@ -21,6 +22,8 @@ class EngineWorkerProcess(WorkerProcess):
     def __init__(self, process: EngineProcess) -> None:
         super().__init__()
         self._process = process
+        self.is_withdrawn = False
+        """Whether it was told to end before it was placed: there is nobody to hear that."""
 
     @property
     def host(self) -> str | None:
@@ -80,6 +83,12 @@ class EngineWorkerProcess(WorkerProcess):
 
     def has_ended(self) -> None:
         """Its host has told all."""
+
+    def is_told(self, command: str) -> None:
+        """A command is about to be sent to it: who is to end, and is not placed yet, need not be placed any more."""
+        if command == SHUTDOWN and self.host is None:
+            self.is_withdrawn = True
+            threading.Thread(target=self._process.kill, name="gpupool-end", daemon=True).start()
 
     def clear(self) -> None:
         """Its host has done so, unless it is gone."""

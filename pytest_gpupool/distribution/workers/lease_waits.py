@@ -52,7 +52,7 @@ class LeaseWaits:
             return None
         blockers = waits[-1].blockers
         larger = [member.shape.gpus for member in self._roster.present() if member.expired and member.shape.gpus > 1]
-        if not larger or not self._has_begun:
+        if not larger or not self.has_begun:
             self.stop(self._controller.devices.no_lease_text(blockers))
         self._controller.console.warn(self._in_vain_text(min(larger), blockers))
         return min(larger)
@@ -60,7 +60,7 @@ class LeaseWaits:
     def stop(self, text: str) -> NoReturn:
         """End the run for want of a device; once it has begun the rest of it is merely not run."""
         # With --dist each, a worker without its first lease has run nothing of what is its own.
-        failed = self._has_begun and not self._controller.records.results.each
+        failed = self.has_begun and not self._controller.records.results.each
         self._controller.console.stop(text, pytest.ExitCode.TESTS_FAILED if failed else EXIT_NO_LEASE)
 
     def _hopeless_waits(self) -> list[Expired]:
@@ -77,7 +77,8 @@ class LeaseWaits:
         return [] if any(_is_one_of(ours, process) for process in in_the_way) else expired
 
     @property
-    def _has_begun(self) -> bool:
+    def has_begun(self) -> bool:
+        """Whether a worker has ever had its lease."""
         return any(member.leased for member in self._roster.everyone())
 
     def _in_vain_text(self, gpus: int, blockers: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from ...values.messages import Expired
 from ...values.process_id import ProcessId
 from ...values.texts import shortened
 from ..collecting.run_tests import Numbering
+from .engine_process import EngineWorkerProcess
 from .process_ends import WorkerProcess
 
 
@@ -95,6 +96,12 @@ class Member:
     def is_cut_off(self) -> bool:
         """Whether we have ended it."""
         return self.overdue is not None or self.late is not None
+
+    @property
+    def never_began(self) -> bool:
+        """Whether its engine has refused to place it, or it could not be started there."""
+        process = self.process
+        return isinstance(process, EngineWorkerProcess) and not process.is_withdrawn and process.never_began is not None
 
     @property
     def name(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from ...processes.own import clock
 from ...run.controller import Controller
 from ...run.devices.cluster import ClusterDevices
-from ...values.errors import GpupoolError
 from ...values.messages import Room, Unplaced
 from .engine_process import EngineWorkerProcess
 from .member import Member
@@ -17,6 +18,7 @@ from .roster import Roster
 _LOOK_SECONDS = 1.0
 _ROOM_SECONDS = 10.0  # how often the cluster is asked what it has
 _SILENT_SECONDS = 2.0  # what a placement may take before it is spoken of
+_PLACE_SECONDS = 5.0  # and before it is one that waits, however little the user would wait
 
 
 class Placements:
@@ -46,11 +48,13 @@ class Placements:
 
     def _keep_looking(self) -> None:
         while not self._is_over.wait(_LOOK_SECONDS):
-            for member in self._roster.present():
-                self._look_at(member)
-            if clock.monotonic() - self._looked > _ROOM_SECONDS:
-                self._look_at_the_cluster()
-                self._looked = clock.monotonic()
+            # Whatever an engine's client does not take well now, it may the next time.
+            with suppress(Exception):
+                for member in self._roster.present():
+                    self._look_at(member)
+                if clock.monotonic() - self._looked > _ROOM_SECONDS:
+                    self._looked = clock.monotonic()
+                    self._look_at_the_cluster()
 
     def _look_at(self, member: Member) -> None:
         process = member.process
@@ -59,22 +63,19 @@ class Placements:
         waited = clock.monotonic() - self._since.setdefault(member.name, clock.monotonic())
         if waited < _SILENT_SECONDS:
             return
-        has_expired = waited >= self._controller.options.wait
         why = process.waits_for()
-        if not why and not has_expired:
+        if not why:
             return  # it is about to start
-        why = why or "the engine does not say why"
-        if self._told.get(member.name) != (why, has_expired):
-            self._told[member.name] = why, has_expired
+        has_expired = waited >= max(self._controller.options.wait, _PLACE_SECONDS)
+        kind = re.sub(r"\d+", "", why)  # how many are free changes all the time
+        if self._told.get(member.name) != (kind, has_expired):
+            self._told[member.name] = kind, has_expired
             self._tell(Unplaced(member.name, why, has_expired))
 
     def _look_at_the_cluster(self) -> None:
         engine = self._controller.devices.engine
         assert engine is not None
-        try:
-            room = engine.room()
-        except GpupoolError:  # it may answer the next time
-            return
+        room = engine.room()
         now = Room(room.gpus, room.largest)
         if now != self._room:
             self._room = now

@@ -62,19 +62,16 @@ class Retries:
             return (
                 f"gpupool: it was tried again {times} for this" if most else "gpupool: it is not tried again for this"
             )
-        if cause == MACHINE:
-            broken = self.to_avoid(devices)
-            others = [device for device in self._controller.devices.usable() if device.id not in broken]
-            if len(others) < len(devices):
-                return "gpupool: no other device is left, on which it could be tried again"
+        if cause == MACHINE and self._controller.devices.others_than(self.to_avoid(devices)) < len(devices):
+            return "gpupool: no other device is left, on which it could be tried again"
         self._used[nodeid, cause] += 1
         return None
 
     def to_avoid(self, devices: Sequence[str]) -> list[str]:
         """Return the devices that may be broken where one of these is: with an instance of a GPU the others of it."""
-        pool = self._controller.devices.pool.devices
-        indices = {device.index for device in pool if device.id in devices}
-        return [device.id for device in pool if device.index in indices]
+        pool, host_of = self._controller.devices.reported.devices, self._controller.devices.host_of
+        places = {(host_of(device.id), device.index) for device in pool if device.id in devices}
+        return [device.id for device in pool if (host_of(device.id), device.index) in places]
 
     def is_granted(self, nodeid: str) -> bool:
         """Return whether the attempt at a test that goes on is known not to be the last one."""

@@ -38,7 +38,7 @@ class Roster:
 
     def present(self) -> list[Member]:
         """Return the workers that have not ended, with or without a lease."""
-        return [member for member in self._members.values() if not member.gone]
+        return [member for member in list(self._members.values()) if not member.gone]
 
     def nodes(self) -> list[WorkerController]:
         """Return those that are present, as xdist knows them."""

@@ -95,7 +95,8 @@ class SrunLink:
         with stderr:
             for line in iter(stderr.readline, b""):
                 if not self._heard.add(line.decode(errors="replace").rstrip()):
-                    sys.stderr.write(line.decode(errors="replace"))
+                    with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be gone, or no file
+                        sys.stderr.write(line.decode(errors="replace"))
         status = self._process.wait()
         if status < 0:
             # Somebody has killed it, which may leave a job that nothing ends but its time limit.

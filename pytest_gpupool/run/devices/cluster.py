@@ -40,6 +40,15 @@ class ClusterDevices(RunDevices):
         """How many GPUs the host has that has the most."""
         return 0 if self.pool.is_cpu else self.room.largest
 
+    def others_than(self, ids: Sequence[str]) -> int:
+        """Return how many GPUs there are beside these, which workers have held."""
+        return self.room.gpus - len(ids)
+
+    def host_of(self, device: str) -> str | None:
+        """Return the host of one that a worker has held."""
+        workers = self._records.results.workers.values()
+        return next((worker.host for worker in workers if device in worker.devices), None)
+
     def places(self) -> int:
         """Return how many GPUs the cluster has, those of others too; 0 where there is none."""
         lost = len(self._records.results.quarantined)
@@ -64,8 +73,7 @@ class ClusterDevices(RunDevices):
                 self._records.write("device", device=dict(told))
 
     def _lift_text(self, device: str) -> str:
-        hosts = {held: worker.host for worker in self._records.results.workers.values() for held in worker.devices}
-        return f" ('gpupool quarantine {device} --lift' on {hosts.get(device)} takes it back)"
+        return f" ('gpupool quarantine {device} --lift' on {self.host_of(device)} takes it back)"
 
     def no_lease_text(self, blockers: Sequence[str]) -> str:
         """Return what to say when no worker got a device."""
@@ -98,8 +106,9 @@ def cluster(options: Options) -> tuple[Engine, Room] | None:
     engine = engines.engine(options.engine, options.engine_args)
     room = engine.room()
     if room.gpus < options.require:
+        text = f"--gpupool-require={options.require}, but {engine.describe()} has {room.gpus} GPUs"
         engine.close()
-        raise RequirementNotMet(f"--gpupool-require={options.require}, but {engine.describe()} has {room.gpus} GPUs")
+        raise RequirementNotMet(text)
     return engine, room
 
 

@@ -69,6 +69,14 @@ class RunDevices:
         """Return the pool's devices that have not left it."""
         return [device for device in self.pool.devices if device.id not in self._records.results.quarantined]
 
+    def others_than(self, ids: Sequence[str]) -> int:
+        """Return how many devices there are to use beside these."""
+        return len([device for device in self.usable() if device.id not in ids])
+
+    def host_of(self, device: str) -> str | None:
+        """Return where a device is, None where it is on this host."""
+        return None
+
     def places(self) -> int:
         """Return how many workers could lease a device each, 0 where CPU slots cap nothing."""
         return len(self.usable()) * self._options.slots

@@ -8,15 +8,13 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
+from made_clusters import Cluster
 from made_hosts import Program, wait_until
 from program import gpupool
-from support import Host, Run, Watched, wait_for
-
-TESTS = Path(__file__).parents[2]
+from support import Watched, wait_for
 
 SUITE = """
     import os, time, pytest
@@ -35,49 +33,6 @@ SUITE = """
         print("last words")
         os.kill(os.getpid(), 9)
 """
-
-
-class Cluster:
-    """A host that stands for the hosts of a cluster."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.file = host.directory / "cluster.json"
-
-    def has(self, **hosts: int) -> None:
-        """It has so many GPUs by now, by host."""
-        whole = self.file.with_suffix(".new")
-        whole.write_text(json.dumps(hosts))
-        whole.replace(self.file)
-
-    def environ(self) -> dict[str, str]:
-        """The environment of a run."""
-        return self.host.environ(STANDIN_CLUSTER=str(self.file), PYTHONPATH=str(TESTS))
-
-    def args(self, *args: str) -> list[str]:
-        """The arguments of a run."""
-        return ["-p", "standin.engine", "--gpupool-engine=slurm", *args]
-
-    def pytest(self, *args: str) -> Run:
-        """Run pytest there."""
-        return self.host.pytest(*self.args(*args), environ=self.environ())
-
-    def watched(self, *args: str) -> Watched:
-        """Start it."""
-        return Watched(self.host, *self.args(*args), environ=self.environ())
-
-    def running(self) -> Mapping[str, int]:
-        """The pids of the hosts' programs, by worker."""
-        running: Mapping[str, int] = json.loads(self.file.with_suffix(".running").read_text())
-        return running
-
-
-@pytest.fixture
-def cluster(make_host: Callable[..., Host]) -> Cluster:
-    """Two hosts of two GPUs."""
-    made = Cluster(make_host(4))
-    made.has(n1=2, n2=2)
-    return made
 
 
 @pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["", "v"])

@@ -1,0 +1,46 @@
+"""Clusters of stand-ins for hosts, on which runs place their workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from support import Host, Run, Watched
+
+TESTS = Path(__file__).parent
+
+
+class Cluster:
+    """A host that stands for the hosts of a cluster."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.file = host.directory / "cluster.json"
+
+    def has(self, **hosts: int) -> None:
+        """It has so many GPUs by now, by host."""
+        whole = self.file.with_suffix(".new")
+        whole.write_text(json.dumps(hosts))
+        whole.replace(self.file)
+
+    def environ(self) -> dict[str, str]:
+        """The environment of a run."""
+        return self.host.environ(STANDIN_CLUSTER=str(self.file), PYTHONPATH=str(TESTS))
+
+    def args(self, *args: str) -> list[str]:
+        """The arguments of a run."""
+        return ["-p", "standin.engine", "--gpupool-engine=slurm", *args]
+
+    def pytest(self, *args: str) -> Run:
+        """Run pytest there."""
+        return self.host.pytest(*self.args(*args), environ=self.environ())
+
+    def watched(self, *args: str) -> Watched:
+        """Start it."""
+        return Watched(self.host, *self.args(*args), environ=self.environ())
+
+    def running(self) -> Mapping[str, int]:
+        """The pids of the hosts' programs, by worker."""
+        running: Mapping[str, int] = json.loads(self.file.with_suffix(".running").read_text())
+        return running
