@@ -11,13 +11,14 @@ import pytest
 # PYTHONDONTWRITEBYTECODE, as containers often do.
 sys.dont_write_bytecode = False
 
-SLOW = [Path(__file__).parent / "tests" / name for name in ("runs", "browser", "neighbours")]
-"""What starts pytest or a browser."""
+_NAMES = ("runs", "browser", "neighbours", "engines/slurm", "engines/ray")
+SLOW = [Path(__file__).parent / "tests" / name for name in _NAMES]
+"""What starts pytest, a browser or a cluster."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Some run at every save, others by hand."""
-    parser.addoption("--quick", action="store_true", help="Run no test that starts pytest or a browser.")
+    parser.addoption("--quick", action="store_true", help="Run no test that starts pytest, a browser or a cluster.")
     parser.addoption("--long", action="store_true", help="Run the long versions of tests.")
 
 

@@ -34,7 +34,7 @@ def look(directory: Path, *records: Record, known: Mapping[str, float] | None = 
     journal.close()
     controller: Any = SimpleNamespace(
         records=SimpleNamespace(directory=directory, results=Results(), unjournaled=set()),
-        devices=SimpleNamespace(pool=SimpleNamespace(devices=DEVICES)),
+        devices=SimpleNamespace(engine=None, pool=SimpleNamespace(devices=DEVICES)),
         history=SimpleNamespace(known=lambda: {test: Known(seconds, None) for test, seconds in (known or {}).items()}),
     )
     observer = Observer(controller, clock=lambda: START + after)

@@ -36,8 +36,10 @@ class Placed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
+def cluster(pytestconfig: pytest.Config) -> Iterator[RayCluster]:
     """A head and two hosts with two GPUs each."""
+    if not pytestconfig.getoption("long"):
+        pytest.skip("connects to Ray many times in one process, which Ray does not always survive: --long")
     cluster = RayCluster(2, 2)
     with pytest.MonkeyPatch.context() as environ:
         for name, value in cluster.environ.items():
