@@ -48,12 +48,13 @@ class Placements:
 
     def _keep_looking(self) -> None:
         while not self._is_over.wait(_LOOK_SECONDS):
-            # Whatever an engine's client does not take well now, it may the next time.
-            with suppress(Exception):
-                for member in self._roster.present():
+            # Whatever an engine's client does not take well now, it may the next time, or of another worker.
+            for member in self._roster.present():
+                with suppress(Exception):
                     self._look_at(member)
-                if clock.monotonic() - self._looked > _ROOM_SECONDS:
-                    self._looked = clock.monotonic()
+            if clock.monotonic() - self._looked > _ROOM_SECONDS:
+                self._looked = clock.monotonic()
+                with suppress(Exception):
                     self._look_at_the_cluster()
 
     def _look_at(self, member: Member) -> None:
