@@ -24,26 +24,34 @@ LIMIT = 60.0
 """Seconds after which a short command hangs for sure."""
 GPUPOOL = [sys.executable, "-m", "pytest_gpupool"]
 
+# Lines are written at once: with PYTHONUNBUFFERED print() writes word by word, and a shell's prompt comes between.
+SAY = """
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+"""
+
 # A command that says what it hears: signals as they come, and what is typed with how many there were.
-LISTENER = """
+LISTENER = f"""
 import os, signal, sys
+{SAY}
 heard = []
 def hear(number, frame):
     heard.append(signal.Signals(number).name)
-    print("heard", *heard, flush=True)
+    say("heard", *heard)
 for name in sys.argv[1:]:
     signal.signal(getattr(signal, name), hear)
-print(f"ready {os.getpid()}.", flush=True)
+say("ready", f"{{os.getpid()}}.")
 while line := sys.stdin.readline():
-    print("read", line.strip(), "after", len(heard), flush=True)
+    say("read", line.strip(), "after", len(heard))
 """
 
 # It does not read; the signals that it is told to ignore do nothing.
-SLEEPER = """
+SLEEPER = f"""
 import os, signal, sys, time
+{SAY}
 for name in sys.argv[1:]:
-    signal.signal(getattr(signal, name), lambda number, frame: print("heard", signal.Signals(number).name, flush=True))
-print(f"ready {os.getpid()}.", flush=True)
+    signal.signal(getattr(signal, name), lambda number, frame: say("heard", signal.Signals(number).name))
+say("ready", f"{{os.getpid()}}.")
 while True:
     time.sleep(1000)
 """

@@ -6,24 +6,26 @@ import re
 from collections.abc import Callable
 
 import pytest
-from made_hosts import LISTENER, SLEEPER, Shell, ids, state, wait_until
+from made_hosts import LISTENER, SAY, SLEEPER, Shell, ids, state, wait_until
 from support import Host, locked_files
 
 Open = Callable[..., Shell]
 
-RESIZED = """
+RESIZED = f"""
 import os, signal, time
-signal.signal(signal.SIGWINCH, lambda number, frame: print("now", *os.get_terminal_size(), flush=True))
-print("first", *os.get_terminal_size(), flush=True)
+{SAY}
+signal.signal(signal.SIGWINCH, lambda number, frame: say("now", *os.get_terminal_size()))
+say("first", *os.get_terminal_size())
 while True:
     time.sleep(1000)
 """
 
 # As a pager does: it reads from the terminal, whatever its own input is.
-PAGER = """
-import sys
+PAGER = f"""
+import os, sys
+{SAY}
 with open("/dev/tty") as keys:
-    print("keys:", keys.readline().strip(), "text:", sys.stdin.readline().strip(), flush=True)
+    say("keys:", keys.readline().strip(), "text:", sys.stdin.readline().strip())
 """
 
 
