@@ -242,7 +242,7 @@ def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Sig
 
 
 def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
-    """What had ended is on record here, and is not run again there."""
+    """What had ended is on record here, and is not run again there; nothing is left on the hosts."""
     cluster.host.write(
         "test_suite.py",
         """
@@ -267,6 +267,7 @@ def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
     assert run.status == 0, run.output
     assert sorted(begun.read_text().split()) == ["4", "5"]
     assert run.report["run"]["complete"] is True
+    assert not list(cluster.temporary.glob("gpupool*"))
 
 
 def test_a_local_run_on_such_a_host_keeps_its_gpu(cluster: Cluster, start: Callable[..., Program]) -> None:
