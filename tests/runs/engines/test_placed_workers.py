@@ -274,6 +274,7 @@ def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
 
 def test_a_host_that_shows_a_worker_its_own_gpus_alone(cluster: Cluster, libraries: Path) -> None:
     """As SLURM does by a cgroup: 0 is the first of those that it gives. Each test runs on its own all the same."""
+    assert cluster.host.driver is not None
     cluster.has(n1=1, closed=1)
     closed = Driver(libraries, cluster.file.with_name("closed"), cluster.host.driver.gpus)
     for number in (0, 2, 3):
