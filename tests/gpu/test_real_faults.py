@@ -41,7 +41,7 @@ def test_errors_that_end_a_context(real_host: GpuHost, checks: Checks) -> None:
 
 def test_cuda_in_processes_of_their_own(real_host: GpuHost, checks: Checks) -> None:
     """Isolated tests: the error of one is no other's, and none of its worker's."""
-    real_host.suite("isolation")
+    real_host.suite("own_processes")
     run = real_host.pytest("-n1")
     pids = {name: properties["pid"] for name, properties in run.junit.items() if "pid" in properties}
     worker = str(run.report["workers"][0]["pid"])
