@@ -97,7 +97,7 @@ def test_what_a_test_prints_without_workers_is_whole(cpu_host: Host) -> None:
         def test_talks(record_metric):
             for number in range(30):
                 print(f"printed line {number}")
-            print("and a part of ", end="")
+            print("and a part of ", end="", flush=True)
             record_metric("loss", 2)
             until(lambda: lines("release"), "nobody releases this")
             print("a line")
