@@ -44,7 +44,7 @@ _NOISE = re.compile(
     r"^(platform linux|rootdir:|configfile:|testpaths:|plugins:|cachedir:|created:|bringing up nodes|initialized:"
     r"|\[gw\w+\] linux|gpupool: makespan |[.FEsxXR]* *(\[ *\d+%\])?$)"
 )
-"""Lines of which nobody learns anything, or that are there by chance: about pytest's environment, and of its progress."""
+"""Lines of which nobody learns anything, or that are there by chance: about pytest, and its progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
