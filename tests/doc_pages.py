@@ -42,7 +42,7 @@ _VARIES = (
 
 _NOISE = re.compile(
     r"^(platform linux|rootdir:|configfile:|testpaths:|plugins:|cachedir:|created:|bringing up nodes|initialized:"
-    r"|\[gw\w+\] linux|gpupool: makespan |[.FEsxXR]* *(\[ *\d+%\])?$)"
+    r"|\[gw\w+\] linux|gpupool: makespan |gpupool: locks |[.FEsxXR]* *(\[ *\d+%\])?$)"
 )
 """Lines of which nobody learns anything, or that are there by chance: about pytest, and its progress."""
 
