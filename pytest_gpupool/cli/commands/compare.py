@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,7 +18,7 @@ from ...verdicts.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
 from ...verdicts.decide import Policy
-from ..sources import Report, add_dir, warn, whole_report_of
+from ..sources import Report, add_dir, is_baseline, warn, whole_report_of
 
 _ABOUT = """\
 Compares the metrics of two runs, and how long their tests took; A is the older one. Each is a JSON report, or a run on
@@ -114,17 +113,7 @@ def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, f
 
 def _read(name: str, given: Path | None) -> Report | Baseline:
     path = Path(name)
-    return baseline_file.load(path) if path.is_file() and _is_baseline(path) else whole_report_of(name, given)
-
-
-def _is_baseline(path: Path) -> bool:
-    """Say what a file is meant to be, also where it is damaged: what reads it then says how."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return False
-    is_one = re.search(rb'"format"\s*:\s*"gpupool-baseline"', data) is not None
-    return is_one and re.search(rb'"report_format"\s*:', data) is None
+    return baseline_file.load(path) if path.is_file() and is_baseline(path) else whole_report_of(name, given)
 
 
 def _tell_of_gaps(side: _Side[Report]) -> None:
