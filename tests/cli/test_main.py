@@ -31,9 +31,11 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "merge",
         "baseline",
         "compare",
+        "comment",
         "items",
         "matrix",
         "history",
+        "ingest",
         "scaling",
         "schema",
     ]

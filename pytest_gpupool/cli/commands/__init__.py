@@ -2,8 +2,8 @@
 
 __all__ = [
     "baseline",
-    "compare",
     "history",
+    "ingest",
     "matrix",
     "plan",
     "quarantine",
