@@ -213,7 +213,7 @@ def test_mlflow_has_runs_and_artefacts(tmp_path: Path, monkeypatch: pytest.Monke
     assert "with 3 runs below it" in exported("mlflow", report, folder, "test", {"report.json": kept})
     assert "run " in exported("mlflow", report, folder)
     client = MlflowClient(tracking_uri=folder.as_uri())
-    experiment = client.get_experiment_by_name("pytest-gpupool")
+    experiment: Any = client.get_experiment_by_name("pytest-gpupool")
     runs = client.search_runs([experiment.experiment_id])
     below = {run.info.run_name: run.data for run in runs if "mlflow.parentRunId" in run.data.tags}
     assert {name: (data.params, data.metrics["acc_1"]) for name, data in below.items()} == {
