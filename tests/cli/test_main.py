@@ -34,6 +34,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "comment",
         "matrix",
         "history",
+        "ingest",
         "scaling",
         "schema",
     ]

@@ -106,6 +106,7 @@ class Ending:
         finally:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
+            self._reports.keep(int(session.exitstatus))
 
     def _decide(self, session: pytest.Session) -> None:
         """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""
