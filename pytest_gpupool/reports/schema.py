@@ -40,6 +40,7 @@ from ..records.shapes import (
     GIT,
     GROUP_OUTCOMES,
     HOST,
+    ITEMS,
     MEASURED,
     METRIC,
     METRICS,
@@ -57,7 +58,7 @@ from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.8.0"
+SPEC_VERSION = "1.9.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -163,6 +164,7 @@ TEST = Shape(
         ),
         "phases": unread(PHASES),
         "metrics": METRICS,
+        "items": optional(ITEMS, "What it has recorded of single items, where it has."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
         "message": unread(TEXT_OR_NULL),
         "device_kind": optional(

@@ -32,6 +32,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "baseline",
         "compare",
         "comment",
+        "items",
         "matrix",
         "history",
         "ingest",

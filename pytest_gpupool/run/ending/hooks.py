@@ -96,6 +96,7 @@ class Ending:
             self._run.console.warn(f"git does not tell of the sources of this run: {facts.git_problem}")
         records.catch_up()
         self._end_workers()
+        records.count_items()
         self._decide(session)
         self._refuse_mismatch(session)
         self._warn_of_kept_failures()
