@@ -50,6 +50,7 @@ from ..records.shapes import (
     REPEAT,
     SET_UPS,
     SOFTWARE,
+    SOURCES,
     VARIABLES,
 )
 from ..values.outcomes import OUTCOMES
@@ -57,7 +58,7 @@ from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.8.0"
+SPEC_VERSION = "1.9.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -92,6 +93,9 @@ _RUN = Shape(
         "command": unread(TEXT),
         "rootdir": unread(TEXT),
         "git": or_null(_GIT),
+        "sources": unread(
+            object_of(SOURCES), "How sources are linked, where --gpupool-source-url says so.", always=False
+        ),
         "host": unread(object_of(HOST)),
         "software": unread(SOFTWARE, "Versions by name; null for what is not installed."),
         "engine": unread(one_of("local", "ray", "slurm")),
@@ -135,6 +139,10 @@ TEST = Shape(
     {
         "nodeid": NAME,
         "run": Key(TEXT, "The run whose result it is: this one, or an earlier one that it resumed.", is_needed=False),
+        "path": unread(
+            TEXT, "The file that it is written in, from rootdir; of one that has not begun, its id's.", always=False
+        ),
+        "line": unread(POSITIVE, "Where in that file it begins; where that is known.", always=False),
         "params": Key(
             PARAMS,
             "The parameters of a parametrized test; values that JSON has no form for are given by their name or repr.",

@@ -10,6 +10,7 @@ __all__ = [
     "process_id",
     "repeats",
     "requirement",
+    "sources",
     "texts",
     "verdicts",
     "wide_fixture",
