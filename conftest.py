@@ -11,7 +11,7 @@ import pytest
 # PYTHONDONTWRITEBYTECODE, as containers often do.
 sys.dont_write_bytecode = False
 
-_NAMES = ("runs", "browser", "neighbours", "engines/slurm", "engines/ray")
+_NAMES = ("runs", "browser", "neighbours", "engines/slurm", "engines/ray", "gpu")
 SLOW = [Path(__file__).parent / "tests" / name for name in _NAMES]
 """What starts pytest, a browser or a cluster."""
 

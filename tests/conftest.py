@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import bytecode
+import gpu_checks
 import pytest
 from hypothesis import HealthCheck, settings
 from made_clusters import Cluster
@@ -25,11 +26,12 @@ FEW, MANY = 25, 250
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """How many examples hypothesis tries: few at every save, many with ``--long``."""
+    """How many examples hypothesis tries: few at every save, many with ``--long``. What checks of real GPUs need."""
     # How long an example takes says nothing on a machine that has other work.
     settings.register_profile("few", max_examples=FEW, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("many", settings.get_profile("few"), max_examples=MANY)
     settings.load_profile("many" if config.getoption("long") else "few")
+    config.pluginmanager.register(gpu_checks, "gpu-checks")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,13 @@ class Cluster:
 
     def environ(self) -> dict[str, str]:
         """The environment of a run."""
-        return self.host.environ(STANDIN_CLUSTER=str(self.file), PYTHONPATH=str(TESTS))
+        self.temporary.mkdir(exist_ok=True)
+        return self.host.environ(STANDIN_CLUSTER=str(self.file), PYTHONPATH=str(TESTS), TMPDIR=str(self.temporary))
+
+    @property
+    def temporary(self) -> Path:
+        """Where temporary files lie on its hosts."""
+        return self.host.directory / "temporary"
 
     def args(self, *args: str) -> list[str]:
         """The arguments of a run."""

@@ -12,12 +12,13 @@ from types import ModuleType
 from .. import __version__
 from ..processes.own import garbage
 from ..values.errors import GpupoolError
-from .commands import baseline, compare, history, matrix, report, runs, scaling, schema
+from .commands import baseline, history, matrix, report, runs, scaling, schema
+from .comparing import comment, compare
 from .scripts import logs, sweep
 from .shards import merge, pack
 
 _COMMANDS: tuple[ModuleType, ...] = (
-    *(report, runs, logs, sweep, pack, merge, baseline, compare, matrix, history, scaling, schema),
+    *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, matrix, history, scaling, schema),
 )
 if sys.platform == "linux":  # the pool is there alone, and what it relies on
     from .commands import plan, quarantine, run, status

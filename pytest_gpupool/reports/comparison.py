@@ -31,9 +31,9 @@ VERSION = 1
 MOST_CHARACTERS = 65_536
 """GitHub takes no longer comment."""
 
-_METRICS = ("VERDICT", "TEST", "METRIC", "A", "B", "CHANGE", "ALLOWED", "NOTE")
+METRICS = ("VERDICT", "TEST", "METRIC", "A", "B", "CHANGE", "ALLOWED", "NOTE")
 _OUTCOMES = ("OUTCOME", "TEST", "BEFORE")
-_DURATIONS = ("DURATION", "TEST", "A", "B", "CHANGE")
+DURATIONS = ("DURATION", "TEST", "A", "B", "CHANGE")
 _RIGHT = frozenset({"A", "B", "CHANGE", "ALLOWED"})
 _NAMES = frozenset({"TEST", "METRIC"})
 
@@ -72,7 +72,7 @@ def text(comparison: Comparison, *, verbose: bool) -> Iterator[str]:
     Without ``verbose`` so many rows of each verdict as the terminal's summary of a run has, but all that are bad, and
     the durations that changed noticeably.
     """
-    yield from (f"gpupool: {one_line(line)}" for line in _shared(comparison))
+    yield from (f"gpupool: {one_line(line)}" for line in shared(comparison))
     for section in _sections(comparison, verbose=verbose):
         head, shown = section[0].head, (tuple(map(name_text, row)) for group in section for row in group.rows)
         yield from columns.lines([head, *shown], right=[name in _RIGHT for name in head])
@@ -88,7 +88,7 @@ def markdown(comparison: Comparison, title: str, *, verbose: bool) -> Iterator[s
     Where there is no room for all rows, the least important ones are left out, and their number is told.
     """
     head = [f"## gpupool: {escaped(title)}", "", escaped(f"{summary(comparison)}.")]
-    head += [part for line in _shared(comparison) for part in ("", f"**{escaped(one_line(line))}.**")]
+    head += [part for line in shared(comparison) for part in ("", f"**{escaped(one_line(line))}.**")]
     names = _escaped_names(comparison, verbose=verbose)
     if _length(names) > MOST_CHARACTERS // 2:
         names = _escaped_names(comparison, verbose=False)
@@ -108,7 +108,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "counts": comparison.counts,
-        "shared": _shared(comparison),
+        "shared": shared(comparison),
         "metrics": [asdict(pair) for pair in comparison.metrics],
         "outcomes": [asdict(one) for one in comparison.outcomes],
         "durations": durations,
@@ -118,7 +118,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _shared(comparison: Comparison) -> list[str]:
+def shared(comparison: Comparison) -> list[str]:
     """Return what failures share, as a run says it: of metrics, and of tests that are not good any more."""
     metrics: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for pair in comparison.metrics:
@@ -156,14 +156,14 @@ def _sections(comparison: Comparison, *, verbose: bool, most_bad: int | None = N
         pairs = [pair for pair in comparison.metrics if pair.verdict == verdict]
         most = most_bad if verdict in _BAD and not verbose else limit
         rank = 0 if verdict in _BAD else 4 if verdict in verdicts.GOOD else 2
-        metrics.append(_group(_METRICS, rank, pairs, _metric, most, f" that are {verdict}"))
-    durations = [one for one in comparison.durations if verbose or _is_noticeable(one)]
+        metrics.append(_group(METRICS, rank, pairs, metric_row, most, f" that are {verdict}"))
+    durations = [one for one in comparison.durations if verbose or is_noticeable(one)]
     if metrics:
         yield metrics
     if comparison.outcomes:
         yield [_group(_OUTCOMES, 1, comparison.outcomes, _outcome, limit)]
     if durations:
-        yield [_group(_DURATIONS, 3, durations, _duration, limit)]
+        yield [_group(DURATIONS, 3, durations, duration_row, limit)]
 
 
 def _group(
@@ -206,11 +206,13 @@ def _length(lines: Iterable[str]) -> int:
     return sum(len(line) + 1 for line in lines)
 
 
-def _is_noticeable(one: Duration) -> bool:
+def is_noticeable(one: Duration) -> bool:
+    """Return whether a duration has changed by more than the noise of a machine."""
     return (one.change is None or abs(one.change) >= _LEAST_CHANGE) and abs(one.new - one.old) >= _LEAST_SECONDS
 
 
-def _metric(pair: Pair) -> Row:
+def metric_row(pair: Pair) -> Row:
+    """Return a metric as a row under :data:`METRICS`."""
     names = ("kind", "unit", "n", "change", "interval", "cohort", "detectable", "detectable_alone", "higher_is_better")
     known: dict[str, Any] = {name: getattr(pair, name) for name in names} | {"p": pair.p_value}
     old, new = (None if isinstance(value, str) else value for value in (pair.old, pair.new))
@@ -233,7 +235,8 @@ def _outcome(one: OutcomeChange) -> Row:
     return (one.new.upper() if one.is_worse else one.new, one.test, one.old)
 
 
-def _duration(one: Duration) -> Row:
+def duration_row(one: Duration) -> Row:
+    """Return a duration as a row under :data:`DURATIONS`."""
     times = seconds_text(one.old), seconds_text(one.new)
     return ("slower" if one.new > one.old else "faster", one.test, *times, _change(one.change, 0))
 

@@ -31,6 +31,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "merge",
         "baseline",
         "compare",
+        "comment",
         "matrix",
         "history",
         "scaling",

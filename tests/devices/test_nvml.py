@@ -266,6 +266,32 @@ class TestBroken:
         assert found["devices"] == [gpu(mig_driver, 1)]
 
 
+class TestClosed:
+    """GPUs that this process may not open are none of its own: a cluster has given them to others, by a cgroup."""
+
+    def test_the_others_are_numbered_without_them(self, driver: Driver, asker: Asker) -> None:
+        """As CUDA numbers them, and the CUDA_VISIBLE_DEVICES that the cluster sets."""
+        driver.lose(0, NO_PERMISSION, lookup=True)
+        found = asker.survey_and_order()
+        assert found["devices"] == [{**gpu(driver, 1), "index": 0}]
+        assert (found["broken"], found["by_uuid"], found["problem"]) == ([], None, None)
+
+    def test_a_broken_one_has_its_number_among_those(self, driver: Driver, asker: Asker) -> None:
+        """And is told of."""
+        driver.lose(0, NO_PERMISSION, lookup=True)
+        driver.lose(1)
+        assert [line.split(" (")[0] for line in asker.survey()["broken"]] == ["GPU 0 is lost"]
+
+    def test_none_may_be_opened(self, driver: Driver, asker: Asker) -> None:
+        """That is said."""
+        for number in range(2):
+            driver.lose(number, NO_PERMISSION, lookup=True)
+        problem = (
+            "no permission to open any of the 2 GPUs here (see /dev/nvidia*; a job of a cluster has to ask for GPUs)"
+        )
+        assert asker.survey() == {"devices": [], "broken": [], "problem": problem, "driver": None}
+
+
 NOT_FOUND_WORDS = "no NVIDIA driver here: libnvidia-ml.so.1 is not found"
 
 

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-SLOW = ("runs", "browser", "neighbours")
+SLOW = ("runs", "browser", "neighbours", "gpu")
+"""``gpu``: pytest on a real GPU, where there is one. It lies by itself since it is one command and one table."""
 
 STARTS = re.compile(
     r"""host\.(pytest|start)\(|\bWatched\(|"-m", "pytest"[,\]]|pytest\.main\(|pytester|webdriver|Neighbour\("""
@@ -14,7 +15,7 @@ STARTS = re.compile(
 
 
 def test_what_starts_pytest_or_a_browser_is_in_the_slow_lane() -> None:
-    """Below tests/runs, tests/browser or tests/neighbours, which --quick leaves out."""
+    """Below tests/runs, tests/browser, tests/neighbours or tests/gpu, which --quick leaves out."""
     found = {
         str(path.relative_to(TESTS))
         for path in TESTS.rglob("test_*.py")

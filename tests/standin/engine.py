@@ -3,7 +3,9 @@
 A plugin of pytest: ``-p standin.engine`` puts it in the place of SLURM's. ``STANDIN_CLUSTER`` is a file of JSON that
 says how many GPUs each host has by now: ``{"n1": 2, "n2": 2}``; the first host's are the first that the driver knows.
 A host that is not in it any more takes along what runs there; on one that is called ``busy`` nothing is placed, and one
-that is called ``blind`` does not say which GPUs it gives; one that is called ``refused`` takes nobody. Beside it
+that is called ``blind`` does not say which GPUs it gives; one that is called ``refused`` takes nobody; one that is
+called ``closed`` numbers what it gives from 0, as by a cgroup: a process there has the driver's state in the file of
+that name beside the cluster's. Beside that file
 ``.running`` has what runs: pids by worker. ``STANDIN_SILENCE`` is after how many beats without an answer a host is
 given up.
 """
@@ -21,6 +23,8 @@ from pathlib import Path
 from pytest_gpupool.engines import engines, process
 from pytest_gpupool.engines.engine import Room
 from pytest_gpupool.values.errors import UsageProblem
+
+from .driver import STATE_VARIABLE
 
 VARIABLE = "STANDIN_CLUSTER"
 
@@ -131,7 +135,9 @@ class StandInLink:
         environ = {**os.environ, "GPUPOOL_HOST": host, "SLURM_JOB_ID": "12"}
         environ.pop("CUDA_VISIBLE_DEVICES", None)
         if self.gpus and host != "blind":
-            environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, chosen))
+            environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(self.gpus) if host == "closed" else chosen))
+        if host == "closed":
+            environ[STATE_VARIABLE] = str(self.engine.file.with_name("closed"))
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, bufsize=0, start_new_session=True
         )

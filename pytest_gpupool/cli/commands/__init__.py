@@ -2,7 +2,6 @@
 
 __all__ = [
     "baseline",
-    "compare",
     "history",
     "matrix",
     "plan",

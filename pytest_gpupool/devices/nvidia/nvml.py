@@ -94,8 +94,10 @@ def _survey(nvml: Any) -> Survey:
         count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
         raise DeviceFailed(_init_words(error)) from None
-    for index in range(count):
-        found.look_at(index)
+    for number in range(count):
+        found.look_at(number)
+    if count and found.closed == count:
+        raise DeviceFailed(_closed_words(count))
     return Survey(
         devices=tuple(found.devices),
         broken=tuple(f"GPU {index} {words}; the pool goes on without it" for index, words in found.broken.items()),
@@ -107,20 +109,33 @@ def _survey(nvml: Any) -> Survey:
 
 
 class _Found:
-    """What a survey has found so far."""
+    """What a survey has found so far.
+
+    NVML counts devices that this process may not open, as where a cluster gives a job some of a host's GPUs by a
+    cgroup. CUDA does without them and numbers the others from 0, and so does ``CUDA_VISIBLE_DEVICES`` there.
+    """
 
     def __init__(self, nvml: Any) -> None:
+        self.closed = 0
+        """Devices that this process may not open."""
         self.devices: list[Device] = []
         self.broken: dict[int, str] = {}
         self.exclusive: dict[str, str] = {}
         self._nvml = nvml
         self._with_mig: list[int] = []
 
-    def look_at(self, index: int) -> None:
-        """Add the GPU of that index, or its MIG instances."""
-        nvml = self._nvml
+    def look_at(self, number: int) -> None:
+        """Add the GPU that NVML has under that number, or its MIG instances."""
+        nvml, index = self._nvml, number - self.closed
         try:
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+        except nvml.NVMLError as error:
+            if error.value == nvml.NVML_ERROR_NO_PERMISSION:
+                self.closed += 1
+            else:
+                self.broken[index] = _device_words(error)
+            return
+        try:
             uuid = nvml.nvmlDeviceGetUUID(handle)
             if _mig_is_on(nvml, handle):
                 self._with_mig.append(index)
@@ -287,6 +302,11 @@ def _init_words(error: Any) -> str:
         pynvml.NVML_ERROR_NO_PERMISSION: "no permission to use the NVIDIA driver (see /dev/nvidia*)",
     }
     return known.get(error.value, f"NVML does not start: {error} (try 'nvidia-smi')")
+
+
+def _closed_words(count: int) -> str:
+    which = "the GPU" if count == 1 else f"any of the {count} GPUs"
+    return f"no permission to open {which} here (see /dev/nvidia*; a job of a cluster has to ask for GPUs)"
 
 
 def _device_words(error: Any) -> str:

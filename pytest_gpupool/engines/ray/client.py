@@ -19,6 +19,10 @@ from .words import of_death, of_refusal
 _LOOK_SECONDS = 1.0
 """How often a call looks whether it is still wanted."""
 _LEAVE_SECONDS = 10.0
+_CONNECT_SECONDS = 120.0
+"""What a cluster may take to let this process in. Ray itself waits for minutes, or without end, and hears no signal."""
+_UPLOAD_SECONDS = 600.0
+"""What it may take longer to bring a working directory there."""
 _AT_ONCE = 4
 """Calls of one actor side by side: a write, a read, and what is asked of it meanwhile."""
 
@@ -43,13 +47,13 @@ class Client:
         UsageProblem: there is no Ray, no cluster, or none that lets this process in.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, patience: float = _CONNECT_SECONDS) -> None:
         use_token()
         self._ray = _library()
         self.address = answers(site.address)
         self._ours = not self._ray.is_initialized()
         if self._ours:
-            self._connect(site)
+            self._connect(site, patience + (_UPLOAD_SECONDS if site.working_dir else 0.0))
         self._site = site
         self._ray.cloudpickle.register_pickle_by_value(pump)
         self._actors = self._ray.remote(pump.GpupoolWorker)
@@ -57,20 +61,34 @@ class Client:
         self._under_way = 0
         self._closed = False
 
-    def _connect(self, site: Site) -> None:
-        environment = {"runtime_env": {"working_dir": site.working_dir}} if site.working_dir else {}
-        try:
-            with _sigterm_kept(), _quiet(self._ray):
+    def _connect(self, site: Site, patience: float) -> None:
+        """Connect in a thread: whoever waits can be interrupted, which Ray in the main thread cannot."""
+        refused: list[Exception] = []
+
+        def connect() -> None:
+            # Faults are ConnectionError, RuntimeError, ValueError, RpcError, AuthenticationError and others.
+            try:
                 self._ray.init(
                     address=self.address,
                     namespace=site.namespace,
                     log_to_driver=False,
                     logging_level=logging.CRITICAL,
-                    **environment,
+                    runtime_env={"working_dir": site.working_dir} if site.working_dir else None,
                 )
-        # A cluster's faults are ConnectionError, RuntimeError, ValueError, RpcError, AuthenticationError and others.
-        except Exception as error:
-            raise UsageProblem(f"--gpupool-engine=ray: {of_refusal(self.address, error)}") from error
+            except Exception as error:
+                refused.append(error)
+
+        with _quiet(self._ray):
+            thread = threading.Thread(target=connect, name="gpupool-ray", daemon=True)
+            thread.start()
+            thread.join(patience)
+        if thread.is_alive():
+            raise UsageProblem(
+                f"--gpupool-engine=ray: the cluster at {self.address} has not let this process in within "
+                f"{patience:.0f} s. Look at 'ray status' there, and at RAY_ADDRESS here"
+            )
+        if refused:
+            raise UsageProblem(f"--gpupool-engine=ray: {of_refusal(self.address, refused[0])}") from refused[0]
 
     def nodes(self) -> list[Node]:
         """Return the hosts that are alive."""

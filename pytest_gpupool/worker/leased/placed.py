@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from ...devices import pool, vendors
 from ...leases.locking.lock_directory import lock_directory
@@ -56,9 +52,14 @@ def orders_here(orders: Orders, texts: Mapping[str, str]) -> Orders:
 
 
 def _files(texts: Mapping[str, str]) -> dict[str, str | None]:
-    """Lay down the files that the orders name, which this host may not have; return their paths. They go at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="gpupool-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    """Return paths of the files that the orders name, which this host may not have.
+
+    They are in this process's memory alone: however it ends, nothing is left on a host where nobody looks after it.
+    """
+    paths: dict[str, str | None] = {"earlier": None, "shard": None}
     for name, text in texts.items():
-        (folder / name).write_text(text)
-    return {name: str(folder / name) if name in texts else None for name in ("earlier", "shard")}
+        descriptor = os.memfd_create(f"gpupool-{name}")
+        with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
+            file.write(text)
+        paths[name] = f"/dev/fd/{descriptor}"
+    return paths

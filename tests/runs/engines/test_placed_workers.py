@@ -8,12 +8,14 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from made_clusters import Cluster
 from made_hosts import Program, wait_until
 from program import gpupool
+from standin import Driver
 from support import Watched, wait_for
 
 SUITE = """
@@ -242,7 +244,7 @@ def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Sig
 
 
 def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
-    """What had ended is on record here, and is not run again there."""
+    """What had ended is on record here, and is not run again there; nothing is left on the hosts."""
     cluster.host.write(
         "test_suite.py",
         """
@@ -267,6 +269,36 @@ def test_a_killed_run_is_resumed(cluster: Cluster) -> None:
     assert run.status == 0, run.output
     assert sorted(begun.read_text().split()) == ["4", "5"]
     assert run.report["run"]["complete"] is True
+    assert not list(cluster.temporary.glob("gpupool*"))
+
+
+def test_a_host_that_shows_a_worker_its_own_gpus_alone(cluster: Cluster, libraries: Path) -> None:
+    """As SLURM does by a cgroup: 0 is the first of those that it gives. Each test runs on its own all the same."""
+    assert cluster.host.driver is not None
+    cluster.has(n1=1, closed=1)
+    closed = Driver(libraries, cluster.file.with_name("closed"), cluster.host.driver.gpus)
+    for number in (0, 2, 3):
+        closed.lose(number, 4, handle=False)  # NVML_ERROR_NO_PERMISSION
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, pathlib, time, pytest
+
+        @pytest.mark.parametrize("i", range(2))
+        def test_a(i, gpu):
+            pathlib.Path(f"begun-{i}").touch()
+            while len(list(pathlib.Path().glob("begun-*"))) < 2: time.sleep(0.01)
+            pathlib.Path(f"seen-{gpu.ids[0]}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        """,
+    )
+    run = cluster.pytest("-n2")
+    assert run.status == 0, run.output
+    assert {device["host"]: device["id"] for device in run.report["devices"]} == {
+        "n1": closed.uuids[0],
+        "closed": closed.uuids[1],
+    }
+    seen = {path.name: path.read_text() for path in cluster.host.project.glob("seen-*")}
+    assert seen == {f"seen-{uuid}": "0" for uuid in closed.uuids[:2]}
 
 
 def test_a_local_run_on_such_a_host_keeps_its_gpu(cluster: Cluster, start: Callable[..., Program]) -> None:

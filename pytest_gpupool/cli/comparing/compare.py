@@ -1,0 +1,78 @@
+"""``gpupool compare A B``: metrics and durations of two reports, A the older, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ...reports import comparison as documents
+from ...values.errors import UsageProblem
+from ...values.texts import visible
+from ...values.verdicts import BAD, FAILING
+from ...verdicts.comparison import Comparison
+from ..sources import add_dir
+from .sides import add_policy, compared
+
+_ABOUT = """\
+Compares the metrics of two runs, and how long their tests took; A is the older one. Each is a JSON report, or a run on
+record: its id, the beginning of it, its directory, or 'latest'. One of them may be a baseline file: then the other
+one is compared with it.
+
+A metric is judged as with --gpupool-baseline, A's value being the baseline: by B's tolerance, else A's, else --rtol.
+Values of another kind of device are compared, and the note says so. The exit status is 1 where a verdict is one of
+--fail-on. A metric that is gone from a test, and a test that was good and now fails, count as regressed; durations,
+and tests that only one of the two has, never fail.
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the call."""
+    command = commands.add_parser(
+        "compare",
+        help="compare the metrics and durations of two runs",
+        description=_ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("a", metavar="A", help="the older one: a report, a run on record, or a baseline file")
+    command.add_argument("b", metavar="B", help="the newer one")
+    text = "what makes the exit status 1: regressed, no-baseline, contended, invalid, none (default: regressed,invalid)"
+    command.add_argument("--fail-on", metavar="KIND[,KIND…]", action="append", help=text)
+    add_policy(command)
+    command.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
+    text = "show every metric, outcome and duration; in markdown as many as a comment on GitHub may hold"
+    command.add_argument("-v", "--verbose", action="store_true", help=text)
+    add_dir(command)
+    command.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    kinds = _kinds(args.fail_on)
+    found, old, new = compared(args)
+    fails = found.fails(kinds)
+    _print(found, args, old.title, new.title, fails=fails)
+    return int(fails)
+
+
+def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, fails: bool) -> None:
+    if args.format == "json":
+        print(json.dumps({**documents.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False))
+        return
+    if args.format == "markdown":
+        lines = documents.markdown(found, f"{old} → {new}", verbose=args.verbose)
+    else:
+        print(f"gpupool: A is {visible(old)}, B is {visible(new)}")
+        lines = documents.text(found, verbose=args.verbose)
+    for line in lines:
+        print(line)
+
+
+def _kinds(given: list[str] | None) -> frozenset[str]:
+    if given is None:
+        return frozenset(BAD)
+    from ...options.parsing import NONE, fail_on  # which imports pytest
+
+    try:
+        return frozenset[str]().union(*map(fail_on, given))
+    except ValueError as error:
+        raise UsageProblem(f"--fail-on={error}: give {', '.join((*FAILING, NONE))}") from None

@@ -1,0 +1,3 @@
+"""Forges: what code hosts are told of a run: a pull request's one comment, and how GitHub and GitLab take it."""
+
+__all__ = ["comment", "environment", "posting"]
