@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from made_reports import Report, a_report
 
-from pytest_gpupool.reports.html import chunks
+from pytest_gpupool.reports.html.data import chunks
 from pytest_gpupool.reports.html.document import render
 
 VOID = ("meta", "link", "br")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_pages import details, page
 from made_reports import a_metric, a_test
 
-from pytest_gpupool.reports.html import chunks
+from pytest_gpupool.reports.html.data import chunks
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

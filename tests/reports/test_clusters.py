@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_reports import a_test
 
-from pytest_gpupool.reports.clusters import alike, clusters
+from pytest_gpupool.reports.html.clusters import alike, clusters
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from ..words import (
     shard_text,
     worst_first,
 )
-from . import chunks, page, rows, tables
+from . import rows, tables
+from .data import chunks, page
 from .scripts import PARTS, joined
 
 MOST_PLAIN = 200

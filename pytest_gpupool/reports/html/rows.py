@@ -24,7 +24,7 @@ from ...values import outcomes, verdicts
 from ...values.sources import test_link
 from ...values.texts import size_text, visible
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
-from .parameters import parameter_text
+from .data.parameters import parameter_text
 from .tables import DASH, allowed_text, energy_text, joined, mark_kind
 
 MOST_METRICS = 3

@@ -19,7 +19,6 @@ from ...metrics.wording import (
 )
 from ...values import verdicts
 from ...values.texts import size_text
-from .. import clusters as alike
 from ..words import (
     counted,
     group_word,
@@ -31,6 +30,7 @@ from ..words import (
     shared_cores,
     worst_groups,
 )
+from . import clusters as alike
 
 DASH = "–"
 """Stands for what is not known."""

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..values import outcomes
-from .words import headline
+from ...values import outcomes
+from ..words import headline
 
 # In this order: what is left of an id after its digits are gone would be taken for a word.
 _ALIKE = (

@@ -9,15 +9,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...trends.speedup import CLASSES, most_at_once
-from ...values import outcomes, verdicts
-from ...values.device import UNKNOWN
-from ...values.nodeids import function_of
-from ...values.texts import epoch, visible
-from ...verdicts.baseline import kind_in
+from ....trends.speedup import CLASSES, most_at_once
+from ....values import outcomes, verdicts
+from ....values.device import UNKNOWN
+from ....values.nodeids import function_of
+from ....values.texts import epoch, visible
+from ....verdicts.baseline import kind_in
+from ...words import earlier_run, labels, shared_cores
+from .. import rows
 from ..clusters import clusters
-from ..words import earlier_run, labels, shared_cores
-from . import rows
 from .parameters import Parameters, Places
 
 

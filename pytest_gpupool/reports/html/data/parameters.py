@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...values.texts import visible
+from ....values.texts import visible
 
 
 class Places(dict[Any, int]):

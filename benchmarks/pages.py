@@ -1,6 +1,6 @@
 """How long a reader waits for the HTML report: to open it, to sort it, to find a test in it.
 
-    python benchmarks/html.py [--tests 130,5000,20000] [--rounds 5]
+    python benchmarks/pages.py [--tests 130,5000,20000] [--rounds 5]
 
 A made report of so many tests, with twelve runs before it, is opened from a file in headless Chromium (Debian:
 chromium, chromium-driver). ``open`` is from the navigation until all that is to be seen has been drawn, ``sort`` and
