@@ -64,6 +64,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "engine": "local",
         "engine_args": {},
         "durations": directory / "durations.json",
+        "history": None,
     }
     return Options(**(usual | changes))
 

@@ -1,6 +1,6 @@
 // What the script of the HTML report is given, and the shapes that its parts hand to each other. Only for checking.
 
-/** What `reports/html/page.py` embeds. Things are named by their place in a list; null where there is no number. */
+/** What `reports/html/data/page.py` embeds. Things are named by their place in a list; null where there is no number. */
 interface PageData {
   outcomes: string[];
   verdicts: string[];

@@ -47,6 +47,8 @@ class TestResult:
     """The seconds for which it set up what tests share, by wide fixture; they are not in the duration either."""
     phases: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
+    items: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What it has said of single items: their file and, once they are counted, their number; see :mod:`beside`."""
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
@@ -122,6 +124,7 @@ class TestResult:
             "started": self.started,
             "duration_s": self.duration,
             "metrics": {name: metric["value"] for name, metric in self.metrics.items()},
+            **({"items": dict(self.items)} if self.items else {}),
             "message": self.message,
         }
 
@@ -139,6 +142,7 @@ class TestResult:
             "peak_memory_bytes": self.peak if peak is None else peak,
             "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
             "metrics": [_as_measured(metric) for metric in self.metrics.values() if metric.get("verdict") != GONE],
+            **({"items": dict(self.items)} if self.items else {}),
             "message": self.message,
         }
 
@@ -161,6 +165,7 @@ class TestResult:
             **({"set_ups": dict(self.set_ups)} if self.set_ups else {}),
             "phases": dict(self.phases),
             "metrics": list(self.metrics.values()),
+            **({"items": dict(self.items)} if self.items else {}),
             "message": self.message,
             "torch_peak": self.peak,
             **({"resources": dict(self.resources)} if self.resources else {}),

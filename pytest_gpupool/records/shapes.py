@@ -136,6 +136,26 @@ REPEATED = Shape(
 REPEAT_RULE = object_of(Shape({"count": POSITIVE, "at_least": POSITIVE, "reduce": one_of(*REDUCERS)}))
 """How the repeats of a test make one result."""
 
+_SCORE = Shape(
+    {
+        "n": Key(POSITIVE, "Items that have it."),
+        "mean": Key(or_null(NUMBER), "null where one is no number."),
+        "non_finite": optional(COUNT, "Items whose score is no number."),
+    }
+)
+_OF_ITEMS = {
+    "file": Key(TEXT, "Where they lie, from the run's directory: a line of JSON for each."),
+    "count": Key(COUNT, "How many there are."),
+    "scores": Key(_maps_to(object_of(_SCORE)), "By name."),
+    "cut": optional(COUNT, "Items with a value of which only the beginning is kept."),
+    "lost": optional(COUNT, "Items that could not be written."),
+}
+ITEMS = object_of(Shape(_OF_ITEMS))
+"""What a report has of the items that a test has recorded."""
+
+_ITEMS_RECORD = object_of(Shape({name: key._replace(is_needed=name == "file") for name, key in _OF_ITEMS.items()}))
+"""What a record has of them: nothing but the file, as long as the test runs."""
+
 REPEAT = Shape(
     {
         "repeat": Key(COUNT, "Which one, from 0."),
@@ -145,6 +165,7 @@ REPEAT = Shape(
         "started": or_null(TIMESTAMP),
         "duration_s": or_null(SECONDS),
         "metrics": Key(_maps_to(or_null(NUMBER)), "Values by name."),
+        "items": optional(ITEMS, "What it has recorded of single items."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -300,6 +321,7 @@ ATTEMPT = Shape(
         "rss_peak_bytes": optional(BYTES_OR_NULL, "Of its processes, in the host's memory."),
         "metrics": Key(METRICS, "As the attempt gave them.", is_needed=False),
         "confirms": optional(FLAG, "True where it only measured again what was suspect."),
+        "items": optional(ITEMS, "What it has recorded of single items."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -321,6 +343,7 @@ _AGAIN = Shape(
         "resources": optional(MEASURED),
         "output": optional(OUTPUT),
         "device_kind": optional(TEXT_OR_NULL),
+        "items": optional(ITEMS),
     }
 )
 
@@ -351,6 +374,7 @@ _RESULT = Shape(
         "device_kind": optional(TEXT_OR_NULL),
         "recipe": optional(TEXT_OR_NULL),
         "source": optional(SOURCE),
+        "items": optional(ITEMS),
     }
 )
 
@@ -422,6 +446,7 @@ RECORDS: Mapping[str, Shape] = {
     ),
     "suspect": Shape({**_OF_TEST, "metrics": list_of(NAME)}),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
+    "items": Shape({**_OF_TEST, "items": _ITEMS_RECORD}),
     "repeated": Shape(
         {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}
     ),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..devices.pool import Pool
 from ..metrics import groups
-from ..records.items import FOLDER, Items, of_test, without
+from ..records.beside.items import FOLDER, Items, of_test, without
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
 from ..records.shapes import METRIC, RESOURCES
@@ -217,6 +217,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "setup_s": test.set_ups,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
+        **({"items": {"count": 0, "scores": {}, **test.items}} if test.items else {}),
         "resources": {name: test.resources.get(name) for name in RESOURCES.keys}
         | {"torch_peak_memory_bytes": test.peak},
         "message": test.message,

@@ -18,7 +18,7 @@ from ..metrics.wording import (
     value_text,
 )
 from ..values import outcomes, verdicts
-from ..values.sources import commit_link, test_link
+from ..values.nodeids import commit_link, source_link
 from ..values.texts import cut, one_line, visible
 from .words import (
     NEEDS_NO_LOOK,
@@ -181,7 +181,7 @@ def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping
     devices = ", ".join(names.get(device, device) for device in test["devices"])
     return _line(
         test["outcome"],
-        _linked(_code(test["nodeid"]), test_link(report["run"], test)),
+        _linked(_code(test["nodeid"]), source_link(report["run"], test)),
         escaped(test["worker"] or ""),
         escaped(devices),
         seconds_text(test["duration_s"]),

@@ -40,6 +40,7 @@ from ..records.shapes import (
     GIT,
     GROUP_OUTCOMES,
     HOST,
+    ITEMS,
     MEASURED,
     METRIC,
     METRICS,
@@ -171,6 +172,7 @@ TEST = Shape(
         ),
         "phases": unread(PHASES),
         "metrics": METRICS,
+        "items": optional(ITEMS, "What it has recorded of single items, where it has."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
         "message": unread(TEXT_OR_NULL),
         "device_kind": optional(

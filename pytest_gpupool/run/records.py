@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records import archive
+from ..records.beside.samples import SampleFile, Samples, is_place
 from ..records.journal import Journal, dump, load, read
 from ..records.results import Results
 from .console import Console
@@ -37,6 +38,7 @@ class RunRecords:
         self._console = console
         self._of_all = of_all
         self._of_workers: dict[str, Journal] = {}
+        self._items_are_lost = False
 
     @property
     def problem(self) -> str | None:
@@ -73,7 +75,9 @@ class RunRecords:
     def take(self, line: str) -> Mapping[str, Any]:
         """Fold a record that a worker sent; return it. It is in that one's journal, which may be written here."""
         record: Mapping[str, Any] = load(line)
-        if self._of_all:
+        if record["record"] == "lines":
+            self._append(record)
+        elif self._of_all:
             journal = self._journal_of(record["worker"])
             journal.append(line)
             if journal.problem is not None:
@@ -84,6 +88,23 @@ class RunRecords:
         elif record["record"] == "late-metric":
             self._console.warn(record["text"])
         return record
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        """Write the items that a worker without the run's directory has sent."""
+        problem = None if self.directory is not None else "this run keeps no records"
+        if self.directory is not None and is_place(record["file"]):
+            file = SampleFile(self.directory / record["file"], "")
+            file.append("\n".join(record["lines"]))
+            file.close()
+            problem = file.problem
+        if problem is not None and not self._items_are_lost:
+            self._items_are_lost = True
+            self._console.warn(f"items could not be kept: {problem}; their number and the means of their scores are")
+
+    def count_items(self) -> None:
+        """Count the items of tests that have died, before they could."""
+        if self.directory is not None:
+            Samples(self.directory).complete(self.results.single)
 
     def _journal_of(self, worker: str) -> Journal:
         if worker not in self._of_workers:

@@ -10,7 +10,6 @@ __all__ = [
     "process_id",
     "repeats",
     "requirement",
-    "sources",
     "texts",
     "verdicts",
     "wide_fixture",

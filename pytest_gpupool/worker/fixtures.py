@@ -107,6 +107,22 @@ class RecordMetric(Protocol):
         """Record a number under a name."""
 
 
+class RecordSample(Protocol):
+    """The type of the ``record_sample`` fixture."""
+
+    def __call__(
+        self,
+        id: object,
+        *,
+        input: object = None,
+        output: object = None,
+        target: object = None,
+        score: object = None,
+        **scores: object,
+    ) -> None:
+        """Record what is said of one item."""
+
+
 class RunScript(Protocol):
     """The type of the ``run_script`` fixture."""
 
@@ -295,6 +311,34 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
             )
 
         _or_fail(lambda: recorder.metric(made(), attempt))
+
+    return record
+
+
+@pytest.fixture
+def record_sample(request: pytest.FixtureRequest) -> RecordSample:
+    """Record one item of this test: ``record_sample("q1", input=…, output="B", target="A", score=0)``.
+
+    One line in a file of the run's directory; ``gpupool items`` and the HTML report show it. ``input``, ``output`` and
+    ``target`` are any values that JSON has (arrays and scalars of NumPy and torch too), long ones are cut and marked.
+    ``score``, and others by their names (``f1=0.5``), are numbers or bools. An id that a mapping given to
+    ``record_metric(samples=…)`` has as well is the same item. Each id is recorded once.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def record(
+        id: object,
+        *,
+        input: object = None,
+        output: object = None,
+        target: object = None,
+        score: object = None,
+        **scores: object,
+    ) -> None:
+        __tracebackhide__ = True
+        values = {"input": input, "output": output, "target": target}
+        _or_fail(lambda: recorder.sample(id, attempt, values=values, score=score, scores=scores))
 
     return record
 

@@ -32,8 +32,10 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "baseline",
         "compare",
         "comment",
+        "items",
         "matrix",
         "history",
+        "ingest",
         "scaling",
         "schema",
     ]

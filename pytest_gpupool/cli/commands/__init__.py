@@ -3,6 +3,7 @@
 __all__ = [
     "baseline",
     "history",
+    "ingest",
     "matrix",
     "plan",
     "quarantine",

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from ...values import outcomes, verdicts
-from ...values.sources import commit_link
+from ...values.nodeids import commit_link
 from ...values.texts import visible
 from ..words import (
     completeness,

@@ -21,7 +21,7 @@ from ...metrics.wording import (
     value_text,
 )
 from ...values import outcomes, verdicts
-from ...values.sources import test_link
+from ...values.nodeids import source_link
 from ...values.texts import size_text, visible
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
 from .data.parameters import parameter_text
@@ -54,7 +54,7 @@ def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, 
     bad = test["outcome"] in outcomes.BAD
     return {
         "nodeid": test["nodeid"],
-        "source": test_link(report["run"], test),
+        "source": source_link(report["run"], test),
         "outcome": test["outcome"],
         "bad": bad,
         "earlier": earlier_run(test, report),

@@ -96,6 +96,7 @@ class Ending:
             self._run.console.warn(f"git does not tell of the sources of this run: {facts.git_problem}")
         records.catch_up()
         self._end_workers()
+        records.count_items()
         self._decide(session)
         self._refuse_mismatch(session)
         self._warn_of_kept_failures()
@@ -106,6 +107,7 @@ class Ending:
         finally:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
+            self._reports.keep(int(session.exitstatus))
 
     def _decide(self, session: pytest.Session) -> None:
         """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -166,6 +166,17 @@ class Recorder:
             MetricProblem: see :meth:`MetricLog.add`.
         """
         self._attempts.log.add(metric, attempt)
+
+    def sample(self, item: object, attempt: Attempt, **told: Any) -> None:
+        """Record what is said of an item, see :func:`metrics.sample.make`, in an attempt.
+
+        Raises:
+            MetricProblem: it cannot be taken so, or there is one of that id.
+        """
+        from ...metrics import sample  # most suites have none
+
+        log = self._attempts.log
+        log.sample(sample.make(item, **told, is_full=log.samples.is_full(attempt)), attempt)
 
     def throttled_spans(self) -> Sequence[tuple[float, float]]:
         """Return from when to when, on the monotonic clock, a device was seen throttled in the present attempt."""

@@ -77,6 +77,7 @@ class Attempts:
         test.item.user_properties[:] = junit_properties.others(test.item.user_properties)
         self.present = self.present.next(test, test.devices())
         self.before[test.nodeid] += 1
+        self.present.tries = self.before[test.nodeid]
         started = iso(self._clock())
         self.logs.begin(test.nodeid, self.before[test.nodeid], started)
         if self._writer is not None:
@@ -107,10 +108,10 @@ class Attempts:
         stacks.renew_offer()
         self.present.enters(phase)
 
-    def is_given(self, test: RunningTest, serial: int) -> None:
+    def is_given(self, test: RunningTest, serial: int, tries: int) -> None:
         """This process was started for an attempt at a test, which has begun, with that number, in another one."""
         self.test = test
-        self.present = Attempt(test=test, serial=serial, devices=test.devices(), is_isolated=True)
+        self.present = Attempt(test=test, serial=serial, devices=test.devices(), is_isolated=True, tries=tries)
 
     def is_tried_again(self) -> None:
         """An attempt is set up whose phases run in another process: it begins here, unless it has begun."""
@@ -133,6 +134,8 @@ class Attempts:
         if not in_peace:
             return
         self.log.take_from_children(present)
+        if phase == "call":
+            present.problems += self.log.samples.doubled(present)
         if present.problems:
             problems, present.problems = present.problems, []
             pytest.fail("\n".join(problems), pytrace=False)
@@ -180,6 +183,7 @@ class Attempts:
         if self.sampler is not None and not attempt.is_over:
             attempt.metrics.reconsider(self.sampler.end())
         attempt.is_over = True
+        self.log.closes(attempt)
         if self._writer is not None:
             last_words = self._sticky_error.last_words(test.item.session, self._writer.worker)
             ended = iso(self._clock())

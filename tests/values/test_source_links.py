@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.values.sources import commit_link, template, test_link
+from pytest_gpupool.values.nodeids import commit_link, source_link, source_template
 
 GITHUB = "https://github.com/a/b/blob/{commit}/{path}#L{line}"
 GIT = {"commit": "0123abcd", "branch": None, "dirty": None}
-
-link = test_link
-del test_link  # which pytest would take for a test
 
 
 def run(url: str, folder: str = "", git: dict[str, Any] | None = GIT) -> dict[str, Any]:
@@ -25,7 +22,7 @@ def run(url: str, folder: str = "", git: dict[str, Any] | None = GIT) -> dict[st
     [GITHUB, "http://localhost:8000/{path}", "https://gitlab.com/a/b/-/blob/{commit}/{path}?x=1#L{line}"],
 )
 def test_what_may_be_given(text: str) -> None:
-    assert template(text) == text
+    assert source_template(text) == text
 
 
 @pytest.mark.parametrize(
@@ -38,7 +35,7 @@ def test_what_may_be_given(text: str) -> None:
 )
 def test_what_may_not(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(text)):
-        template(text)
+        source_template(text)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +53,7 @@ def test_what_may_not(text: str) -> None:
     ],
 )
 def test_of_a_test(told: dict[str, Any], path: str | None, line: int | None, expected: str | None) -> None:
-    assert link(told, {"path": path, "line": line}) == expected
+    assert source_link(told, {"path": path, "line": line}) == expected
 
 
 @pytest.mark.parametrize(
