@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(ROOT), str(ROOT / "browser")]
+sys.path.insert(0, str(ROOT))
 
 from chromium import Page, started  # noqa: E402
 from sample_report import a_past, a_run  # noqa: E402

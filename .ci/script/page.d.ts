@@ -15,6 +15,31 @@ interface PageData {
   runs: Run[];
   workers: RunWorker[];
   devices: Device[];
+  items: Record<string, ItemsOfTest>;
+}
+
+/** Where the items of a test are, and how many of them; the chunks are in the block of items. */
+type ItemsOfTest = [first: number, chunks: number, count: number, broke: number, fixed: number, wrong: number];
+
+type Item = [
+  id: string,
+  flip: "broke" | "fixed" | null,
+  right: boolean | null,
+  scores: Record<string, number | string>,
+  input: string | null,
+  target: string | null,
+  output: string | null,
+  before: [output: string | null, scores: Record<string, number | string>] | null,
+  cut: string[],
+];
+
+interface ItemState {
+  words: string;
+  kind: string;
+  score: string;
+  most: number;
+  low: Figure;
+  high: Figure;
 }
 
 interface TestColumns {

@@ -93,7 +93,8 @@ function detailsParts(found, place) {
   list.append(element("dt", {}, "Link"), element("dd", {}, element("a", { href: anchor }, anchor)));
   const message = found.message ? [element("pre", {}, found.message)] : [];
   const output = (found.output ?? []).flatMap(([name, text]) => [element("h4", {}, name), element("pre", {}, text)]);
-  return [...message, ...output, list];
+  const items = itemsPart(place);
+  return [...(items ? [items] : []), ...message, ...output, list];
 }
 
 /** @type {(metric: JudgedMetric) => HTMLElement[]} */
