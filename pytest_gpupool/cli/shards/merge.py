@@ -13,6 +13,7 @@ from typing import Any
 from ...metrics import groups
 from ...records import durations
 from ...records.archive import Recorded
+from ...records.beside import attachments as beside
 from ...records.results import Results
 from ...reports.publish import Wanted, publish
 from ...shards import merging
@@ -169,6 +170,8 @@ def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespac
     found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
     report = recorded.items.in_report(report_of_run(recorded))  # what was unpacked does not stay
     problems = publish(report | found.to_report(), wanted)
+    if args.json is not None:
+        problems += beside.copied(report, [run.path for run in runs], args.json.parent)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:
