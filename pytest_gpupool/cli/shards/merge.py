@@ -165,7 +165,8 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
 
 def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
-    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
+    kept = None if args.json is None else args.json.parent.resolve()  # for what was unpacked does not stay
+    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit, folder=kept)
     run = recorded.facts(), recorded.results, recorded.devices()
     found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
     report = recorded.items.in_report(report_of_run(recorded))  # what was unpacked does not stay
