@@ -115,3 +115,10 @@ def test_every_page_is_below_a_section() -> None:
     assert {parts[0] for parts in names if len(parts) > 1} == sections
     assert all(len(parts) <= 2 for parts in names), "sections list their pages, and no folders"
     assert ROOT.joinpath("pyproject.toml").exists()
+
+
+def test_pictures_are_small() -> None:
+    """A page is there at once."""
+    sizes = {path.name: path.stat().st_size for path in DOCS.rglob("*.png")}
+    assert sizes
+    assert max(sizes.values()) <= 150_000
