@@ -91,7 +91,7 @@ def test_options_that_pages_name_are_there() -> None:
     assert not made_up
 
 
-@pytest.mark.parametrize("name", ["options", "ini", "marker", "fixtures", "commands", "schema"])
+@pytest.mark.parametrize("name", ["options", "ini", "marker", "fixtures", "commands", "schema", "messages"])
 def test_the_reference_is_made(name: str) -> None:
     """Of each kind there is a page, and it has something."""
     made = declared_options()
@@ -104,6 +104,7 @@ def test_the_reference_is_made(name: str) -> None:
         "fixtures": "record_metric(\n    name: str,\n    value: object,\n    *,",
         "commands": "## `gpupool baseline`",
         "schema": "## `tests.metrics`",
+        "messages": "| 4 | --gpupool-update-baseline: say which file with --gpupool-baseline=PATH |",
     }
     assert wanted[name] in text
 
