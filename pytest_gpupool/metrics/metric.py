@@ -48,6 +48,8 @@ class Metric:
     atol: float | None = None
     rtol: float | None = None
     timing: Mapping[str, Any] | None = None
+    reduce: str | None = None
+    """``sum`` for a cost, which adds up over the run."""
 
     @property
     def is_finite(self) -> bool:
@@ -75,6 +77,8 @@ class Metric:
             record["items"] = list(self.items)
         if self.timing is not None:
             record["timing"] = self.timing
+        if self.reduce is not None:
+            record["reduce"] = self.reduce
         return record
 
 
@@ -96,6 +100,7 @@ def from_record(record: Mapping[str, Any]) -> Metric:
         atol=record["atol"],
         rtol=record["rtol"],
         timing=record.get("timing"),
+        reduce=record.get("reduce"),
     )
 
 
@@ -111,6 +116,7 @@ def make(
     repeats: Iterable[object] | None = None,
     atol: object = None,
     rtol: object = None,
+    reduce: object = None,
 ) -> Metric:
     """Check and coerce what ``record_metric`` was given.
 
@@ -122,6 +128,8 @@ def make(
         raise MetricProblem(f"metric {name!r}: unit is a text such as 's' or 'TFLOP/s', not {unit!r}")
     if higher_is_better is not None and not isinstance(higher_is_better, bool):
         raise MetricProblem(f"metric {name!r}: higher_is_better is True, False or None, not {higher_is_better!r}")
+    if reduce not in (None, "sum"):
+        raise MetricProblem(f"metric {name!r}: reduce is 'sum', for what adds up over the run, or None, not {reduce!r}")
     items = _ids(name, samples) if isinstance(samples, Mapping) else None
     numbers = _numbers(name, samples.values() if isinstance(samples, Mapping) else samples, "samples", _ITEMS)
     number, count = coerce(name, value), _count(name, n, numbers)
@@ -137,6 +145,7 @@ def make(
         repeats=_numbers(name, repeats, "repeats", _MEASUREMENTS),
         atol=_tolerance(name, "atol", atol),
         rtol=_tolerance(name, "rtol", rtol),
+        reduce=None if reduce is None else "sum",
     )
 
 

@@ -49,6 +49,8 @@ class TestResult:
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
     items: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What it has said of single items: their file and, once they are counted, their number; see :mod:`beside`."""
+    facts: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """What it has said of itself, by name."""
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
@@ -164,6 +166,7 @@ class TestResult:
             "phases": dict(self.phases),
             "metrics": list(self.metrics.values()),
             **({"items": dict(self.items)} if self.items else {}),
+            **({"facts": dict(self.facts)} if self.facts else {}),
             "message": self.message,
             "torch_peak": self.peak,
             **({"resources": dict(self.resources)} if self.resources else {}),
@@ -195,9 +198,15 @@ def that_count(attempts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, A
 
 _MEASURED = (
     *("name", "value", "non_finite", "kind", "unit", "higher_is_better", "n", "atol", "rtol"),
-    *("per_item", "samples", "items", "repeats", "timing"),
+    *("per_item", "samples", "items", "repeats", "timing", "reduce"),
 )
 """The keys of a metric that say what was measured."""
+
+
+def _facts_of(repeats: Sequence[TestResult]) -> dict[str, str]:
+    """Return what repeats say of themselves; what they do not agree on, each once."""
+    names = dict.fromkeys(name for one in repeats for name in one.facts)
+    return {name: ", ".join(dict.fromkeys(one.facts[name] for one in repeats if name in one.facts)) for name in names}
 
 
 def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, Any] | None) -> TestResult:
@@ -222,6 +231,7 @@ def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, An
         phases={phase: sum(seconds) for phase, seconds in phases.items() if seconds},
         kind=kinds.pop() if len(kinds) == 1 else None,
         run=runs.pop() if len(runs) == 1 else None,
+        facts=_facts_of(repeats),
         repeats=tuple(repeats),
     )
     if told is not None:

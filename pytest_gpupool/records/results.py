@@ -22,6 +22,7 @@ record               keys
 ``metric``           ``worker, test, metric``
 ``items``            ``worker, test, items``: what the attempt has said of single items: the ``file``, when it begins,
                      and with how many, and their scores' means, when it ends; see :mod:`beside.samples`
+``facts``            ``worker, test, facts``: texts by name, which the attempt says of itself
 ``lines``            ``worker, test, file, lines``: for that file, from a worker without the run's directory; in no
                      journal, changes no result
 ``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
@@ -310,7 +311,7 @@ class Results:
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.cause, test.declared = None, _declared(test)
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
-        test.items = NOTHING
+        test.items, test.facts = NOTHING, NOTHING
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.repeat = record.get("repeat", NOTHING)
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
@@ -343,6 +344,11 @@ class Results:
     def _items(self, record: Record) -> None:
         if not self._is_replayed(record):
             self._test(record).items = record["items"]
+
+    def _facts(self, record: Record) -> None:
+        if not self._is_replayed(record):
+            test = self._test(record)
+            test.facts = {**test.facts, **record["facts"]}
 
     def _set_up(self, record: Record) -> None:
         number, fixture = (record["worker"], record["number"]), self._shared(record["fixture"])
@@ -420,6 +426,7 @@ class Results:
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
         test.repeat, test.items = result.get("repeat", NOTHING), result.get("items", NOTHING)
+        test.facts = result.get("facts", NOTHING)
         test.again = [_kept_attempt(test.nodeid, one) for one in result.get("again", ())]
         _take_measured(test, result)
 
@@ -507,6 +514,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "start": Results._start,
     "metric": Results._metric,
     "items": Results._items,
+    "facts": Results._facts,
     "set-up": Results._set_up,
     "torn-down": Results._torn_down,
     "repeated": Results._concludes,

@@ -197,6 +197,7 @@ METRIC = Shape(
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
         "repeated": optional(object_of(REPEATED), "Over the repeats of its test, where there are several."),
+        "reduce": optional(one_of("sum"), "It is a cost, which adds up over the run: see the summary's sums."),
         "timing": optional(object_of(TIMING), "How it was measured, where the fixture measure has done that."),
     },
     rule=_agrees_with_itself,
@@ -301,6 +302,9 @@ OUTPUT = DataType(_is_output, Shape(dict.fromkeys(_OUTPUT, optional(TEXT))))
 
 CAUSE = one_of(*CAUSES)
 
+FACTS_OF_TEST = _maps_to(TEXT)
+"""What a test says of itself, by name."""
+
 ATTEMPT = Shape(
     {
         "attempt": COUNT,
@@ -367,6 +371,7 @@ _RESULT = Shape(
         "device_kind": optional(TEXT_OR_NULL),
         "recipe": optional(TEXT_OR_NULL),
         "items": optional(ITEMS),
+        "facts": optional(FACTS_OF_TEST),
     }
 )
 
@@ -438,6 +443,7 @@ RECORDS: Mapping[str, Shape] = {
     "suspect": Shape({**_OF_TEST, "metrics": list_of(NAME)}),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
     "items": Shape({**_OF_TEST, "items": _ITEMS_RECORD}),
+    "facts": Shape({**_OF_TEST, "facts": FACTS_OF_TEST}),
     "repeated": Shape(
         {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}
     ),

@@ -100,6 +100,7 @@ def _properties(test: Mapping[str, Any], run: str | None) -> Iterator[tuple[str,
     known = {"device": ",".join(test["devices"]), "worker": test["worker"], "run": run, "peak_memory_bytes": peak}
     known["cause"] = test.get("cause")
     yield from ((f"gpupool.{name}", str(value)) for name, value in known.items() if value not in (None, ""))
+    yield from ((f"gpupool.fact.{name}", text) for name, text in test.get("facts", {}).items())
     for metric in test["metrics"]:
         value = metric.get("non_finite") if metric["value"] is None else metric["value"]
         if value is not None:

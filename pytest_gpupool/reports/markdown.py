@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..metrics import costs
 from ..metrics.wording import (
     baseline_text,
     chance_text,
@@ -118,6 +119,7 @@ def _head(report: Mapping[str, Any]) -> str:
     more = [
         use_text(report["summary"]),
         *(escaped(f"{text}.") for text in set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"])),
+        *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in costs.texts(report)),
         kept,
         *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in cause_texts(report["tests"])),
         *map(escaped, placement_texts(report)),

@@ -37,6 +37,7 @@ from ..records.shapes import (
     ATTEMPT,
     CAUSE,
     EXIT,
+    FACTS_OF_TEST,
     GIT,
     GROUP_OUTCOMES,
     HOST,
@@ -165,6 +166,7 @@ TEST = Shape(
         "phases": unread(PHASES),
         "metrics": METRICS,
         "items": optional(ITEMS, "What it has recorded of single items, where it has."),
+        "facts": optional(FACTS_OF_TEST, "What it says of itself: by record_fact and record_property."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
         "message": unread(TEXT_OR_NULL),
         "device_kind": optional(
@@ -205,10 +207,22 @@ _FIXTURE = Shape(
     }
 )
 
+_SUM = Shape(
+    {
+        "name": NAME,
+        "unit": TEXT,
+        "value": Key(NUMBER, "Over all attempts at, and repeats of, all tests."),
+        "count": Key(POSITIVE, "Attempts and repeats that have recorded it."),
+    }
+)
+
 _SUMMARY = Shape(
     {
         **dict.fromkeys(OUTCOMES, unread(COUNT)),
         "metrics": unread(object_of(Shape(dict.fromkeys(VERDICTS, COUNT)))),
+        "sums": optional(
+            list_of(object_of(_SUM, "sum")), "What metrics with reduce='sum' add up to, by name and unit."
+        ),
         "makespan_s": Key(_SECONDS_OR_NULL, "First start to last end."),
         "busy_s": unread(SECONDS, "Sum over the devices."),
         "speedup": unread(_SECONDS_OR_NULL, "busy_s / makespan_s"),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import pytest
 
@@ -103,6 +103,7 @@ class RecordMetric(Protocol):
         repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
+        reduce: Literal["sum"] | None = None,
     ) -> None:
         """Record a number under a name."""
 
@@ -121,6 +122,13 @@ class RecordSample(Protocol):
         **scores: object,
     ) -> None:
         """Record what is said of one item."""
+
+
+class RecordFact(Protocol):
+    """The type of the ``record_fact`` fixture."""
+
+    def __call__(self, name: str, text: object) -> None:
+        """Record a short text under a name."""
 
 
 class RunScript(Protocol):
@@ -276,7 +284,8 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
     Takes ints, floats, bools, enums of these, and NumPy and torch scalars. NaN and infinities are kept and fail the
     test as invalid; what is no number fails it at once. ``kind`` says what it is (``proportion``, ``mean``, ``time``,
     ``rate``, ``size``, ``score``), ``samples`` has a number per item, best by the item's id, and ``repeats`` has
-    measurements of one and the same quantity.
+    measurements of one and the same quantity. With ``reduce="sum"`` it is a cost, such as tokens or dollars, of which
+    reports have the sum over the run.
     """
     from ..metrics import metric as metrics  # most workers' start is not held up by it
 
@@ -295,6 +304,7 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
+        reduce: Literal["sum"] | None = None,
     ) -> None:
         def made() -> Metric:
             return metrics.make(
@@ -308,6 +318,7 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
                 repeats=repeats,
                 atol=atol,
                 rtol=rtol,
+                reduce=reduce,
             )
 
         _or_fail(lambda: recorder.metric(made(), attempt))
@@ -339,6 +350,23 @@ def record_sample(request: pytest.FixtureRequest) -> RecordSample:
         __tracebackhide__ = True
         values = {"input": input, "output": output, "target": target}
         _or_fail(lambda: recorder.sample(id, attempt, values=values, score=score, scores=scores))
+
+    return record
+
+
+@pytest.fixture
+def record_fact(request: pytest.FixtureRequest) -> RecordFact:
+    """Record a short text of this test: ``record_fact("checkpoint", "step-4000")``.
+
+    Reports show it, ``gpupool compare`` tells what differs; up to 1000 characters. So are the values of
+    ``record_property``.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def record(name: str, text: object) -> None:
+        __tracebackhide__ = True
+        _or_fail(lambda: recorder.fact(name, text, attempt))
 
     return record
 

@@ -36,6 +36,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "matrix",
         "history",
         "ingest",
+        "export",
         "scaling",
         "schema",
     ]

@@ -2,8 +2,8 @@
 
 __all__ = [
     "baseline",
+    "export",
     "history",
-    "ingest",
     "matrix",
     "plan",
     "quarantine",

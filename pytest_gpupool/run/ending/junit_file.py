@@ -24,6 +24,7 @@ UNKNOWN_PHASE = xdist_protocol.UNKNOWN_PHASE
 def properties(test: TestResult) -> list[junit_properties.Property]:
     """Return the properties of a test that did not get them from its worker."""
     pairs = junit_properties.place(test.devices, test.worker, test.run)
+    pairs += [junit_properties.fact(name, text) for name, text in test.facts.items()]
     for name, metric in test.metrics.items():
         value = metric["value"]
         value = metric.get("non_finite") if value is None else value

@@ -178,6 +178,16 @@ class Recorder:
         log = self._attempts.log
         log.sample(sample.make(item, **told, is_full=log.samples.is_full(attempt)), attempt)
 
+    def fact(self, name: object, text: object, attempt: Attempt) -> None:
+        """Record what an attempt says of itself.
+
+        Raises:
+            MetricProblem: it is no short text, or there is another one of that name.
+        """
+        from .attempts import fact  # most suites record none
+
+        self._attempts.log.fact(*fact.make(name, text), attempt)
+
     def throttled_spans(self) -> Sequence[tuple[float, float]]:
         """Return from when to when, on the monotonic clock, a device was seen throttled in the present attempt."""
         return () if self._equipment is None else self._equipment.sampler.throttled_spans()

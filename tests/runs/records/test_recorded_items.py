@@ -72,7 +72,7 @@ def runs(host: Host) -> list[Path]:
 
 def summaries(tests: dict[str, dict[str, object]]) -> dict[str, object]:
     """What a report says of items, without where they lie."""
-    found = {}
+    found: dict[str, object] = {}
     for name, test in tests.items():
         told = test.get("items")
         if isinstance(told, dict):

@@ -57,6 +57,8 @@ class Attempt:
     torch_peak: int | None = None
     tries: int = 1
     """How many attempts there have been with this one, those elsewhere included."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What it has said of itself."""
     items: AttemptItems | None = None
     """What it has said of single items, None where that is nothing."""
     problems: list[str] = field(default_factory=list)

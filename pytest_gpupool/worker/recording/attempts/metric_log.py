@@ -90,9 +90,21 @@ class MetricLog:
             raise MetricProblem(self._refused(("item", sample.id), attempt))
         self.samples.add(sample, attempt, lambda word: self._put(attempt, word))
 
+    def fact(self, name: str, text: str, attempt: Attempt) -> None:
+        """Take what a test says of itself, as :meth:`add` takes a metric. Raises MetricProblem."""
+        if attempt.is_over:
+            raise MetricProblem(self._refused(("fact", name), attempt))
+        self._take_fact(name, text, attempt)
+        if not self._owner.is_here and not self._put(attempt, {"fact": [name, text]}):
+            raise MetricProblem(f"fact {name!r} is lost: this process cannot tell the one that runs the test of it")
+
     def closes(self, attempt: Attempt) -> None:
         """The attempt is over, in the process that runs it: nothing more is its."""
         self.samples.ends(attempt)
+        assert attempt.test is not None
+        pairs = junit_properties.others(attempt.test.item.user_properties)
+        if pairs and self._writer is not None and (told := self._of_properties(pairs, attempt.facts)):
+            self._writer.write("facts", test=attempt.test.nodeid, facts=told)
 
     def take_from_children(self, attempt: Attempt) -> None:
         """Take what children have left, in the process that runs the test; what is wrong with it, the attempt knows."""
@@ -110,8 +122,28 @@ class MetricLog:
         if "metric" in told:
             attempt.metrics.add(told["metric"])
             self._keep(told["metric"], attempt)
+        elif "fact" in told:
+            name, text = told["fact"]
+            self._take_fact(name, text, attempt)
         else:
             self.samples.heard(told, attempt)
+
+    def _take_fact(self, name: str, text: str, attempt: Attempt) -> None:
+        known = attempt.facts.get(name)
+        if known is not None and known != text:
+            raise MetricProblem(f"fact {name!r} was recorded before in this test, as {known!r}: give each its own name")
+        if known is None:
+            attempt.facts[name] = text
+            assert attempt.test is not None
+            attempt.test.item.user_properties.append(junit_properties.fact(name, text))
+            if self._writer is not None:
+                self._writer.write("facts", test=attempt.test.nodeid, facts={name: text})
+
+    @staticmethod
+    def _of_properties(pairs: list[junit_properties.Property], known: dict[str, str]) -> dict[str, str]:
+        from . import fact  # most suites record none
+
+        return {name: text for name, text in fact.of_properties(pairs).items() if name and name not in known}
 
     def ends(self, attempt: Attempt) -> None:
         """The session ends: say what children have left since the last test, and let later ones know that it is over.
@@ -160,7 +192,7 @@ class MetricLog:
 _WAIT = "let the test wait for what it starts"
 _BY_THREAD = ("from a thread that it had started", _WAIT)
 _BY_PROCESS = ("from a process that it had started", _WAIT)
-_CALLS = {"metric": "record_metric", "item": "record_sample"}
+_CALLS = {"metric": "record_metric", "item": "record_sample", "fact": "record_fact"}
 _BY_KEEPER = {
     thing: (
         f"by its {call}, which something has kept",
@@ -192,6 +224,8 @@ def _what(word: dict[str, Any]) -> tuple[str, str]:
         return word["late"][0], word["late"][1]
     if "metric" in word:
         return "metric", word["metric"]["name"]
+    if "fact" in word:
+        return "fact", word["fact"][0]
     return "item", word["item"]["id"] if "item" in word else word["first"]
 
 
