@@ -35,6 +35,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "json": None,
         "html": None,
         "markdown": None,
+        "source_url": None,
         "resume": None,
         "resume_anyway": False,
         "keep_runs": 20,

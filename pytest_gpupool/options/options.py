@@ -17,7 +17,7 @@ from ..records import durations
 from ..records.store import HISTORY, LATEST, is_run_id
 from ..shards import place
 from ..shards.place import Shard
-from ..values import texts
+from ..values import nodeids, texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
@@ -54,6 +54,12 @@ _VALUED = (
     ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
     ("gpupool-json", "PATH", "Write the JSON report to this file."),
     ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
+    (
+        "gpupool-source-url",
+        "TEMPLATE",
+        "Link tests to their sources in the HTML and Markdown reports: an address with {path}, {line}, {commit}, such "
+        "as https://github.com/you/project/blob/{commit}/{path}#L{line}.",
+    ),
     ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
     ("gpupool-baseline", "PATH", "Compare metrics with this baseline file."),
     ("gpupool-reason", "TEXT", "Why, for the entries that --gpupool-update-baseline writes."),
@@ -168,6 +174,7 @@ class Options:
     json: Path | None
     html: Path | None
     markdown: Path | None
+    source_url: str | None
     resume: str | None
     resume_anyway: bool
     keep_runs: int
@@ -237,6 +244,7 @@ class Options:
             json=parsing.writable(source.path("gpupool-json"), "gpupool-json"),
             html=parsing.writable(source.path("gpupool-html"), "gpupool-html"),
             markdown=parsing.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
+            source_url=source.parse("gpupool-source-url", nodeids.source_template, nodeids.SOURCE_TEMPLATE, None),
             resume=source.parse("gpupool-resume", parsing.run, "a run such as those that 'gpupool runs' lists", None),
             resume_anyway=source.flag("gpupool-resume-anyway"),
             keep_runs=_keep_runs(config),

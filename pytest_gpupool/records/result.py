@@ -70,6 +70,8 @@ class TestResult:
     """Whether nothing but the verdict on a metric made it fail."""
     asked: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     """What its marker says of ``memory`` (bytes) and ``timeout`` (seconds; None: no limit), what it says of them."""
+    source: Sequence[Any] | None = None
+    """The file that it is written in, from rootdir, and the line, where that is known."""
     recipe: str | None = None
     """What the result depends on, see :mod:`recipes`."""
     run: str | None = None
@@ -181,6 +183,7 @@ class TestResult:
             **({"is_judged": True} if self.is_judged else {}),
             **({"repeat": dict(self.repeat)} if self.repeat else {}),
             "recipe": self.recipe,
+            **({} if self.source is None else {"source": list(self.source)}),
             "device_kind": self.kind,
         }
 
@@ -227,6 +230,7 @@ def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, An
     found = TestResult(
         nodeid=nodeid,
         params=repeats[0].params,
+        source=next((one.source for one in repeats if one.source is not None), None),
         attempt=1 if ran else 0,
         worker=ran[-1].worker if ran else None,
         devices=tuple(dict.fromkeys(device for one in ran for device in one.devices)),

@@ -318,6 +318,7 @@ class Results:
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.repeat = record.get("repeat", NOTHING)
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
+        test.source = record.get("source", test.source)
         test.kind = self._shared(record.get("device_kind"))
         test.reported = False
 
@@ -430,6 +431,7 @@ class Results:
         result = record["result"]
         test.run, test.recipe, test.kind = record["run"], result.get("recipe"), self._shared(result.get("device_kind"))
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
+        test.source = result.get("source")
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
         test.cause, test.before, test.declared = result.get("cause"), result.get("before", ()), result.get("memory")

@@ -72,6 +72,13 @@ def _maps_to(data_type: DataType) -> DataType:
     )
 
 
+def _is_source(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and TEXT.check(value[0]) and COUNT.check(value[1])
+
+
+SOURCE = DataType(_is_source, {"type": "array"})
+"""Where a test is written: a path from rootdir, and the number of the line, from 1."""
+
 PARAMS = DataType(_are_params, {"type": "object"})
 
 PHASES = _maps_to(or_null(SECONDS))._replace(
@@ -386,6 +393,7 @@ _RESULT = Shape(
         "repeat": optional(REPEAT_RULE),
         "device_kind": optional(TEXT_OR_NULL),
         "recipe": optional(TEXT_OR_NULL),
+        "source": optional(SOURCE),
         "items": optional(ITEMS),
         "attachments": optional(ATTACHMENTS),
         "facts": optional(FACTS_OF_TEST),
@@ -452,6 +460,7 @@ RECORDS: Mapping[str, Shape] = {
             "attempt": optional(COUNT),
             "device_kind": optional(TEXT_OR_NULL),
             "recipe": optional(TEXT_OR_NULL),
+            "source": optional(SOURCE),
             "asked": optional(_maps_to(or_null(AMOUNT))),
             "repeat": optional(REPEAT_RULE),
             "confirms": optional(FLAG),
@@ -551,6 +560,14 @@ HOST = Shape(
     {"name": TEXT, "platform": TEXT, "cpu_count": or_null(WHOLE), "memory_bytes": BYTES_OR_NULL}, is_closed=True
 )
 
+SOURCES = Shape(
+    {
+        "url": Key(TEXT, "How a link to a source is made, with {commit}, {path} and {line}."),
+        "folder": Key(TEXT, "Where rootdir lies in the repository, from its top; empty at the top."),
+    },
+    is_closed=True,
+)
+
 FACTS: Mapping[str, DataType] = {
     "started": TIMESTAMP,
     "command": TEXT,
@@ -558,6 +575,7 @@ FACTS: Mapping[str, DataType] = {
     "resumed_from": TEXT_OR_NULL,
     "seed": or_null(WHOLE),
     "git": or_null(object_of(GIT)),
+    "sources": object_of(SOURCES),
     "host": object_of(HOST),
     "software": SOFTWARE,
 }

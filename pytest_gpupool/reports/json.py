@@ -201,6 +201,8 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
     return {
         "nodeid": test.nodeid,
         "run": test.run or run or "",
+        "path": test.nodeid.partition("::")[0] if test.source is None else test.source[0],
+        **({} if test.source is None else {"line": test.source[1]}),
         "params": test.params,
         "outcome": test.outcome,
         "cause": test.cause,

@@ -53,6 +53,7 @@ from ..records.shapes import (
     REPEAT,
     SET_UPS,
     SOFTWARE,
+    SOURCES,
     VARIABLES,
 )
 from ..values.outcomes import OUTCOMES
@@ -95,6 +96,9 @@ _RUN = Shape(
         "command": unread(TEXT),
         "rootdir": unread(TEXT),
         "git": or_null(_GIT),
+        "sources": unread(
+            object_of(SOURCES), "How sources are linked, where --gpupool-source-url says so.", always=False
+        ),
         "host": unread(object_of(HOST)),
         "software": unread(SOFTWARE, "Versions by name; null for what is not installed."),
         "engine": unread(one_of("local", "ray", "slurm")),
@@ -138,6 +142,10 @@ TEST = Shape(
     {
         "nodeid": NAME,
         "run": Key(TEXT, "The run whose result it is: this one, or an earlier one that it resumed.", is_needed=False),
+        "path": unread(
+            TEXT, "The file that it is written in, from rootdir; of one that has not begun, its id's.", always=False
+        ),
+        "line": unread(POSITIVE, "Where in that file it begins; where that is known.", always=False),
         "params": Key(
             PARAMS,
             "The parameters of a parametrized test; values that JSON has no form for are given by their name or repr.",

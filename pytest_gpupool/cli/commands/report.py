@@ -39,7 +39,7 @@ def _run(args: argparse.Namespace) -> int:
     found = additions.collect(base, *run, base / HISTORY) if wanted.paths() else Additions()
     if found.problem is not None:
         warn(found.problem)
-    problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past)
+    problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past, recorded.path)
     for problem in problems:
         warn(problem)
     return EXIT_USAGE if problems else 0

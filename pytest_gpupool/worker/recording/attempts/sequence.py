@@ -18,6 +18,7 @@ from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
 from ....values.texts import iso
+from ...items.identity import source_of
 from .. import junit_properties, verdict_failure
 from ..present import RunningTest
 from ..recipes import Recipes
@@ -88,6 +89,7 @@ class Attempts:
                 started=started,
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
+                **({} if (source := source_of(test.item)) is None else {"source": source}),
                 **({"confirms": True} if self.confirms else {}),
                 **({"asked": asked} if (asked := test.asked()) else {}),
                 **({} if (repeat := test.repeat) is None else {"repeat": repeat.to_record()}),
