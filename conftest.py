@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Some run at every save, others by hand."""
     parser.addoption("--quick", action="store_true", help="Run no test that starts pytest, a browser or a cluster.")
     parser.addoption("--long", action="store_true", help="Run the long versions of tests.")
+    parser.addoption("--write-docs", action="store_true", help="Write into pages what their commands print now.")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
-import pytest
 from made_reports import Report, a_report
 
+from pytest_gpupool.reports.html.data import chunks
 from pytest_gpupool.reports.html.document import render
 
 VOID = ("meta", "link", "br")
@@ -55,9 +54,19 @@ def parsed(text: str) -> Element:
 
 def data(root: Element) -> dict[str, Any]:
     """What the script draws from."""
-    block = root.find(".//script[@id='data']")
-    assert block is not None
-    assert block.text is not None
-    assert not set("<>&") & set(block.text)
-    found: dict[str, Any] = json.loads(block.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    (chunk,) = _chunks(root, "data")
+    found: dict[str, Any] = chunk
     return found
+
+
+def details(root: Element) -> list[dict[str, Any]]:
+    """What the script shows where a test is unfolded, of each test in the order of the table."""
+    return [test for chunk in _chunks(root, "details") for test in chunk]
+
+
+def _chunks(root: Element, block: str) -> list[Any]:
+    element = root.find(f".//script[@id='{block}']")
+    assert element is not None
+    text = element.text or ""
+    assert not set("<>&") & set(text)
+    return [chunks.unpacked(chunk) for chunk in chunks.split(text)]

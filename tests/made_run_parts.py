@@ -35,6 +35,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "json": None,
         "html": None,
         "markdown": None,
+        "source_url": None,
         "resume": None,
         "resume_anyway": False,
         "keep_runs": 20,
@@ -63,6 +64,7 @@ def options(directory: Path, **changes: Any) -> Options:
         "engine": "local",
         "engine_args": {},
         "durations": directory / "durations.json",
+        "history": None,
     }
     return Options(**(usual | changes))
 

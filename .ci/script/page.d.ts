@@ -1,19 +1,45 @@
 // What the script of the HTML report is given, and the shapes that its parts hand to each other. Only for checking.
 
-/** What `reports/html/page.py` embeds. Things are named by their place in a list; null where there is no number. */
+/** What `reports/html/data/page.py` embeds. Things are named by their place in a list; null where there is no number. */
 interface PageData {
   outcomes: string[];
   verdicts: string[];
   classes: [from: number, name: string][];
   tests: TestColumns;
   functions: string[];
-  params: { name: string; values: string[]; numeric: boolean }[];
+  params: { name: string; fact: boolean; values: string[]; numeric: boolean }[];
+  clusters: { text: string; tests: number[] }[];
   metrics: Metric[];
   history: Record<string, PastOfTest>[];
   kinds: string[];
   runs: Run[];
   workers: RunWorker[];
   devices: Device[];
+  items: Record<string, ItemsOfTest>;
+}
+
+/** Where the items of a test are, and how many of them; the chunks are in the block of items. */
+type ItemsOfTest = [first: number, chunks: number, count: number, broke: number, fixed: number, wrong: number];
+
+type Item = [
+  id: string,
+  flip: "broke" | "fixed" | null,
+  right: boolean | null,
+  scores: Record<string, number | string>,
+  input: string | null,
+  target: string | null,
+  output: string | null,
+  before: [output: string | null, scores: Record<string, number | string>] | null,
+  cut: string[],
+];
+
+interface ItemState {
+  words: string;
+  kind: string;
+  score: string;
+  most: number;
+  low: Figure;
+  high: Figure;
 }
 
 interface TestColumns {
@@ -28,7 +54,33 @@ interface TestColumns {
   function: number[];
   params: number[][];
   kind: number[];
+  row: ShownRow[];
 }
+
+type ShownMetric = [name: string, value: string, change: string, verdict: string | null, kind: string];
+type JudgedMetric = [name: string, value: string, said: string, verdict: string | null, kind: string];
+
+/** What a row shows that is in no other column. */
+type ShownRow = [
+  took: string,
+  memory: string,
+  headline: string,
+  attempt: number,
+  earlier: string | null,
+  more: number,
+  metrics: ShownMetric[],
+];
+
+/** What can be unfolded of a test, from a chunk. */
+interface Unfolded {
+  source?: string;
+  message?: string;
+  output?: [name: string, text: string][];
+  judged?: JudgedMetric[];
+  facts?: [name: string, said: string][];
+}
+
+type Bounds = [low: number, high: number] | null;
 
 interface Metric {
   name: string;
@@ -39,6 +91,8 @@ interface Metric {
   baseline: Figure[];
   change: Figure[];
   allowed: Figure[];
+  n: Figure[];
+  interval: Bounds[];
   verdict: number[];
 }
 
@@ -245,10 +299,68 @@ interface SortState {
   metric: string;
   column: number | null;
   down: boolean;
+  /** The parameters that have a column. */
+  columns: number[];
+}
+
+interface TableActs {
+  /** Filter and sort anew. */
+  show: Redraw;
+  /** The same, and the heads. */
+  redraw: Redraw;
+}
+
+/** Some rows that are drawn together; `gap` stands for them where they are not. */
+interface RowBlock {
+  from: number;
+  places: number[];
+  rows: HTMLElement[];
+  gap: HTMLElement;
+}
+
+interface RowWindow {
+  show: (order: number[]) => void;
+  reveal: (place: number) => HTMLElement | null;
 }
 
 interface TableState extends SortState {
   words: string;
+  cluster: Figure;
+  attempts: Set<string>;
+  params: Map<number, number>;
   outcomes: Set<string>;
   verdicts: Set<string>;
+}
+
+// The overview
+
+interface OverviewState {
+  metric: string;
+  words: string;
+  most: number;
+}
+
+interface Card {
+  metric: number;
+  at: number;
+  runs: number;
+  rank: number;
+}
+
+// Chunks
+
+interface Input {
+  bytes: Uint8Array;
+  at: number;
+  bit: number;
+}
+
+interface Output {
+  bytes: Uint8Array;
+  size: number;
+}
+
+interface Codes {
+  counts: number[];
+  symbols: number[];
 }

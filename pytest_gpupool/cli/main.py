@@ -12,13 +12,15 @@ from types import ModuleType
 from .. import __version__
 from ..processes.own import garbage
 from ..values.errors import GpupoolError
-from .commands import baseline, history, matrix, report, runs, scaling, schema
+from .commands import baseline, export, history, matrix, report, runs, scaling, schema
 from .comparing import comment, compare
+from .items import command as items
 from .scripts import logs, sweep
-from .shards import merge, pack
+from .shards import ingest, merge, pack
 
 _COMMANDS: tuple[ModuleType, ...] = (
-    *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, matrix, history, scaling, schema),
+    *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, items),
+    *(matrix, history, ingest, export, scaling, schema),
 )
 if sys.platform == "linux":  # the pool is there alone, and what it relies on
     from .commands import plan, quarantine, run, status
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
         args, unknown = parser.parse_known_args(argv)
+        if unknown and hasattr(args, "take_rest"):
+            unknown = args.take_rest(args, unknown)
         if unknown:
             getattr(args, "refuse", parser.error)(f"unrecognized arguments: {' '.join(unknown)}")
         with garbage.collection_paused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..devices.pool import Pool
 from ..records import archive, store
 from ..records.archive import Recorded
-from ..records.items import Items
+from ..records.beside.items import Items
 from ..records.result import TestResult
 from ..reports.json import build
 from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradiction
@@ -22,6 +23,7 @@ from ..values.texts import safe_repr, visible
 from ..values.verdicts import BAD
 
 if TYPE_CHECKING:
+    from ..items.source import Source
     from ..verdicts.baseline import Baseline
 
 Report = Mapping[str, Any]
@@ -111,10 +113,54 @@ def whole_report_of(name: str, given: Path | None) -> Report:
     return whole
 
 
+def items_of(name: str, given: Path | None) -> Source:
+    """Return the items of a run on record, or of a report beside which, or on this host, its run's files are.
+
+    Raises:
+        UsageProblem: there is none of that name, or the file is no report.
+    """
+    from ..items.source import Source
+
+    path = Path(name)
+    if is_report(path):
+        report = _read(path)
+        return Source.of(report, path.parent, *_runs_of(report["run"], given))
+    recorded = run_of(name, given)
+    return Source(report_of_run(recorded), recorded.samples, recorded.items)
+
+
+def kept_baseline(name: str, given: Path | None) -> Baseline | None:
+    """Return the baseline with which a run began, None where it had none, or it is not known any more.
+
+    Raises:
+        UsageProblem: it is damaged.
+    """
+    from ..verdicts import baseline_file
+
+    path = Path(name)
+    folders = _runs_of(_read(path)["run"], given) if is_report(path) else [archive.find(base_of(given), name)]
+    return next((found for folder in folders if (found := baseline_file.kept(folder)) is not None), None)
+
+
+def is_report(path: Path) -> bool:
+    """Say whether a path is that of a file which is to be a report, and not of a run's directory."""
+    return path.is_file() and not (path.name == archive.PLAN or path.suffix == ".jsonl")
+
+
+def is_baseline(path: Path) -> bool:
+    """Say what a file is meant to be, also where it is damaged: what reads it then says how."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    is_one = re.search(rb'"format"\s*:\s*"gpupool-baseline"', data) is not None
+    return is_one and re.search(rb'"report_format"\s*:', data) is None
+
+
 def _source(name: str, given: Path | None) -> tuple[Report, Items, str]:
     """Return a report, where its values per item are, and what to do where they are not."""
     path = Path(name)
-    if path.is_file() and not (path.name == archive.PLAN or path.suffix == ".jsonl"):
+    if is_report(path):
         report = _read(path)
         folders = [path.parent, *_runs_of(report["run"], given)]
         return report, archive.items_of(*folders), "; copy the folder 'items' of its run's directory beside it"

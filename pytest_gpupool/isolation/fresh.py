@@ -79,6 +79,8 @@ def _given(
         "file": str(item.path),
         "test": item.nodeid,
         "attempt": recorder.attempts.present.serial,
+        "tries": recorder.attempts.present.tries,
+        "folder": orders.run_dir,
         "worker": recorder.worker,
         "orders": own.to_wire(),
         "devices": [device.to_wire() for device in lease.devices],

@@ -54,9 +54,9 @@ class GivenTest:
             os._exit(1)
         recorder = session.config.stash[recorder_key]
         test = RunningTest(item=item, refused=None, held=recorder.held)
-        recorder.attempts.is_given(test, self._given["attempt"])
+        recorder.attempts.is_given(test, self._given["attempt"], self._given["tries"])
         if self._given["outbox"] is not None:
-            recorder.attempts.log.is_of_another(self._given["parent"], self._given["outbox"])
+            recorder.attempts.log.is_of_another(self._given["parent"], self._given["outbox"], self._given["folder"])
         stacks.offer_at(self._given["dump"])  # only now: pytest has chosen by itself where those of a crash go
         self._channel.send("ready", capture_descriptors(session.config))
         companion_names.protocol_of_others(session.config, self)(item=item, nextitem=None)

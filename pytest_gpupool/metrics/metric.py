@@ -48,6 +48,8 @@ class Metric:
     atol: float | None = None
     rtol: float | None = None
     timing: Mapping[str, Any] | None = None
+    reduce: str | None = None
+    """``sum`` for a cost, which adds up over the run."""
 
     @property
     def is_finite(self) -> bool:
@@ -75,6 +77,8 @@ class Metric:
             record["items"] = list(self.items)
         if self.timing is not None:
             record["timing"] = self.timing
+        if self.reduce is not None:
+            record["reduce"] = self.reduce
         return record
 
 
@@ -96,6 +100,7 @@ def from_record(record: Mapping[str, Any]) -> Metric:
         atol=record["atol"],
         rtol=record["rtol"],
         timing=record.get("timing"),
+        reduce=record.get("reduce"),
     )
 
 
@@ -111,17 +116,20 @@ def make(
     repeats: Iterable[object] | None = None,
     atol: object = None,
     rtol: object = None,
+    reduce: object = None,
 ) -> Metric:
     """Check and coerce what ``record_metric`` was given.
 
     Raises:
         MetricProblem: naming the metric, the argument and the type it had.
     """
-    name = _name(name)
+    name = checked_name(name)
     if not isinstance(unit, str) or not unit.isprintable():
         raise MetricProblem(f"metric {name!r}: unit is a text such as 's' or 'TFLOP/s', not {unit!r}")
     if higher_is_better is not None and not isinstance(higher_is_better, bool):
         raise MetricProblem(f"metric {name!r}: higher_is_better is True, False or None, not {higher_is_better!r}")
+    if reduce not in (None, "sum"):
+        raise MetricProblem(f"metric {name!r}: reduce is 'sum', for what adds up over the run, or None, not {reduce!r}")
     items = _ids(name, samples) if isinstance(samples, Mapping) else None
     numbers = _numbers(name, samples.values() if isinstance(samples, Mapping) else samples, "samples", _ITEMS)
     number, count = coerce(name, value), _count(name, n, numbers)
@@ -137,6 +145,7 @@ def make(
         repeats=_numbers(name, repeats, "repeats", _MEASUREMENTS),
         atol=_tolerance(name, "atol", atol),
         rtol=_tolerance(name, "rtol", rtol),
+        reduce=None if reduce is None else "sum",
     )
 
 
@@ -149,7 +158,11 @@ def coerce(name: str, value: object, argument: str = "") -> Number:
     Raises:
         MetricProblem: for everything else, a text that looks like a number included.
     """
-    whose = f"metric {name!r}: {argument}: " if argument else f"metric {name!r}: "
+    return coerced(f"metric {name!r}: {argument}: " if argument else f"metric {name!r}: ", value)
+
+
+def coerced(whose: str, value: object) -> Number:
+    """Return a value as :func:`coerce` does; ``whose`` it is begins each error. Raises MetricProblem."""
     try:
         return _number(whose, value)
     except MetricProblem:
@@ -158,13 +171,14 @@ def coerce(name: str, value: object, argument: str = "") -> Number:
         raise MetricProblem(f"{whose}it cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _name(name: object) -> str:
+def checked_name(name: object, call: str = "record_metric", thing: str = "metric") -> str:
+    """Return a name that reports can show. Raises MetricProblem, which says who was given it, and of what it is."""
     if not isinstance(name, str) or not name.strip().strip(_SPACES):
-        raise MetricProblem(f"record_metric: the name of a metric is a non-empty text, not {name!r}")
+        raise MetricProblem(f"{call}: the name of a {thing} is a non-empty text, not {name!r}")
     hidden = next((one for one in name if not one.isprintable() and one not in _SPACES), None)
     if hidden is not None:
         code = f"U+{ord(hidden):04X}"
-        raise MetricProblem(f"record_metric: the metric's name {name!r} has {code}, a character that cannot be printed")
+        raise MetricProblem(f"{call}: the {thing}'s name {name!r} has {code}, a character that cannot be printed")
     return name
 
 
@@ -179,7 +193,7 @@ def _number(whose: str, value: object) -> Number:
     if isinstance(value, Decimal | numbers.Real):
         return _rounded(whose, value)
     raise MetricProblem(
-        f"{whose}a {_type_name(value)} is not a number; record an int, a float, or a NumPy or torch scalar"
+        f"{whose}a {type_name(value)} is not a number; record an int, a float, or a NumPy or torch scalar"
     )
 
 
@@ -196,17 +210,17 @@ def _item(whose: str, value: object) -> object:
         return value
     mask = getattr(value, "mask", False)
     if not callable(mask) and bool(mask):  # NumPy's masked numbers, whose item() is 0.0
-        raise MetricProblem(f"{whose}a {_type_name(value)} is masked: it has no value")
+        raise MetricProblem(f"{whose}a {type_name(value)} is masked: it has no value")
     if getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M"):  # whose item() may be a count of nanoseconds
-        raise MetricProblem(f"{whose}a {_type_name(value)} is not a number; record it in seconds, as a float")
+        raise MetricProblem(f"{whose}a {type_name(value)} is not a number; record it in seconds, as a float")
     try:
         shape = tuple(getattr(value, "shape", ()))
         if math.prod(shape) == 1:
             return item()
     except Exception as error:  # whatever a foreign type raises is this test's error, not the worker's end
-        raise MetricProblem(f"{whose}{_type_name(value)}.item() failed: {error}") from None
+        raise MetricProblem(f"{whose}{type_name(value)}.item() failed: {error}") from None
     raise MetricProblem(
-        f"{whose}a {_type_name(value)} of shape {shape} is not one number; record a summary of it such as .mean()"
+        f"{whose}a {type_name(value)} of shape {shape} is not one number; record a summary of it such as .mean()"
     )
 
 
@@ -257,7 +271,7 @@ def _numbers(
     try:
         found = list(values)
     except TypeError:
-        raise MetricProblem(f"metric {name!r}: {argument} is {words[0]}, not a {_type_name(values)}") from None
+        raise MetricProblem(f"metric {name!r}: {argument} is {words[0]}, not a {type_name(values)}") from None
     if not found:
         raise MetricProblem(f"metric {name!r}: {argument} is empty; leave it out where {words[1]}")
     return tuple(_float(name, one, argument) for one in found)
@@ -291,6 +305,7 @@ def _tolerance(name: str, key: str, value: object) -> float | None:
     return number
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value's type is called, with its module where that is not Python's own."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

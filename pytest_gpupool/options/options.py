@@ -14,10 +14,10 @@ import pytest
 from ..engines import engines
 from ..foreign.pytest_names import declared_ini_values, ini_values
 from ..records import durations
-from ..records.store import LATEST, is_run_id
+from ..records.store import HISTORY, LATEST, is_run_id
 from ..shards import place
 from ..shards.place import Shard
-from ..values import texts
+from ..values import nodeids, texts
 from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
@@ -54,6 +54,12 @@ _VALUED = (
     ("gpupool-dir", "PATH", "Where records of runs are kept (default: .gpupool under rootdir)."),
     ("gpupool-json", "PATH", "Write the JSON report to this file."),
     ("gpupool-html", "PATH", "Write the HTML report, one file that works offline."),
+    (
+        "gpupool-source-url",
+        "TEMPLATE",
+        "Link tests to their sources in the HTML and Markdown reports: an address with {path}, {line}, {commit}, such "
+        "as https://github.com/you/project/blob/{commit}/{path}#L{line}.",
+    ),
     ("gpupool-markdown", "PATH", "Append a Markdown summary to this file, as for a CI job's summary."),
     ("gpupool-baseline", "PATH", "Compare metrics with this baseline file."),
     ("gpupool-reason", "TEXT", "Why, for the entries that --gpupool-update-baseline writes."),
@@ -109,6 +115,12 @@ _VALUED = (
         "What is known of durations (default: durations.json in --gpupool-dir); a sharded run changes nothing of it.",
     ),
     (
+        "gpupool-history",
+        "PATH",
+        "The store of metrics over runs, a SQLite file that this run is added to, and that charts and the placement "
+        "check read (default: history.sqlite in --gpupool-dir, where that is there).",
+    ),
+    (
         "gpupool-engine",
         "NAME",
         "Where workers run: 'local' (default), 'slurm' (a job each, or a step each of the allocation that this is in) "
@@ -162,6 +174,7 @@ class Options:
     json: Path | None
     html: Path | None
     markdown: Path | None
+    source_url: str | None
     resume: str | None
     resume_anyway: bool
     keep_runs: int
@@ -193,6 +206,8 @@ class Options:
     isolate: bool
     shard: Shard | None
     durations: Path
+    history: Path | None
+    """The store of metrics over runs, None where there is none."""
     engine: str
     engine_args: Mapping[str, str | None]
 
@@ -229,6 +244,7 @@ class Options:
             json=parsing.writable(source.path("gpupool-json"), "gpupool-json"),
             html=parsing.writable(source.path("gpupool-html"), "gpupool-html"),
             markdown=parsing.writable(source.path("gpupool-markdown"), "gpupool-markdown"),
+            source_url=source.parse("gpupool-source-url", nodeids.source_template, nodeids.SOURCE_TEMPLATE, None),
             resume=source.parse("gpupool-resume", parsing.run, "a run such as those that 'gpupool runs' lists", None),
             resume_anyway=source.flag("gpupool-resume-anyway"),
             keep_runs=_keep_runs(config),
@@ -259,6 +275,8 @@ class Options:
             shard=shard,
             engine=source.parse("gpupool-engine", parsing.engine, " or ".join(map(repr, engines.NAMES)), engines.LOCAL),
             engine_args=source.parse("gpupool-engine-args", parsing.engine_args, "K=V,K=V, each K once", {}),
+            history=parsing.writable(source.path("gpupool-history"), "gpupool-history")
+            or _if_there(directory / HISTORY),
             durations=_durations(source, is_written=shard is None) or directory / durations.NAME,
         )
 
@@ -291,6 +309,10 @@ def add_options(parser: pytest.Parser) -> None:
         type="args",
         default=[],
     )
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def given_in_vain(config: pytest.Config) -> list[str]:

@@ -5,7 +5,6 @@ __all__ = [
     "datatypes",
     "durations",
     "estimates",
-    "items",
     "journal",
     "record",
     "result",

@@ -1,7 +1,7 @@
 """The archive: the runs on record, ``<gpupool-dir>/runs/<run>/``; read, found by name, and pruned.
 
-A run's directory holds ``plan.json`` (what the run was to do, and where), a journal per writer, and the values per item
-of its metrics (:mod:`items`).
+A run's directory holds ``plan.json`` (what the run was to do, and where), a journal per writer, and in ``items`` the
+values per item of its metrics, and what its tests have said of single items (:mod:`beside`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal, store
+from .beside import attachments
+from .beside.items import FOLDER, Items
+from .beside.samples import Samples
 from .datatypes import is_time
-from .items import FOLDER, Items
 from .journal import VERSION
 from .record import Record, in_order
 from .results import Results
@@ -59,6 +61,8 @@ class Recorded:
     """When its last record was made that has a time."""
     items: Items
     """The values per item of its metrics."""
+    samples: Samples
+    """What its tests have said of single items."""
     problems: tuple[str, ...] = ()
     version: int = VERSION
     """Of its records, the newest of them."""
@@ -229,6 +233,9 @@ def load(run: Path) -> Recorded:
     if not goes_on(run):
         for worker in results.workers.values():
             worker.exit = worker.exit or "killed"
+    samples = Samples(run)
+    samples.complete(results.single)
+    attachments.complete(run, results.single)
     told = plan.facts.get("id")  # a copy may have any name
     return Recorded(
         id=told if isinstance(told, str) and RUN_ID.fullmatch(told) else run.name,
@@ -238,6 +245,7 @@ def load(run: Path) -> Recorded:
         exit_status=next((reader.status for reader in readers if reader.status is not None), None),
         ended=max((reader.latest for reader in readers if reader.latest), default=None),
         items=items_of(run),
+        samples=samples,
         problems=tuple(problems),
         version=max((reader.version for reader in readers), default=VERSION),
     )

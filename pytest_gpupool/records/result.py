@@ -47,6 +47,14 @@ class TestResult:
     """The seconds for which it set up what tests share, by wide fixture; they are not in the duration either."""
     phases: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
+    items: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What it has said of single items: their file and, once they are counted, their number; see :mod:`beside`."""
+    attachments: Sequence[Mapping[str, Any]] = ()
+    """What it has kept, see :mod:`beside.attachments`."""
+    folder: str | None = None
+    """Where it keeps it, in the run's directory; None where nothing is kept."""
+    facts: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """What it has said of itself, by name."""
     message: str | None = None
     peak: int | None = None
     """The most bytes that torch held on a device, None where that is not known."""
@@ -62,6 +70,8 @@ class TestResult:
     """Whether nothing but the verdict on a metric made it fail."""
     asked: Mapping[str, float | None] = field(default_factory=lambda: NOTHING)
     """What its marker says of ``memory`` (bytes) and ``timeout`` (seconds; None: no limit), what it says of them."""
+    source: Sequence[Any] | None = None
+    """The file that it is written in, from rootdir, and the line, where that is known."""
     recipe: str | None = None
     """What the result depends on, see :mod:`recipes`."""
     run: str | None = None
@@ -120,6 +130,8 @@ class TestResult:
             "started": self.started,
             "duration_s": self.duration,
             "metrics": {name: metric["value"] for name, metric in self.metrics.items()},
+            **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
             "message": self.message,
         }
 
@@ -137,6 +149,8 @@ class TestResult:
             "peak_memory_bytes": self.peak if peak is None else peak,
             "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
             "metrics": [_as_measured(metric) for metric in self.metrics.values() if metric.get("verdict") != GONE],
+            **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
             "message": self.message,
         }
 
@@ -159,6 +173,9 @@ class TestResult:
             **({"set_ups": dict(self.set_ups)} if self.set_ups else {}),
             "phases": dict(self.phases),
             "metrics": list(self.metrics.values()),
+            **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
+            **({"facts": dict(self.facts)} if self.facts else {}),
             "message": self.message,
             "torch_peak": self.peak,
             **({"resources": dict(self.resources)} if self.resources else {}),
@@ -166,6 +183,7 @@ class TestResult:
             **({"is_judged": True} if self.is_judged else {}),
             **({"repeat": dict(self.repeat)} if self.repeat else {}),
             "recipe": self.recipe,
+            **({} if self.source is None else {"source": list(self.source)}),
             "device_kind": self.kind,
         }
 
@@ -190,9 +208,15 @@ def that_count(attempts: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, A
 
 _MEASURED = (
     *("name", "value", "non_finite", "kind", "unit", "higher_is_better", "n", "atol", "rtol"),
-    *("per_item", "samples", "items", "repeats", "timing"),
+    *("per_item", "samples", "items", "repeats", "timing", "reduce"),
 )
 """The keys of a metric that say what was measured."""
+
+
+def _facts_of(repeats: Sequence[TestResult]) -> dict[str, str]:
+    """Return what repeats say of themselves; what they do not agree on, each once."""
+    names = dict.fromkeys(name for one in repeats for name in one.facts)
+    return {name: ", ".join(dict.fromkeys(one.facts[name] for one in repeats if name in one.facts)) for name in names}
 
 
 def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, Any] | None) -> TestResult:
@@ -206,6 +230,7 @@ def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, An
     found = TestResult(
         nodeid=nodeid,
         params=repeats[0].params,
+        source=next((one.source for one in repeats if one.source is not None), None),
         attempt=1 if ran else 0,
         worker=ran[-1].worker if ran else None,
         devices=tuple(dict.fromkeys(device for one in ran for device in one.devices)),
@@ -217,6 +242,7 @@ def of_repeats(nodeid: str, repeats: Sequence[TestResult], told: Mapping[str, An
         phases={phase: sum(seconds) for phase, seconds in phases.items() if seconds},
         kind=kinds.pop() if len(kinds) == 1 else None,
         run=runs.pop() if len(runs) == 1 else None,
+        facts=_facts_of(repeats),
         repeats=tuple(repeats),
     )
     if told is not None:

@@ -20,6 +20,14 @@ record               keys
                      and ``asked``, where its marker says so: ``memory`` (bytes), ``timeout`` (seconds; null: no limit);
                      ``confirms`` (true) where it only measures again what is suspect
 ``metric``           ``worker, test, metric``
+``items``            ``worker, test, items``: what the attempt has said of single items: the ``file``, when it begins,
+                     and with how many, and their scores' means, when it ends; see :mod:`beside.samples`
+``attached``         ``worker, test``, and ``attachment``: what the attempt has kept; or ``folder``: where it keeps it
+``piece``            ``worker, test, file, data``: of a file that it has kept, in base64, from a worker without the
+                     run's directory; in no journal, changes no result
+``facts``            ``worker, test, facts``: texts by name, which the attempt says of itself
+``lines``            ``worker, test, file, lines``: for that file, from a worker without the run's directory; in no
+                     journal, changes no result
 ``set-up``           ``worker, test, number, fixture, seconds``, and ``failed`` (true): a wide fixture was set up for it
 ``torn-down``        ``worker, test, number, fixture, seconds``: the one of that number was torn down again
 ``repeated``         ``test, outcome, message, metrics, is_judged``: the repeats of the test have ended, which make this
@@ -306,9 +314,11 @@ class Results:
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.cause, test.declared = None, _declared(test)
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
+        test.items, test.facts, test.attachments, test.folder = NOTHING, NOTHING, (), None
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.repeat = record.get("repeat", NOTHING)
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
+        test.source = record.get("source", test.source)
         test.kind = self._shared(record.get("device_kind"))
         test.reported = False
 
@@ -334,6 +344,23 @@ class Results:
         metrics = test.metrics or {}
         metrics[self._shared(metric["name"])] = metric
         test.metrics = metrics
+
+    def _items(self, record: Record) -> None:
+        if not self._is_replayed(record):
+            self._test(record).items = record["items"]
+
+    def _facts(self, record: Record) -> None:
+        if not self._is_replayed(record):
+            test = self._test(record)
+            test.facts = {**test.facts, **record["facts"]}
+
+    def _attached(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
+        test, told = self._test(record), record.get("attachment")
+        test.folder = record.get("folder", test.folder)
+        if told is not None and told not in test.attachments:
+            test.attachments = [*test.attachments, told]
 
     def _set_up(self, record: Record) -> None:
         number, fixture = (record["worker"], record["number"]), self._shared(record["fixture"])
@@ -404,13 +431,15 @@ class Results:
         result = record["result"]
         test.run, test.recipe, test.kind = record["run"], result.get("recipe"), self._shared(result.get("device_kind"))
         test.params, test.outcome, test.attempt = result["params"], result["outcome"], result["attempt"]
+        test.source = result.get("source")
         test.worker, test.devices = self._shared(result["worker"]), self._shared(tuple(result["devices"]))
         test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
         test.cause, test.before, test.declared = result.get("cause"), result.get("before", ()), result.get("memory")
         test.waited, test.set_ups = result.get("waited_s", 0.0), result.get("set_ups", NOTHING)
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
-        test.repeat = result.get("repeat", NOTHING)
+        test.repeat, test.items = result.get("repeat", NOTHING), result.get("items", NOTHING)
+        test.facts, test.attachments = result.get("facts", NOTHING), result.get("attachments", ())
         test.again = [_kept_attempt(test.nodeid, one) for one in result.get("again", ())]
         _take_measured(test, result)
 
@@ -471,6 +500,7 @@ def _kept_attempt(nodeid: str, result: Record) -> TestResult:
     test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
     test.cause, test.message, test.phases = result.get("cause"), result["message"], result["phases"]
     test.metrics = {metric["name"]: metric for metric in result["metrics"]}
+    test.items, test.attachments = result.get("items", NOTHING), result.get("attachments", ())
     _take_measured(test, result)
     return test
 
@@ -496,6 +526,9 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "replaces": Results._replaces,
     "start": Results._start,
     "metric": Results._metric,
+    "items": Results._items,
+    "attached": Results._attached,
+    "facts": Results._facts,
     "set-up": Results._set_up,
     "torn-down": Results._torn_down,
     "repeated": Results._concludes,

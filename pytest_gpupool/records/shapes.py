@@ -72,6 +72,13 @@ def _maps_to(data_type: DataType) -> DataType:
     )
 
 
+def _is_source(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and TEXT.check(value[0]) and COUNT.check(value[1])
+
+
+SOURCE = DataType(_is_source, {"type": "array"})
+"""Where a test is written: a path from rootdir, and the number of the line, from 1."""
+
 PARAMS = DataType(_are_params, {"type": "object"})
 
 PHASES = _maps_to(or_null(SECONDS))._replace(
@@ -129,6 +136,39 @@ REPEATED = Shape(
 REPEAT_RULE = object_of(Shape({"count": POSITIVE, "at_least": POSITIVE, "reduce": one_of(*REDUCERS)}))
 """How the repeats of a test make one result."""
 
+_SCORE = Shape(
+    {
+        "n": Key(POSITIVE, "Items that have it."),
+        "mean": Key(or_null(NUMBER), "null where one is no number."),
+        "non_finite": optional(COUNT, "Items whose score is no number."),
+    }
+)
+_OF_ITEMS = {
+    "file": Key(TEXT, "Where they lie, from the run's directory: a line of JSON for each."),
+    "count": Key(COUNT, "How many there are."),
+    "scores": Key(_maps_to(object_of(_SCORE)), "By name."),
+    "cut": optional(COUNT, "Items with a value of which only the beginning is kept."),
+    "lost": optional(COUNT, "Items that could not be written."),
+}
+ITEMS = object_of(Shape(_OF_ITEMS))
+"""What a report has of the items that a test has recorded."""
+
+_ITEMS_RECORD = object_of(Shape({name: key._replace(is_needed=name == "file") for name, key in _OF_ITEMS.items()}))
+"""What a record has of them: nothing but the file, as long as the test runs."""
+
+ATTACHMENT = Shape(
+    {
+        "name": TEXT,
+        "path": optional(TEXT, "From the run's directory."),
+        "url": optional(TEXT, "Where it is, in place of a path."),
+        "media_type": optional(TEXT),
+        "size": optional(COUNT),
+        "sha256": optional(TEXT, "Of what was in it when it was attached."),
+    }
+)
+ATTACHMENTS = list_of(object_of(ATTACHMENT, "attachment"))
+"""What a test has kept, or named."""
+
 REPEAT = Shape(
     {
         "repeat": Key(COUNT, "Which one, from 0."),
@@ -138,6 +178,8 @@ REPEAT = Shape(
         "started": or_null(TIMESTAMP),
         "duration_s": or_null(SECONDS),
         "metrics": Key(_maps_to(or_null(NUMBER)), "Values by name."),
+        "items": optional(ITEMS, "What it has recorded of single items."),
+        "attachments": optional(ATTACHMENTS, "What it has kept."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -176,6 +218,7 @@ METRIC = Shape(
         "note": optional(TEXT, "What else decided the verdict, or could not."),
         "verdict": or_null(VERDICT),
         "repeated": optional(object_of(REPEATED), "Over the repeats of its test, where there are several."),
+        "reduce": optional(one_of("sum"), "It is a cost, which adds up over the run: see the summary's sums."),
         "timing": optional(object_of(TIMING), "How it was measured, where the fixture measure has done that."),
     },
     rule=_agrees_with_itself,
@@ -280,6 +323,9 @@ OUTPUT = DataType(_is_output, Shape(dict.fromkeys(_OUTPUT, optional(TEXT))))
 
 CAUSE = one_of(*CAUSES)
 
+FACTS_OF_TEST = _maps_to(TEXT)
+"""What a test says of itself, by name."""
+
 ATTEMPT = Shape(
     {
         "attempt": COUNT,
@@ -293,6 +339,8 @@ ATTEMPT = Shape(
         "rss_peak_bytes": optional(BYTES_OR_NULL, "Of its processes, in the host's memory."),
         "metrics": Key(METRICS, "As the attempt gave them.", is_needed=False),
         "confirms": optional(FLAG, "True where it only measured again what was suspect."),
+        "items": optional(ITEMS, "What it has recorded of single items."),
+        "attachments": optional(ATTACHMENTS, "What it has kept."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -314,6 +362,8 @@ _AGAIN = Shape(
         "resources": optional(MEASURED),
         "output": optional(OUTPUT),
         "device_kind": optional(TEXT_OR_NULL),
+        "items": optional(ITEMS),
+        "attachments": optional(ATTACHMENTS),
     }
 )
 
@@ -343,6 +393,10 @@ _RESULT = Shape(
         "repeat": optional(REPEAT_RULE),
         "device_kind": optional(TEXT_OR_NULL),
         "recipe": optional(TEXT_OR_NULL),
+        "source": optional(SOURCE),
+        "items": optional(ITEMS),
+        "attachments": optional(ATTACHMENTS),
+        "facts": optional(FACTS_OF_TEST),
     }
 )
 
@@ -406,6 +460,7 @@ RECORDS: Mapping[str, Shape] = {
             "attempt": optional(COUNT),
             "device_kind": optional(TEXT_OR_NULL),
             "recipe": optional(TEXT_OR_NULL),
+            "source": optional(SOURCE),
             "asked": optional(_maps_to(or_null(AMOUNT))),
             "repeat": optional(REPEAT_RULE),
             "confirms": optional(FLAG),
@@ -413,6 +468,11 @@ RECORDS: Mapping[str, Shape] = {
     ),
     "suspect": Shape({**_OF_TEST, "metrics": list_of(NAME)}),
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
+    "items": Shape({**_OF_TEST, "items": _ITEMS_RECORD}),
+    "facts": Shape({**_OF_TEST, "facts": FACTS_OF_TEST}),
+    "attached": Shape(
+        {**_OF_TEST, "attachment": optional(object_of(ATTACHMENT)), "folder": optional(TEXT)},
+    ),
     "repeated": Shape(
         {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}
     ),
@@ -500,6 +560,14 @@ HOST = Shape(
     {"name": TEXT, "platform": TEXT, "cpu_count": or_null(WHOLE), "memory_bytes": BYTES_OR_NULL}, is_closed=True
 )
 
+SOURCES = Shape(
+    {
+        "url": Key(TEXT, "How a link to a source is made, with {commit}, {path} and {line}."),
+        "folder": Key(TEXT, "Where rootdir lies in the repository, from its top; empty at the top."),
+    },
+    is_closed=True,
+)
+
 FACTS: Mapping[str, DataType] = {
     "started": TIMESTAMP,
     "command": TEXT,
@@ -507,6 +575,7 @@ FACTS: Mapping[str, DataType] = {
     "resumed_from": TEXT_OR_NULL,
     "seed": or_null(WHOLE),
     "git": or_null(object_of(GIT)),
+    "sources": object_of(SOURCES),
     "host": object_of(HOST),
     "software": SOFTWARE,
 }

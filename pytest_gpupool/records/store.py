@@ -22,6 +22,9 @@ except ImportError:  # Windows, where reports are read and written without locks
 LATEST = "latest"
 """What stands for the latest run that collected any test."""
 
+HISTORY = "history.sqlite"
+"""The store of metrics over runs, in the directory of the records, which is used where it is there."""
+
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 """What :func:`new_run_id` returns."""
 

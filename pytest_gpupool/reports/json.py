@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..devices.pool import Pool
-from ..metrics import groups
-from ..records.items import FOLDER, Items, of_test, without
+from ..metrics import costs, groups
+from ..records.beside.items import FOLDER, Items, of_test, without
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
 from ..records.shapes import METRIC, RESOURCES
@@ -111,6 +111,7 @@ def summary(results: Results) -> dict[str, Any]:
     return {
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "metrics": {verdict: verdicts[verdict] for verdict in VERDICTS},
+        **({"sums": sums} if (sums := costs.sums(results)) else {}),
         "makespan_s": use.makespan,
         "busy_s": use.total,
         "speedup": use.speedup,
@@ -200,6 +201,8 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
     return {
         "nodeid": test.nodeid,
         "run": test.run or run or "",
+        "path": test.nodeid.partition("::")[0] if test.source is None else test.source[0],
+        **({} if test.source is None else {"line": test.source[1]}),
         "params": test.params,
         "outcome": test.outcome,
         "cause": test.cause,
@@ -215,6 +218,9 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "setup_s": test.set_ups,
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
+        **({"items": {"count": 0, "scores": {}, **test.items}} if test.items else {}),
+        **({"attachments": list(test.attachments)} if test.attachments else {}),
+        **({"facts": dict(test.facts)} if test.facts else {}),
         "resources": {name: test.resources.get(name) for name in RESOURCES.keys}
         | {"torch_peak_memory_bytes": test.peak},
         "message": test.message,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..metrics import costs
 from ..metrics.wording import (
     baseline_text,
     chance_text,
@@ -18,6 +19,7 @@ from ..metrics.wording import (
     value_text,
 )
 from ..values import outcomes, verdicts
+from ..values.nodeids import commit_link, source_link
 from ..values.texts import cut, one_line, visible
 from .words import (
     NEEDS_NO_LOOK,
@@ -118,10 +120,12 @@ def _head(report: Mapping[str, Any]) -> str:
     more = [
         use_text(report["summary"]),
         *(escaped(f"{text}.") for text in set_up_texts(report.get("fixtures", ()), report["summary"]["busy_s"])),
+        *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in costs.texts(report)),
         kept,
         *(escaped(f"{cut(text, _LONGEST_NAME)}.") for text in cause_texts(report["tests"])),
         *map(escaped, placement_texts(report)),
         f"Run {_code(run['id'])} on {_code(run['host']['name'])}.",
+        f"Commit {_linked(_code(run['git']['commit'][:10]), commit)}." if (commit := commit_link(run)) else "",
     ]
     title = f"## gpupool: {', '.join([*figures, state])}"
     shared = [f"**{escaped(text)}.**\n" for text in firsts(report)]
@@ -146,6 +150,11 @@ def _aggregate(one: Mapping[str, Any]) -> str:
         str(one["tests"]),
         _plain(_evidence({**one, "n": None})),
     )
+
+
+def _linked(text: str, address: str | None) -> str:
+    """Return a text that is a link, where there is an address; nothing in that ends a link, or a cell of a table."""
+    return text if address is None else f"[{text}]({address.replace(')', '%29').replace('|', '%7C')})"
 
 
 def _change(metric: Mapping[str, Any]) -> str:
@@ -174,7 +183,7 @@ def _test_row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping
     devices = ", ".join(names.get(device, device) for device in test["devices"])
     return _line(
         test["outcome"],
-        _code(test["nodeid"]),
+        _linked(_code(test["nodeid"]), source_link(report["run"], test)),
         escaped(test["worker"] or ""),
         escaped(devices),
         seconds_text(test["duration_s"]),

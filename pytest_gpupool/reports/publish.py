@@ -20,20 +20,27 @@ class Wanted:
     html: Path | None = None
     markdown: Path | None = None
     junit: Path | None = None
+    folder: Path | None = None
+    """The run's directory, where it is known, in which lies what tests have kept."""
 
     def paths(self) -> list[Path]:
         """Return the files, those for people first."""
         return [path for path in (self.html, self.markdown, self.json, self.junit) if path is not None]
 
 
-def publish(report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """Write the report; return what to say of the files that could not be written. ``past``: see :class:`Additions`."""
+def publish(
+    report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = (), run: Path | None = None
+) -> list[str]:
+    """Write the report; return what to say of the files that could not be written.
+
+    ``past``: see :class:`Additions`; ``run`` is the run's directory, where the files with its items are.
+    """
     problems = []
     for path, write in (
         (wanted.json, _write_json),
-        (wanted.html, partial(_write_html, past=past)),
+        (wanted.html, partial(_write_html, past=past, run=run)),
         (wanted.markdown, _append_markdown),
-        (wanted.junit, _write_junit),
+        (wanted.junit, partial(_write_junit, folder=wanted.folder)),
     ):
         if path is None:
             continue
@@ -55,11 +62,12 @@ def _write_json(path: Path, report: Mapping[str, Any]) -> None:
     json.write(path, report)
 
 
-def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> None:
+def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]], run: Path | None) -> None:
+    from ..items.page import Readable
     from .html import document
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, document.render(report, past))
+    write_whole(path, document.render(report, past, None if run is None else Readable(report, run).of))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
@@ -68,8 +76,8 @@ def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
     markdown.append(path, markdown.render(report, markdown.room(path)))
 
 
-def _write_junit(path: Path, report: Mapping[str, Any]) -> None:
+def _write_junit(path: Path, report: Mapping[str, Any], folder: Path | None) -> None:
     from . import junit
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, junit.render(report))
+    write_whole(path, junit.render(report, folder=folder))

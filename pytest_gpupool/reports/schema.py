@@ -34,12 +34,15 @@ from ..records.datatypes import (
     unread,
 )
 from ..records.shapes import (
+    ATTACHMENTS,
     ATTEMPT,
     CAUSE,
     EXIT,
+    FACTS_OF_TEST,
     GIT,
     GROUP_OUTCOMES,
     HOST,
+    ITEMS,
     MEASURED,
     METRIC,
     METRICS,
@@ -50,6 +53,7 @@ from ..records.shapes import (
     REPEAT,
     SET_UPS,
     SOFTWARE,
+    SOURCES,
     VARIABLES,
 )
 from ..values.outcomes import OUTCOMES
@@ -57,7 +61,7 @@ from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS
 
 REPORT_FORMAT = "gpupool-report"
-SPEC_VERSION = "1.8.0"
+SPEC_VERSION = "1.9.0"
 
 _ABOUT = (
     "One run of pytest with pytest-gpupool. Sizes are bytes, times seconds, timestamps UTC in ISO 8601 with Z, "
@@ -92,6 +96,9 @@ _RUN = Shape(
         "command": unread(TEXT),
         "rootdir": unread(TEXT),
         "git": or_null(_GIT),
+        "sources": unread(
+            object_of(SOURCES), "How sources are linked, where --gpupool-source-url says so.", always=False
+        ),
         "host": unread(object_of(HOST)),
         "software": unread(SOFTWARE, "Versions by name; null for what is not installed."),
         "engine": unread(one_of("local", "ray", "slurm")),
@@ -135,6 +142,10 @@ TEST = Shape(
     {
         "nodeid": NAME,
         "run": Key(TEXT, "The run whose result it is: this one, or an earlier one that it resumed.", is_needed=False),
+        "path": unread(
+            TEXT, "The file that it is written in, from rootdir; of one that has not begun, its id's.", always=False
+        ),
+        "line": unread(POSITIVE, "Where in that file it begins; where that is known.", always=False),
         "params": Key(
             PARAMS,
             "The parameters of a parametrized test; values that JSON has no form for are given by their name or repr.",
@@ -163,6 +174,9 @@ TEST = Shape(
         ),
         "phases": unread(PHASES),
         "metrics": METRICS,
+        "items": optional(ITEMS, "What it has recorded of single items, where it has."),
+        "attachments": optional(ATTACHMENTS, "What it has kept, or named, where it has."),
+        "facts": optional(FACTS_OF_TEST, "What it says of itself: by record_fact and record_property."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
         "message": unread(TEXT_OR_NULL),
         "device_kind": optional(
@@ -203,10 +217,22 @@ _FIXTURE = Shape(
     }
 )
 
+_SUM = Shape(
+    {
+        "name": NAME,
+        "unit": TEXT,
+        "value": Key(NUMBER, "Over all attempts at, and repeats of, all tests."),
+        "count": Key(POSITIVE, "Attempts and repeats that have recorded it."),
+    }
+)
+
 _SUMMARY = Shape(
     {
         **dict.fromkeys(OUTCOMES, unread(COUNT)),
         "metrics": unread(object_of(Shape(dict.fromkeys(VERDICTS, COUNT)))),
+        "sums": optional(
+            list_of(object_of(_SUM, "sum")), "What metrics with reduce='sum' add up to, by name and unit."
+        ),
         "makespan_s": Key(_SECONDS_OR_NULL, "First start to last end."),
         "busy_s": unread(SECONDS, "Sum over the devices."),
         "speedup": unread(_SECONDS_OR_NULL, "busy_s / makespan_s"),

@@ -103,7 +103,7 @@ class Controller:
         ):  # only now it is a run that others make room for
             archive.prune(self.options.directory, self.options.keep_runs)
         if whole is not None and self.earlier is not None:
-            for kept in self.earlier.kept(whole, params, self.records.items):
+            for kept in self.earlier.kept(whole, params, self.records.items, self.records.directory):
                 # The repeats of a test are judged together, when all have ended.
                 is_whole = test_of(kept["test"]) is None
                 result = self.baseline.undecided(kept["result"]) if is_whole else kept["result"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..records import archive
+from ..records.beside import attachments
+from ..records.beside.samples import SampleFile, Samples, is_place
 from ..records.journal import Journal, dump, load, read
 from ..records.results import Results
 from .console import Console
@@ -37,6 +40,7 @@ class RunRecords:
         self._console = console
         self._of_all = of_all
         self._of_workers: dict[str, Journal] = {}
+        self._items_are_lost = self._files_are_lost = False
 
     @property
     def problem(self) -> str | None:
@@ -73,7 +77,11 @@ class RunRecords:
     def take(self, line: str) -> Mapping[str, Any]:
         """Fold a record that a worker sent; return it. It is in that one's journal, which may be written here."""
         record: Mapping[str, Any] = load(line)
-        if self._of_all:
+        if record["record"] == "lines":
+            self._append(record)
+        elif record["record"] == "piece":
+            self._append_piece(record)
+        elif self._of_all:
             journal = self._journal_of(record["worker"])
             journal.append(line)
             if journal.problem is not None:
@@ -84,6 +92,39 @@ class RunRecords:
         elif record["record"] == "late-metric":
             self._console.warn(record["text"])
         return record
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        """Write the items that a worker without the run's directory has sent."""
+        problem = None if self.directory is not None else "this run keeps no records"
+        if self.directory is not None and is_place(record["file"]):
+            file = SampleFile(self.directory / record["file"], "")
+            file.append("\n".join(record["lines"]))
+            file.close()
+            problem = file.problem
+        if problem is not None and not self._items_are_lost:
+            self._items_are_lost = True
+            self._console.warn(f"items could not be kept: {problem}; their number and the means of their scores are")
+
+    def _append_piece(self, record: Mapping[str, Any]) -> None:
+        """Write a piece of a file that a worker without the run's directory has sent."""
+        problem = None if self.directory is not None else "this run keeps no records"
+        if self.directory is not None and attachments.is_place(record["file"]):
+            try:
+                path = self.directory / record["file"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab") as file:
+                    file.write(base64.b64decode(record["data"]))
+            except OSError as error:
+                problem = f"{record['file']}: {error.strerror or error}"
+        if problem is not None and not self._files_are_lost:
+            self._files_are_lost = True
+            self._console.warn(f"attachments could not be kept: {problem}")
+
+    def look_beside(self) -> None:
+        """Know what tests that have died had left beside their records, before they could say so."""
+        if self.directory is not None:
+            Samples(self.directory).complete(self.results.single)
+            attachments.complete(self.directory, self.results.single)
 
     def _journal_of(self, worker: str) -> Journal:
         if worker not in self._of_workers:

@@ -91,6 +91,7 @@ def _make(config: pytest.Config, *, each: bool, distributed: bool) -> Controller
         engine=options.engine,
         seed=options.seed,
         baseline=options.baseline,
+        source_url=options.source_url,
     )
     baseline = RunBaseline(options, records)
     devices = there.of_run(options, records, console)

@@ -11,6 +11,8 @@ from typing import Any
 
 from ..records import archive, journal
 from ..records.archive import Plan, Recorded
+from ..records.beside import attachments
+from ..records.beside.samples import Samples
 from ..records.record import Record, in_order
 from ..records.results import Results
 from ..values.texts import epoch, iso
@@ -35,6 +37,10 @@ def merged(runs: Sequence[Recorded]) -> Recorded:
     results.add_all(in_order(_journals(runs)))
     for worker in results.workers.values():
         worker.exit = worker.exit or "killed"
+    samples = Samples(*(run.path for run in runs))
+    samples.complete(results.single)
+    for run in runs:
+        attachments.complete(run.path, results.single)
     ended = max((run.ended for run in runs if run.ended), default=None)
     devices = {device.id: device for run in runs for device in run.devices()}
     facts = first.facts() | {
@@ -51,6 +57,7 @@ def merged(runs: Sequence[Recorded]) -> Recorded:
         exit_status=None,
         ended=ended,
         items=archive.items_of(*(run.path for run in runs)),
+        samples=samples,
         problems=tuple(f"shard {shard_of(run)['index']}: {text}" for run in runs for text in run.problems),
     )
 

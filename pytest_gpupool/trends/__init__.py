@@ -1,3 +1,3 @@
 """Trends: what many runs tell together."""
 
-__all__ = ["additions", "placement", "scaling_chart", "speedup", "trend"]
+__all__ = ["additions", "facts", "placement", "scaling_chart", "speedup", "store", "trend"]

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 from ..metrics import groups
 from ..metrics.metric import Number
 from ..records import archive
-from ..records.result import TestResult
 from ..records.results import Results
 from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, GONE, rank
-from ..verdicts.baseline import kind_by_id
+from ..verdicts.baseline import kind_by_id, kind_in
 from .placement import Observation
 from .speedup import most_at_once
 
@@ -105,6 +104,56 @@ def measured(facts: Mapping[str, Any], results: Results, devices: Iterable[Devic
     )
 
 
+def of_report(report: Mapping[str, Any]) -> MeasuredRun:
+    """Return what the run of a JSON report measured, without results that were kept from an earlier one."""
+    run, summary = report["run"], report["summary"]
+    names = {device["id"]: device["name"] for device in report["devices"]}
+    tests = [
+        test
+        for test in (*report["tests"], *groups.as_tests(report))
+        if test["outcome"] != "not-run" and (test.get("run") or run["id"]) == run["id"]
+    ]
+    spans = [(one["id"], one.get("started"), one.get("ended")) for one in report["workers"]]
+    ran = {test["worker"] for test in tests if test["started"]}
+    return MeasuredRun(
+        id=run["id"],
+        started=run["started"],
+        commit=run["git"]["commit"] if run.get("git") else None,
+        workers=most_at_once(ran, spans),
+        makespan_s=summary.get("makespan_s"),
+        speedup=summary.get("speedup"),
+        efficiency=summary.get("efficiency"),
+        values=_values_of(tests, names),
+    )
+
+
+def by_commit(runs: Iterable[MeasuredRun], test: str, metric: str) -> Iterator[MeasuredRun]:
+    """Yield the runs with a metric, those of one commit on one kind of device as one: its latest, with their mean.
+
+    Its ``id`` says how many they are. Runs whose commit is not known stay as they are.
+    """
+    groups: dict[tuple[Any, ...], list[tuple[MeasuredRun, Value]]] = {}
+    for run in runs:
+        for number, value in enumerate(run.values.get(test, {}).get(metric, ())):
+            key = (run.commit, value.device, value.unit) if run.commit is not None else (run.id, number)
+            groups.setdefault(key, []).append((run, value))
+    for group in sorted(groups.values(), key=lambda group: (group[-1][0].started, group[-1][0].id)):
+        run = group[-1][0]
+        name = run.id if len(group) == 1 else f"{run.id} +{len(group) - 1}"
+        yield replace(run, id=name, values={test: {metric: (_mean([value for _, value in group]),)}})
+
+
+def _mean(values: Sequence[Value]) -> Value:
+    last = values[-1]
+    if len(values) == 1:
+        return last
+    numbers = [number for value in values if (number := _float(value.value)) is not None]
+    devices = tuple(dict.fromkeys(device for value in values for device in value.device_ids))
+    worst = min((value.verdict for value in values), key=rank)
+    mean = fmean(numbers) if numbers else last.value
+    return replace(last, value=mean, non_finite=None if numbers else last.non_finite, verdict=worst, device_ids=devices)
+
+
 def observations(runs: Iterable[MeasuredRun]) -> Iterator[Observation]:
     """Yield what says something of one device: finite values of tests that had just it, undisturbed."""
     for run in runs:
@@ -162,11 +211,21 @@ def _values(results: Results, names: Mapping[str, str]) -> Values:
         for name, metric in test.metrics.items():
             if metric["verdict"] == GONE:
                 continue
-            found[test.nodeid][name].append(_value(metric, test, kind))
+            found[test.nodeid][name].append(_value(metric, test.devices, test.outcome, kind))
     return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
 
 
-def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
+def _values_of(tests: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> Values:
+    found: defaultdict[str, defaultdict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
+    for test in tests:
+        for metric in test["metrics"]:
+            if metric["verdict"] != GONE:
+                kind = kind_in(test, names) or UNKNOWN
+                found[test["nodeid"]][metric["name"]].append(_value(metric, test["devices"], test["outcome"], kind))
+    return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
+
+
+def _value(metric: Mapping[str, Any], devices: Iterable[str], outcome: str, kind: str) -> Value:
     return Value(
         value=metric["value"],
         non_finite=metric.get("non_finite"),
@@ -175,8 +234,8 @@ def _value(metric: Mapping[str, Any], test: TestResult, kind: str) -> Value:
         verdict=metric["verdict"],
         baseline=metric.get("baseline"),
         device=kind,
-        device_ids=tuple(test.devices),
-        outcome=test.outcome,
+        device_ids=tuple(devices),
+        outcome=outcome,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..records.items import link_or_copy
+from ..records.beside.items import link_or_copy
 from ..records.store import LOCK_SECONDS, lock, write_whole
 from ..values.errors import UsageProblem
 from . import cohort_files

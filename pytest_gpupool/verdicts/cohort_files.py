@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..records.beside.items import decoded, keep_ids
+from ..records.beside.items import encoded as encoded_values
 from ..records.datatypes import FLAG, NAME, NUMBER, SAMPLES, TEXT, Shape, optional
-from ..records.items import decoded, keep_ids
-from ..records.items import encoded as encoded_values
 from ..records.shapes import METRIC
 from ..records.store import write_whole
 from ..values.errors import UsageProblem

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import pytest
 
@@ -103,8 +103,39 @@ class RecordMetric(Protocol):
         repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
+        reduce: Literal["sum"] | None = None,
     ) -> None:
         """Record a number under a name."""
+
+
+class RecordSample(Protocol):
+    """The type of the ``record_sample`` fixture."""
+
+    def __call__(
+        self,
+        id: object,
+        *,
+        input: object = None,
+        output: object = None,
+        target: object = None,
+        score: object = None,
+        **scores: object,
+    ) -> None:
+        """Record what is said of one item."""
+
+
+class RecordFact(Protocol):
+    """The type of the ``record_fact`` fixture."""
+
+    def __call__(self, name: str, text: object) -> None:
+        """Record a short text under a name."""
+
+
+class Attach(Protocol):
+    """The type of the ``attach`` fixture."""
+
+    def __call__(self, data: object, name: str | None = None) -> None:
+        """Keep a file, or what is to be one."""
 
 
 class RunScript(Protocol):
@@ -260,7 +291,8 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
     Takes ints, floats, bools, enums of these, and NumPy and torch scalars. NaN and infinities are kept and fail the
     test as invalid; what is no number fails it at once. ``kind`` says what it is (``proportion``, ``mean``, ``time``,
     ``rate``, ``size``, ``score``), ``samples`` has a number per item, best by the item's id, and ``repeats`` has
-    measurements of one and the same quantity.
+    measurements of one and the same quantity. With ``reduce="sum"`` it is a cost, such as tokens or dollars, of which
+    reports have the sum over the run.
     """
     from ..metrics import metric as metrics  # most workers' start is not held up by it
 
@@ -279,6 +311,7 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
         repeats: Iterable[object] | None = None,
         atol: float | None = None,
         rtol: float | None = None,
+        reduce: Literal["sum"] | None = None,
     ) -> None:
         def made() -> Metric:
             return metrics.make(
@@ -292,11 +325,84 @@ def record_metric(request: pytest.FixtureRequest) -> RecordMetric:
                 repeats=repeats,
                 atol=atol,
                 rtol=rtol,
+                reduce=reduce,
             )
 
         _or_fail(lambda: recorder.metric(made(), attempt))
 
     return record
+
+
+@pytest.fixture
+def record_sample(request: pytest.FixtureRequest) -> RecordSample:
+    """Record one item of this test: ``record_sample("q1", input=…, output="B", target="A", score=0)``.
+
+    One line in a file of the run's directory; ``gpupool items`` and the HTML report show it. ``input``, ``output`` and
+    ``target`` are any values that JSON has (arrays and scalars of NumPy and torch too), long ones are cut and marked.
+    ``score``, and others by their names (``f1=0.5``), are numbers or bools. An id that a mapping given to
+    ``record_metric(samples=…)`` has as well is the same item. Each id is recorded once.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def record(
+        id: object,
+        *,
+        input: object = None,
+        output: object = None,
+        target: object = None,
+        score: object = None,
+        **scores: object,
+    ) -> None:
+        __tracebackhide__ = True
+        values = {"input": input, "output": output, "target": target}
+        _or_fail(lambda: recorder.sample(id, attempt, values=values, score=score, scores=scores))
+
+    return record
+
+
+@pytest.fixture
+def record_fact(request: pytest.FixtureRequest) -> RecordFact:
+    """Record a short text of this test: ``record_fact("checkpoint", "step-4000")``.
+
+    Reports show it, ``gpupool compare`` tells what differs; up to 1000 characters. So are the values of
+    ``record_property``.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def record(name: str, text: object) -> None:
+        __tracebackhide__ = True
+        _or_fail(lambda: recorder.fact(name, text, attempt))
+
+    return record
+
+
+@pytest.fixture
+def attach(request: pytest.FixtureRequest) -> Attach:
+    """Keep something of this test in the run's directory: ``attach(figure, "confusion")``.
+
+    A path (``pathlib.Path``), whose file is copied; bytes; a text; what JSON has; a PIL image; a Matplotlib or Plotly
+    figure; a pandas table; a URL, which is named alone. Reports name it, and a failure on the terminal.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def keep(data: object, name: str | None = None) -> None:
+        __tracebackhide__ = True
+        _or_fail(lambda: recorder.attach(data, name, attempt))
+
+    return keep
+
+
+@pytest.fixture
+def out_dir(request: pytest.FixtureRequest) -> Path:
+    """This test's own folder in the run's directory: what lies there when the test ends is attached to it.
+
+    Each attempt has a folder of its own; one in which nothing was written does not stay.
+    """
+    recorder = request.config.stash[recorder_key]
+    return _or_fail(lambda: recorder.out_dir(recorder.attempt_at(request.node)))
 
 
 @pytest.fixture

@@ -41,10 +41,12 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def opened(chromium: Page, tmp_path: Path) -> Iterator[Open]:
     """Opens reports; fails where the browser had a word to say about them, or was made to ask anybody for anything."""
 
-    def show(report: Report = SAMPLE, past: list[dict[str, Any]] = PAST, place: str = "") -> Page:
+    def show(
+        report: Report = SAMPLE, past: list[dict[str, Any]] = PAST, place: str = "", *, drawn: bool = True
+    ) -> Page:
         path = tmp_path / "report.html"
         path.write_text(render(report, past), encoding="utf-8")
-        chromium.open(path, place)
+        chromium.open(path, place, drawn=drawn)
         return chromium
 
     yield show
@@ -75,7 +77,7 @@ class TestOpening:
         page = opened()
         links = page.all("nav a")
         assert [link.text for link in links] == [
-            "Summary", "Timeline", "Metrics", "History", "Use of devices", "Devices", "Tests",
+            "Summary", "Timeline", "Metrics", "Overview", "History", "Use of devices", "Devices", "Tests",
         ]  # fmt: skip
         assert all(section.is_displayed() for section in page.all("main > section"))
         assert not page.all("#no-script")
@@ -84,7 +86,7 @@ class TestOpening:
         """A tag in an id or a message is neither run nor drawn."""
         page = opened()
         assert page.driver.title.startswith("gpupool: 2 failed, ")
-        assert len(page.all("script")) == 2
+        assert len(page.all("script")) == 4
         assert not page.all("img")
         assert page.texts(SHOWN)[0] == INJECTED
         assert page.texts(f"{CHART} .bar title")[0].startswith(f"{INJECTED}: failed, ")
@@ -111,7 +113,7 @@ class TestOpening:
         """Every test is there and can be unfolded; nothing that would need the script is."""
         chromium.tell("Emulation.setScriptExecutionDisabled", value=True)
         try:
-            page = opened()
+            page = opened(drawn=False)
             assert page.one("#no-script").is_displayed()
             assert not page.one("section[aria-labelledby=timeline]").is_displayed()
             page.one("table.tests > tbody:nth-of-type(2) summary").send_keys(Keys.ENTER)
@@ -135,6 +137,14 @@ class TestOpening:
         page.tell("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
         page.wait(f"document.querySelector('{CHART} svg').clientWidth < 400")
         assert page.run("return document.documentElement.scrollWidth") == 400
+        # What needs a look, its verdict first, and the cells of the heat map that do.
+        script = """
+            const boxes = [...document.querySelectorAll(arguments[0])].map((each) => each.getBoundingClientRect());
+            return boxes.length > 3 && boxes.every((box) => box.width > 0 && box.left >= 0 && box.right <= 400);
+        """
+        for selector in ("[aria-labelledby=wrong] td, [aria-labelledby=wrong] .mark", "[aria-labelledby=failures] a"):
+            assert page.run(script, selector)
+        assert page.run(script, "section[aria-labelledby=metrics] .worst, .worst button")
         page.tell("Emulation.clearDeviceMetricsOverride")
 
     def test_on_paper(self, opened: Open) -> None:
@@ -238,7 +248,7 @@ class TestTable:
         link = page.one("section[aria-labelledby=summary] tbody a")
         place = str(link.get_attribute("href")).split("#")[1]
         link.send_keys(Keys.ENTER)
-        page.wait(f"document.querySelector('#{place} details').open")
+        page.wait(f"document.querySelector('#{place} details')?.open")
         assert page.one(f"#{place} dl").is_displayed()
         assert page.one(".shown").text == "130 of 130 shown"
         assert page.run("return document.activeElement.tagName") == "SUMMARY"
@@ -256,6 +266,45 @@ class TestTable:
         )
         page.click(row.find_element("css selector", "td:nth-child(3)"))
         assert not row.find_element("css selector", "pre").is_displayed()
+
+    def test_parameters_are_columns(self, opened: Open) -> None:
+        """Those that differ can be filtered by, shown, and sorted by."""
+        tests = [
+            a_test(f"a.py::t[{model}-{n}]", params={"model": model, "n": n}) for model in ("b", "a") for n in (10, 9)
+        ]
+        page = opened(a_report(*tests), [])
+        page.choose("tests", "model", "a")
+        assert page.texts(SHOWN) == ["a.py::t[a-10]", "a.py::t[a-9]"]
+        page.choose("tests", "n", "9")
+        assert page.texts(SHOWN) == ["a.py::t[a-9]"]
+        page.choose("tests", "n", "any")
+        page.choose("tests", "model", "any")
+        for chip in page.all(".chips label"):
+            if chip.text.split("\n")[0] in ("model", "n"):
+                page.click(chip)
+        assert page.texts("table.tests thead th")[-2:] == ["model", "n"]
+        page.click(page.all("table.tests thead button")[-1])
+        assert page.texts("table.tests > tbody td:nth-child(9)") == ["9", "9", "10", "10"]
+        assert page.texts("table.tests > tbody td:nth-child(8)") == ["b", "a", "b", "a"]
+
+    def test_failures_of_a_kind(self, opened: Open) -> None:
+        """Are told once, with a button that leaves only them; a test that needed another attempt is found, too."""
+        tests = [a_test(f"a.py::t{n}", "failed", message=f"E  OSError: port {n} is taken") for n in range(5)]
+        page = opened(a_report(*tests, a_test("a.py::other", "failed", message="E  no"), a_test(attempt=3)), [])
+        assert [row[0] for row in page.table("[aria-labelledby=failures] table")[1:]] == [
+            "OSError: port 0 is taken", "no",
+        ]  # fmt: skip
+        (button,) = page.all("[aria-labelledby=failures] button")
+        page.click(button)
+        assert page.texts(SHOWN) == [f"a.py::t{n}" for n in range(5)]
+        page.run(
+            "location.hash = document.querySelectorAll('[aria-labelledby=failures] tr')[2].querySelector('a').hash"
+        )
+        page.wait("document.querySelector('table.tests details[open]')")
+        assert len(page.texts(SHOWN)) == 7
+        (chip,) = (each for each in page.all(".chips label") if each.text.startswith("more than one"))
+        page.click(chip)
+        assert page.texts(SHOWN) == ["tests/test_a.py::test_a"]
 
 
 class TestTimeline:
@@ -412,10 +461,8 @@ class TestCharts:
         """The test is named, also where the list has no room for all of them."""
         tests = [a_test(f"a.py::t[{n}]", metrics=[a_metric("m", n)]) for n in range(320)]
         page = opened(a_report(*tests), [])
-        script = "document.querySelectorAll('table.tests summary')[310].click()"
-        page.run(script)
-        page.wait("document.querySelector('table.tests button.past')")
-        page.run("document.querySelector('table.tests button.past').click()")
+        page.wait("document.querySelectorAll('table.tests button.past').length === 320")
+        page.run("document.querySelectorAll('table.tests > tbody')[310].querySelector('button.past').click()")
         chosen = "section[aria-labelledby=history] label:last-of-type select option:checked"
         assert page.one(chosen).get_attribute("textContent") == "a.py::t[310]"
         assert "m of a.py::t[310]" in page.texts("section[aria-labelledby=history] caption")
@@ -447,20 +494,119 @@ def min_mean(metric: str) -> float:
     return float(f"{min(means):.4g}")
 
 
-def test_five_thousand_tests(opened: Open) -> None:
-    """All are in the table; thin bars are drawn together, and what fails is still seen among them."""
-    report = a_run(5000)
-    page = opened(report, a_past(report, 3))
-    assert page.one(".shown").text == "5000 of 5000 shown"
-    assert len(page.all(f"{CHART} .bar")) < 4000
-    assert any(re.match(r"\d+ tests \(", text) for text in page.texts(f"{CHART} .many title"))
-    assert page.all(f"{CHART} .fill-crashed, {CHART} .fill-timeout")
-    page.press("/")
-    page.press("hellaswag gemma 5-7")
-    wanted = [name for name in ids(report) if "hellaswag" in name and "gemma" in name and "5-7" in name]
-    assert page.texts(SHOWN) == wanted
-    page.press(Keys.ESCAPE)
-    page.click(page.all("table.tests thead button")[2])
-    durations = {test["nodeid"]: test["duration_s"] for test in report["tests"]}
-    shown = [durations[name] for name in page.texts(SHOWN)[:4000] if name in durations]
-    assert shown == sorted(shown)
+class TestOverview:
+    """Every metric over the runs on record, at a glance."""
+
+    def test_small_charts_lead_to_the_history(self, opened: Open) -> None:
+        """The worst first, some at a time, with a band for the margin; a press shows the whole chart."""
+        page = opened()
+        cards = page.all(".cards-grid .card")
+        assert len(cards) == 48
+        assert [text.split()[-1] for text in page.texts(".card-head")[:2]] == ["invalid", "regressed"]
+        assert page.all(".card .band")
+        page.choose("overview", "Metric", "latency (ms)")
+        assert {text.split()[0] for text in page.texts(".card-head")} == {"latency"}
+        page.one("section[aria-labelledby=overview] input").send_keys("gsm8k[qwen-14b-5-1]")
+        (card,) = page.all(".cards-grid .card")
+        page.click(card)
+        assert page.texts("section[aria-labelledby=history] caption") == [
+            "latency (ms) of evals/test_gsm8k.py::test_gsm8k[qwen-14b-5-1]"
+        ]
+
+    def test_the_band_is_the_rule_of_the_verdict(self, opened: Open) -> None:
+        """As high as the margin on both sides of the baseline; the interval of this run's change stands beside it."""
+        judged = {"baseline": 0.8, "change": -0.1, "allowed": 0.02, "interval": [-0.15, -0.05], "n": 500}
+        page = opened(a_report(a_test("a.py::a", metrics=[a_metric("m", 0.72, verdict="regressed", **judged)])), [])
+        section = "section[aria-labelledby=history]"
+        assert page.texts(f"{section} .chart title")[:3] == [
+            "within ± 0.02 of the baseline: ok", "baseline 0.8", "0.68 to 0.76",
+        ]  # fmt: skip
+        script = """
+            const [band, line, whisker] = [...document.querySelectorAll(arguments[0])].map((each) => each.getBBox());
+            return [band.height / whisker.height, (line.y - band.y) / band.height];
+        """
+        shapes = ", ".join(f"{section} .chart {name}" for name in (".band", ".base", ".whisker"))
+        of_whisker, middle = page.run(script, shapes)
+        assert of_whisker == pytest.approx(0.5)  # 0.04 of 0.08
+        assert middle == pytest.approx(0.5)
+        assert page.table(f"{section} table")[1][-2:] == ["0.68 to 0.76", "500"]
+
+
+@pytest.fixture(scope="module")
+def large() -> Report:
+    """The report of a run of 5,000 tests."""
+    return a_run(5000)
+
+
+class TestManyTests:
+    """More than are drawn at once."""
+
+    def test_bars_words_and_order(self, opened: Open, large: Report) -> None:
+        """Thin bars are drawn together, and what fails is still seen among them; words and columns are for all."""
+        page = opened(large, a_past(large, 3))
+        assert page.one(".shown").text == "5000 of 5000 shown"
+        assert len(page.all(f"{CHART} .bar")) < 4000
+        assert any(re.match(r"\d+ tests \(", text) for text in page.texts(f"{CHART} .many title"))
+        assert page.all(f"{CHART} .fill-crashed, {CHART} .fill-timeout")
+        page.press("/")
+        page.press("hellaswag gemma 5-7")
+        wanted = [name for name in ids(large) if "hellaswag" in name and "gemma" in name and "5-7" in name]
+        assert page.texts(SHOWN) == wanted
+        page.press(Keys.ESCAPE)
+        page.click(page.all("table.tests thead button")[2])
+        durations = {test["nodeid"]: test["duration_s"] for test in large["tests"]}
+        known = sorted(duration for duration in durations.values() if duration is not None)
+        shown = [durations[name] for name in page.texts(SHOWN)]
+        assert shown == known[: len(shown)]
+        assert 50 <= len(shown) < 1000
+
+    def test_rows_are_drawn_as_they_are_scrolled_to(self, opened: Open, large: Report) -> None:
+        """To the last, which a reader of screens knows the number of; those far away are dropped; links find theirs."""
+        page, names = opened(large, []), ids(large)
+        assert page.one("table.tests").get_attribute("aria-rowcount") == "5001"
+        page.run("document.querySelector('table.tests').scrollIntoView()")
+        page.wait(f"document.querySelector('{SHOWN}')")
+        assert page.texts(SHOWN)[:50] == names[:50]
+        page.run("document.querySelector('table.tests').scrollIntoView({block: 'end'})")
+        last = "document.querySelector('table.tests > tbody:last-of-type > tr')"
+        page.wait(f"{last}?.getAttribute('aria-rowindex') === '5001'")
+        page.wait(f"{last}.getBoundingClientRect().top < innerHeight + 100")
+        assert page.texts(SHOWN)[-1] == names[-1]
+        assert names[0] not in page.texts(SHOWN)
+        middle = names[2500]
+        anchor = page.run("return document.querySelector('table.tests > tbody:last-of-type').id")
+        page.run("scrollTo(0, 0)")
+        page.wait(f"!document.getElementById('{anchor}')")
+        page.run(f"location.hash = '#{anchor}'")
+        page.wait(f"document.getElementById('{anchor}')?.querySelector('dl')")
+        assert page.one(f"[id='{anchor}'] code").text == names[-1]
+        page.press("/")
+        page.press(middle)
+        assert page.texts(SHOWN) == [middle]
+
+    def test_without_a_script_the_worst_are_there(self, opened: Open, chromium: Page, large: Report) -> None:
+        """Some of them, and a sentence that says so."""
+        chromium.tell("Emulation.setScriptExecutionDisabled", value=True)
+        try:
+            page = opened(large, [], drawn=False)
+            assert page.one("#no-script").text == (
+                "The charts need JavaScript; so do all but the worst 200 of 5000 tests, which are below."
+            )
+            assert page.texts(SHOWN) == ids(large)[:200]
+        finally:
+            chromium.tell("Emulation.setScriptExecutionDisabled", value=False)
+
+    def test_a_browser_that_cannot_decompress(self, opened: Open, chromium: Page, large: Report) -> None:
+        """The page does it by itself."""
+        source = "delete window.DecompressionStream"
+        made = chromium.tell("Page.addScriptToEvaluateOnNewDocument", source=source)
+        try:
+            page = opened(large, [])
+            assert page.run("return typeof DecompressionStream") == "undefined"
+            page.run("document.querySelector('table.tests').scrollIntoView()")
+            page.wait(f"document.querySelector('{SHOWN}')")
+            assert page.texts(SHOWN)[:50] == ids(large)[:50]
+            page.click(page.one("table.tests > tbody[id] td:nth-child(3)"))
+            page.wait("document.querySelector('table.tests details[open] pre')")
+        finally:
+            chromium.tell("Page.removeScriptToEvaluateOnNewDocument", identifier=made["identifier"])

@@ -32,8 +32,11 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "baseline",
         "compare",
         "comment",
+        "items",
         "matrix",
         "history",
+        "ingest",
+        "export",
         "scaling",
         "schema",
     ]

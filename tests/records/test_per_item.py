@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import from_record, make
-from pytest_gpupool.records.items import Items, decoded, encoded
+from pytest_gpupool.records.beside.items import Items, decoded, encoded
 from pytest_gpupool.records.shapes import METRIC
 
 

@@ -378,7 +378,7 @@ class TestPage:
         names = {name for each in self.PAGE.iter() for name in each.attrib}
         assert not [name for name in names if name.startswith("on") or name in ("style", "src", "srcset", "action")]
         (policy,) = self.PAGE.findall(".//meta[@http-equiv='Content-Security-Policy']")
-        style, script = (self.PAGE.find(place) for place in (".//style", ".//body/script[2]"))
+        style, script = (self.PAGE.find(place) for place in (".//style", ".//body/script[4]"))
         allowed = [
             base64.b64encode(hashlib.sha256((each.text or "").encode()).digest()).decode()  # type: ignore[union-attr]
             for each in (style, script)
@@ -390,7 +390,7 @@ class TestPage:
 
     def test_the_script_makes_no_html_of_text(self) -> None:
         """It neither parses nor runs a text, and asks nobody for anything."""
-        script = self.PAGE.find(".//body/script[2]")
+        script = self.PAGE.find(".//body/script[4]")
         assert script is not None
         words = (
             r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import|Storage|</|<!--"
@@ -400,7 +400,7 @@ class TestPage:
     def test_without_script_nothing_is_dead(self) -> None:
         """Sections that a script draws are hidden, and their links; the others have all that there is to know."""
         hidden = [each.get("aria-labelledby") for each in self.PAGE.iter("section") if "hidden" in each.attrib]
-        assert hidden == ["timeline", "metrics", "history", "usage"]
+        assert hidden == ["timeline", "metrics", "overview", "history", "usage"]
         links = [each[0].get("href") for each in self.PAGE.findall(".//nav/ul/li") if "hidden" in each.attrib]
         assert links == [f"#{name}" for name in hidden]
         assert not {"button", "select", "input"} & {each.tag for each in self.PAGE.iter()}
@@ -413,7 +413,7 @@ class TestPage:
         assert {each.get("href", "").removeprefix("#") for each in self.PAGE.iter("a")} <= set(ids)
         assert {each.get("aria-labelledby") for each in self.PAGE.iter() if each.get("aria-labelledby")} <= set(ids)
         assert self.PAGE.find("html[@lang='en']/body/main") is not None
-        assert len(list(self.PAGE.iter("caption"))) == len(list(self.PAGE.iter("table"))) == 3
+        assert len(list(self.PAGE.iter("caption"))) == len(list(self.PAGE.iter("table"))) == 4
         assert {each.get("scope") for each in self.PAGE.iter("th")} == {"col", "row"}
         for table in self.PAGE.iter("table"):
             width = len(table.findall("thead/tr/th"))
@@ -491,7 +491,7 @@ class TestEscapes:
         assert told["Parameters"] == f"{text} = {text}"
         assert [each.text for each in root.iter("pre")] == [f"\n{text}", f"\n{text}"]
         assert facts(root)["Command"] == facts(root)["Directory"] == text
-        assert len(list(root.iter("script"))) == 2
+        assert len(list(root.iter("script"))) == 4
         found = data(root)
         assert found["tests"]["id"] == [f"a.py::{text}"]
         (metric,), (param,) = found["metrics"], found["params"]

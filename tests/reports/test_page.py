@@ -33,8 +33,8 @@ class TestData:
         tests = [a_test("a[10-x]", params={"n": 10, "m": "x"}), a_test("b", "failed", params={"n": 2.5, "m": True})]
         found = data(page(*tests))
         assert found["params"] == [
-            {"name": "n", "values": ["10", "2.5"], "numeric": True},
-            {"name": "m", "values": ["x", "true"], "numeric": False},
+            {"name": "n", "fact": False, "values": ["10", "2.5"], "numeric": True},
+            {"name": "m", "fact": False, "values": ["x", "true"], "numeric": False},
         ]
         assert found["tests"]["params"] == [[0, 1, 1, 1], [0, 0, 1, 0]]
         assert data(page(a_test(params={"m": ["é", {"a": None}]})))["params"][0]["values"] == ['["é", {"a": null}]']
@@ -64,7 +64,8 @@ class TestData:
         first, ms, huge, large = data(page(*tests))["metrics"]
         assert first == {
             "name": "t", "unit": "s", "better": False, "test": [0, 2], "value": [1.5, 0.3], "baseline": [1, None],
-            "change": [0.5, None], "allowed": [0.25, None], "verdict": [6, -1],
+            "change": [0.5, None], "allowed": [0.25, None], "n": [None, None], "interval": [None, None],
+            "verdict": [6, -1],
         }  # fmt: skip
         assert (ms["unit"], huge["value"], large["value"]) == ("ms", [None], [9007199250000000.0])
 

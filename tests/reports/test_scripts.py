@@ -71,6 +71,6 @@ def test_a_part_begins_with_what_it_is_for(name: str) -> None:
 def test_nothing_is_declared_in_vain() -> None:
     """Linters cannot tell: what a part declares may be for another one."""
     script = joined(SOURCES.values())
-    declared = re.findall(r"^(?:function|const) (\w+)", script, re.MULTILINE)
+    declared = re.findall(r"^(?:async )?(?:function|const) (\w+)", script, re.MULTILINE)
     assert "drawAll" in declared
     assert [name for name in declared if len(re.findall(rf"\b{name}\b", script)) < 2] == []

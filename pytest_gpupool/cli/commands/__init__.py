@@ -2,6 +2,7 @@
 
 __all__ = [
     "baseline",
+    "export",
     "history",
     "matrix",
     "plan",

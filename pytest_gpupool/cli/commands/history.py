@@ -7,25 +7,30 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ...metrics.metric import Number
 from ...metrics.wording import value_text
+from ...records.store import HISTORY
 from ...reports.columns import show
 from ...reports.words import counted
-from ...trends.trend import History, MeasuredRun, Value, history
+from ...trends import store
+from ...trends.trend import MeasuredRun, Value, by_commit, history
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of, function_of, name_of
 from ...values.texts import cut, one_line
 from ..sources import add_dir, base_of
 
 _ABOUT = """\
-Prints what the runs on record have measured, the oldest first. A change is relative to the last value on the same kind
-of device, or on the same device where a run has several (--dist each). The last lines are over all runs, for each kind
-of device: a small chart, the least, the median, the most.
+Prints what the runs on record have measured, the oldest first. With a store (--history, or history.sqlite beside the
+records) those in there count too, and runs of one commit on one kind of device are one line: their mean, and how many
+there are besides the latest. A change is relative to the last value on the same kind of device, or on the same device
+where a run has several (--dist each). The last lines are over all runs, for each kind of device: a small chart, the
+least, the median, the most.
 """
 
 _HEAD = ("RUN", "WHEN (UTC)", "COMMIT", "DEVICE", "VALUE", "CHANGE", "VERDICT")
@@ -64,25 +69,49 @@ def add(commands: Any) -> None:
     command.add_argument("test", metavar="TEST", help="the test's id, or a part of it that no other test has")
     command.add_argument("metric", metavar="METRIC", help="the metric's name")
     command.add_argument("--format", choices=_FORMATS, default="text", help="of the output (default: text)")
+    text = "the store of metrics over runs (default: history.sqlite beside the records, where that is there)"
+    command.add_argument("--history", metavar="PATH", type=Path, help=text)
+    command.add_argument("--each-run", action="store_true", help="a line per run, also of those of one commit")
     add_dir(command)
     command.set_defaults(run=_run)
 
 
 def _run(args: argparse.Namespace) -> int:
-    base = base_of(args.dir)
-    past = history(base, most_bytes=None)
-    test = _test(past, args.test, args.metric, where=f"the {counted(len(past.runs), 'run')} on record in {base}")
-    points = list(_points(past, test, args.metric))
+    base, kept = _places(args)
+    runs = history(base, most_bytes=None).runs if base is not None else ()
+    metrics: dict[str, set[str]] = store.names(kept) if kept is not None else {}
+    for run in runs:
+        for test, values in run.values.items():
+            metrics.setdefault(test, set()).update(values)
+    test = _test(metrics, args.test, args.metric, where=_where(len(runs), base, kept))
+    if kept is not None:
+        known = {run.id: run for run in (*store.of_metric(kept, test, args.metric), *runs)}
+        runs = tuple(sorted(known.values(), key=lambda run: (run.started, run.id)))
+        runs = runs if args.each_run else tuple(by_commit(runs, test, args.metric))
+    points = list(_points(runs, test, args.metric))
     _FORMATS[args.format](_Series(test=test, metric=args.metric, points=points))
     return 0
 
 
-def _test(past: History, wanted: str, metric: str, *, where: str) -> str:
+def _places(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Return where the runs on record are, and the store, None where there is none of them: a store is enough."""
+    try:
+        base = base_of(args.dir)
+    except UsageProblem:
+        if args.history is None or args.dir is not None:
+            raise
+        return None, args.history
+    beside = base / HISTORY
+    return base, args.history or (beside if beside.exists() else None)
+
+
+def _where(count: int, base: Path | None, kept: Path | None) -> str:
+    records = f"the {counted(count, 'run')} on record in {base}" if base is not None else ""
+    return " and ".join(filter(None, [records, f"the history {kept}" if kept is not None else ""]))
+
+
+def _test(metrics: Mapping[str, set[str]], wanted: str, metric: str, *, where: str) -> str:
     """Return the id of the test that is meant. Raises UsageProblem where it is none, or one of several."""
-    metrics: dict[str, set[str]] = {}
-    for run in past.runs:
-        for test, values in run.values.items():
-            metrics.setdefault(test, set()).update(values)
     fitting = [wanted] if wanted in metrics else [test for test in metrics if wanted in test]
     having = [test for test in fitting if metric in metrics[test]]
     if len(having) == 1:
@@ -124,9 +153,9 @@ def _listed(names: Iterable[str]) -> str:
     return "".join(f"\n  {name}" for name in [*map(one_line, ordered[:_MOST_NAMES]), *more])
 
 
-def _points(past: History, test: str, metric: str) -> Iterator[_Point]:
+def _points(runs: Sequence[MeasuredRun], test: str, metric: str) -> Iterator[_Point]:
     last: dict[tuple[str, str, Sequence[str]], Number] = {}
-    for run in past.runs:
+    for run in runs:
         values = run.values.get(test, {}).get(metric, ())
         for value in values:
             series = value.device, value.unit, value.device_ids if len(values) > 1 else ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...records import archive
 from ...records.archive import Recorded
+from ...records.store import HISTORY
 from ...reports.publish import Wanted, publish
 from ...trends import additions
 from ...trends.additions import Additions
@@ -29,12 +30,16 @@ def add(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     recorded = run_of(args.name, args.dir)
-    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
+    wanted = Wanted(
+        json=args.json, html=args.html, markdown=args.markdown, junit=args.junit, folder=recorded.path.resolve()
+    )
     print(_summary(recorded))
     base = recorded.path.parent.parent  # of .gpupool/runs/<run>; a copy elsewhere has no past
     run = recorded.facts(), recorded.results, recorded.devices()
-    found = additions.collect(base, *run) if wanted.paths() else Additions()
-    problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past)
+    found = additions.collect(base, *run, base / HISTORY) if wanted.paths() else Additions()
+    if found.problem is not None:
+        warn(found.problem)
+    problems = publish(report_of_run(recorded) | found.to_report(), wanted, found.past, recorded.path)
     for problem in problems:
         warn(problem)
     return EXIT_USAGE if problems else 0

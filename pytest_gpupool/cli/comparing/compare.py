@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...reports import comparison as documents
+from ...reports.markdown import escaped
+from ...trends import facts
 from ...values.errors import UsageProblem
 from ...values.texts import visible
 from ...values.verdicts import BAD, FAILING
+from ...verdicts.baseline import Baseline
 from ...verdicts.comparison import Comparison
 from ..sources import add_dir
 from .sides import add_policy, compared
@@ -50,13 +54,23 @@ def _run(args: argparse.Namespace) -> int:
     kinds = _kinds(args.fail_on)
     found, old, new = compared(args)
     fails = found.fails(kinds)
-    _print(found, args, old.title, new.title, fails=fails)
+    differing = [] if isinstance(old.content, Baseline) else facts.changed(old.content, new.content)
+    _print(found, differing, args, (old.title, new.title), fails=fails)
     return int(fails)
 
 
-def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, fails: bool) -> None:
+def _print(
+    found: Comparison,
+    differing: Sequence[Mapping[str, Any]],
+    args: argparse.Namespace,
+    titles: tuple[str, str],
+    *,
+    fails: bool,
+) -> None:
+    old, new = titles
     if args.format == "json":
-        print(json.dumps({**documents.plain(found), "a": old, "b": new, "fails": fails}, indent=1, allow_nan=False))
+        told = {**documents.plain(found), "facts": differing, "a": old, "b": new, "fails": fails}
+        print(json.dumps(told, indent=1, allow_nan=False))
         return
     if args.format == "markdown":
         lines = documents.markdown(found, f"{old} → {new}", verbose=args.verbose)
@@ -65,6 +79,11 @@ def _print(found: Comparison, args: argparse.Namespace, old: str, new: str, *, f
         lines = documents.text(found, verbose=args.verbose)
     for line in lines:
         print(line)
+    if differing:
+        is_text = args.format == "text"
+        print("\nfacts that differ:" if is_text else "\nFacts that differ:\n")
+        for line in facts.lines(differing, all_of_them=args.verbose):
+            print(f"  {line}" if is_text else f"- {escaped(line)}")
 
 
 def _kinds(given: list[str] | None) -> frozenset[str]:

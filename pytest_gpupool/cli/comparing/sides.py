@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +15,7 @@ from ...verdicts.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
 from ...verdicts.decide import Policy
-from ..sources import Report, warn, whole_report_of
+from ..sources import Report, is_baseline, warn, whole_report_of
 
 C = TypeVar("C", bound=Report | Baseline)
 
@@ -73,17 +72,7 @@ def _sides(args: argparse.Namespace) -> tuple[Side[Report | Baseline], Side[Repo
 
 def _read(name: str, given: Path | None) -> Report | Baseline:
     path = Path(name)
-    return baseline_file.load(path) if path.is_file() and _is_baseline(path) else whole_report_of(name, given)
-
-
-def _is_baseline(path: Path) -> bool:
-    """Say what a file is meant to be, also where it is damaged: what reads it then says how."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return False
-    is_one = re.search(rb'"format"\s*:\s*"gpupool-baseline"', data) is not None
-    return is_one and re.search(rb'"report_format"\s*:', data) is None
+    return baseline_file.load(path) if path.is_file() and is_baseline(path) else whole_report_of(name, given)
 
 
 def _tell_of_gaps(side: Side[Report]) -> None:

@@ -1,3 +1,3 @@
-"""Shards: the calls that make one run of those of several machines."""
+"""Shards: the calls that bring together what several machines have."""
 
-__all__ = ["merge", "pack"]
+__all__ = ["ingest", "merge", "pack"]

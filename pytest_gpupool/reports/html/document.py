@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs nothing else; without its script it still shows every test."""
+"""The HTML report: one file that needs nothing else; without its script it still shows the worst tests."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from ...values import outcomes, verdicts
+from ...values.nodeids import commit_link
 from ...values.texts import visible
 from ..words import (
     completeness,
@@ -21,16 +22,23 @@ from ..words import (
     shard_text,
     worst_first,
 )
-from . import page, rows, tables
+from . import rows, tables
+from .data import chunks, items, page
 from .scripts import PARTS, joined
 
+MOST_PLAIN = 200
+"""Tests in the table without the script, the worst first: a page of all of many would take long to open."""
 
-def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) -> str:
+DETAILS = 100
+"""Tests of which what can be unfolded is one chunk; ``rows.js`` counts on the same."""
+
+
+def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = (), found: items.Items | None = None) -> str:
     """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
 
     ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
     (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
-    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``.
+    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test.
     """
     import jinja2
     from markupsafe import Markup
@@ -43,14 +51,17 @@ def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = ()) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    tests = worst_first(report["tests"])
-    places = rows.anchors(tests)
+    tests, names = worst_first(report["tests"]), labels(report)
+    places, shown = rows.anchors(tests), [rows.row(test, report, names) for test in tests]
+    told, lines = items.packed(tests, found)
     style, script = _source("report.css"), joined(_source(f"script/{name}.js") for name in PARTS)
     return environment.from_string(_source("report.html.jinja")).render(
-        **_shown(report, tests, places),
+        **_shown(report, tests, places, shown),
         style=Markup(style),
         script=Markup(script),
-        data=Markup(page.text(page.embedded(report, tests, places, past))),
+        data=Markup(chunks.packed({**page.embedded(report, tests, places, shown, past), "items": told})),
+        items=Markup(chunks.joined(lines)),
+        details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'",
     )
@@ -61,12 +72,18 @@ def _carried(value: object) -> object:
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places: Sequence[str]) -> dict[str, Any]:
-    run, told, names = report["run"], counts(report), labels(report)
+def _shown(
+    report: Mapping[str, Any],
+    tests: Sequence[Mapping[str, Any]],
+    places: Sequence[str],
+    shown: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    run, told = report["run"], counts(report)
     placed = list(zip(places, tests, strict=True))
     wrong = tables.wrong_metrics(placed)
     return {
         "run": run,
+        "commit": commit_link(run),
         "started": f"{run['started'][:19].replace('T', ' ')} UTC",
         "counts": told,
         "bars": _bars(told),
@@ -89,9 +106,10 @@ def _shown(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]], places
         "devices": tables.devices(report),
         "workers": tables.workers(report),
         "measured": any(test["resources"].get("peak_memory_bytes") is not None for test in tests),
-        # One at a time: with 5,000 tests they are large.
-        "tests": ((place, rows.row(test, report, names)) for place, test in placed),
+        "tests": list(zip(places, shown, strict=True))[:MOST_PLAIN],
         "total": len(tests),
+        "clusters": tables.clusters(placed),
+        "retried": sum(row["attempt"] > 1 for row in shown),
     }
 
 

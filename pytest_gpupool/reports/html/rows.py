@@ -21,13 +21,17 @@ from ...metrics.wording import (
     value_text,
 )
 from ...values import outcomes, verdicts
-from ...values.texts import size_text
+from ...values.nodeids import source_link
+from ...values.texts import size_text, visible
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
-from .page import parameter_text
+from .data.parameters import parameter_text
 from .tables import DASH, allowed_text, energy_text, joined, mark_kind
 
 MOST_METRICS = 3
 """Metrics in the row of a test, the worst; below are all."""
+
+_SHOWN = ("name", "value", "change", "verdict", "kind")
+_JUDGED = ("name", "value", "said", "verdict", "kind")
 
 _PHASES = (("setup_s", "set-up"), ("call_s", "call"), ("teardown_s", "tear-down"))
 
@@ -46,10 +50,11 @@ def anchors(tests: Sequence[Mapping[str, Any]]) -> list[str]:
 def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the page says of a test; ``names`` are what people call the devices, by id."""
     metrics = sorted(test["metrics"], key=lambda metric: verdicts.rank(metric["verdict"]))
-    memory = test["resources"].get("peak_memory_bytes")
+    judged, memory = [*map(_judged, metrics)], test["resources"].get("peak_memory_bytes")
     bad = test["outcome"] in outcomes.BAD
     return {
         "nodeid": test["nodeid"],
+        "source": source_link(report["run"], test),
         "outcome": test["outcome"],
         "bad": bad,
         "earlier": earlier_run(test, report),
@@ -59,32 +64,48 @@ def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, 
         "worker": test["worker"] or DASH,
         "devices": joined(*(names.get(device, device) for device in test["devices"])) or DASH,
         "memory": DASH if memory is None else size_text(memory),
-        "metrics": [_metric(metric) for metric in metrics[:MOST_METRICS]],
+        "metrics": judged[:MOST_METRICS],
         "more": max(0, len(metrics) - MOST_METRICS),
         "facts": [(name, said) for name, said in _facts(test) if said],
-        "judged": [_judged(metric) for metric in metrics],
+        "judged": judged,
         "message": test["message"],
         "output": [(name, text) for name, text in (test.get("output") or {}).items() if text],
     }
 
 
-def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = metric["verdict"]
-    return {
-        "name": metric["name"],
-        "value": value_text(metric),
-        "change": change_text(metric),
-        "verdict": verdict,
-        "kind": mark_kind(verdict),
+def at_once(row: Mapping[str, Any]) -> list[Any]:
+    """Return what the page's script shows of a test's row, where it is not in the columns: texts, and its metrics."""
+    told = (row["duration"], row["memory"], row["headline"], row["attempt"], row["earlier"], row["more"])
+    return [*map(_carried, told), [[_carried(metric[key]) for key in _SHOWN] for metric in row["metrics"]]]
+
+
+def unfolded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the script shows where a test is unfolded; what there is nothing of is left out."""
+    told = {
+        "source": row["source"],
+        "message": _carried(row["message"]),
+        "output": _pairs(row["output"]),
+        "judged": [[_carried(metric[key]) for key in _JUDGED] for metric in row["judged"]],
+        "facts": _pairs(row["facts"]),
     }
+    return {name: value for name, value in told.items() if value}
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> list[list[Any]]:
+    return [[_carried(name), _carried(said)] for name, said in pairs]
+
+
+def _carried(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) else value
 
 
 def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a metric with all that its verdict rests on, in one line."""
-    baseline, allowed = baseline_text(metric), allowed_text(metric)
+    """Return a metric as a row shows it, and all that its verdict rests on, in one line."""
+    verdict, baseline, allowed = metric["verdict"], baseline_text(metric), allowed_text(metric)
+    changed = " ".join(filter(None, [change_text(metric), interval_text(metric)]))
     parts = [
         " ".join(filter(None, [f"baseline {baseline}", cohort_text(metric)])) if baseline else "",
-        " ".join(filter(None, [change_text(metric), interval_text(metric)])),
+        changed,
         chance_text(metric),
         f"allowed {allowed}" if allowed else "",
         n_text(metric),
@@ -94,13 +115,21 @@ def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
         spread_text(metric),
         timing_text(metric),
     ]
-    return {**_metric(metric), "said": joined(*parts)}
+    return {
+        "name": metric["name"],
+        "value": value_text(metric),
+        "change": " ".join(filter(None, [changed, n_text(metric)])),
+        "verdict": verdict,
+        "kind": mark_kind(verdict),
+        "said": joined(*parts),
+    }
 
 
 def _facts(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     used = test["resources"]
     phases, params = test["phases"], test["params"].items()
     yield "Parameters", joined(*(f"{name} = {parameter_text(value)}" for name, value in params))
+    yield "Source", f"{test['path']}:{test['line']}" if test.get("line") else test.get("path") or ""
     yield "Cause", cause_text(test)
     yield "Attempts", joined(*attempt_texts(test))
     yield "Repeats", joined(*map(_repeat_text, test.get("repeats") or ()))

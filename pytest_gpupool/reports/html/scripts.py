@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 PARTS = (
-    *("dom", "words", "scale", "plot", "lanes", "zoom", "timeline", "sorting", "pivot", "heatmap", "history"),
-    *("usage", "table", "start"),
+    *("dom", "chunks", "words", "scale", "plot", "lanes", "zoom", "timeline", "pivot", "heatmap", "history"),
+    *("overview", "usage", "items", "rows", "sorting", "windowed", "table", "start"),
 )
 """The parts of the page's script, in the order in which they build on each other."""
 

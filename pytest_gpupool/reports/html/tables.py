@@ -30,12 +30,20 @@ from ..words import (
     shared_cores,
     worst_groups,
 )
+from . import clusters as alike
 
 DASH = "–"
 """Stands for what is not known."""
 
 MOST_WRONG = 100
 """Metrics that the summary lists; the table of tests has all."""
+
+
+MOST_CLUSTERS = 20
+"""Kinds of failure that the summary lists."""
+
+MOST_ALIKE = 3
+"""Tests of each that it names."""
 
 
 def figures(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -92,6 +100,20 @@ def wrong_metrics(tests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[s
         if metric["verdict"] in verdicts.BAD
     ]
     return [_wrong(*each) for each in sorted(wrong, key=lambda each: metric_order(each[0], each[1]["outcome"]))]
+
+
+def clusters(tests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the failures by what they say, those of most tests first; each test comes with its place on the page."""
+    return [
+        {
+            "text": cluster.text,
+            "count": len(cluster.tests),
+            "outcomes": joined(*dict.fromkeys(tests[place][1]["outcome"] for place in cluster.tests)),
+            "tests": [(tests[place][0], tests[place][1]["nodeid"]) for place in cluster.tests[:MOST_ALIKE]],
+            "more": max(0, len(cluster.tests) - MOST_ALIKE),
+        }
+        for cluster in alike.clusters(test for _, test in tests)[:MOST_CLUSTERS]
+    ]
 
 
 def aggregates(report: Mapping[str, Any]) -> list[dict[str, Any]]:

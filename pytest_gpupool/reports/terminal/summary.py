@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ...metrics import groups
+from ...metrics import costs, groups
 from ...records.results import Results
 from ...values.nodeids import function_of
 from ...values.texts import one_line
@@ -56,9 +56,10 @@ def show(
             _show_many(reporter, results, metrics, names, resumable)
         if (line := use_line(results, cores)) is not None:
             reporter.write_line(line)
+        spent = filter(None, [costs.line(costs.sums(results))])
         told = islice(set_up_texts(fixtures(results), results.use().total), MOST_FIXTURES)
         part = [] if (of := shard(results)) is None else [f"shard {part_text(of, results.collected)}"]
-        for line in (*part, *told, *(f"advice: {line}" for line in advice), *notes):
+        for line in (*part, *spent, *told, *(f"advice: {line}" for line in advice), *notes):
             reporter.write_line(f"gpupool: {line}")
     elif len(title := _title(results)) > 1:
         reporter.write_line(f"gpupool: {', '.join([*title, *_shared(results)])}")

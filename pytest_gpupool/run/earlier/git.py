@@ -29,6 +29,11 @@ class Tree:
     commit: str
     branch: str | None
 
+    def place_of(self, directory: Path) -> str:
+        """Return where a directory lies in it, from the top; empty at the top, or outside."""
+        found = os.path.relpath(os.path.realpath(directory), os.path.realpath(self.top))
+        return "" if found == os.curdir or found.startswith(os.pardir) else Path(found).as_posix()
+
     def changed(self, *, since: str | None = None) -> list[str]:
         """Return the paths from the top of the files that git knows and that differ from a commit, the present one.
 

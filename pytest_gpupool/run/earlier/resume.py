@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 from ...options import companions, role_end
 from ...options.options import Options
 from ...records import archive
-from ...records.items import Items
+from ...records.beside import attachments
+from ...records.beside.items import Items
+from ...records.beside.samples import over_summaries
 from ...records.store import LATEST, take_over_out, write_whole
 from ...values.errors import UsageProblem
 from ...worker.choosing.resume import WholeCollection
@@ -122,6 +124,7 @@ class EarlierRun:
         self.run = run.name
         self._path = run
         self._items = recorded.items
+        self._samples = recorded.samples
         self.problems = recorded.problems
         self.plan = recorded.plan
         results = recorded.results
@@ -155,18 +158,30 @@ class EarlierRun:
             raise UsageProblem(f"run {self.run} cannot be resumed here: {error.strerror}") from None
         return path
 
-    def kept(self, whole: WholeCollection, selected: Container[str], items: Items) -> Iterator[dict[str, Any]]:
+    def kept(
+        self, whole: WholeCollection, selected: Container[str], items: Items, directory: Path | None
+    ) -> Iterator[dict[str, Any]]:
         """Yield, as records without their kind, the results of what was collected and does not run again.
 
-        Their values per item are then among ``items``, those of the new run.
+        Their values per item are then among ``items``, those of the new run, and their other files in its directory.
         """
+        mark = self.run[-6:]
+
+        def taken(told: Mapping[str, Any]) -> dict[str, Any]:
+            return dict(told) if directory is None else self._samples.take_over(told, directory, mark)
+
+        def kept(told: Mapping[str, Any]) -> dict[str, Any]:
+            return dict(told) if directory is None else attachments.take_over(told, [self._path], directory, mark)
+
         for nodeid in whole.tests:
             test = self._final.get(nodeid)
             if test is not None and nodeid not in selected:
                 yield {
                     "test": nodeid,
                     "run": test.run or self.run,
-                    "result": items.take_over(test.to_record(), self._items),
+                    "result": attachments.over_attachments(
+                        over_summaries(items.take_over(test.to_record(), self._items), taken), kept
+                    ),
                 }
 
     def text(self, whole: WholeCollection, selected: int) -> str:

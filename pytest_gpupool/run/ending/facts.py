@@ -32,9 +32,11 @@ class Facts:
         engine: str = "local",
         seed: int | None = None,
         baseline: Path | None = None,
+        source_url: str | None = None,
     ) -> None:
         self._config = config
         self._baseline = baseline
+        self._source_url = source_url
         self._pool = pool
         self._began = clock.now()
         self._values: dict[str, Any] = {
@@ -78,8 +80,12 @@ class Facts:
     def _ask_git(self) -> dict[str, str | None] | None:
         """Add what git tells to the facts; return the sources beside the commit, None where that is not known."""
         self._values["git"] = None
+        if self._source_url is not None:
+            self._values["sources"] = {"url": self._source_url, "folder": ""}
         try:
             tree = git.tree(self._config.rootpath)
+            if tree is not None and self._source_url is not None:
+                self._values["sources"]["folder"] = tree.place_of(self._config.rootpath)
             if tree is None:
                 return None
             self._values["git"] = tree.facts(ignoring=[] if self._baseline is None else [self._baseline])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ...values.errors import EXIT_USAGE
+from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import safe_repr, visible
 from ..controller import Controller
 
@@ -44,7 +44,7 @@ class RunReports:
                 self._note(f"for a report: gpupool report {self._run.records.run_id} --html report.html")
             return status
         found = self._found = self._found or self._of_earlier_runs(status)
-        problems = publish(self._report(status) | found.to_report(), wanted, found.past)
+        problems = publish(self._report(status) | found.to_report(), wanted, found.past, self._run.records.directory)
         records = self._run.records
         kept = f"; 'gpupool report {records.run_id}' makes it from the run's records" if records.are_kept else ""
         if not problems:
@@ -54,6 +54,36 @@ class RunReports:
                 self._problems.add(problem)
                 self._run.console.warn(problem + kept)
         return EXIT_USAGE if problems and status == pytest.ExitCode.OK else status
+
+    def tell_plugins(self, status: int) -> None:
+        """Call the hooks that other plugins implement, at the end of the run; what goes wrong is a warning."""
+        from ...exports import plugins  # after the workers have ended
+
+        if plugins.wants(self._run.config):
+            for problem in plugins.tell(self._run.config, self._report(status)):
+                self._run.console.warn(problem)
+
+    def keep(self, status: int) -> None:
+        """Add the run to the store of metrics over runs, where there is one; what goes wrong is a warning.
+
+        A sharded run is none by itself: 'gpupool ingest' adds the one that its parts were merged to.
+        """
+        path = self._run.options.history
+        if path is None or self._run.options.shard is not None:
+            return
+        from ...trends import store, trend  # most runs have no store
+
+        run = trend.measured(
+            self._run.facts.of_report(int(status)), self._run.records.results, self._run.devices.seen()
+        )
+        try:
+            added = store.add(path, [run] if run.workers else [])
+        except Exception as error:  # whatever has become of that file must not cost this run anything
+            told = str(error) if isinstance(error, UsageProblem) else safe_repr(error)
+            self._run.console.warn(f"this run is not in the history: {told}")
+            return
+        if added.aside is not None:
+            self._run.console.warn(f"the history {path} was damaged; it is kept as {added.aside}, and begins anew")
 
     def _note(self, text: str) -> None:
         if not any(note.startswith(text) for note in self.notes):
@@ -84,10 +114,13 @@ class RunReports:
             return additions.Additions()
         facts = run.facts.of_report(int(status))
         try:
-            found = additions.collect(run.options.directory, facts, run.records.results, devices)
+            history = run.options.history
+            found = additions.collect(run.options.directory, facts, run.records.results, devices, history)
         except Exception as error:  # it is made of other runs' files, and must not cost this run's report
             run.console.warn(f"earlier runs are not in the reports: {safe_repr(error)}")
             return additions.Additions()
+        if found.problem is not None:
+            run.console.warn(f"earlier runs are not all in the reports: {found.problem}")
         labels = {device.id: device.label for device in devices}
         for text in placement.sentences(found.findings, labels):
             run.console.warn(visible(text))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from ...foreign.pytest_names import rename
+
+
+def source_of(item: pytest.Item) -> list[Any] | None:
+    """Return where a test is written: a path from rootdir, and the line, from 1; None where pytest knows no line."""
+    path, line, _ = item.location
+    return None if line is None or line < 0 else [path.replace(os.sep, "/"), line + 1]
 
 
 def tell_apart(items: Sequence[pytest.Item]) -> None:

@@ -24,6 +24,11 @@ def metric(name: str, value: object) -> Property:
     return f"{PREFIX}metric.{name}", value
 
 
+def fact(name: str, text: str) -> Property:
+    """Return what a test has said of itself."""
+    return f"{PREFIX}fact.{name}", text
+
+
 def verdict(name: str, value: str | None) -> Property:
     """Return the verdict on a metric that has a baseline."""
     return f"{PREFIX}verdict.{name}", value

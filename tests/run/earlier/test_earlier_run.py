@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made_runs import attempt, write_run
 
-from pytest_gpupool.records.items import Items
+from pytest_gpupool.records.beside.items import Items
 from pytest_gpupool.run.earlier.resume import EarlierRun
 from pytest_gpupool.values.errors import UsageProblem
 from pytest_gpupool.worker.choosing.resume import WholeCollection
@@ -47,14 +47,14 @@ def test_without_a_directory_it_cannot_be_resumed(earlier: EarlierRun, tmp_path:
 
 
 def test_what_does_not_run_again_is_taken_over_with_its_run(earlier: EarlierRun) -> None:
-    kept = list(earlier.kept(whole(), {FAILED, ERROR, NEW}, Items()))
+    kept = list(earlier.kept(whole(), {FAILED, ERROR, NEW}, Items(), None))
     assert [(record["test"], record["run"], record["result"]["outcome"]) for record in kept] == [
         (PASSED, EARLIER, "passed")
     ]
 
 
 def test_what_is_not_collected_any_more_is_not_taken_over(earlier: EarlierRun) -> None:
-    assert not list(earlier.kept(WholeCollection([ERROR, NEW], {}), {ERROR, NEW}, Items()))
+    assert not list(earlier.kept(WholeCollection([ERROR, NEW], {}), {ERROR, NEW}, Items(), None))
 
 
 def test_the_user_is_told_how_many_results_are_kept_and_why_others_are_not(earlier: EarlierRun) -> None:

@@ -11,7 +11,7 @@ import pytest
 from program import gpupool
 from support import Host
 
-from pytest_gpupool.records.items import Items
+from pytest_gpupool.records.beside.items import Items
 
 FILE = "--gpupool-baseline=baseline.json"
 

@@ -339,3 +339,55 @@ def test_the_last_lines_name_the_reports(cpu_host: Host, workers: str) -> None:
     made = gpupool(cpu_host, *line.removeprefix("gpupool: for a report: gpupool ").split(), folder=".")
     assert made[0] == 0, made
     assert (cpu_host.project / "report.html").exists()
+
+
+LINKED = """
+import pytest
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one(n):
+    pass
+
+def test_two():
+    assert False
+"""
+
+
+def test_tests_are_linked_to_their_sources(cpu_host: Host) -> None:
+    """By the commit, from the top of the repository, each to its line; also of a run on record."""
+    path = cpu_host.write("test_suite.py", LINKED)
+
+    def git(*args: str) -> str:
+        who = ("-c", "user.name=Alice", "-c", "user.email=alice@example.org")
+        command = ["git", *who, *args]
+        done = subprocess.run(command, cwd=path.parents[1], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q", "-b", "trunk")
+    git("add", f"{path.parent.name}/test_suite.py")
+    git("commit", "-qm", "first")
+    commit, folder = git("rev-parse", "HEAD"), path.parent.name
+    url = "--gpupool-source-url=https://github.com/you/project/blob/{commit}/{path}#L{line}"
+    run = cpu_host.pytest("-n2", url, "--gpupool-html=r.html", "--gpupool-markdown=r.md")
+    assert {name: (test["path"], test.get("line")) for name, test in run.tests.items()} == {
+        "test_one[1]": ("test_suite.py", 4), "test_one[2]": ("test_suite.py", 4), "test_two": ("test_suite.py", 8),
+    }  # fmt: skip
+    page = f"https://github.com/you/project/blob/{commit}/{folder}/test_suite.py"
+    markdown = (cpu_host.project / "r.md").read_text()
+    assert f"](https://github.com/you/project/commit/{commit})" in markdown
+    assert f"](https://github.com/you/project/blob/{commit}/{folder}/test_suite.py#L8)" in markdown
+    for html in (cpu_host.project / "r.html", cpu_host.project / "again.html"):
+        if not html.exists():
+            assert gpupool(cpu_host, "report", "latest", "--html", html)[0] == 0
+        text = html.read_text()
+        assert {f'href="{page}#L4"', f'href="{page}#L8"'} <= set(re.findall(r'href="[^"]*"', text))
+        assert f'href="https://github.com/you/project/commit/{commit}"' in text
+
+
+def test_a_template_that_links_nothing_is_refused(cpu_host: Host) -> None:
+    """With a sentence that says what is wanted, before anything runs."""
+    cpu_host.write("test_suite.py", "def test_one(): pass\n")
+    run = cpu_host.pytest("--gpupool-source-url=https://a/{file}")
+    assert run.status == 4
+    assert "--gpupool-source-url=https://a/{file}: " in run.output
+    assert "give an address with {path}" in run.output

@@ -1,4 +1,4 @@
-"""README's workflows: what they have a CI system do, done here, command by command."""
+"""The workflows of the documentation: what they have a CI system do, done here, command by command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from support import COMPANIONS, LIMIT, Host
 
-README = Path(__file__).parents[3] / "README.md"
+PAGES = [Path(__file__).parents[3] / f"docs/how-to/ci-{system}.md" for system in ("github", "gitlab")]
 
 SUITE = """
     import pytest
@@ -26,8 +26,9 @@ SUITE = """
 
 
 def texts() -> list[str]:
-    """The YAML of README, GitHub's and GitLab's."""
-    return re.findall(r"^```yaml\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The YAML of several machines, GitHub's and GitLab's: the last one of each page."""
+    read = (page.read_text(encoding="utf-8") for page in PAGES)
+    return [re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[-1] for text in read]
 
 
 def workflows() -> list[Any]:

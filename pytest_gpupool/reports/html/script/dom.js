@@ -1,7 +1,12 @@
 // The page's elements. Text only ever becomes a text node or an attribute's value: nothing is parsed as HTML.
 
+// What all parts draw from; start.js reads it before it calls any of them.
 /** @type {PageData} */
-const data = JSON.parse(present(document.getElementById("data")).textContent);
+let data;
+
+// The tests by what links to them.
+/** @type {Map<string, number>} */
+const placesByAnchor = new Map();
 
 // What the page always has; where it is missing the part that looks for it says so.
 /** @type {<T>(value: T | null | undefined) => T} */

@@ -1,6 +1,7 @@
 // The heat map: a table whose cells are coloured by value, or by the change to the baseline.
 
 const MOST_LINES = 100;
+const MOST_WORST = 8;
 const LEAST_CHANGE = 0.05; // at the ends of the scale: smaller ones stay pale
 /** @type {Record<HeatMode, string>} */
 const MODES = { value: "value", change: "change to the baseline", baseline: "baseline" };
@@ -132,7 +133,37 @@ function heatBody(state, all) {
     : null;
   const label = `${metric.name}: ${MODES[mode]}`;
   const scroll = element("div", { class: "scroll heat", role: "region", "aria-label": label, tabindex: 0 }, table);
-  return [scroll, more, heatLegend(metric, mode, cells)].filter((each) => each !== null);
+  const worst = worstCells({ metric, mode, rows, columns, cells, lines }, table);
+  return [worst, scroll, more, heatLegend(metric, mode, cells)].filter((each) => each !== null);
+}
+
+// The cells that need a look, in words above the table: of a wide one they may be out of sight.
+/** @type {(parts: HeatParts, table: HTMLElement) => HTMLElement | null} */
+function worstCells({ metric, rows, columns, cells, lines }, table) {
+  const found = lines.rows.flatMap((row, down) =>
+    lines.columns.flatMap((column, across) => {
+      const cell = cells.get(`${row} ${column}`);
+      const bad = (cell?.places ?? []).filter((place) => BAD_VERDICTS.includes(data.verdicts[metric.verdict[place]]));
+      if (!bad.length) return [];
+      const change = metric.change[bad[0]];
+      const verdict = data.verdicts[metric.verdict[bad[0]]];
+      const name = columns ? `${rows.texts[row]}, ${columns.texts[column]}` : rows.texts[row];
+      const text = [name, change === null ? "" : percent(change, true), verdict].filter(Boolean).join(" ");
+      return [{ text, down, across, size: Math.abs(change ?? Infinity) }];
+    }),
+  );
+  if (!found.length) return null;
+  found.sort((one, other) => other.size - one.size);
+  const items = found.slice(0, MOST_WORST).map(({ text, down, across }) =>
+    button(text, `Show the cell of ${text}`, () => {
+      const cell = table.querySelectorAll("tbody tr")[down]?.children[across + 1];
+      cell?.scrollIntoView({ block: "center", inline: "center" });
+      cell?.animate?.([{ outline: "3px solid" }, { outline: "0 solid" }], 1500);
+    }),
+  );
+  const left = found.length - items.length;
+  const more = left > 0 ? element("span", { class: "muted" }, `and ${left} more`) : null;
+  return element("p", { class: "worst" }, `${counted(found.length, "cell")} to look at: `, ...items, more);
 }
 
 // The values that have a cell, of each axis.
@@ -194,7 +225,7 @@ function cellText(cell, mode) {
 
 /** @type {(cell: Cell, metric: Metric) => string[]} */
 function cellNotes(cell, metric) {
-  const notes = cell.count > 1 ? [`mean of ${cell.count}`] : [];
+  const notes = cell.count > 1 ? [`mean of ${cell.count}`] : boundsNotes(cell, metric);
   if (cell.odd && cell.count) notes.push(`${cell.odd} without`);
   const verdicts = cell.places.map((place) => data.verdicts[metric.verdict[place]]);
   for (const [name, sign] of [
@@ -205,6 +236,13 @@ function cellNotes(cell, metric) {
     if (count) notes.push(`${sign} ${cell.places.length > 1 ? `${count} ` : ""}${name}`);
   }
   return notes;
+}
+
+// Of one result: the interval of its value, and of how many items it is.
+/** @type {(cell: Cell, metric: Metric) => string[]} */
+function boundsNotes(cell, metric) {
+  const [bounds, n] = cell.places.length === 1 ? boundsOf(metric, cell.places[0]) : [DASH, DASH];
+  return [bounds === DASH ? "" : bounds, n === DASH ? "" : `n ${n}`].filter(Boolean);
 }
 
 // The better, the stronger; where the direction is not known, the larger. Changes: one hue for better, one for worse.

@@ -1,7 +1,8 @@
 // The history of a metric of a test: its value in the runs on record and in this one.
 
 const MOST_TESTS = 300;
-const NOW = data.runs.length - 1;
+// This run's place among all, the last one.
+const thisRun = () => data.runs.length - 1;
 
 /** @type {DrawSection} */
 function metricHistory(section) {
@@ -18,21 +19,25 @@ function metricHistory(section) {
   };
   section.append(tools, holder, historyLegend(), table);
   redraw();
-  addHistoryButtons((metric, at) => {
-    Object.assign(state, { metric, at, words: "" });
+  const show = (/** @type {number} */ number, /** @type {number} */ at) => {
+    Object.assign(state, { metric: number, at, words: "" });
     redraw();
     section.scrollIntoView();
     present(tools.querySelector("select")).focus({ preventScroll: true });
+  };
+  addHistoryButtons(show);
+  window.addEventListener("history", (event) => {
+    if (event instanceof CustomEvent) show(event.detail.metric, event.detail.at);
   });
   return true;
 }
 
-// Beside the metrics of the summary, and of a test as soon as it is unfolded.
+// Beside the metrics of the summary, and of a test as soon as its details are there.
 /** @type {(show: (metric: number, at: number) => void) => void} */
 function addHistoryButtons(show) {
   /** @type {(holder: Element | null, anchor: string | undefined, name: string | null) => void} */
   const add = (holder, anchor, name) => {
-    const place = data.tests.anchor.findIndex((each) => each === anchor);
+    const place = placesByAnchor.get(anchor ?? "") ?? -1;
     const metric = data.metrics.findIndex((each) => each.name === name && each.test.includes(place));
     if (metric < 0 || !holder || holder.querySelector(".past")) return;
     const made = button("history", `History of ${name}`, () => show(metric, data.metrics[metric].test.indexOf(place)));
@@ -45,14 +50,14 @@ function addHistoryButtons(show) {
     add(row.lastElementChild, present(row.querySelector("a")).hash.slice(1), row.cells[1].textContent);
   }
   /** @type {(event: Event) => void} */
-  const unfolded = ({ target }) => {
+  const filled = ({ target }) => {
     if (!(target instanceof Element)) return;
     const anchor = target.closest("tbody")?.id;
     for (const name of target.querySelectorAll("dt > code")) {
       add(present(name.parentElement).nextElementSibling, anchor, name.textContent);
     }
   };
-  document.addEventListener("toggle", unfolded, true);
+  document.addEventListener("filled", filled);
 }
 
 // One that was measured before, or has a number now; its tests stand in the order of the table, the worst first.
@@ -117,7 +122,7 @@ function pointsOf(state) {
     return verdict === null || kind === null ? [] : [{ run, value, verdict: named(verdict), kind: data.kinds[kind] }];
   });
   const verdict = named(metric.verdict[state.at]);
-  return [...points, { run: NOW, value: metric.value[state.at], verdict, kind: data.kinds[data.tests.kind[place]] }];
+  return [...points, { run: thisRun(), value: metric.value[state.at], verdict, kind: data.kinds[data.tests.kind[place]] }];
 }
 
 /** @type {(state: HistoryState, width: number) => Element} */
@@ -131,41 +136,50 @@ function historyChart(state, width) {
     .concat(baseline)
     .filter((value) => value !== null);
   if (!values.length) return element("p", {}, "No run on record has a number for it.");
-  const [low, high] = roomy(
-    allowed && baseline !== null ? [...values, baseline - allowed, baseline + allowed] : values,
-  );
+  const edges = allowed && baseline !== null ? [baseline - allowed, baseline + allowed] : [];
+  const [low, high] = roomy([...values, ...edges, ...(metric.interval[state.at] ?? [])]);
   const every = Math.ceil(data.runs.length / Math.max(1, Math.floor(width / 110)));
-  const at = data.runs.map((_, run) => run).filter((run) => (NOW - run) % every === 0);
+  const at = data.runs.map((_, run) => run).filter((run) => (thisRun() - run) % every === 0);
   /** @type {ChartAxis} */
-  const x = { from: -0.5, to: NOW + 0.5, ticks: { at }, text: (run) => runName(run), name: "" };
+  const x = { from: -0.5, to: thisRun() + 0.5, ticks: { at }, text: (run) => runName(run), name: "" };
   const yTicks = ticks(low, high, 5);
   /** @type {ChartAxis} */
   const y = { from: low, to: high, ticks: yTicks, text: (value) => figure(value), name: metricName(metric) };
   const name = data.tests.id[metric.test[state.at]];
   const label = `${metricName(metric)} of ${name} over ${counted(points.length, "run")}`;
   const frame = plot(width, 280, label, x, y);
-  if (baseline !== null) drawBaseline(frame, baseline, allowed);
+  drawRule(frame.svg, frame.up, frame.left, frame.right, baseline, allowed);
+  drawInterval(frame.svg, frame.up, frame.across(thisRun()), metric.interval[state.at]);
   drawSeries(frame, points, metric);
   return frame.svg;
 }
 
 /** @type {(run: number) => string} */
 function runName(run) {
-  return run === NOW ? "this run" : day(data.runs[run].started).slice(5);
+  return run === thisRun() ? "this run" : day(data.runs[run].started).slice(5);
 }
 
-/** @type {(frame: Frame, baseline: number, allowed: Figure) => void} */
-function drawBaseline(frame, baseline, allowed) {
-  const { svg, up, left, right } = frame;
+// What the verdict goes by: within the margin around the baseline all is ok.
+/** @type {(svg: SVGElement, up: Scale, left: number, right: number, baseline: Figure, allowed: Figure) => void} */
+function drawRule(svg, up, left, right, baseline, allowed) {
+  if (baseline === null) return;
   if (allowed) {
     const [top, bottom] = [up(baseline + allowed), up(baseline - allowed)];
-    svg.append(
-      shape("rect", { class: "band", x: left, y: top, width: right - left, height: Math.max(1, bottom - top) }),
-    );
+    const box = { class: "band", x: left, y: top, width: right - left, height: Math.max(1, bottom - top) };
+    const text = `within ± ${figure(allowed)} of the baseline: ok`;
+    svg.append(titled(shape("rect", box), text));
   }
-  svg.append(
-    titled(shape("path", { class: "base", d: `M${left} ${up(baseline)}H${right}` }), `baseline ${figure(baseline)}`),
-  );
+  const line = shape("path", { class: "base", d: `M${left} ${up(baseline)}H${right}` });
+  svg.append(titled(line, `baseline ${figure(baseline)}`));
+}
+
+// The interval of this run's change: beyond the margin it regressed only where chance does not explain it.
+/** @type {(svg: SVGElement, up: Scale, x: number, bounds: Bounds) => void} */
+function drawInterval(svg, up, x, bounds) {
+  if (!bounds) return;
+  const [low, high] = [up(bounds[0]), up(bounds[1])];
+  const d = `M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8`;
+  svg.append(titled(shape("path", { class: "whisker", d }), `${figure(bounds[0])} to ${figure(bounds[1])}`));
 }
 
 // A line for each kind of device: their values are not the same thing.
@@ -191,7 +205,7 @@ function hasNumber(point) {
 
 /** @type {(svg: SVGElement, point: Point, other: string, x: number, y: number, metric: Metric) => void} */
 function addPoint(svg, point, other, x, y, metric) {
-  const now = point.run === NOW ? " now" : "";
+  const now = point.run === thisRun() ? " now" : "";
   svg.append(
     titled(marker(point.verdict, x, y, { class: `point${other} ${point.verdict}${now}` }), pointText(point, metric)),
   );
@@ -216,10 +230,11 @@ function historyLegend() {
   /** @type {(kind: string, text: string) => HTMLElement} */
   const item = (kind, text) => legendItem(text, marker(kind, 9.5, 7, { class: `point ${kind}` }));
   const base = legendItem(
-    "baseline, and what may change",
+    "baseline, and the margin within which a change is ok",
     shape("rect", { class: "band", x: 0, y: 2, width: 19, height: 10 }),
     shape("path", { class: "base", d: "M0 7H19" }),
   );
+  const whisker = legendItem("interval of this run's change", shape("path", { class: "whisker", d: "M9 1V13M5 1h8M5 13h8" }));
   const other = legendItem("another kind of device", shape("path", { class: "line other", d: "M0 7H19" }));
   const items = [
     item("", "value"),
@@ -227,6 +242,7 @@ function historyLegend() {
     item("improved", "improved"),
     item("invalid", "invalid"),
     base,
+    whisker,
     other,
   ];
   return element("ul", { class: "legend", "aria-label": "Legend" }, ...items);
@@ -238,8 +254,17 @@ function historyTable(state) {
   const rows = pointsOf(state).map((point) => {
     const run = data.runs[point.run];
     const commit = run.commit.slice(0, 10) || DASH;
-    return [run.id, day(run.started), commit, valueText(point, metric), point.verdict || DASH, point.kind || DASH];
+    const told = [run.id, day(run.started), commit, valueText(point, metric), point.verdict || DASH, point.kind || DASH];
+    return [...told, ...(point.run === thisRun() ? boundsOf(metric, state.at) : [DASH, DASH])];
   });
-  const heads = ["Run", "Started", "Commit", "Value", "Verdict", "Device"];
+  const heads = ["Run", "Started", "Commit", "Value", "Verdict", "Device", "Interval", "n"];
   return asTable(`${metricName(metric)} of ${data.tests.id[metric.test[state.at]]}`, heads, rows);
+}
+
+// The interval of a value, and of how many items it is.
+/** @type {(metric: Metric, at: number) => string[]} */
+function boundsOf(metric, at) {
+  const bounds = metric.interval[at];
+  const n = metric.n[at];
+  return [bounds ? `${figure(bounds[0])} to ${figure(bounds[1])}` : DASH, n === null ? DASH : String(n)];
 }

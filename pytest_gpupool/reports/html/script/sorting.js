@@ -2,27 +2,56 @@
 
 const METRICS_COLUMN = 6;
 
-// Returns what sorts anew, by the column and the metric that the state names.
-/** @type {(table: HTMLTableElement, groups: HTMLElement[], state: SortState) => Redraw} */
-function makeSortable(table, groups, state) {
-  const heads = [...present(table.tHead).rows[0].cells];
-  const keys = [byPlace, byName, byNumber("took"), byWorker, byDevices, byNumber("memory"), byMetric(state)];
-  const sort = () => {
-    const order = groups.map((_, place) => place);
-    if (state.column !== null) order.sort(directed(keys[state.column], state.down));
-    for (const place of order) table.appendChild(groups[place]); // all at once takes ten times as long
-    heads.forEach((head, column) => head.setAttribute("aria-sort", sortWord(state, column)));
-  };
-  heads.forEach((head, column) => {
+// The tests in the order that the state names.
+/** @type {(state: SortState) => number[]} */
+function sorted(state) {
+  const order = data.tests.id.map((_, place) => place);
+  if (state.column === null) return order;
+  return order.sort(directed(comparing(state, state.column), state.down));
+}
+
+/** @type {(state: SortState, column: number) => Compare} */
+function comparing(state, column) {
+  switch (column) {
+    case 0:
+      return byPlace;
+    case 1:
+      return byText("name", (place) => data.tests.id[place]);
+    case 3:
+      return byText("worker", (place) => data.tests.worker[place] || null);
+    case 4:
+      return byText("devices", devicesText);
+    case METRICS_COLUMN:
+      return byMetric(state.metric);
+    default:
+      if (column >= ROW_COLUMNS) return byParam(state.columns[column - ROW_COLUMNS]);
+      return byNumber(column === 2 ? "took" : "memory");
+  }
+}
+
+// The heads of the table: each sorts by its column, another time the other way round.
+/** @type {(table: HTMLTableElement, state: SortState, redraw: Redraw) => void} */
+function makeHeads(table, state, redraw) {
+  const row = present(table.tHead).rows[0];
+  while (row.cells.length > ROW_COLUMNS) row.lastElementChild?.remove();
+  for (const param of state.columns) {
+    row.append(element("th", { scope: "col", class: "param" }, data.params[param].name));
+  }
+  table.style.setProperty("--more-columns", state.columns.map(() => "minmax(3rem, 6rem)").join(" ") || "0");
+  row.setAttribute("role", "row");
+  [...row.cells].forEach((head, column) => {
+    head.setAttribute("role", "columnheader");
+    head.setAttribute("aria-sort", sortWord(state, column));
+    const old = head.querySelector("button");
+    if (old) return;
     const made = element("button", { type: "button" }, head.textContent);
     made.addEventListener("click", () => {
       state.down = state.column === column ? !state.down : false;
       state.column = column;
-      sort();
+      redraw();
     });
     head.replaceChildren(made);
   });
-  return sort;
 }
 
 /** @type {(state: SortState, column: number) => string} */
@@ -43,15 +72,38 @@ function directed(compare, down) {
 
 /** @type {Compare} */
 const byPlace = (one, other) => data.tests.outcome[one] - data.tests.outcome[other];
-/** @type {Compare} */
-const byName = (one, other) => natural(data.tests.id[one], data.tests.id[other]);
-/** @type {Compare} */
-const byWorker = (one, other) => withoutLast(data.tests.worker[one] || null, data.tests.worker[other] || null, natural);
-/** @type {Compare} */
-const byDevices = (one, other) => withoutLast(devicesText(one), devicesText(other), natural);
 /** @type {(column: "took" | "memory") => Compare} */
 const byNumber = (column) => (one, other) =>
   withoutLast(data.tests[column][one], data.tests[column][other], difference);
+
+// Texts are compared once, and their places from then on: a table of 20,000 is sorted in no time.
+/** @type {Map<string, Figure[]>} */
+const ranks = new Map();
+
+/** @type {(column: string, textOf: (place: number) => string | null) => Compare} */
+function byText(column, textOf) {
+  const own = ranks.get(column) ?? ranksOf(data.tests.id.map((_, place) => textOf(place)));
+  ranks.set(column, own);
+  return (one, other) => withoutLast(own[one], own[other], difference);
+}
+
+/** @type {(texts: (string | null)[]) => Figure[]} */
+function ranksOf(texts) {
+  /** @type {Map<string | null, number>} */
+  const places = new Map();
+  const order = [...new Set(texts)].filter((text) => text !== null).sort(natural);
+  order.forEach((text, at) => places.set(text, at));
+  return texts.map((text) => places.get(text) ?? null);
+}
+
+/** @type {(param: number) => Compare} */
+function byParam(param) {
+  const { values, numeric } = data.params[param];
+  const own = data.tests.params.map((pairs) => valueOfParam(pairs, param));
+  const compare = (/** @type {number} */ one, /** @type {number} */ other) =>
+    numeric ? Number(values[one]) - Number(values[other]) : natural(values[one], values[other]);
+  return (one, other) => withoutLast(own[one], own[other], compare);
+}
 
 /** @type {Compare} */
 function difference(one, other) {
@@ -70,15 +122,10 @@ function devicesText(place) {
 }
 
 // By the worst verdict of a test, or by the value of the metric that is chosen.
-/** @type {(state: SortState) => Compare} */
-function byMetric(state) {
-  /** @type {Map<string, Figure[]>} */
-  const cache = new Map();
-  return (one, other) => {
-    const keys = cache.get(state.metric) ?? metricKeys(state.metric);
-    cache.set(state.metric, keys);
-    return withoutLast(keys[one], keys[other], difference);
-  };
+/** @type {(metric: string) => Compare} */
+function byMetric(metric) {
+  const keys = metricKeys(metric);
+  return (one, other) => withoutLast(keys[one], keys[other], difference);
 }
 
 /** @type {(wanted: string) => Figure[]} */
@@ -102,8 +149,10 @@ function metricKeys(wanted) {
 function metricChoice(state, sort) {
   /** @type {Choice[]} */
   const options = data.metrics.map((metric, place) => [String(place), metricName(metric)]);
-  return choice("Sort metrics by", [[ALL, "verdict"], ...options], ALL, (value) => {
+  const made = choice("Sort metrics by", [[ALL, "verdict"], ...options], ALL, (value) => {
     Object.assign(state, { metric: value, column: METRICS_COLUMN });
     sort();
   });
+  made.querySelector("select")?.classList.add("sorting");
+  return made;
 }

@@ -1,8 +1,10 @@
 // Every section that has something to show; one that fails takes no other with it.
 
-/** @type {() => void} */
-function drawAll() {
-  const parts = { tests: testTable, timeline, metrics: heatmap, history: metricHistory, usage };
+/** @type {() => Promise<void>} */
+async function drawAll() {
+  data = await unpacked(present(document.getElementById("data")?.textContent));
+  data.tests.anchor.forEach((anchor, place) => placesByAnchor.set(anchor, place));
+  const parts = { tests: testTable, timeline, metrics: heatmap, overview, history: metricHistory, usage };
   present(document.getElementById("no-script")).remove();
   for (const [name, draw] of Object.entries(parts)) {
     const section = present(document.getElementById(name)?.parentElement);
@@ -11,11 +13,23 @@ function drawAll() {
     try {
       if (!draw(section)) section.hidden = link.hidden = name !== "tests";
     } catch (error) {
-      console.error(error);
-      const reason = error instanceof Error ? error.message : String(error);
-      section.append(element("p", { class: "mark bad" }, `This part could not be drawn: ${reason}`));
+      tellOfFailure(section, error);
     }
+  }
+  // Messages of what failed, so that they are found and printed; the page can be used meanwhile.
+  for (let place = 0; place < Math.min(ALL_DRAWN, data.tests.id.length); place += CHUNK) await unfoldedOf(place);
+  for (const group of document.querySelectorAll("table.tests > tbody[id]")) {
+    if (group instanceof HTMLElement) fillDetails(group, present(placesByAnchor.get(group.id)));
   }
 }
 
-drawAll();
+/** @type {(section: Element, error: unknown) => void} */
+function tellOfFailure(section, error) {
+  console.error(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  section.append(element("p", { class: "mark bad" }, `This part could not be drawn: ${reason}`));
+}
+
+drawAll()
+  .catch((error) => tellOfFailure(present(document.querySelector("main")), error))
+  .finally(() => document.documentElement.setAttribute("data-drawn", ""));

@@ -1,6 +1,5 @@
 // The timeline: bars on the lanes of devices, which can be zoomed, moved and walked through by key.
 
-const OUTCOME = data.outcomes;
 const BAD = new Set(["failed", "error", "crashed", "timeout"]);
 
 /** @type {DrawSection} */
@@ -117,7 +116,7 @@ function drawWait(wait, across, y, height) {
 function drawBar(bar, { inside, across, y, height, state, symbols, left, right }) {
   const x = across(bar.from);
   const width = across(bar.to) - x;
-  const name = OUTCOME[bar.outcome];
+  const name = data.outcomes[bar.outcome];
   const rect = titled(shape("rect", { class: `bar fill-${name}`, x, y, width, height, rx: 2 }), told(bar));
   state.under.set(rect, [bar]);
   inside.append(rect);
@@ -129,7 +128,7 @@ function drawBar(bar, { inside, across, y, height, state, symbols, left, right }
 /** @type {(column: BarColumn, place: BarPlace) => void} */
 function drawMany(column, { inside, y, height, state, symbols }) {
   const worst = Math.min(...column.bars.map((bar) => bar.outcome));
-  const name = OUTCOME[worst];
+  const name = data.outcomes[worst];
   const share = Math.min(1, Math.max(0.35, column.busy / column.width));
   const box = { class: `bar many fill-${name}`, x: column.x, y, width: column.width, height };
   const rect = titled(shape("rect", { ...box, opacity: BAD.has(name) ? 1 : share }), toldMany(column.bars));
@@ -176,14 +175,14 @@ function told(bar) {
   const devices = tests.devices[bar.place].map((device) => data.devices[device].label).join(", ") || "no device";
   const when = `from ${clock(bar.from, 0.1)} to ${clock(bar.to, 0.1)}`;
   const where = `${tests.worker[bar.place]} on ${devices}`;
-  return `${tests.id[bar.place]}: ${OUTCOME[bar.outcome]}, ${seconds(bar.to - bar.from)}, ${when}, ${where}`;
+  return `${tests.id[bar.place]}: ${data.outcomes[bar.outcome]}, ${seconds(bar.to - bar.from)}, ${when}, ${where}`;
 }
 
 /** @type {(bars: Bar[]) => string} */
 function toldMany(bars) {
   if (bars.length === 1) return told(bars[0]);
   /** @type {[count: number, name: string][]} */
-  const counts = OUTCOME.map((name, place) => [bars.filter((bar) => bar.outcome === place).length, name]);
+  const counts = data.outcomes.map((name, place) => [bars.filter((bar) => bar.outcome === place).length, name]);
   const parts = counts.filter(([count]) => count).map(([count, name]) => `${count} ${name}`);
   return `${counted(bars.length, "test")} (${parts.join(", ")}), about ${clock(bars[0].from, 0.1)}`;
 }
@@ -192,7 +191,7 @@ function toldMany(bars) {
 function timelineLegend(all) {
   const used = [...new Set(all.flatMap((lane) => lane.bars.map((bar) => bar.outcome)))].sort((a, b) => a - b);
   const items = used.map((outcome) => {
-    const name = OUTCOME[outcome];
+    const name = data.outcomes[outcome];
     const swatch = shape("rect", { class: `fill-${name}`, x: 0, y: 0, width: 19, height: 14, rx: 2 });
     return legendItem(name, swatch, BAD.has(name) ? symbol(name, 9.5, 7) : null);
   });

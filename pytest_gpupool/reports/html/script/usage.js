@@ -3,7 +3,7 @@
 /** @type {DrawSection} */
 function usage(section) {
   const all = lanes();
-  const run = data.runs[NOW];
+  const run = data.runs[thisRun()];
   if (run.speedup === null) return false;
   const devices = all.filter((lane) => lane.device);
   const used = devices.filter((lane) => lane.bars.length).length;
@@ -143,7 +143,7 @@ function withRuns(frame, runs, valueOf) {
   for (const run of runs) {
     const value = valueOf(run);
     if (value === null) continue;
-    const now = run === data.runs[NOW] ? " now" : "";
+    const now = run === data.runs[thisRun()] ? " now" : "";
     const mark = marker("", frame.across(run.workers), frame.up(value), { class: `point${now}` });
     const figures = `speedup ${figure(run.speedup)}, efficiency ${percent(run.efficiency)}`;
     const note = `${counted(run.workers, "worker")}: ${figures}, ${day(run.started)}, ${run.id}`;

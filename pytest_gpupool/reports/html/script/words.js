@@ -1,6 +1,7 @@
 // Numbers as people read them.
 
 const DASH = "–";
+const BAD_VERDICTS = ["invalid", "gone", "regressed"]; // verdicts that need a look
 const natural = new Intl.Collator("en", { numeric: true }).compare;
 
 // Of times, each a thousandth of the one before.

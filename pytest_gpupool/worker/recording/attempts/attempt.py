@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from ..present import RunningTest
 from ..verdict_failure import BY_VERDICT
 from .judged_metrics import JudgedMetrics
 from .phases import Phases
+
+if TYPE_CHECKING:
+    from .attempt_items import AttemptItems
 
 _ATTRIBUTE = "gpupool_attempt"
 """Where a report carries what is known of its phase: pytest-forked has a child make it, whose parent logs it."""
@@ -52,6 +55,16 @@ class Attempt:
     is_over: bool = False
     is_isolated: bool = False
     torch_peak: int | None = None
+    tries: int = 1
+    """How many attempts there have been with this one, those elsewhere included."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What it has said of itself."""
+    folder: str | None = None
+    """Where its files are, in the run's directory; None where it has none."""
+    attachments: list[dict[str, Any]] = field(default_factory=list)
+    """What it has attached so far."""
+    items: AttemptItems | None = None
+    """What it has said of single items, None where that is nothing."""
     problems: list[str] = field(default_factory=list)
     """What was wrong with metrics of its children, until the test has failed by it."""
     began: float = field(default_factory=clock.monotonic)

@@ -18,6 +18,7 @@ from ....processes import stacks
 from ....processes.own import forks
 from ....values.device import Device
 from ....values.texts import iso
+from ...items.identity import source_of
 from .. import junit_properties, verdict_failure
 from ..present import RunningTest
 from ..recipes import Recipes
@@ -76,6 +77,7 @@ class Attempts:
         test.item.user_properties[:] = junit_properties.others(test.item.user_properties)
         self.present = self.present.next(test, test.devices())
         self.before[test.nodeid] += 1
+        self.present.tries = self.before[test.nodeid]
         started = iso(self._clock())
         self.logs.begin(test.nodeid, self.before[test.nodeid], started)
         if self._writer is not None:
@@ -87,6 +89,7 @@ class Attempts:
                 started=started,
                 attempt=self.before[test.nodeid],
                 recipe=None if self.recipes is None else self.recipes.of(test.item),
+                **({} if (source := source_of(test.item)) is None else {"source": source}),
                 **({"confirms": True} if self.confirms else {}),
                 **({"asked": asked} if (asked := test.asked()) else {}),
                 **({} if (repeat := test.repeat) is None else {"repeat": repeat.to_record()}),
@@ -105,10 +108,10 @@ class Attempts:
         stacks.renew_offer()
         self.present.enters(phase)
 
-    def is_given(self, test: RunningTest, serial: int) -> None:
+    def is_given(self, test: RunningTest, serial: int, tries: int) -> None:
         """This process was started for an attempt at a test, which has begun, with that number, in another one."""
         self.test = test
-        self.present = Attempt(test=test, serial=serial, devices=test.devices(), is_isolated=True)
+        self.present = Attempt(test=test, serial=serial, devices=test.devices(), is_isolated=True, tries=tries)
 
     def is_tried_again(self) -> None:
         """An attempt is set up whose phases run in another process: it begins here, unless it has begun."""
@@ -131,6 +134,8 @@ class Attempts:
         if not in_peace:
             return
         self.log.take_from_children(present)
+        if phase == "call":
+            present.problems += self.log.samples.doubled(present)
         if present.problems:
             problems, present.problems = present.problems, []
             pytest.fail("\n".join(problems), pytrace=False)
@@ -178,6 +183,7 @@ class Attempts:
         if self.sampler is not None and not attempt.is_over:
             attempt.metrics.reconsider(self.sampler.end())
         attempt.is_over = True
+        self.log.closes(attempt)
         if self._writer is not None:
             last_words = self._sticky_error.last_words(test.item.session, self._writer.worker)
             ended = iso(self._clock())

@@ -1,51 +1,36 @@
-"""What the HTML page's script draws from: the report's numbers, in columns, as one block of JSON.
+"""What the HTML page's script draws from: the report's numbers, in columns, as one chunk.
 
 Texts stand in lists and are named by their place there; a page of 5,000 tests would repeat them otherwise.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...trends.speedup import CLASSES, most_at_once
-from ...values import outcomes, verdicts
-from ...values.device import UNKNOWN
-from ...values.nodeids import function_of
-from ...values.texts import epoch, visible
-from ...verdicts.baseline import kind_in
-from ..words import earlier_run, labels, shared_cores
-
-"""Outcomes, the worst first."""
-
-# Nothing in the block may end it or begin a comment.
-_ESCAPES = {ord(each): f"\\u{ord(each):04x}" for each in "<>&"}
-
-
-class Places(dict[Any, int]):
-    """Things by their place in a list that grows as they come."""
-
-    def of(self, thing: Any) -> int:
-        """Return its place."""
-        return self.setdefault(thing, len(self))
-
-
-def text(page: Mapping[str, Any]) -> str:
-    """Return the block as it can stand within ``<script type="application/json">``: ASCII, without ``<``."""
-    return json.dumps(page, ensure_ascii=True, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+from ....trends.speedup import CLASSES, most_at_once
+from ....values import outcomes, verdicts
+from ....values.device import UNKNOWN
+from ....values.nodeids import function_of
+from ....values.texts import epoch, visible
+from ....verdicts.baseline import kind_in
+from ...words import earlier_run, labels, shared_cores
+from .. import rows
+from ..clusters import clusters
+from .parameters import Parameters, Places
 
 
 def embedded(
     report: Mapping[str, Any],
     tests: Sequence[Mapping[str, Any]],
     anchors: Sequence[str],
+    shown: Sequence[Mapping[str, Any]],
     past: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return what the page embeds; times are seconds since the run's start.
+    """Return what the page's script draws from at once; times are seconds since the run's start.
 
-    ``tests`` are the report's in the order of the table, ``anchors`` their ids there.
+    ``tests`` are the report's in the order of the table, ``anchors`` their ids there, ``shown`` their rows.
     """
     begun = epoch(report["run"]["started"])
     shared, metrics = _shared(report), _metrics(tests)
@@ -53,7 +38,8 @@ def embedded(
         "outcomes": outcomes.WORST_FIRST,
         "verdicts": verdicts.WORST_FIRST,
         "classes": CLASSES,
-        "tests": {"anchor": anchors, **_columns(tests, report, shared)},
+        "tests": {"anchor": anchors, **_columns(tests, report, shared), "row": [rows.at_once(row) for row in shown]},
+        "clusters": [{"text": visible(each.text), "tests": each.tests} for each in clusters(tests)],
         "functions": list(shared.functions),
         "params": shared.params.table(),
         "metrics": list(metrics.values()),
@@ -63,11 +49,6 @@ def embedded(
         "workers": [_worker(worker, shared.devices, begun) for worker in report["workers"]],
         "devices": _described(shared.devices, report),
     }
-
-
-def parameter_text(value: Any) -> str:
-    """Return a parameter's value as people read it: a text as it is, anything else as JSON has it."""
-    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def number(value: Any, digits: int = 9) -> float | int | None:
@@ -81,46 +62,17 @@ def number(value: Any, digits: int = 9) -> float | int | None:
     return float(f"{exact:.{digits}g}") if math.isfinite(exact) else None
 
 
-class _Parameters:
-    """The parameters of all tests: each one's values, in the order in which tests were collected."""
-
-    def __init__(self, tests: Iterable[Mapping[str, Any]]) -> None:
-        self._names = Places()
-        self._values: list[dict[str, tuple[int, bool]]] = []
-        for test in tests:
-            self.of(test)
-
-    def of(self, test: Mapping[str, Any]) -> list[int]:
-        """Return a test's parameters, each as its place and that of its value."""
-        return [place for name, value in test["params"].items() for place in self._places(name, value)]
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return the names with all their values, and whether all are numbers."""
-        return [
-            {"name": visible(name), "values": list(values), "numeric": all(numeric for _, numeric in values.values())}
-            for name, values in zip(self._names, self._values, strict=True)
-        ]
-
-    def _places(self, name: str, value: Any) -> tuple[int, int]:
-        place = self._names.of(name)
-        if place == len(self._values):
-            self._values.append({})
-        values = self._values[place]
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        return place, values.setdefault(parameter_text(value), (len(values), numeric))[0]
-
-
 class _Shared(NamedTuple):
     """What many tests have in common: told once, and referred to by its place."""
 
     devices: Places
     functions: Places
     kinds: Places
-    params: _Parameters
+    params: Parameters
 
 
 def _shared(report: Mapping[str, Any]) -> _Shared:
-    shared = _Shared(_pool(report), Places(), Places(), _Parameters(report["tests"]))
+    shared = _Shared(_pool(report), Places(), Places(), Parameters(report["tests"]))
     for test in report["tests"]:  # in the order of collection, as the parameters
         shared.functions.of(visible(function_of(test["nodeid"])))
     return shared
@@ -188,12 +140,12 @@ def _since(moment: str | None, begun: float) -> float | None:
 
 def _metrics(tests: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    columns = ("value", "baseline", "change", "allowed")
+    columns = ("value", "baseline", "change", "allowed", "n")
     for place, test in enumerate(tests):
         for metric in test["metrics"]:
             key = metric["name"], metric["unit"]
             if key not in found:
-                empty: dict[str, Any] = {name: [] for name in ("test", *columns, "verdict")}
+                empty: dict[str, Any] = {name: [] for name in ("test", *columns, "interval", "verdict")}
                 found[key] = {"name": visible(key[0]), "unit": visible(key[1]), "better": None, **empty}
             own = found[key]
             if own["better"] is None:
@@ -202,7 +154,16 @@ def _metrics(tests: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[s
             own["verdict"].append(_verdict(metric["verdict"]))
             for name in columns:
                 own[name].append(number(metric.get(name)))
+            own["interval"].append(_bounds(metric))
     return found
+
+
+def _bounds(metric: Mapping[str, Any]) -> list[Any] | None:
+    """Return the interval of a change as that of the value, None where there is none."""
+    interval, baseline = metric.get("interval"), number(metric.get("baseline"))
+    if interval is None or baseline is None:
+        return None
+    return [number(baseline + bound * abs(baseline)) for bound in interval]
 
 
 def _verdict(verdict: str | None) -> int:

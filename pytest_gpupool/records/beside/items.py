@@ -19,8 +19,8 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-from ..processes.own.system import os
-from .datatypes import POSITIVE, SAMPLES, TEXT, list_of
+from ...processes.own.system import os
+from ..datatypes import POSITIVE, SAMPLES, TEXT, list_of
 
 Record = Mapping[str, Any]
 

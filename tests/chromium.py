@@ -63,12 +63,17 @@ class Page:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
-    def open(self, path: Path, place: str = "") -> None:
-        """Load the file, and go to a place in it; what was said of the page before is forgotten."""
+    def open(self, path: Path, place: str = "", *, drawn: bool = True) -> None:
+        """Load the file, and go to a place in it; what was said of the page before is forgotten.
+
+        ``drawn`` waits until the page's script has drawn what is there at first.
+        """
         self.complaints()
         self.driver.get(f"{path.as_uri()}{place}")
         # Selenium may be back before the page is there where the machine is busy.
         self.wait(f"location.href.startsWith('{path.as_uri()}') && document.readyState === 'complete'")
+        if drawn:
+            self.wait("document.documentElement.hasAttribute('data-drawn')")
 
     def complaints(self) -> list[str]:
         """What the browser said of its pages, and what they asked others for, since it was last asked this."""

@@ -1,0 +1,37 @@
+"""Page: the items of a run as a reader goes through them: what broke first, beside the baseline that the run had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..values.errors import UsageProblem
+from ..verdicts import baseline_file
+from . import accepted
+from .flips import Item, worst_first
+from .source import Source
+
+
+class Readable:
+    """The items of the tests of one report, which come from the files of the run's directory."""
+
+    def __init__(self, report: Mapping[str, Any], run: Path) -> None:
+        self._source = Source.of(report, run)
+        try:
+            baseline = baseline_file.kept(run)
+        except UsageProblem:  # a page that shows no flips is better than none
+            baseline = None
+        self._baseline = baseline if baseline is not None and accepted.has_items(baseline) else None
+        self._tests = {test["nodeid"] for test in self._source.tests()}
+
+    def of(self, test: Mapping[str, Any]) -> list[Item]:
+        """Return the items of a test of the report, see :func:`flips.judged`; none where it has none."""
+        if test["nodeid"] not in self._tests:
+            return []
+        return worst_first(self._source.with_flips(test, self._baseline))
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is something that they are compared with."""
+        return self._baseline is not None

@@ -1,0 +1,3 @@
+"""Data: what the page's script draws from, in compressed chunks."""
+
+__all__ = ["chunks", "items", "page", "parameters"]

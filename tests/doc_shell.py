@@ -1,0 +1,80 @@
+"""The shell in which a page's commands are run one after the other, and what becomes of what they start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from doc_pages import Command, File, Page, difference, fits
+from support import COMPANIONS, LIMIT, Host, processes_of
+
+HOME = "/home/ann/project"
+"""What pages show for the folder in which a reader types."""
+COLUMNS = 96
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who does all that a page says, in a fresh folder."""
+
+    host: Host
+
+    def follow(self, page: Page) -> Iterator[tuple[Command, int, str]]:
+        """Do it; each command with its exit status, and what it has printed."""
+        try:
+            for part in page.parts:
+                if isinstance(part, File):
+                    self.host.project.joinpath(part.name).parent.mkdir(parents=True, exist_ok=True)
+                    self.host.project.joinpath(part.name).write_text(part.text, encoding="utf-8")
+                elif isinstance(part, Command):
+                    yield (part, *self._type(part.text))
+        finally:
+            for pid in processes_of(self.host.lock_dir):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _type(self, command: str) -> tuple[int, str]:
+        log = self.host.directory / "printed"
+        with log.open("wb") as file:
+            # What goes on in the background has the file as well, and is not waited for.
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=self.host.project,
+                env=self._environ(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=LIMIT,
+            )
+        printed = log.read_text(encoding="utf-8", errors="replace")
+        status = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell says it
+        return status, printed.replace(str(self.host.project), HOME)
+
+    def _environ(self) -> dict[str, str]:
+        home = self.host.directory / "home"
+        home.mkdir(exist_ok=True)
+        # What is installed beside for other tests only takes time, and is no part of what a page shows.
+        off = " ".join(f"-pno:{name}" for name in COMPANIONS)
+        person = {f"GIT_{who}_{what}": "ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        environ = self.host.environ(
+            PYTEST_ADDOPTS=off, HOME=str(home), COLUMNS=str(COLUMNS), PYTHONUNBUFFERED="1", **person
+        )
+        environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+        return environ
+
+
+def complaint(page: Page, command: Command, status: int, printed: str) -> str | None:
+    """Return what is wrong with what a command did, None where it did what the page shows."""
+    where = f"{page.name}, line {command.first}: $ {command.text}"
+    if status != command.status:
+        return f"{where}\nended with {status}, and not {command.status}:\n{printed}"
+    if command.expected and not fits(command.expected, printed):
+        return f"{where}\n{difference(command.expected, printed)}\nprinted:\n{printed}"
+    return None
