@@ -108,6 +108,7 @@ class Ending:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
             self._reports.keep(int(session.exitstatus))
+            self._reports.tell_plugins(int(session.exitstatus))
 
     def _decide(self, session: pytest.Session) -> None:
         """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""
