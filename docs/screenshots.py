@@ -29,7 +29,7 @@ SHOTS = (
 def main() -> int:
     """Make all of them; 1 where one is too large."""
     sys.path.insert(0, str(HERE.parent / "tests"))
-    from browser.chromium import Page, started
+    from chromium import Page, started
     from sample_report import INJECTED, ODD, a_past, a_run
 
     from pytest_gpupool.reports.html.document import render
