@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,9 @@ from pytest_gpupool.leases.locking import holders
 from pytest_gpupool.leases.locking.lock_directory import LockDirectory, lock_directory
 from pytest_gpupool.leases.queueing.tickets import Ticket, Wish, waiters
 from pytest_gpupool.leases.queueing.wakeups import Wakeups
+
+LIMIT = 60.0
+"""Seconds after which nothing more comes for sure."""
 
 WAITER = """
 import json, sys
@@ -62,11 +67,17 @@ class Comer:
         wire = json.dumps([GPUS[index].to_wire() for index in indices])
         command = [sys.executable, "-c", WAITER, str(directory), wire, str(gpus), str(slots)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line.rstrip("\n"))
 
     def says(self) -> str:
-        """The next line that it prints."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip("\n")
+        """The next line that it prints; queue.Empty is raised where none comes."""
+        return self._lines.get(timeout=LIMIT)
 
     def leave(self) -> None:
         """Have it give its devices back, and see that it has."""
@@ -151,10 +162,18 @@ def test_a_waiter_that_is_stopped_delays_nobody(comes: Start, directory: LockDir
     third = comes(says="waits")
     stopped.process.send_signal(signal.SIGCONT)
     wait_until(lambda: all(waiter.responds for waiter in waiters(directory)))  # it may have been stopped for long
+    for _ in range(2):  # what the third one has seen before that may be the first of its looks, and half over
+        looked = signs_of_life(directory)[-1]
+        wait_until(lambda: signs_of_life(directory)[-1] != looked)  # noqa: B023 - it is called in this round alone
     second.leave()
     assert stopped.says() == "has 0"
     stopped.leave()
     assert third.says() == "has 0"
+
+
+def signs_of_life(directory: LockDirectory) -> list[int]:
+    """When each that waits has looked last, first come first."""
+    return [(directory.path / waiter.ticket).stat().st_mtime_ns for waiter in waiters(directory)]
 
 
 def test_a_waiter_that_is_killed_delays_nobody(comes: Start) -> None:
