@@ -6,6 +6,7 @@ built, so that they cannot be wrong.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import io
@@ -14,11 +15,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest_gpupool
 from pytest_gpupool.cli import main as program
 from pytest_gpupool.options import options
 from pytest_gpupool.reports.json import schema_text
+from pytest_gpupool.values import errors as errors_of_the_package
 from pytest_gpupool.values import requirement
 from pytest_gpupool.worker import fixtures
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = re.compile(r"default:? ([^;)\]]+)")
 _WIDTH = "96"
+_PACKAGE = Path(pytest_gpupool.__file__).parent
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -239,6 +244,62 @@ def _type(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     return f"list of {_type(shape['items'], schema)}" if kind == "array" and "items" in shape else text
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Error:
+    """An exception of the package's: of which others it is one, and with which status a run ends."""
+
+    bases: tuple[str, ...]
+    status: int | None
+
+
+def messages_table() -> str:
+    """Return what the package raises on purpose, with what differs as ``…``: by the status, each message once."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(_PACKAGE.rglob("*.py"))]
+    errors = {node.name: _error(node) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    found = {
+        (status, message)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and (message := _message(node)) and (status := _status(node, errors)) is not None
+    }
+    return table(("exit status", "message"), [(str(status), message) for status, message in sorted(found)])
+
+
+def _error(node: ast.ClassDef) -> _Error:
+    told = [
+        line.value
+        for line in node.body
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "exit_status"
+    ]
+    status = vars(errors_of_the_package).get(ast.unparse(told[0])) if told else None
+    if told and isinstance(told[0], ast.Constant) and isinstance(told[0].value, int):
+        status = told[0].value
+    return _Error(bases=tuple(ast.unparse(base).split(".")[-1] for base in node.bases), status=status)
+
+
+def _status(node: ast.Raise, errors: Mapping[str, _Error]) -> int | None:
+    """Return the status of what is raised, None where that is no error of the package's."""
+    assert isinstance(node.exc, ast.Call)
+    waiting = [ast.unparse(node.exc.func).split(".")[-1]]
+    while waiting:
+        error = errors.get(waiting.pop(0))
+        if error is not None and error.status is not None:
+            return error.status
+        waiting += error.bases if error is not None else ()
+    return None
+
+
+def _message(node: ast.Raise) -> str | None:
+    """Return its message, None where it is made elsewhere, or is nothing but what differs."""
+    if not (isinstance(node.exc, ast.Call) and node.exc.args):
+        return None
+    parts = node.exc.args[0].values if isinstance(node.exc.args[0], ast.JoinedStr) else [node.exc.args[0]]
+    if not all(isinstance(part, ast.FormattedValue | ast.Constant) for part in parts):
+        return None
+    text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+    return text.replace("<", "\\<").replace("*", "\\*") if len(re.findall(r"\w+", text)) > 2 else None
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "options": options_table,
     "ini": ini_table,
@@ -246,6 +307,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "fixtures": fixtures_text,
     "commands": commands_text,
     "schema": schema_tables,
+    "messages": messages_table,
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .worker.fixtures import Gpu, Measure, RecordMetric, RunScript, TorchRun
 
 __all__ = ["Gpu", "Measure", "RecordMetric", "RunScript", "TorchRun", "aggregate", "matrix"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .exports import hookspecs
 from .foreign import as_written  # before all others
 from .options import role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
@@ -33,6 +34,11 @@ pytest_plugins = ["pytest_gpupool.worker.fixtures"]
 _why_off: pytest.StashKey[list[str]] = pytest.StashKey()
 _role_key: pytest.StashKey[Role] = pytest.StashKey()
 _is_settled_key: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that other plugins may implement."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

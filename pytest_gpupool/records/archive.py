@@ -20,6 +20,7 @@ from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.texts import epoch, iso
 from . import journal, store
+from .beside import attachments
 from .beside.items import FOLDER, Items
 from .beside.samples import Samples
 from .datatypes import is_time
@@ -234,6 +235,7 @@ def load(run: Path) -> Recorded:
             worker.exit = worker.exit or "killed"
     samples = Samples(run)
     samples.complete(results.single)
+    attachments.complete(run, results.single)
     told = plan.facts.get("id")  # a copy may have any name
     return Recorded(
         id=told if isinstance(told, str) and RUN_ID.fullmatch(told) else run.name,

@@ -49,6 +49,10 @@ class TestResult:
     metrics: dict[str, Mapping[str, Any]] = field(default_factory=lambda: NOTHING)
     items: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What it has said of single items: their file and, once they are counted, their number; see :mod:`beside`."""
+    attachments: Sequence[Mapping[str, Any]] = ()
+    """What it has kept, see :mod:`beside.attachments`."""
+    folder: str | None = None
+    """Where it keeps it, in the run's directory; None where nothing is kept."""
     facts: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """What it has said of itself, by name."""
     message: str | None = None
@@ -127,6 +131,7 @@ class TestResult:
             "duration_s": self.duration,
             "metrics": {name: metric["value"] for name, metric in self.metrics.items()},
             **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
             "message": self.message,
         }
 
@@ -145,6 +150,7 @@ class TestResult:
             "rss_peak_bytes": self.resources.get("rss_peak_bytes"),
             "metrics": [_as_measured(metric) for metric in self.metrics.values() if metric.get("verdict") != GONE],
             **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
             "message": self.message,
         }
 
@@ -168,6 +174,7 @@ class TestResult:
             "phases": dict(self.phases),
             "metrics": list(self.metrics.values()),
             **({"items": dict(self.items)} if self.items else {}),
+            **({"attachments": list(self.attachments)} if self.attachments else {}),
             **({"facts": dict(self.facts)} if self.facts else {}),
             "message": self.message,
             "torch_peak": self.peak,

@@ -22,6 +22,9 @@ record               keys
 ``metric``           ``worker, test, metric``
 ``items``            ``worker, test, items``: what the attempt has said of single items: the ``file``, when it begins,
                      and with how many, and their scores' means, when it ends; see :mod:`beside.samples`
+``attached``         ``worker, test``, and ``attachment``: what the attempt has kept; or ``folder``: where it keeps it
+``piece``            ``worker, test, file, data``: of a file that it has kept, in base64, from a worker without the
+                     run's directory; in no journal, changes no result
 ``facts``            ``worker, test, facts``: texts by name, which the attempt says of itself
 ``lines``            ``worker, test, file, lines``: for that file, from a worker without the run's directory; in no
                      journal, changes no result
@@ -311,7 +314,7 @@ class Results:
         test.outcome, test.ended, test.duration, test.message = "not-run", None, None, None
         test.cause, test.declared = None, _declared(test)
         test.phases, test.metrics, test.peak = NOTHING, NOTHING, None
-        test.items, test.facts = NOTHING, NOTHING
+        test.items, test.facts, test.attachments, test.folder = NOTHING, NOTHING, (), None
         test.resources, test.output, test.is_judged, test.set_ups = NOTHING, NOTHING, False, NOTHING
         test.repeat = record.get("repeat", NOTHING)
         test.recipe, test.run, test.is_final = self._shared(record.get("recipe")), None, True
@@ -350,6 +353,14 @@ class Results:
         if not self._is_replayed(record):
             test = self._test(record)
             test.facts = {**test.facts, **record["facts"]}
+
+    def _attached(self, record: Record) -> None:
+        if self._is_replayed(record):
+            return
+        test, told = self._test(record), record.get("attachment")
+        test.folder = record.get("folder", test.folder)
+        if told is not None and told not in test.attachments:
+            test.attachments = [*test.attachments, told]
 
     def _set_up(self, record: Record) -> None:
         number, fixture = (record["worker"], record["number"]), self._shared(record["fixture"])
@@ -428,7 +439,7 @@ class Results:
         test.phases, test.message, test.peak = result["phases"], result["message"], result.get("torch_peak")
         test.metrics = {metric["name"]: metric for metric in result["metrics"]}
         test.repeat, test.items = result.get("repeat", NOTHING), result.get("items", NOTHING)
-        test.facts = result.get("facts", NOTHING)
+        test.facts, test.attachments = result.get("facts", NOTHING), result.get("attachments", ())
         test.again = [_kept_attempt(test.nodeid, one) for one in result.get("again", ())]
         _take_measured(test, result)
 
@@ -489,7 +500,7 @@ def _kept_attempt(nodeid: str, result: Record) -> TestResult:
     test.started, test.ended, test.duration = result["started"], result["ended"], result["duration_s"]
     test.cause, test.message, test.phases = result.get("cause"), result["message"], result["phases"]
     test.metrics = {metric["name"]: metric for metric in result["metrics"]}
-    test.items = result.get("items", NOTHING)
+    test.items, test.attachments = result.get("items", NOTHING), result.get("attachments", ())
     _take_measured(test, result)
     return test
 
@@ -516,6 +527,7 @@ _FOLDS: Mapping[str, Callable[[Results, Record], None]] = {
     "start": Results._start,
     "metric": Results._metric,
     "items": Results._items,
+    "attached": Results._attached,
     "facts": Results._facts,
     "set-up": Results._set_up,
     "torn-down": Results._torn_down,

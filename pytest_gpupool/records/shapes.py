@@ -156,6 +156,19 @@ ITEMS = object_of(Shape(_OF_ITEMS))
 _ITEMS_RECORD = object_of(Shape({name: key._replace(is_needed=name == "file") for name, key in _OF_ITEMS.items()}))
 """What a record has of them: nothing but the file, as long as the test runs."""
 
+ATTACHMENT = Shape(
+    {
+        "name": TEXT,
+        "path": optional(TEXT, "From the run's directory."),
+        "url": optional(TEXT, "Where it is, in place of a path."),
+        "media_type": optional(TEXT),
+        "size": optional(COUNT),
+        "sha256": optional(TEXT, "Of what was in it when it was attached."),
+    }
+)
+ATTACHMENTS = list_of(object_of(ATTACHMENT, "attachment"))
+"""What a test has kept, or named."""
+
 REPEAT = Shape(
     {
         "repeat": Key(COUNT, "Which one, from 0."),
@@ -166,6 +179,7 @@ REPEAT = Shape(
         "duration_s": or_null(SECONDS),
         "metrics": Key(_maps_to(or_null(NUMBER)), "Values by name."),
         "items": optional(ITEMS, "What it has recorded of single items."),
+        "attachments": optional(ATTACHMENTS, "What it has kept."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -326,6 +340,7 @@ ATTEMPT = Shape(
         "metrics": Key(METRICS, "As the attempt gave them.", is_needed=False),
         "confirms": optional(FLAG, "True where it only measured again what was suspect."),
         "items": optional(ITEMS, "What it has recorded of single items."),
+        "attachments": optional(ATTACHMENTS, "What it has kept."),
         "message": TEXT_OR_NULL,
     }
 )
@@ -348,6 +363,7 @@ _AGAIN = Shape(
         "output": optional(OUTPUT),
         "device_kind": optional(TEXT_OR_NULL),
         "items": optional(ITEMS),
+        "attachments": optional(ATTACHMENTS),
     }
 )
 
@@ -379,6 +395,7 @@ _RESULT = Shape(
         "recipe": optional(TEXT_OR_NULL),
         "source": optional(SOURCE),
         "items": optional(ITEMS),
+        "attachments": optional(ATTACHMENTS),
         "facts": optional(FACTS_OF_TEST),
     }
 )
@@ -453,6 +470,9 @@ RECORDS: Mapping[str, Shape] = {
     "metric": Shape({**_OF_TEST, "metric": object_of(METRIC)}),
     "items": Shape({**_OF_TEST, "items": _ITEMS_RECORD}),
     "facts": Shape({**_OF_TEST, "facts": FACTS_OF_TEST}),
+    "attached": Shape(
+        {**_OF_TEST, "attachment": optional(object_of(ATTACHMENT)), "folder": optional(TEXT)},
+    ),
     "repeated": Shape(
         {"test": NAME, "outcome": OUTCOME, "message": TEXT_OR_NULL, "metrics": METRICS, "is_judged": FLAG}
     ),

@@ -4,6 +4,7 @@ __all__ = [
     "columns",
     "comparison",
     "json",
+    "junit",
     "junit_limits",
     "markdown",
     "publish",

@@ -219,6 +219,7 @@ def _test(test: TestResult, run: str | None) -> dict[str, Any]:
         "phases": {name: test.phases.get(name) for name in ("setup_s", "call_s", "teardown_s")},
         "metrics": [_metric(metric) for metric in test.metrics.values()],
         **({"items": {"count": 0, "scores": {}, **test.items}} if test.items else {}),
+        **({"attachments": list(test.attachments)} if test.attachments else {}),
         **({"facts": dict(test.facts)} if test.facts else {}),
         "resources": {name: test.resources.get(name) for name in RESOURCES.keys}
         | {"torch_peak_memory_bytes": test.peak},

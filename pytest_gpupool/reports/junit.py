@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element, ParseError, SubElement, parse
 
+from ..records.store import write_whole
 from ..values.outcomes import ERRORS
 from .junit_limits import MOST_BYTES, MOST_OBJECTS, OF_OURS, VERDICTS, Limits, cut_texts, legal, shrink, xml
 from .words import earlier_run, headline
@@ -30,8 +32,11 @@ def render(
     most_message: int = MOST_MESSAGE,
     most_objects: int = MOST_OBJECTS,
     most_bytes: int = MOST_BYTES,
+    folder: Path | None = None,
 ) -> str:
     """Return the JUnit report. Every test of the JSON report is a testcase of it.
+
+    Files that tests have kept are named where it is given in which ``folder`` they are, the run's.
 
     What is too large for the limits loses metrics of passed tests first, then the middle of messages, then all
     metrics, then all properties; the suite's property ``gpupool.dropped`` says so. In the end there are names and
@@ -41,8 +46,8 @@ def render(
     root = Element("testsuites", name="pytest tests")
     aggregates = [_as_test(one) for one in report.get("aggregates", ())]
     suite = SubElement(root, "testsuite", _suite(report, [*report["tests"], *aggregates]))
-    suite.extend(_testcase(test, earlier_run(test, report)) for test in report["tests"])
-    suite.extend(_testcase(one, None) for one in aggregates)
+    suite.extend(_testcase(test, earlier_run(test, report), folder) for test in report["tests"])
+    suite.extend(_testcase(one, None, None) for one in aggregates)
     cut_texts(root, pointer, tags=VERDICTS, most=most_message)
     shrink(root, OF_OURS, Limits(most_objects, most_bytes), pointer)
     return xml(root)
@@ -75,8 +80,37 @@ def _suite(report: Mapping[str, Any], tests: Sequence[Mapping[str, Any]]) -> dic
     }
 
 
-def _testcase(test: Mapping[str, Any], run: str | None) -> Element:
-    classname, name = _address(test["nodeid"])
+def attach(path: Path, attached: Mapping[str, Sequence[str]]) -> None:
+    """Name the files of tests, by their ids, in a file that pytest has written, as Jenkins and GitLab want it.
+
+    A file that is not there, or is none, is left alone. Raises OSError where it cannot be written.
+    """
+    try:
+        root = parse(path).getroot()
+    except (OSError, ParseError, ValueError, LookupError):
+        return
+    known: dict[str, list[tuple[str, Sequence[str]]]] = {}
+    for nodeid, files in attached.items():
+        classname, name = address(nodeid)
+        known.setdefault(legal(name), []).append((legal(classname), files))
+    for case in root.iter("testcase"):
+        for classname, files in known.get(case.get("name", ""), ()):
+            if (case.get("classname") or "").endswith(classname):  # before which --junit-prefix may stand
+                name_files(case, files)
+    write_whole(path, xml(root))
+
+
+def name_files(case: Element, files: Sequence[str]) -> None:
+    """Have a testcase name these files, in its output."""
+    out = case.find("system-out")
+    if out is None:
+        out = SubElement(case, "system-out")
+    before = f"{out.text}\n" if out.text else ""
+    out.text = before + "\n".join(legal(f"[[ATTACHMENT|{file}]]") for file in files)
+
+
+def _testcase(test: Mapping[str, Any], run: str | None, folder: Path | None) -> Element:
+    classname, name = address(test["nodeid"])
     case = Element("testcase", classname=legal(classname), name=legal(name), time=f"{test['duration_s'] or 0:.3f}")
     pairs = list(_properties(test, run))
     if pairs:
@@ -84,10 +118,14 @@ def _testcase(test: Mapping[str, Any], run: str | None) -> Element:
         properties.extend(Element("property", name=legal(key), value=legal(value)) for key, value in pairs)
     if test["outcome"] in _TAGS:
         case.append(_verdict(test["outcome"], test["message"] or ""))
+    if folder is not None and (
+        kept := [str(folder / one["path"]) for one in test.get("attachments", ()) if "path" in one]
+    ):
+        name_files(case, kept)
     return case
 
 
-def _address(nodeid: str) -> tuple[str, str]:
+def address(nodeid: str) -> tuple[str, str]:
     """Return classname and name as pytest's junitxml makes them: parameters may hold what separates names."""
     path, within, rest = nodeid.partition("::")
     address, bracket, params = rest.partition("[") if rest.endswith("]") else (rest, "", "")

@@ -20,6 +20,8 @@ class Wanted:
     html: Path | None = None
     markdown: Path | None = None
     junit: Path | None = None
+    folder: Path | None = None
+    """The run's directory, where it is known, in which lies what tests have kept."""
 
     def paths(self) -> list[Path]:
         """Return the files, those for people first."""
@@ -38,7 +40,7 @@ def publish(
         (wanted.json, _write_json),
         (wanted.html, partial(_write_html, past=past, run=run)),
         (wanted.markdown, _append_markdown),
-        (wanted.junit, _write_junit),
+        (wanted.junit, partial(_write_junit, folder=wanted.folder)),
     ):
         if path is None:
             continue
@@ -74,8 +76,8 @@ def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:
     markdown.append(path, markdown.render(report, markdown.room(path)))
 
 
-def _write_junit(path: Path, report: Mapping[str, Any]) -> None:
+def _write_junit(path: Path, report: Mapping[str, Any], folder: Path | None) -> None:
     from . import junit
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, junit.render(report))
+    write_whole(path, junit.render(report, folder=folder))

@@ -34,6 +34,7 @@ from ..records.datatypes import (
     unread,
 )
 from ..records.shapes import (
+    ATTACHMENTS,
     ATTEMPT,
     CAUSE,
     EXIT,
@@ -174,6 +175,7 @@ TEST = Shape(
         "phases": unread(PHASES),
         "metrics": METRICS,
         "items": optional(ITEMS, "What it has recorded of single items, where it has."),
+        "attachments": optional(ATTACHMENTS, "What it has kept, or named, where it has."),
         "facts": optional(FACTS_OF_TEST, "What it says of itself: by record_fact and record_property."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
         "message": unread(TEXT_OR_NULL),

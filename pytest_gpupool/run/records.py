@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..records import archive
+from ..records.beside import attachments
 from ..records.beside.samples import SampleFile, Samples, is_place
 from ..records.journal import Journal, dump, load, read
 from ..records.results import Results
@@ -38,7 +40,7 @@ class RunRecords:
         self._console = console
         self._of_all = of_all
         self._of_workers: dict[str, Journal] = {}
-        self._items_are_lost = False
+        self._items_are_lost = self._files_are_lost = False
 
     @property
     def problem(self) -> str | None:
@@ -77,6 +79,8 @@ class RunRecords:
         record: Mapping[str, Any] = load(line)
         if record["record"] == "lines":
             self._append(record)
+        elif record["record"] == "piece":
+            self._append_piece(record)
         elif self._of_all:
             journal = self._journal_of(record["worker"])
             journal.append(line)
@@ -101,10 +105,26 @@ class RunRecords:
             self._items_are_lost = True
             self._console.warn(f"items could not be kept: {problem}; their number and the means of their scores are")
 
-    def count_items(self) -> None:
-        """Count the items of tests that have died, before they could."""
+    def _append_piece(self, record: Mapping[str, Any]) -> None:
+        """Write a piece of a file that a worker without the run's directory has sent."""
+        problem = None if self.directory is not None else "this run keeps no records"
+        if self.directory is not None and attachments.is_place(record["file"]):
+            try:
+                path = self.directory / record["file"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab") as file:
+                    file.write(base64.b64decode(record["data"]))
+            except OSError as error:
+                problem = f"{record['file']}: {error.strerror or error}"
+        if problem is not None and not self._files_are_lost:
+            self._files_are_lost = True
+            self._console.warn(f"attachments could not be kept: {problem}")
+
+    def look_beside(self) -> None:
+        """Know what tests that have died had left beside their records, before they could say so."""
         if self.directory is not None:
             Samples(self.directory).complete(self.results.single)
+            attachments.complete(self.directory, self.results.single)
 
     def _journal_of(self, worker: str) -> Journal:
         if worker not in self._of_workers:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..records import archive, journal
 from ..records.archive import Plan, Recorded
+from ..records.beside import attachments
 from ..records.beside.samples import Samples
 from ..records.record import Record, in_order
 from ..records.results import Results
@@ -38,6 +39,8 @@ def merged(runs: Sequence[Recorded]) -> Recorded:
         worker.exit = worker.exit or "killed"
     samples = Samples(*(run.path for run in runs))
     samples.complete(results.single)
+    for run in runs:
+        attachments.complete(run.path, results.single)
     ended = max((run.ended for run in runs if run.ended), default=None)
     devices = {device.id: device for run in runs for device in run.devices()}
     facts = first.facts() | {

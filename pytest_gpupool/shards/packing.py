@@ -136,7 +136,8 @@ def _files(run: Path) -> Iterator[Path]:
         if path.name in _LEFT_OUT or path.is_symlink():
             continue
         if path.is_dir():
-            yield from (one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink())
+            files = (one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink())
+            yield from (one for one in files if "\\" not in one.name)  # which no archive may hold
         elif path.is_file():
             yield path
 

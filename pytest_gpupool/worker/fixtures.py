@@ -131,6 +131,13 @@ class RecordFact(Protocol):
         """Record a short text under a name."""
 
 
+class Attach(Protocol):
+    """The type of the ``attach`` fixture."""
+
+    def __call__(self, data: object, name: str | None = None) -> None:
+        """Keep a file, or what is to be one."""
+
+
 class RunScript(Protocol):
     """The type of the ``run_script`` fixture."""
 
@@ -369,6 +376,33 @@ def record_fact(request: pytest.FixtureRequest) -> RecordFact:
         _or_fail(lambda: recorder.fact(name, text, attempt))
 
     return record
+
+
+@pytest.fixture
+def attach(request: pytest.FixtureRequest) -> Attach:
+    """Keep something of this test in the run's directory: ``attach(figure, "confusion")``.
+
+    A path (``pathlib.Path``), whose file is copied; bytes; a text; what JSON has; a PIL image; a Matplotlib or Plotly
+    figure; a pandas table; a URL, which is named alone. Reports name it, and a failure on the terminal.
+    """
+    recorder = request.config.stash[recorder_key]
+    attempt = recorder.attempt_at(request.node)
+
+    def keep(data: object, name: str | None = None) -> None:
+        __tracebackhide__ = True
+        _or_fail(lambda: recorder.attach(data, name, attempt))
+
+    return keep
+
+
+@pytest.fixture
+def out_dir(request: pytest.FixtureRequest) -> Path:
+    """This test's own folder in the run's directory: what lies there when the test ends is attached to it.
+
+    Each attempt has a folder of its own; one in which nothing was written does not stay.
+    """
+    recorder = request.config.stash[recorder_key]
+    return _or_fail(lambda: recorder.out_dir(recorder.attempt_at(request.node)))
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_options_that_pages_name_are_there() -> None:
     assert not made_up
 
 
-@pytest.mark.parametrize("name", ["options", "ini", "marker", "fixtures", "commands", "schema"])
+@pytest.mark.parametrize("name", ["options", "ini", "marker", "fixtures", "commands", "schema", "messages"])
 def test_the_reference_is_made(name: str) -> None:
     """Of each kind there is a page, and it has something."""
     made = declared_options()
@@ -104,6 +104,7 @@ def test_the_reference_is_made(name: str) -> None:
         "fixtures": "record_metric(\n    name: str,\n    value: object,\n    *,",
         "commands": "## `gpupool baseline`",
         "schema": "## `tests.metrics`",
+        "messages": "| 4 | --gpupool-update-baseline: say which file with --gpupool-baseline=PATH |",
     }
     assert wanted[name] in text
 
@@ -115,3 +116,10 @@ def test_every_page_is_below_a_section() -> None:
     assert {parts[0] for parts in names if len(parts) > 1} == sections
     assert all(len(parts) <= 2 for parts in names), "sections list their pages, and no folders"
     assert ROOT.joinpath("pyproject.toml").exists()
+
+
+def test_pictures_are_small() -> None:
+    """A page is there at once."""
+    sizes = {path.name: path.stat().st_size for path in DOCS.rglob("*.png")}
+    assert sizes
+    assert max(sizes.values()) <= 150_000

@@ -30,7 +30,9 @@ def add(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     recorded = run_of(args.name, args.dir)
-    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
+    wanted = Wanted(
+        json=args.json, html=args.html, markdown=args.markdown, junit=args.junit, folder=recorded.path.resolve()
+    )
     print(_summary(recorded))
     base = recorded.path.parent.parent  # of .gpupool/runs/<run>; a copy elsewhere has no past
     run = recorded.facts(), recorded.results, recorded.devices()

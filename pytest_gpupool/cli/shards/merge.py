@@ -13,6 +13,7 @@ from typing import Any
 from ...metrics import groups
 from ...records import durations
 from ...records.archive import Recorded
+from ...records.beside import attachments as beside
 from ...records.results import Results
 from ...reports.publish import Wanted, publish
 from ...shards import merging
@@ -164,11 +165,14 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
 
 def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
-    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit)
+    kept = None if args.json is None else args.json.parent.resolve()  # for what was unpacked does not stay
+    wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit, folder=kept)
     run = recorded.facts(), recorded.results, recorded.devices()
     found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
     report = recorded.items.in_report(report_of_run(recorded))  # what was unpacked does not stay
     problems = publish(report | found.to_report(), wanted)
+    if args.json is not None:
+        problems += beside.copied(report, [run.path for run in runs], args.json.parent)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:

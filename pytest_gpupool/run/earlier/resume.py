@@ -14,6 +14,7 @@ import pytest
 from ...options import companions, role_end
 from ...options.options import Options
 from ...records import archive
+from ...records.beside import attachments
 from ...records.beside.items import Items
 from ...records.beside.samples import over_summaries
 from ...records.store import LATEST, take_over_out, write_whole
@@ -169,13 +170,18 @@ class EarlierRun:
         def taken(told: Mapping[str, Any]) -> dict[str, Any]:
             return dict(told) if directory is None else self._samples.take_over(told, directory, mark)
 
+        def kept(told: Mapping[str, Any]) -> dict[str, Any]:
+            return dict(told) if directory is None else attachments.take_over(told, [self._path], directory, mark)
+
         for nodeid in whole.tests:
             test = self._final.get(nodeid)
             if test is not None and nodeid not in selected:
                 yield {
                     "test": nodeid,
                     "run": test.run or self.run,
-                    "result": over_summaries(items.take_over(test.to_record(), self._items), taken),
+                    "result": attachments.over_attachments(
+                        over_summaries(items.take_over(test.to_record(), self._items), taken), kept
+                    ),
                 }
 
     def text(self, whole: WholeCollection, selected: int) -> str:

@@ -96,7 +96,7 @@ class Ending:
             self._run.console.warn(f"git does not tell of the sources of this run: {facts.git_problem}")
         records.catch_up()
         self._end_workers()
-        records.count_items()
+        records.look_beside()
         self._decide(session)
         self._refuse_mismatch(session)
         self._warn_of_kept_failures()
@@ -108,6 +108,7 @@ class Ending:
             self._warn_of_lost_records()
             self._run.history.add_this_run()
             self._reports.keep(int(session.exitstatus))
+            self._reports.tell_plugins(int(session.exitstatus))
 
     def _decide(self, session: pytest.Session) -> None:
         """Judge the metrics, now that no more come, and give the JUnit file what it has not heard of."""
@@ -187,6 +188,10 @@ class Ending:
 
     def _fit_junit_file(self) -> None:
         report = self._run.options.json
+        records = self._run.records
+        problem = junit_file.name_attachments(self._run.config, records.results.tests, records.directory)
+        if problem is not None:
+            self._run.console.warn(problem)
         told = junit_file.fit(self._run.config, "the run's record" if report is None else f"the JSON report {report}")
         if told is not None:
             self._run.console.warn(told)

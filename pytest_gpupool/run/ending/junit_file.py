@@ -6,7 +6,7 @@ those that died with their worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,29 @@ def add(config: pytest.Config, tests: Iterable[TestResult]) -> None:
     for test in tests:
         for report in reports(test, nodes.get(test.nodeid)):
             log.pytest_runtest_logreport(report)
+
+
+def name_attachments(config: pytest.Config, tests: Iterable[TestResult], run: Path | None) -> str | None:
+    """Have the file that pytest has just written name what tests have kept; return what the user is told."""
+    log = junit_log(config)
+    if log is None or run is None:
+        return None
+    found = {test.nodeid: [str(run.resolve() / one["path"]) for one in _kept(test) if "path" in one] for test in tests}
+    attached = {nodeid: files for nodeid, files in found.items() if files}
+    if not attached:
+        return None
+    from ...reports import junit
+
+    path = Path(log.logfile)
+    try:
+        junit.attach(path, attached)
+    except OSError as error:
+        return f"{path} does not name what tests have attached: {error.strerror}"
+    return None
+
+
+def _kept(test: TestResult) -> list[Mapping[str, Any]]:
+    return [one for each in (test, *test.repeats) for one in each.attachments]
 
 
 def fit(config: pytest.Config, whole: str) -> str | None:

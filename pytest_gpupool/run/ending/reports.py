@@ -55,6 +55,14 @@ class RunReports:
                 self._run.console.warn(problem + kept)
         return EXIT_USAGE if problems and status == pytest.ExitCode.OK else status
 
+    def tell_plugins(self, status: int) -> None:
+        """Call the hooks that other plugins implement, at the end of the run; what goes wrong is a warning."""
+        from ...exports import plugins  # after the workers have ended
+
+        if plugins.wants(self._run.config):
+            for problem in plugins.tell(self._run.config, self._report(status)):
+                self._run.console.warn(problem)
+
     def keep(self, status: int) -> None:
         """Add the run to the store of metrics over runs, where there is one; what goes wrong is a warning.
 

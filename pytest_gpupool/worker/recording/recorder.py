@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,6 +189,18 @@ class Recorder:
 
         self._attempts.log.fact(*fact.make(name, text), attempt)
 
+    def attach(self, data: object, name: object, attempt: Attempt) -> None:
+        """Keep a file, or what is to be one, of an attempt.
+
+        Raises:
+            MetricProblem: it cannot be kept.
+        """
+        self._attempts.log.attach(data, name, attempt)
+
+    def out_dir(self, attempt: Attempt) -> Path:
+        """Return the folder of an attempt, which is there. Raises MetricProblem."""
+        return self._attempts.log.out_dir(attempt)
+
     def throttled_spans(self) -> Sequence[tuple[float, float]]:
         """Return from when to when, on the monotonic clock, a device was seen throttled in the present attempt."""
         return () if self._equipment is None else self._equipment.sampler.throttled_spans()
@@ -300,6 +313,8 @@ class Recorder:
         report = yield
         if self._attempts.runs(item):
             self._attempts.present.makes(report, call)
+            if report.failed and (lines := self._attempts.log.attachments.lines(self._attempts.present)):
+                report.sections.append(("Attachments", "\n".join(lines)))
             if not self.confirms and (why := self._retries.look_at(report, self._attempts.present)) is not None:
                 self.becomes_unfit(why)
         verdict_failure.mark(report, call)

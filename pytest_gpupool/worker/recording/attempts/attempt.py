@@ -59,6 +59,10 @@ class Attempt:
     """How many attempts there have been with this one, those elsewhere included."""
     facts: dict[str, str] = field(default_factory=dict)
     """What it has said of itself."""
+    folder: str | None = None
+    """Where its files are, in the run's directory; None where it has none."""
+    attachments: list[dict[str, Any]] = field(default_factory=list)
+    """What it has attached so far."""
     items: AttemptItems | None = None
     """What it has said of single items, None where that is nothing."""
     problems: list[str] = field(default_factory=list)

@@ -19,6 +19,7 @@ from ....records.journal import dump, load
 from ....values.errors import MetricProblem
 from .. import junit_properties
 from ..writer import RecordWriter
+from .attachment_log import AttachmentLog
 from .attempt import Attempt
 from .sample_log import SampleLog
 
@@ -47,6 +48,9 @@ class MetricLog:
         self.samples = SampleLog(writer)
         """What takes the items."""
         self.samples.tell = self._warn
+        self.attachments = AttachmentLog(writer)
+        """What keeps files."""
+        self.attachments.tell = self._warn
 
     def outbox(self) -> int | None:
         """Return the descriptor of what a process that is started for the test needs for :meth:`is_of_another`."""
@@ -58,7 +62,9 @@ class MetricLog:
         ``folder`` is the directory of its run, None where it has none.
         """
         self._owner, self._outbox = Owner(process), Outbox.of_another(process, descriptor)
-        self.samples.is_of_another(process, None if folder is None else Path(folder))
+        run = None if folder is None else Path(folder)
+        self.samples.is_of_another(process, run)
+        self.attachments.is_of_another(process, run)
 
     def add(self, metric: Metric, attempt: Attempt) -> None:
         """Take a metric, from a thread of the test or a child of it too.
@@ -98,9 +104,20 @@ class MetricLog:
         if not self._owner.is_here and not self._put(attempt, {"fact": [name, text]}):
             raise MetricProblem(f"fact {name!r} is lost: this process cannot tell the one that runs the test of it")
 
+    def attach(self, data: object, name: object, attempt: Attempt) -> dict[str, Any]:
+        """Keep what a test attaches, and return what records have of it. Raises MetricProblem."""
+        if attempt.is_over:
+            raise MetricProblem(self._refused(("attachment", str(name)), attempt))
+        return self.attachments.attach(data, name, attempt, lambda word: self._put(attempt, word))
+
+    def out_dir(self, attempt: Attempt) -> Path:
+        """Return the folder of an attempt. Raises MetricProblem."""
+        return self.attachments.folder(attempt, lambda word: self._put(attempt, word))
+
     def closes(self, attempt: Attempt) -> None:
         """The attempt is over, in the process that runs it: nothing more is its."""
         self.samples.ends(attempt)
+        self.attachments.ends(attempt)
         assert attempt.test is not None
         pairs = junit_properties.others(attempt.test.item.user_properties)
         if pairs and self._writer is not None and (told := self._of_properties(pairs, attempt.facts)):
@@ -125,6 +142,8 @@ class MetricLog:
         elif "fact" in told:
             name, text = told["fact"]
             self._take_fact(name, text, attempt)
+        elif "attached" in told or "folder" in told:
+            self.attachments.heard(told, attempt)
         else:
             self.samples.heard(told, attempt)
 
@@ -157,6 +176,7 @@ class MetricLog:
     def close(self) -> None:
         """Take no more."""
         self._outbox.close()
+        self.attachments.close()
 
     def _put(self, attempt: Attempt, word: dict[str, Any]) -> bool:
         """Leave word, in a child, for the process that runs the test; return whether that could be done."""
@@ -192,7 +212,7 @@ class MetricLog:
 _WAIT = "let the test wait for what it starts"
 _BY_THREAD = ("from a thread that it had started", _WAIT)
 _BY_PROCESS = ("from a process that it had started", _WAIT)
-_CALLS = {"metric": "record_metric", "item": "record_sample", "fact": "record_fact"}
+_CALLS = {"metric": "record_metric", "item": "record_sample", "fact": "record_fact", "attachment": "attach"}
 _BY_KEEPER = {
     thing: (
         f"by its {call}, which something has kept",
@@ -224,6 +244,8 @@ def _what(word: dict[str, Any]) -> tuple[str, str]:
         return word["late"][0], word["late"][1]
     if "metric" in word:
         return "metric", word["metric"]["name"]
+    if "attached" in word or "folder" in word:
+        return "attachment", word["attached"]["name"] if "attached" in word else word["folder"]
     if "fact" in word:
         return "fact", word["fact"][0]
     return "item", word["item"]["id"] if "item" in word else word["first"]

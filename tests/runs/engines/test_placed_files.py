@@ -1,0 +1,55 @@
+"""Items and attachments of workers on other hosts come to the run's own directory."""
+
+from __future__ import annotations
+
+import json
+
+from made_clusters import Cluster
+from program import gpupool
+
+SUITE = """
+    import os
+    import pytest
+
+    @pytest.mark.parametrize("i", range(3))
+    def test_a(i, record_sample, record_fact, attach, out_dir):
+        for number in range(500):
+            record_sample(number, input="x" * 300, score=number % 2)
+        record_fact("place", "there")
+        attach(f"text {i}", "note")
+        (out_dir / "big.bin").write_bytes(bytes([i]) * 600_000)
+        if (pid := os.fork()) == 0:
+            record_sample("child", score=1)
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    @pytest.mark.gpupool(isolate=True)
+    def test_isolated(record_sample, attach):
+        record_sample("one", score=1)
+        attach("inside", "note")
+
+    def test_crash(record_sample):
+        record_sample("one", score=1)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_tests_keep_comes_over_the_wire(cluster: Cluster) -> None:
+    """All of it, in every report, but what a worker that is killed had not sent yet of its files."""
+    cluster.host.write("test_suite.py", SUITE)
+    run = cluster.pytest("-n2")
+    tests, directory = run.tests, max((cluster.host.project / ".gpupool" / "runs").iterdir())
+    for i in range(3):
+        test = tests[f"test_a[{i}]"]
+        assert test["items"]["count"] == 501
+        lines = (directory / test["items"]["file"]).read_text().splitlines()
+        assert [json.loads(line).get("id") for line in lines] == [None, *map(str, range(500)), "child"]
+        kept = {one["name"]: (directory / one["path"]).read_bytes() for one in test["attachments"]}
+        assert kept == {"note": f"text {i}".encode(), "big.bin": bytes([i]) * 600_000}
+        assert test["facts"] == {"place": "there"}
+    isolated = tests["test_isolated"]
+    assert isolated["items"]["count"] == 1
+    assert [(directory / one["path"]).read_text() for one in isolated["attachments"]] == ["inside"]
+    assert (tests["test_crash"]["outcome"], tests["test_crash"]["items"]["count"]) == ("crashed", 1)
+    status, out, err = gpupool(cluster.host, "items", "latest", "crash", "--format", "jsonl")
+    assert (status, json.loads(out)["id"], err) == (0, "one", "")
