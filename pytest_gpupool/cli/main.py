@@ -17,7 +17,7 @@ from .comparing import comment, compare
 from .items import command as items
 from .scripts import logs, sweep
 from .shards import ingest, merge, pack
-from .viewing import command as view
+from .status.viewing import command as view
 
 _COMMANDS: tuple[ModuleType, ...] = (
     *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, items, view),

@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from ...values.texts import safe_repr
+from ....values.texts import safe_repr
 from .pages import Page, Pages
 
 LOOPBACK = "127.0.0.1"

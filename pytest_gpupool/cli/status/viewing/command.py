@@ -6,9 +6,9 @@ import argparse
 import signal
 from typing import Any
 
-from ...records import archive
-from ...values.errors import UsageProblem
-from ..sources import add_dir, base_of
+from ....records import archive
+from ....values.errors import UsageProblem
+from ...sources import add_dir, base_of
 from . import server
 from .pages import Pages
 

@@ -12,12 +12,12 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from ...records import archive
-from ...records.archive import Recorded
-from ...records.store import HISTORY, RUN_ID
-from ...values.texts import duration_text, epoch, visible
-from ..commands.runs import outcomes_text
-from ..sources import decide, report_of_run
+from ....records import archive
+from ....records.archive import Recorded
+from ....records.store import HISTORY, RUN_ID
+from ....values.texts import duration_text, epoch, visible
+from ...commands.runs import outcomes_text
+from ...sources import decide, report_of_run
 
 RUNS = "/runs/"
 
@@ -74,9 +74,9 @@ class Pages:
 
 
 def _report_text(run: Path, base: Path) -> str:
-    from ...items.page import Readable
-    from ...reports.html import document
-    from ...trends import additions
+    from ....items.page import Readable
+    from ....reports.html import document
+    from ....trends import additions
 
     recorded = archive.load(run)
     decide(recorded)
