@@ -17,9 +17,10 @@ from .comparing import comment, compare
 from .items import command as items
 from .scripts import logs, sweep
 from .shards import ingest, merge, pack
+from .status.viewing import command as view
 
 _COMMANDS: tuple[ModuleType, ...] = (
-    *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, items),
+    *(report, runs, logs, sweep, pack, merge, baseline, compare, comment, items, view),
     *(matrix, history, ingest, export, scaling, schema),
 )
 if sys.platform == "linux":  # the pool is there alone, and what it relies on

@@ -33,6 +33,7 @@ def test_help_names_the_commands(cpu_host: Host) -> None:
         "compare",
         "comment",
         "items",
+        "view",
         "matrix",
         "history",
         "ingest",

@@ -1,0 +1,147 @@
+"""Pages: the list of the runs on record, and the report page of each."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from ....records import archive
+from ....records.archive import Recorded
+from ....records.store import HISTORY, RUN_ID
+from ....values.texts import duration_text, epoch, visible
+from ...commands.runs import outcomes_text
+from ...sources import decide, report_of_run
+
+RUNS = "/runs/"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is sent; ``policy`` is its content security policy, ``is_live`` whether it is to be asked for again."""
+
+    text: str
+    policy: str
+    is_live: bool
+
+
+class Pages:
+    """The pages of the runs in a folder of records. A report page is made once, as long as its run has not changed."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._made: dict[str, tuple[object, Page]] = {}
+        self._lock = threading.Lock()  # of two that ask at once the second gets what the first had made
+
+    def of(self, place: str) -> Page | None:
+        """Return the page of a place, ``/`` or ``/runs/RUN``; None for any other."""
+        if place == "/":
+            return self._list()
+        name = place.removeprefix(RUNS)
+        if not place.startswith(RUNS) or not RUN_ID.fullmatch(name):
+            return None
+        run = next((run for run in archive.runs(self._base) if run.name == name), None)
+        if run is None:
+            return None
+        with self._lock:
+            return self._report(run)
+
+    def _report(self, run: Path) -> Page:
+        is_live, state = archive.goes_on(run), _state(run)
+        known = self._made.get(run.name)
+        if known is not None and known[0] == (state, is_live):
+            return known[1]
+        # The page has its own policy; what only a header can say is said by this one.
+        page = Page(_report_text(run, self._base), "frame-ancestors 'none'", is_live)
+        self._made = {run.name: ((state, is_live), page)}  # of the latest: they may be large
+        return page
+
+    def _list(self) -> Page:
+        runs = [archive.load(run) for run in reversed(archive.runs(self._base))]
+        is_live = any(archive.goes_on(run.path) for run in runs)
+        style = resources.files("pytest_gpupool.reports.html").joinpath("report.css").read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; frame-ancestors 'none'; "
+        rows = "\n".join(map(_row, runs)) or '<tr><td colspan="5">No run is on record.</td></tr>'
+        text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows)
+        return Page(text, policy + "base-uri 'none'; form-action 'none'", is_live)
+
+
+def _report_text(run: Path, base: Path) -> str:
+    from ....items.page import Readable
+    from ....reports.html import document
+    from ....trends import additions
+
+    recorded = archive.load(run)
+    decide(recorded)
+    found = additions.collect(base, recorded.facts(), recorded.results, recorded.devices(), base / HISTORY)
+    report = {**report_of_run(recorded), **found.to_report()}
+    return document.render(report, found.past, Readable(report, run).of)
+
+
+def _state(run: Path) -> list[tuple[str, int, int]]:
+    """Return what changes with every line that a run writes."""
+    return sorted(_sizes(run))
+
+
+def _sizes(run: Path) -> Iterator[tuple[str, int, int]]:
+    for path in run.glob("*.jsonl"):
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        yield path.name, found.st_size, found.st_mtime_ns
+
+
+def _row(run: Recorded) -> str:
+    age = duration_text(time.time() - epoch(run.facts()["started"]))
+    if archive.goes_on(run.path):
+        state = "goes on"
+    elif run.exit_status is None:
+        state = "was killed"
+    else:
+        state = f"exit status {run.exit_status}, {'complete' if run.results.is_complete else 'incomplete'}"
+    cells = (f"{age} ago", str(run.results.collected), outcomes_text(run), state)
+    link = f'<th scope="row"><a href="{RUNS}{escape(run.id)}"><code>{escape(run.id)}</code></a></th>'
+    return f"<tr>{link}{''.join(f'<td>{escape(visible(cell))}</td>' for cell in cells)}</tr>"
+
+
+_LIST = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>gpupool: runs on record</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<p class="kicker">gpupool</p>
+<h1>Runs on record</h1>
+<p class="when">in <code>{base}</code>, the latest first</p>
+</header>
+<main>
+<section aria-label="Runs">
+<div class="scroll cards" role="region" aria-label="Runs" tabindex="0">
+<table>
+<thead><tr><th scope="col">Run</th><th scope="col">Begun</th><th scope="col">Tests</th><th scope="col">Outcomes</th>\
+<th scope="col">State</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>
+</section>
+</main>
+</body>
+</html>
+"""

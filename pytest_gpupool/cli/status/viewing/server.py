@@ -1,0 +1,133 @@
+"""The server: pages at this host's own address, for those who have the secret in it; nothing can be changed by it.
+
+Other users of the host can reach the port: they have no secret. A page of somebody else that is open in the same
+browser can send requests: it gets no cookie along (``SameSite=Strict``), and where its name was made to lead here (DNS
+rebinding), the ``Host`` is not ours. No path is looked up on the disk.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from ....values.texts import safe_repr
+from .pages import Page, Pages
+
+LOOPBACK = "127.0.0.1"
+REFRESH = 5
+"""Seconds after which a browser asks for the page of a run that goes on again."""
+
+_SECONDS = 30.0  # a connection on which nothing comes
+
+
+class Server(ThreadingHTTPServer):
+    """Listens from the moment when it is made, at a free port for 0. Raises OSError where the port is taken."""
+
+    daemon_threads = True
+
+    def __init__(self, pages: Pages, port: int = 0) -> None:
+        self.pages = pages
+        self.token = secrets.token_urlsafe(24)
+        super().__init__((LOOPBACK, port), _Handler)
+        self.port: int = self.server_address[1]
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie: browsers do not tell ports apart."""
+        return f"gpupool-{self.port}"
+
+    def address(self, place: str) -> str:
+        """Return the address of a place, with the secret."""
+        return f"http://{LOOPBACK}:{self.port}{place}?token={self.token}"
+
+    def is_own(self, host: str | None) -> bool:
+        """Say whether a request was meant for this server, by the name that the browser knew it under."""
+        return host in {f"{name}:{self.port}" for name in (LOOPBACK, "localhost")}
+
+    def is_token(self, given: str) -> bool:
+        """Say whether this is the secret, in the same time for any other text."""
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = _SECONDS
+    server_version, sys_version = "gpupool", ""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def _refuse(self) -> None:
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, "Pages can only be read.", {"Allow": "GET, HEAD"})
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: addresses have the secret in them."""
+
+    def _answer(self) -> None:
+        if not self.server.is_own(self.headers.get("Host")):
+            self._send(HTTPStatus.FORBIDDEN, "This server answers at 127.0.0.1 and localhost only.")
+            return
+        address = urlsplit(self.path)
+        token = parse_qs(address.query).get("token", [""])[-1]
+        if self.server.is_token(token) and self._page_place(address.path):
+            cookie = f"{self.server.cookie}={self.server.token}; HttpOnly; SameSite=Strict; Path=/"
+            # Without the secret, which would stand in the history and be copied with the address.
+            self._send(HTTPStatus.SEE_OTHER, "", {"Location": address.path, "Set-Cookie": cookie})
+        elif not self.server.is_token(self._cookie()):
+            told = "The secret is missing: open the address that 'gpupool view' has printed."
+            self._send(HTTPStatus.FORBIDDEN, told)
+        else:
+            self._send_page(address.path)
+
+    def _page_place(self, path: str) -> bool:
+        """Say whether a browser can be sent there: ``//host`` would lead to another one."""
+        return path.startswith("/") and not path.startswith("//")
+
+    def _send_page(self, place: str) -> None:
+        try:
+            page = self.server.pages.of(place)
+        except Exception as error:  # a damaged run must not cost the others
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, f"This page could not be made: {safe_repr(error)}")
+            return
+        if page is None:
+            self._send(HTTPStatus.NOT_FOUND, "There is no such page; the runs on record are at /.")
+        else:
+            self._send(HTTPStatus.OK, page)
+
+    def _cookie(self) -> str:
+        try:
+            found = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
+        except CookieError:
+            return ""
+        return "" if found is None else found.value
+
+    def _send(self, status: HTTPStatus, content: str | Page, more: dict[str, str] | None = None) -> None:
+        page = content if isinstance(content, Page) else None
+        text = page.text if page is not None else f"{content}\n"
+        body = text.encode("utf-8", "backslashreplace")
+        self.send_response(status)
+        headers = {
+            "Content-Type": f"text/{'plain' if page is None else 'html'}; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'" if page is None else page.policy,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            **({"Refresh": str(REFRESH)} if page is not None and page.is_live else {}),
+            **(more or {}),
+        }
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

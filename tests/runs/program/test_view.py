@@ -1,0 +1,162 @@
+"""``gpupool view``: runs on record at localhost, for whoever has the address."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from program import USED, gpupool
+from support import LIMIT, Host, Running
+
+SUITE = """
+import os, time
+from pathlib import Path
+
+def test_one(record_metric):
+    record_metric("accuracy", 0.5)
+
+def test_fails():
+    assert False, "no"
+
+def test_two():
+    if "HOLD" in os.environ:
+        Path(f"{os.environ['HOLD']}.began").touch()
+    while os.environ.get("HOLD") and not Path(os.environ["HOLD"]).exists():
+        time.sleep(0.05)
+"""
+
+
+class Viewed:
+    """The program while it serves."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.process, self.address = process, address
+        self.port, self.token = urlsplit(address).port, urlsplit(address).query.removeprefix("token=")
+
+    def ask(
+        self, place: str, method: str = "GET", *, cookie: str | None = None, host: str | None = None
+    ) -> tuple[int, http.client.HTTPResponse, str]:
+        """Send a request as a browser does; the status, the response, and its text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        headers = {} if cookie is None else {"Cookie": f"gpupool-{self.port}={cookie}"}
+        connection.request(method, place, headers=headers | ({} if host is None else {"Host": host}))
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response.status, response, text
+
+
+@contextmanager
+def viewed(host: Host, *args: str) -> Iterator[Viewed]:
+    command = [sys.executable, "-m", "pytest_gpupool", "view", *args]
+    process = subprocess.Popen(
+        command, cwd=host.project, env=host.environ(**USED), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            told = [process.stdout.readline() for _ in range(3)]
+            yield Viewed(process, told[1].strip())
+        finally:
+            process.kill()
+
+
+def test_who_has_the_address_can_read_and_nobody_else(cpu_host: Host) -> None:
+    """The secret becomes a cookie; without it, by another name, and by any other method there is nothing."""
+    cpu_host.write("test_suite.py", SUITE)
+    run = cpu_host.pytest("-n2").report["run"]["id"]
+    with viewed(cpu_host) as server:
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{server.port}/\?token=[\w-]{{32}}", server.address)
+        here = psutil.Process(server.process.pid).net_connections(kind="inet")
+        assert {each.laddr.ip for each in here} == {"127.0.0.1"}
+
+        for place in ("/", f"/runs/{run}", "/?token=", f"/?token={server.token[:-1]}", "/?token=%ff"):
+            status, _, text = server.ask(place)
+            assert (status, run in text) == (403, False)
+        assert server.ask("/", cookie="x" * 32)[0] == 403
+        status, response, _ = server.ask(f"/runs/{run}?token={server.token}")
+        assert (status, response.getheader("Location")) == (303, f"/runs/{run}")
+        cookie = str(response.getheader("Set-Cookie"))
+        assert cookie == f"gpupool-{server.port}={server.token}; HttpOnly; SameSite=Strict; Path=/"
+        status, response, _ = server.ask(f"//evil.example/?token={server.token}")
+        assert status == 403 or not str(response.getheader("Location")).startswith("//")
+
+        for host in ("evil.example", f"evil.example:{server.port}", "127.0.0.1", f"127.0.0.1.evil:{server.port}"):
+            assert server.ask("/", cookie=server.token, host=host)[0] == 403
+        assert server.ask("/", cookie=server.token, host=f"localhost:{server.port}")[0] == 200
+
+        status, response, text = server.ask("/", cookie=server.token)
+        assert f'<a href="/runs/{run}">' in text
+        assert "2 passed, 1 failed" in text
+        assert "default-src 'none'" in str(response.getheader("Content-Security-Policy"))
+        assert response.getheader("Refresh") is None
+        status, response, text = server.ask(f"/runs/{run}", cookie=server.token)
+        assert (status, response.getheader("X-Content-Type-Options")) == (200, "nosniff")
+        assert "test_suite.py::test_fails" in text
+        assert server.ask(f"/runs/{run}", "HEAD", cookie=server.token)[::2] == (200, "")
+        for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            assert server.ask("/", method, cookie=server.token)[0] == 405
+        for place in (
+            *("/runs/", "/runs/..", f"/runs/{run}/", f"/runs/{run}/../../x", "/runs/%2e%2e", "/../test_suite.py", "/x"),
+            *(f"/runs/{run}/controller.jsonl", "/.gpupool", "/runs/20200101T000000Z-000000", f"/{run}", "//runs"),
+        ):
+            assert server.ask(place, cookie=server.token)[0] == 404
+
+        server.process.send_signal(signal.SIGINT)
+        out, err = server.process.communicate(timeout=LIMIT)
+        assert (server.process.returncode, out.split("\n")[-2], err) == (0, "gpupool: ended", "")
+
+
+def test_a_run_that_goes_on_is_drawn_anew(cpu_host: Host, tmp_path: Path) -> None:
+    """Its pages ask to be loaded again, and have more each time, until it has ended; in a browser as well."""
+    chromium = pytest.importorskip("chromium", reason="selenium is not installed")
+    cpu_host.write("test_suite.py", SUITE)
+    hold = tmp_path / "hold"
+    running = Running(cpu_host, cpu_host.command("-n2"), cpu_host.environ(HOLD=str(hold)))
+    deadline = time.monotonic() + LIMIT
+    while not (tmp_path / "hold.began").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with viewed(cpu_host, "latest") as server, chromium.started(tmp_path / "chromium") as driver:
+        place = urlsplit(server.address).path
+        assert server.ask(place, cookie=server.token)[1].getheader("Refresh") == "5"
+        assert server.ask("/", cookie=server.token)[1].getheader("Refresh") == "5"
+        page = chromium.Page(driver)
+        driver.get(server.address)
+        page.wait("document.querySelector('ul.counts')?.textContent.includes('1 not-run')")
+        assert driver.current_url == f"http://127.0.0.1:{server.port}{place}"
+        hold.touch()
+        page.wait("!document.querySelector('ul.counts')?.textContent.includes('not-run')")
+        assert running.finish().status == 1
+        page.wait("document.querySelector('.state')?.textContent.includes('Exit status 1.')")
+        assert server.ask(place, cookie=server.token)[1].getheader("Refresh") is None
+        driver.get(f"http://127.0.0.1:{server.port}/")
+        page.click(page.one("tbody a"))
+        page.wait("document.documentElement.hasAttribute('data-drawn')")
+        assert driver.current_url == f"http://127.0.0.1:{server.port}{place}"
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--port=70000",), "give a number from 1 to 65535"),
+        (("none",), "none"),
+        (("--dir=nowhere",), "there are no records"),
+    ],
+)
+def test_what_cannot_be_served(cpu_host: Host, args: tuple[str, ...], told: str) -> None:
+    """Is told in a sentence."""
+    (cpu_host.project / ".gpupool" / "runs").mkdir(parents=True)
+    status, out, err = gpupool(cpu_host, "view", *args)
+    assert (status, out) == (4, "")
+    assert told in err
