@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 
+from made_pages import data, parsed
 from program import gpupool
 from support import Host
 
@@ -37,8 +38,8 @@ def test_runs_add_themselves(cpu_host: Host) -> None:
     assert done.status == 0, done.stdout
     ids = runs_in(cpu_host)
     assert len(ids) == 3
-    page = (cpu_host.project / "report.html").read_text()
-    assert all(run in page for run in ids)
+    drawn = json.dumps(data(parsed((cpu_host.project / "report.html").read_text())))
+    assert all(run in drawn for run in ids)
     status, out, _ = gpupool(cpu_host, "history", "case[1]", "score", "--history", "shared/history.sqlite")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines() if line.startswith("20")] == ids
