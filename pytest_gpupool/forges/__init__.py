@@ -1,3 +1,3 @@
 """Forges: what code hosts are told of a run: a pull request's one comment, and how GitHub and GitLab take it."""
 
-__all__ = ["comment", "environment", "posting"]
+__all__ = ["annotations", "comment", "environment", "posting"]
