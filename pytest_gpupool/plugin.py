@@ -78,6 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if _role_key in config.stash:
         _take_role(config, Known.SETTLED)
         config.stash[_is_settled_key] = True
+    if config.getoption("htmlpath", None) or config.getoption("allure_report_dir", None):
+        from .exports import other_reporters
+
+        other_reporters.join(config)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,3 +1,3 @@
 """Exports: a report for other programs: tables, timelines, and the trackers and tools that teams have already."""
 
-__all__ = ["exporters", "hookspecs", "plugins"]
+__all__ = ["exporters", "hookspecs", "other_reporters", "plugins"]
