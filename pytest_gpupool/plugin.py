@@ -14,7 +14,7 @@ import pytest
 
 from .exports import hookspecs
 from .foreign import as_written  # before all others
-from .options import role_end
+from .options import companions, role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
 from .options.role import Known, Role, changed_too_late, role_of
 from .processes.own import modules
@@ -78,10 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if _role_key in config.stash:
         _take_role(config, Known.SETTLED)
         config.stash[_is_settled_key] = True
-    if config.getoption("htmlpath", None) or config.getoption("allure_report_dir", None):
+    if used := companions.other_reporters(config):
         from .exports import other_reporters
 
-        other_reporters.join(config)
+        other_reporters.join(config.pluginmanager, used)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ pytest-json-report and pytest's own JUnit file have it of themselves: they take 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from html import escape
 from typing import Any
 
@@ -19,12 +19,11 @@ _METRIC = f"{PREFIX}metric."
 Properties = Iterable[tuple[str, Any]]
 
 
-def join(config: pytest.Config) -> None:
-    """Register what tells those reporters that are there, and used."""
-    manager = config.pluginmanager
-    if manager.hasplugin("html") and config.getoption("htmlpath", None):
+def join(manager: pytest.PytestPluginManager, used: Collection[str]) -> None:
+    """Register what tells those reporters that are used."""
+    if "html" in used:
         manager.register(HtmlColumns(), "gpupool-pytest-html")
-    if manager.hasplugin("allure_listener") or config.getoption("allure_report_dir", None):
+    if "allure" in used:
         manager.register(AllureParameters(), "gpupool-allure")
 
 

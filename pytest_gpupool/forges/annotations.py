@@ -34,7 +34,7 @@ class Annotation:
     text: str
 
 
-def annotations(report: Mapping[str, Any], prefix: str = "") -> Iterator[Annotation]:
+def failures(report: Mapping[str, Any], prefix: str = "") -> Iterator[Annotation]:
     """Yield what failed, the worst first: tests, then metrics that need a look. ``prefix`` is rootdir's, ``evals/``."""
     tests = worst_first(report["tests"])
     for test in tests:

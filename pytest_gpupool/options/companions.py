@@ -56,6 +56,12 @@ def swallows(config: pytest.Config, nodeid: str) -> bool:
     return bool(reruns) and bool(known.get_test_failures(nodeid) > reruns)
 
 
+def other_reporters(config: pytest.Config) -> frozenset[str]:
+    """Return which plugins make reports of their own that have a place for what we know: ``html``, ``allure``."""
+    places = {"html": "htmlpath", "allure": "allure_report_dir"}
+    return frozenset(name for name, option in places.items() if config.getoption(option, None))
+
+
 def has_proxies(config: pytest.Config) -> bool:
     """Whether xdist is to start workers behind proxies, by ``--px``."""
     return bool(config.getoption("px", ()))

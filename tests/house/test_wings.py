@@ -25,7 +25,9 @@ ONLY_IMPORTERS = {
     "ray": "engines.ray.client",
     "rich": "live.painter",
 }
-KNOW_PYTEST = {"foreign", "matrices", "options", "worker", "isolation", "run", "distribution", "live", "plugin"}
+KNOW_PYTEST = {
+    *("foreign", "matrices", "options", "worker", "isolation", "exports", "run", "distribution", "live", "plugin"),
+}
 KNOW_XDIST = {"foreign", "worker", "distribution"}
 PURE = {"values", "planning"}
 IMPURE = {"time", "os", "io", "pathlib", "subprocess", "socket", "random", "threading", "tempfile", "shutil"}

@@ -63,7 +63,7 @@ def _annotate(args: argparse.Namespace, report: Mapping[str, Any]) -> list[str]:
         return []
     from ...forges import annotations
 
-    found = [*annotations.annotations(report, _prefix(report["run"]["rootdir"], os.environ))]
+    found = [*annotations.failures(report, _prefix(report["run"]["rootdir"], os.environ))]
     if args.annotations:
         print(*annotations.github(found), sep="\n", flush=True)
     if args.code_quality is not None:
