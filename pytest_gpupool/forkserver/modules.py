@@ -7,6 +7,7 @@ xdist and what imports it, and our ``plugin``. Nor is there a library that opens
 from __future__ import annotations
 
 _OF_THE_PACKAGE = (
+    "exports.hookspecs",
     "foreign.pytest_reports",
     "isolation.hooks",
     "leases.acquisition",
