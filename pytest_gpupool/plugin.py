@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .exports import hookspecs
 from .foreign import as_written  # before all others
 from .options import companions, role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
@@ -38,6 +37,8 @@ _is_settled_key: pytest.StashKey[bool] = pytest.StashKey()
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the hooks that other plugins may implement."""
+    from .exports import hookspecs  # not before pytest has been told to leave our modules as they are
+
     pluginmanager.add_hookspecs(hookspecs)
 
 

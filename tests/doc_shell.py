@@ -63,8 +63,9 @@ class Reader:
         # What is installed beside for other tests only takes time, and is no part of what a page shows.
         off = " ".join(f"-pno:{name}" for name in COMPANIONS)
         person = {f"GIT_{who}_{what}": "ann" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        alone = {"CI": None, "BUILD_NUMBER": None}  # pytest cuts no line of its summary in a CI system's job
         environ = self.host.environ(
-            PYTEST_ADDOPTS=off, HOME=str(home), COLUMNS=str(COLUMNS), PYTHONUNBUFFERED="1", **person
+            PYTEST_ADDOPTS=off, HOME=str(home), COLUMNS=str(COLUMNS), PYTHONUNBUFFERED="1", **alone, **person
         )
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
         return environ

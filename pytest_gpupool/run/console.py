@@ -30,6 +30,7 @@ class Console:
         if reporter is not None and self._config.get_verbosity() >= 0:
             end_line(self._config, reporter)
             reporter.write_line(f"gpupool: {text}" if label else text)
+            reporter.flush()  # a file or a pipe, as a CI system's log, would have it much later
 
     def lines(self, texts: Iterable[str]) -> None:
         """Show lines now that the user has asked for, with ``-q`` too; without pytest's reporter as plain output."""

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from ...forges import comment, environment, posting
+from ...forges import comment, environment
 from ...forges.environment import FORGES
 from ...values.errors import UsageProblem
 from ..sources import add_dir
@@ -60,7 +60,9 @@ def _run(args: argparse.Namespace) -> int:
     to = None
     if args.post is not None:  # what is not given is said before the reports are read
         to = environment.destination(args.post, os.environ, api=args.api, repo=args.repo, number=args.pr)
-    text = _text(args)
+    from ...forges import posting  # other calls have no use for what speaks HTTP
+
+    text = _text(args, posting.most_characters(args.post))
     if to is None:
         print(text, end="")
         return 0
@@ -78,7 +80,7 @@ def _marker(key: str) -> str:
         ) from None
 
 
-def _text(args: argparse.Namespace) -> str:
+def _text(args: argparse.Namespace, most: int) -> str:
     found, old, new = compared(args)
     return comment.body(
         found,
@@ -86,7 +88,7 @@ def _text(args: argparse.Namespace) -> str:
         key=args.marker,
         title="" if args.marker == _MARKER else args.marker,
         sides=f"{_upper(old)} beside {new.title}.",
-        most=posting.most_characters(args.post),
+        most=most,
     )
 
 
