@@ -111,7 +111,11 @@ class _WorkerProcesses:
         return any(process.group == group for process in now.values())
 
     def signal(self, number: int, seconds: float) -> set[int]:
-        """Send each of them a signal once, and wait up to so long for their end; return who still lives."""
+        """Send each of them a signal once, and wait up to so long for their end; return who still lives.
+
+        Where the machine stalls, so that this process sleeps longer than it asked for, they get that much more: they
+        have had no time either.
+        """
         deadline, pause = clock.monotonic() + seconds, _POLL_SECONDS
         signalled: set[tuple[int, int]] = set()
         while living := self._living_for_sure():
@@ -119,9 +123,10 @@ class _WorkerProcesses:
                 # A stopped one hears the signal only when it goes on.
                 signals.send(pid, start, number, signal.SIGCONT)
             signalled |= living.items()
-            remaining = deadline - clock.monotonic()
-            if remaining <= 0:
+            began = clock.monotonic()
+            if (remaining := deadline - began) <= 0:
                 break
-            clock.sleep(min(pause, remaining))
+            clock.sleep(asked := min(pause, remaining))
+            deadline += max(0.0, clock.monotonic() - began - asked)
             pause = min(pause * 1.5, _SLOWEST_POLL_SECONDS)
         return set(living)

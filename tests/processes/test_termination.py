@@ -6,12 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from made_workers import GRACE, STUCK, Start, lives, marked, starting, stuck_stacks
 
-from pytest_gpupool.processes import table
+from pytest_gpupool.processes import table, termination
 from pytest_gpupool.processes.table import Process, start_of
 from pytest_gpupool.processes.termination import Worker, end_worker, end_workers, processes_of
 from pytest_gpupool.values.process_id import ProcessId
@@ -151,6 +152,20 @@ class TestEnd:
 
     def test_the_worker_may_clean_up(self, start: Start) -> None:
         """It has the time of grace for it."""
+        worker = start("signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), os._exit(7)))\nsay()\nrest()")
+        assert end_worker(worker.known, grace=GRACE) == set()
+        assert worker.wait() == 7
+
+    def test_a_machine_that_stalls_takes_nobody_s_time(self, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As long as whoever waits is kept from looking, the worker is kept from cleaning up."""
+        stalled = [0.0]
+
+        def sleep(seconds: float) -> None:
+            time.sleep(seconds)
+            stalled[0] += 10 * GRACE
+
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() + stalled[0], sleep=sleep)
+        monkeypatch.setattr(termination, "clock", clock)
         worker = start("signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.2), os._exit(7)))\nsay()\nrest()")
         assert end_worker(worker.known, grace=GRACE) == set()
         assert worker.wait() == 7

@@ -227,7 +227,8 @@ def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Sig
         @pytest.mark.parametrize("i", range(2))
         def test_a(i, held):
             open("begun", "a").write("x\\n")
-            time.sleep(600)
+            while True:  # a signal that comes just before a sleep is only heard after it
+                time.sleep(0.05)
         """,
     )
     running = cluster.watched("-n2")
