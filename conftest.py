@@ -23,6 +23,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-docs", action="store_true", help="Write into pages what their commands print now.")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """What a test says of itself."""
+    config.addinivalue_line("markers", "long: run with --long alone; a shorter test shows most of it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long ones to --long."""
+    if not config.getoption("long"):
+        for item in items:
+            if item.get_closest_marker("long") is not None:
+                item.add_marker(pytest.mark.skip(reason="a shorter test shows most of it: --long"))
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the slow ones out of the quick lane."""
     return True if config.getoption("quick") and collection_path in SLOW else None

@@ -51,7 +51,9 @@ def test_the_clusters_token(cluster: RayCluster, tmp_path: Path) -> None:
     assert asked(cluster, tmp_path).stdout == "works\n"
 
 
-@pytest.mark.parametrize("token", [{}, {"RAY_AUTH_TOKEN": "0" * 48}], ids=["none", "wrong"])
+@pytest.mark.parametrize(
+    "token", [pytest.param({}, id="none", marks=pytest.mark.long), pytest.param({"RAY_AUTH_TOKEN": "0" * 48}, id="wrong")]
+)
 def test_another_token(cluster: RayCluster, tmp_path: Path, token: dict[str, str]) -> None:
     """Is refused, with what to do."""
     refused = asked(cluster, tmp_path, **token)

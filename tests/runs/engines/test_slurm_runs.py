@@ -191,6 +191,7 @@ def test_killed_workers(login: Host, start: Start, slurm: SlurmCluster, environ:
     nothing_left(slurm, environ)
 
 
+@pytest.mark.parametrize("environ", ["outside", pytest.param("inside", marks=pytest.mark.long)], indirect=True)
 def test_a_node_that_is_powered_down(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """Costs the tests that ran there, with its name; the others go on."""
     login.write("test_waiting.py", WAITING.format(count=8))

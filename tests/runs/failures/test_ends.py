@@ -55,6 +55,7 @@ def test_a_worker_that_hangs_in_sessionfinish(cpu_host: Host) -> None:
     assert "replacing crashed worker" not in run.output
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_as_it_collects(cpu_host: Host) -> None:
     """The others run all that is known; the run waits for a while, since it might know of more, and not for ever."""
     cpu_host.write(
@@ -102,6 +103,7 @@ def test_a_worker_that_is_stopped_before_it_tells_what_it_has_collected(cpu_host
     assert run.exits["gw0"] == "killed"
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     """It cannot hear that all is over."""
     cpu_host.write(

@@ -196,9 +196,21 @@ def test_after(gpu):
 """
 
 
-@pytest.mark.parametrize("initialise", ["", "torch.cuda.init()"], ids=["fresh", "cuda"])
-@pytest.mark.parametrize("args", ["", "'-n1'"], ids=["plain", "n1"])
-@pytest.mark.parametrize("outer", [(), ("-n1",)], ids=["outer-plain", "outer-n1"])
+INITIALISE = "torch.cuda.init()"
+# Any two of the three in all four ways; all of them with --long.
+OWN_PROCESS = [
+    pytest.param((), "", "", id="outer-plain-plain-fresh"),
+    pytest.param((), "'-n1'", INITIALISE, id="outer-plain-n1-cuda"),
+    pytest.param(("-n1",), "", INITIALISE, id="outer-n1-plain-cuda"),
+    pytest.param(("-n1",), "'-n1'", "", id="outer-n1-n1-fresh"),
+    pytest.param((), "", INITIALISE, id="outer-plain-plain-cuda", marks=pytest.mark.long),
+    pytest.param((), "'-n1'", "", id="outer-plain-n1-fresh", marks=pytest.mark.long),
+    pytest.param(("-n1",), "", "", id="outer-n1-plain-fresh", marks=pytest.mark.long),
+    pytest.param(("-n1",), "'-n1'", INITIALISE, id="outer-n1-n1-cuda", marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize(("outer", "args", "initialise"), OWN_PROCESS)
 def test_pytest_in_the_test_s_own_process(host: Host, outer: tuple[str, ...], args: str, initialise: str) -> None:
     """It works whether CUDA is initialised or not, again and again, and leaves lease, records and environment alone."""
     text = IN_PROCESS.replace("{initialise}", initialise).replace("{args}", args)

@@ -21,7 +21,7 @@ from support import Host, locked_files
 
 from pytest_gpupool.leases.locking.anchors import anchored
 
-FEW, MANY = 150, 5000
+FEW, MANY = 60, 5000
 """How often somebody has had a device when it ends."""
 
 PRESENT = """

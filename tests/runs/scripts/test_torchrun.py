@@ -240,6 +240,7 @@ def pids_in(host: Host) -> list[int]:
     return [int(pid) for line in lines for pid in line] if len(lines) == 2 else []
 
 
+@pytest.mark.long
 def test_a_limit_ends_all_ranks(cpu_host: Host) -> None:
     """With all that they have started."""
     cpu_host.write("hangs.py", HANGS)

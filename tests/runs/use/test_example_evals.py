@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[3] / "example_evals"
 RATES = {"training_rate", "throughput", "latency", "epoch"}
 """Metrics that are measured in time."""
 
-QUICK = ("test_digits.py", "test_script.py")
+QUICK = ("test_digits.py",)
 
 
 def metrics(host: Host, workers: int, files: list[str]) -> dict[str, Any]:
