@@ -78,7 +78,12 @@ interface Unfolded {
   output?: [name: string, text: string][];
   judged?: JudgedMetric[];
   facts?: [name: string, said: string][];
+  kept?: KeptGroup[];
 }
+
+/** A file that a test has kept; its kind is a picture's type, or "text", of what is in a line of the block of attachments. */
+type KeptFile = [name: string, said: string, href: string | null, kind: string, line: number];
+type KeptGroup = [label: string, files: KeptFile[], left: number];
 
 type Bounds = [low: number, high: number] | null;
 

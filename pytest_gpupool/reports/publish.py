@@ -38,7 +38,7 @@ def publish(
     problems = []
     for path, write in (
         (wanted.json, _write_json),
-        (wanted.html, partial(_write_html, past=past, run=run)),
+        (wanted.html, partial(_write_html, past=past, run=run, folder=wanted.folder)),
         (wanted.markdown, _append_markdown),
         (wanted.junit, partial(_write_junit, folder=wanted.folder)),
     ):
@@ -62,12 +62,17 @@ def _write_json(path: Path, report: Mapping[str, Any]) -> None:
     json.write(path, report)
 
 
-def _write_html(path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]], run: Path | None) -> None:
+def _write_html(
+    path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]], run: Path | None, folder: Path | None
+) -> None:
     from ..items.page import Readable
     from .html import document
+    from .html.data.attachments import Files
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, document.render(report, past, None if run is None else Readable(report, run).of))
+    items = None if run is None else Readable(report, run).of
+    files = None if folder is None else Files.beside(path, folder)
+    write_whole(path, document.render(report, past, items, files))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:

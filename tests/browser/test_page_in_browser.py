@@ -86,7 +86,7 @@ class TestOpening:
         """A tag in an id or a message is neither run nor drawn."""
         page = opened()
         assert page.driver.title.startswith("gpupool: 2 failed, ")
-        assert len(page.all("script")) == 4
+        assert len(page.all("script")) == 5
         assert not page.all("img")
         assert page.texts(SHOWN)[0] == INJECTED
         assert page.texts(f"{CHART} .bar title")[0].startswith(f"{INJECTED}: failed, ")

@@ -378,7 +378,7 @@ class TestPage:
         names = {name for each in self.PAGE.iter() for name in each.attrib}
         assert not [name for name in names if name.startswith("on") or name in ("style", "src", "srcset", "action")]
         (policy,) = self.PAGE.findall(".//meta[@http-equiv='Content-Security-Policy']")
-        style, script = (self.PAGE.find(place) for place in (".//style", ".//body/script[4]"))
+        style, script = (self.PAGE.find(place) for place in (".//style", ".//body/script[5]"))
         allowed = [
             base64.b64encode(hashlib.sha256((each.text or "").encode()).digest()).decode()  # type: ignore[union-attr]
             for each in (style, script)
@@ -390,7 +390,7 @@ class TestPage:
 
     def test_the_script_makes_no_html_of_text(self) -> None:
         """It neither parses nor runs a text, and asks nobody for anything."""
-        script = self.PAGE.find(".//body/script[4]")
+        script = self.PAGE.find(".//body/script[5]")
         assert script is not None
         words = (
             r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import|Storage|</|<!--"
@@ -491,7 +491,7 @@ class TestEscapes:
         assert told["Parameters"] == f"{text} = {text}"
         assert [each.text for each in root.iter("pre")] == [f"\n{text}", f"\n{text}"]
         assert facts(root)["Command"] == facts(root)["Directory"] == text
-        assert len(list(root.iter("script"))) == 4
+        assert len(list(root.iter("script"))) == 5
         found = data(root)
         assert found["tests"]["id"] == [f"a.py::{text}"]
         (metric,), (param,) = found["metrics"], found["params"]

@@ -165,14 +165,17 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
 
 def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
-    kept = None if args.json is None else args.json.parent.resolve()  # for what was unpacked does not stay
+    beside_which = args.json or args.html
+    kept = None if beside_which is None else beside_which.parent.resolve()  # for what was unpacked does not stay
     wanted = Wanted(json=args.json, html=args.html, markdown=args.markdown, junit=args.junit, folder=kept)
     run = recorded.facts(), recorded.results, recorded.devices()
     found = additions.collect(folder, *run) if wanted.paths() else Additions()  # no run is before this one
     report = recorded.items.in_report(report_of_run(recorded))  # what was unpacked does not stay
-    problems = publish(report | found.to_report(), wanted)
-    if args.json is not None:
-        problems += beside.copied(report, [run.path for run in runs], args.json.parent)
+    problems = []
+    if beside_which is not None:  # first: the page shows some of them
+        given_runs, items = [run.path for run in runs], args.json is not None
+        problems += beside.copied(report, given_runs, beside_which.parent, items=items)
+    problems += publish(report | found.to_report(), wanted)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:

@@ -8,13 +8,14 @@ Records and reports name each: its path from the run's directory, its media type
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import mimetypes
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..result import TestResult
 from .items import link_or_copy
@@ -86,6 +87,27 @@ def files_in(folder: Path) -> Iterator[Path]:
                     yield path
 
 
+def opened(run: Path, name: object) -> BinaryIO:
+    """Open what a test has kept, by its path in the run's directory; no link leads from there to another place.
+
+    Raises:
+        OSError: it is not there, or is no plain file of that folder.
+    """
+    if not is_place(name):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    try:
+        path = run / str(name)
+        if path.resolve(strict=True) != run.resolve() / str(name):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except ValueError as error:  # no file can be called so
+        raise FileNotFoundError(errno.ENOENT, str(error)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file")
+    return file
+
+
 def unnamed(folder: Path, place: str, known: Iterable[Attachment]) -> Iterator[dict[str, Any]]:
     """Yield what a test has left in its folder, and has not attached itself."""
     named = {one.get("path") for one in known}
@@ -148,13 +170,16 @@ def over_attachments(test: Mapping[str, Any], changed: Callable[[Attachment], di
     return found
 
 
-def copied(report: Mapping[str, Any], runs: Sequence[Path], target: Path) -> list[str]:
-    """Have beside a report what it names of these runs' directories, which do not stay; return what went wrong."""
+def copied(report: Mapping[str, Any], runs: Sequence[Path], target: Path, *, items: bool = True) -> list[str]:
+    """Have beside a report what it names of these runs' directories, which do not stay; return what went wrong.
+
+    ``items`` says whether the files with values of single items are wanted there, too.
+    """
     names: dict[str, None] = {}
 
     def note(told: Attachment) -> dict[str, Any]:
         name = told.get("path") or told.get("file")
-        if is_place(name) or is_items(name):
+        if is_place(name) or (items and is_items(name)):
             names[str(name)] = None
         return dict(told)
 

@@ -23,7 +23,7 @@ from ..words import (
     worst_first,
 )
 from . import rows, tables
-from .data import chunks, items, page
+from .data import attachments, chunks, items, page
 from .scripts import PARTS, joined
 
 MOST_PLAIN = 200
@@ -33,12 +33,18 @@ DETAILS = 100
 """Tests of which what can be unfolded is one chunk; ``rows.js`` counts on the same."""
 
 
-def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = (), found: items.Items | None = None) -> str:
+def render(
+    report: Mapping[str, Any],
+    past: Sequence[Mapping[str, Any]] = (),
+    found: items.Items | None = None,
+    files: attachments.Files | None = None,
+) -> str:
     """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
 
     ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
     (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
-    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test.
+    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test, ``files``
+    says where what tests have kept lies, and how the page links it.
     """
     import jinja2
     from markupsafe import Markup
@@ -52,7 +58,8 @@ def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = (), fo
         keep_trailing_newline=True,
     )
     tests, names = worst_first(report["tests"]), labels(report)
-    places, shown = rows.anchors(tests), [rows.row(test, report, names) for test in tests]
+    shelf = attachments.Shelf(files)
+    places, shown = rows.anchors(tests), [rows.row(test, report, names, shelf.of(test)) for test in tests]
     told, lines = items.packed(tests, found)
     style, script = _source("report.css"), joined(_source(f"script/{name}.js") for name in PARTS)
     return environment.from_string(_source("report.html.jinja")).render(
@@ -61,6 +68,7 @@ def render(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]] = (), fo
         script=Markup(script),
         data=Markup(chunks.packed({**page.embedded(report, tests, places, shown, past), "items": told})),
         items=Markup(chunks.joined(lines)),
+        attachments=Markup(chunks.joined(shelf.lines)),
         details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'",

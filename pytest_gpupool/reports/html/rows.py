@@ -24,6 +24,7 @@ from ...values import outcomes, verdicts
 from ...values.nodeids import source_link
 from ...values.texts import size_text, visible
 from ..words import attempt_texts, cause_text, earlier_run, headline, seconds_text
+from .data.attachments import Group
 from .data.parameters import parameter_text
 from .tables import DASH, allowed_text, energy_text, joined, mark_kind
 
@@ -47,8 +48,10 @@ def anchors(tests: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(found)
 
 
-def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the page says of a test; ``names`` are what people call the devices, by id."""
+def row(
+    test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str], kept: Sequence[Group] = ()
+) -> dict[str, Any]:
+    """Return what the page says of a test; ``names`` are what people call the devices, by id; ``kept`` is its own."""
     metrics = sorted(test["metrics"], key=lambda metric: verdicts.rank(metric["verdict"]))
     judged, memory = [*map(_judged, metrics)], test["resources"].get("peak_memory_bytes")
     bad = test["outcome"] in outcomes.BAD
@@ -69,6 +72,7 @@ def row(test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, 
         "facts": [(name, said) for name, said in _facts(test) if said],
         "judged": judged,
         "message": test["message"],
+        "kept": kept,
         "output": [(name, text) for name, text in (test.get("output") or {}).items() if text],
     }
 
@@ -87,6 +91,7 @@ def unfolded(row: Mapping[str, Any]) -> dict[str, Any]:
         "output": _pairs(row["output"]),
         "judged": [[_carried(metric[key]) for key in _JUDGED] for metric in row["judged"]],
         "facts": _pairs(row["facts"]),
+        "kept": row["kept"],
     }
     return {name: value for name, value in told.items() if value}
 
@@ -129,6 +134,7 @@ def _facts(test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     used = test["resources"]
     phases, params = test["phases"], test["params"].items()
     yield "Parameters", joined(*(f"{name} = {parameter_text(value)}" for name, value in params))
+    yield "Facts", joined(*(f"{name} = {said}" for name, said in (test.get("facts") or {}).items()))
     yield "Source", f"{test['path']}:{test['line']}" if test.get("line") else test.get("path") or ""
     yield "Cause", cause_text(test)
     yield "Attempts", joined(*attempt_texts(test))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 PARTS = (
     *("dom", "chunks", "words", "scale", "plot", "lanes", "zoom", "timeline", "pivot", "heatmap", "history"),
-    *("overview", "usage", "items", "rows", "sorting", "windowed", "table", "start"),
+    *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "start"),
 )
 """The parts of the page's script, in the order in which they build on each other."""
 

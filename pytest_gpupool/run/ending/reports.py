@@ -38,7 +38,12 @@ class RunReports:
         if options.update_baseline:
             status = self._update_baseline(status)
         is_again = self._found is not None
-        wanted = Wanted(json=options.json, html=options.html, markdown=None if is_again else options.markdown)
+        wanted = Wanted(
+            json=options.json,
+            html=options.html,
+            markdown=None if is_again else options.markdown,
+            folder=self._run.records.directory,
+        )
         if not wanted.paths():
             if self._run.records.are_kept and not is_again:
                 self._note(f"for a report: gpupool report {self._run.records.run_id} --html report.html")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
@@ -22,8 +22,13 @@ SUITE = """
 import os, time
 from pathlib import Path
 
-def test_one(record_metric):
+def test_one(record_metric, attach, out_dir):
     record_metric("accuracy", 0.5)
+    attach(b"\\x89PNG\\r\\n\\x1a\\n...", "picture")
+    attach({"a": 1}, "settings")
+    (out_dir / "a #?%.html").write_text("<script>alert(document.cookie)</script>")
+    (out_dir / "a.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>")
+    (out_dir / "link.txt").symlink_to("/etc/passwd")
 
 def test_fails():
     assert False, "no"
@@ -51,7 +56,7 @@ class Viewed:
         headers = {} if cookie is None else {"Cookie": f"gpupool-{self.port}={cookie}"}
         connection.request(method, place, headers=headers | ({} if host is None else {"Host": host}))
         response = connection.getresponse()
-        text = response.read().decode()
+        text = response.read().decode(errors="replace")
         connection.close()
         return response.status, response, text
 
@@ -112,9 +117,46 @@ def test_who_has_the_address_can_read_and_nobody_else(cpu_host: Host) -> None:
         ):
             assert server.ask(place, cookie=server.token)[0] == 404
 
+        check_attachments(server, run, cpu_host.project / ".gpupool" / "runs" / run)
         server.process.send_signal(signal.SIGINT)
         out, err = server.process.communicate(timeout=LIMIT)
         assert (server.process.returncode, out.split("\n")[-2], err) == (0, "gpupool: ended", "")
+
+
+def check_attachments(server: Viewed, run: str, directory: Path) -> None:
+    """They are read as files, by the same secret; none of them can run anything, and nothing else is read."""
+    (folder,) = {path.parent for path in directory.rglob("a.svg")}
+    place = f"/runs/{run}/{folder.relative_to(directory)}"
+    for name, kind, how in (
+        ("picture.png", "image/png", "inline"),
+        ("settings.json", "text/plain; charset=utf-8", "inline"),
+        ("a%20%23%3F%25.html", "application/octet-stream", "attachment"),
+        ("a.svg", "application/octet-stream", "attachment"),
+    ):
+        assert server.ask(f"{place}/{name}")[0] == 403
+        status, response, text = server.ask(f"{place}/{name}", cookie=server.token)
+        assert (status, response.getheader("Content-Type")) == (200, kind)
+        assert str(response.getheader("Content-Disposition")) == f"{how}; filename*=UTF-8''{name}"
+        assert "default-src 'none'; " in str(response.getheader("Content-Security-Policy"))
+        assert " sandbox;" in str(response.getheader("Content-Security-Policy"))
+        assert response.getheader("X-Content-Type-Options") == "nosniff"
+        assert (response.getheader("Cache-Control"), response.getheader("Refresh")) == ("no-store", None)
+        assert text == (folder / unquote(name)).read_bytes().decode(errors="replace")
+        assert server.ask(f"{place}/{name}", "HEAD", cookie=server.token)[::2] == (200, "")
+    for odd in (
+        *(
+            place,
+            f"{place}/",
+            f"{place}/link.txt",
+            f"{place}/gone",
+            f"{place}//a.svg",
+            f"{place}/./a.svg",
+            f"{place}/%00",
+        ),
+        *(f"{place}/../../../controller.jsonl", f"{place}/..%2f..%2f..%2fcontroller.jsonl", f"{place}/" + 300 * "x"),
+        *(f"/runs/{run}/attachments", f"/runs/{run}//etc/passwd", f"/runs/{run}/%2fetc/passwd", f"{place}/%ff"),
+    ):
+        assert server.ask(odd, cookie=server.token)[0] == 404, odd
 
 
 def test_a_run_that_goes_on_is_drawn_anew(cpu_host: Host, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from urllib.parse import unquote
 
 from program import gpupool
 from support import Host
@@ -29,13 +31,20 @@ def test_they_lie_beside_the_merged_report(cpu_host: Host) -> None:
     for path in (host.project / ".gpupool" / "runs").iterdir():
         path.rename(host.directory / path.name)
     (host.project / "kept").mkdir()
-    status, out, err = gpupool(host, "merge", "fetched", "--json", "kept/merged.json", "--junit", "kept/merged.xml")
+    forms = ("--json", "kept/merged.json", "--junit", "kept/merged.xml", "--html", "merged.html")
+    status, out, err = gpupool(host, "merge", "fetched", *forms)
     assert (status, err) == (0, ""), out + err
     report = json.loads((host.project / "kept" / "merged.json").read_text())
     texts = [(host.project / "kept" / one["attachments"][0]["path"]).read_text() for one in report["tests"]]
     assert sorted(texts) == [f"text {i}" for i in range(4)]
     assert sorted(one["facts"]["i"] for one in report["tests"]) == ["0", "1", "2", "3"]
     assert report["summary"]["sums"] == [{"name": "tokens", "unit": "", "value": 40, "count": 4}]
+    # The page links what lies beside the other report; where there is none, what lies beside itself.
+    assert gpupool(host, "merge", "fetched", "--html", "alone/merged.html")[::2] == (0, "")
+    for page, at in ((host.project / "merged.html", "kept/"), (host.project / "alone" / "merged.html", "")):
+        links = re.findall(rf'<a href="({at}attachments/[^"]*)"', page.read_text())
+        assert sorted((page.parent / unquote(link)).read_text() for link in links) == [f"text {i}" for i in range(4)]
+    assert sorted(path.name for path in (host.project / "alone").iterdir()) == ["attachments", "merged.html"]
     status, out, err = gpupool(host, "items", "kept/merged.json", "--format", "jsonl")
     assert (status, err) == (0, "")
     assert sorted(json.loads(line)["output"] for line in out.splitlines()) == [f"of {i}" for i in range(4)]

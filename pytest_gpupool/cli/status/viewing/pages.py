@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote_to_bytes
 
 from ....records import archive
 from ....records.archive import Recorded
+from ....records.beside.attachments import opened
 from ....records.store import HISTORY, RUN_ID
 from ....values.texts import duration_text, epoch, visible
 from ...commands.runs import outcomes_text
 from ...sources import decide, report_of_run
+from .attached import Attached
 
 RUNS = "/runs/"
 
@@ -43,14 +47,28 @@ class Pages:
         """Return the page of a place, ``/`` or ``/runs/RUN``; None for any other."""
         if place == "/":
             return self._list()
-        name = place.removeprefix(RUNS)
-        if not place.startswith(RUNS) or not RUN_ID.fullmatch(name):
-            return None
-        run = next((run for run in archive.runs(self._base) if run.name == name), None)
+        run = self._run(place.removeprefix(RUNS)) if place.startswith(RUNS) else None
         if run is None:
             return None
         with self._lock:
             return self._report(run)
+
+    def attached(self, place: str) -> Attached | None:
+        """Return the file of a place, ``/runs/RUN/attachments/…``, that a test has kept; None for any other."""
+        name, _, path = place.removeprefix(RUNS).partition("/")
+        run = self._run(name) if place.startswith(RUNS) and path else None
+        if run is None:
+            return None
+        inside = os.fsdecode(unquote_to_bytes(path))
+        try:
+            return Attached(opened(run, inside), PurePosixPath(inside).name)
+        except OSError:
+            return None
+
+    def _run(self, name: str) -> Path | None:
+        if not RUN_ID.fullmatch(name):
+            return None
+        return next((run for run in archive.runs(self._base) if run.name == name), None)
 
     def _report(self, run: Path) -> Page:
         is_live, state = archive.goes_on(run), _state(run)
@@ -76,13 +94,15 @@ class Pages:
 def _report_text(run: Path, base: Path) -> str:
     from ....items.page import Readable
     from ....reports.html import document
+    from ....reports.html.data.attachments import Files, link_to
     from ....trends import additions
 
     recorded = archive.load(run)
     decide(recorded)
     found = additions.collect(base, recorded.facts(), recorded.results, recorded.devices(), base / HISTORY)
     report = {**report_of_run(recorded), **found.to_report()}
-    return document.render(report, found.past, Readable(report, run).of)
+    files = Files(run, lambda name: link_to(PurePosixPath(RUNS, run.name, name)))
+    return document.render(report, found.past, Readable(report, run).of, files)
 
 
 def _state(run: Path) -> list[tuple[str, int, int]]:

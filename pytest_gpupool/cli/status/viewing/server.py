@@ -2,24 +2,35 @@
 
 Other users of the host can reach the port: they have no secret. A page of somebody else that is open in the same
 browser can send requests: it gets no cookie along (``SameSite=Strict``), and where its name was made to lead here (DNS
-rebinding), the ``Host`` is not ours. No path is looked up on the disk.
+rebinding), the ``Host`` is not ours. The only paths that are looked up on the disk are those of attachments of a run on
+record, in its folder of them and nowhere else; what these are is another person's, see ``attached``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from ....values.texts import safe_repr
+from .attached import Attached
 from .pages import Page, Pages
 
 LOOPBACK = "127.0.0.1"
 REFRESH = 5
 """Seconds after which a browser asks for the page of a run that goes on again."""
+
+_OF_ALL = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 
 _SECONDS = 30.0  # a connection on which nothing comes
 
@@ -95,13 +106,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_page(self, place: str) -> None:
         try:
             page = self.server.pages.of(place)
+            file = self.server.pages.attached(place) if page is None else None
         except Exception as error:  # a damaged run must not cost the others
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, f"This page could not be made: {safe_repr(error)}")
             return
-        if page is None:
+        if file is not None:
+            with file:
+                self._send_file(file)
+        elif page is None:
             self._send(HTTPStatus.NOT_FOUND, "There is no such page; the runs on record are at /.")
         else:
             self._send(HTTPStatus.OK, page)
+
+    def _send_file(self, file: Attached) -> None:
+        self._begin(HTTPStatus.OK, file.headers())
+        if self.command != "HEAD":
+            with contextlib.suppress(OSError):  # the browser has enough of it, or it cannot be read on
+                for piece in file.pieces():
+                    self.wfile.write(piece)
 
     def _cookie(self) -> str:
         try:
@@ -114,20 +136,20 @@ class _Handler(BaseHTTPRequestHandler):
         page = content if isinstance(content, Page) else None
         text = page.text if page is not None else f"{content}\n"
         body = text.encode("utf-8", "backslashreplace")
-        self.send_response(status)
         headers = {
             "Content-Type": f"text/{'plain' if page is None else 'html'}; charset=utf-8",
             "Content-Length": str(len(body)),
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'" if page is None else page.policy,
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Resource-Policy": "same-origin",
             **({"Refresh": str(REFRESH)} if page is not None and page.is_live else {}),
             **(more or {}),
         }
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
+        self._begin(status, headers)
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def _begin(self, status: HTTPStatus, headers: Mapping[str, str]) -> None:
+        """Send the head of an answer: these headers, and what goes for all."""
+        self.send_response(status)
+        for name, value in {**headers, **_OF_ALL}.items():
+            self.send_header(name, value)
+        self.end_headers()

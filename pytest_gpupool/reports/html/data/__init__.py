@@ -1,3 +1,3 @@
 """Data: what the page's script draws from, in compressed chunks."""
 
-__all__ = ["chunks", "items", "page", "parameters"]
+__all__ = ["attachments", "chunks", "items", "page", "parameters"]

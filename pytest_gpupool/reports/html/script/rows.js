@@ -46,7 +46,11 @@ function testRow(place, columns) {
   const cell = element("td", { colspan: ROW_COLUMNS + columns.length, role: "cell" }, details);
   const group = { id: data.tests.anchor[place], class: isBad ? "bad" : null, role: "rowgroup" };
   const made = element("tbody", group, row, element("tr", { role: "row" }, cell));
-  details.addEventListener("toggle", () => details.open && fillDetails(made, place));
+  details.addEventListener("toggle", () => {
+    if (!details.open) return;
+    fillDetails(made, place);
+    showPictures(made);
+  });
   if (known.has(Math.floor(place / CHUNK))) fillDetails(made, place);
   return made;
 }
@@ -73,6 +77,7 @@ function fillDetails(group, place) {
   const found = known.get(Math.floor(place / CHUNK))?.[place % CHUNK];
   if (found) {
     holder.replaceChildren(...detailsParts(found, place));
+    if (present(group.querySelector("details")).open) showPictures(holder);
     holder.dispatchEvent(new CustomEvent("filled", { bubbles: true }));
   } else {
     holder.textContent = "…";
@@ -94,7 +99,7 @@ function detailsParts(found, place) {
   const message = found.message ? [element("pre", {}, found.message)] : [];
   const output = (found.output ?? []).flatMap(([name, text]) => [element("h4", {}, name), element("pre", {}, text)]);
   const items = itemsPart(place);
-  return [...(items ? [items] : []), ...message, ...output, list];
+  return [...(items ? [items] : []), ...message, ...keptParts(found.kept ?? []), ...output, list];
 }
 
 /** @type {(metric: JudgedMetric) => HTMLElement[]} */

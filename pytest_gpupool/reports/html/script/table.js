@@ -34,6 +34,7 @@ function testTable(section) {
   redraw();
   followLinks(filters, { show, rows, state });
   addClusterButtons(filters, state);
+  window.addEventListener("beforeprint", () => showPictures(table));
   return true;
 }
 
