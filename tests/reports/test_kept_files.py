@@ -147,8 +147,8 @@ def test_what_is_gone_or_is_no_file_of_the_run_is_said(run: Path, tmp_path: Path
     # A folder of runs may itself be reached by a link.
     keep(run, "t.txt", b"text")
     (tmp_path / "way").symlink_to(run, target_is_directory=True)
-    with opened(tmp_path / "way", f"{PLACE}/t.txt") as file:
-        assert file.read() == b"text"
+    with opened(tmp_path / "way", f"{PLACE}/t.txt") as kept:
+        assert kept.read() == b"text"
     assert shown(None, told())[0] == [Shown("picture.png", "image/png, 28 B")]
 
 

@@ -127,12 +127,14 @@ def check_attachments(server: Viewed, run: str, directory: Path) -> None:
     """They are read as files, by the same secret; none of them can run anything, and nothing else is read."""
     (folder,) = {path.parent for path in directory.rglob("a.svg")}
     place = f"/runs/{run}/{folder.relative_to(directory)}"
+    page = server.ask(f"/runs/{run}", cookie=server.token)[2]
     for name, kind, how in (
         ("picture.png", "image/png", "inline"),
         ("settings.json", "text/plain; charset=utf-8", "inline"),
         ("a%20%23%3F%25.html", "application/octet-stream", "attachment"),
         ("a.svg", "application/octet-stream", "attachment"),
     ):
+        assert f'<a href="{place}/{name}"' in page
         assert server.ask(f"{place}/{name}")[0] == 403
         status, response, text = server.ask(f"{place}/{name}", cookie=server.token)
         assert (status, response.getheader("Content-Type")) == (200, kind)

@@ -21,7 +21,7 @@ function keptFile([name, said, href, kind, line]) {
 /** @type {(name: string, line: number) => HTMLElement} */
 function keptText(name, line) {
   const text = element("pre", { tabindex: 0, "aria-label": name });
-  const made = element("details", {}, element("summary", {}, "Show its text"), text);
+  const made = element("details", {}, element("summary", { "aria-label": `Show its text: ${name}` }, "Show its text"), text);
   made.addEventListener("toggle", () => {
     if (!made.open || text.textContent) return;
     unpacked(chunksOf("attachments")[line]).then(
