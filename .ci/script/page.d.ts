@@ -18,6 +18,17 @@ interface PageData {
   items: Record<string, ItemsOfTest>;
 }
 
+/** What `reports/html/comparing/page.py` embeds: of each row a number or a text; `tests` and `params` as above. */
+interface ComparedData {
+  rows: Record<"word" | "kind" | "test" | "name", number[]> &
+    Record<"old" | "oldSaid" | "new" | "newSaid" | "change" | "why", string[]> &
+    Record<"oldOrder" | "newOrder" | "changeOrder", Figure[]>;
+  words: [word: string, mark: string, bad: boolean][];
+  kinds: string[];
+  ids: string[];
+  names: [name: string, metric: boolean][];
+}
+
 /** Where the items of a test are, and how many of them; the chunks are in the block of items. */
 type ItemsOfTest = [first: number, chunks: number, count: number, broke: number, fixed: number, wrong: number];
 

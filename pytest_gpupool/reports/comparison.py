@@ -144,7 +144,7 @@ def summary(comparison: Comparison) -> str:
 
 
 def _times(one: Duration) -> str:
-    change = _change(one.change, 0)
+    change = percent(one.change)
     return f"{seconds_text(one.old)} → {seconds_text(one.new)}{f' ({change})' if change else ''}"
 
 
@@ -213,22 +213,27 @@ def is_noticeable(one: Duration) -> bool:
 
 def metric_row(pair: Pair) -> Row:
     """Return a metric as a row under :data:`METRICS`."""
-    names = ("kind", "unit", "n", "change", "interval", "cohort", "detectable", "detectable_alone", "higher_is_better")
-    known: dict[str, Any] = {name: getattr(pair, name) for name in names} | {"p": pair.p_value}
-    old, new = (None if isinstance(value, str) else value for value in (pair.old, pair.new))
-    known |= {"value": new, "baseline": old}
+    known = as_metric(pair)
     p_value = chance_text(known)
     told = (interval_text(known), p_value, n_text(known) if p_value else "", cohort_text(known), shows_text(known))
     return (
         pair.verdict if pair.verdict in verdicts.GOOD else pair.verdict.upper(),
         pair.test,
         pair.metric,
-        _value(pair.old, pair.unit),
-        _value(pair.new, pair.unit),
+        side_text(pair.old, pair.unit),
+        side_text(pair.new, pair.unit),
         change_text(known),
         "" if pair.allowed is None else f"{pair.allowed:.3g}",
         "; ".join(filter(None, [pair.note, *told])),
     )
+
+
+def as_metric(pair: Pair) -> dict[str, Any]:
+    """Return a pair as a metric with a baseline, which :mod:`wording` knows how to put into words."""
+    names = ("kind", "unit", "n", "change", "interval", "cohort", "detectable", "detectable_alone", "higher_is_better")
+    known: dict[str, Any] = {name: getattr(pair, name) for name in names} | {"p": pair.p_value}
+    old, new = (None if isinstance(value, str) else value for value in (pair.old, pair.new))
+    return known | {"value": new, "baseline": old}
 
 
 def _outcome(one: OutcomeChange) -> Row:
@@ -238,14 +243,16 @@ def _outcome(one: OutcomeChange) -> Row:
 def duration_row(one: Duration) -> Row:
     """Return a duration as a row under :data:`DURATIONS`."""
     times = seconds_text(one.old), seconds_text(one.new)
-    return ("slower" if one.new > one.old else "faster", one.test, *times, _change(one.change, 0))
+    return ("slower" if one.new > one.old else "faster", one.test, *times, percent(one.change))
 
 
-def _change(change: float | None, digits: int) -> str:
-    return "" if change is None else percent_text(change, digits)
+def percent(change: float | None) -> str:
+    """Return the relative change of a duration, nothing where it is not known."""
+    return "" if change is None else percent_text(change, 0)
 
 
-def _value(value: Value, unit: str) -> str:
+def side_text(value: Value, unit: str) -> str:
+    """Return the value that one of the two has."""
     if value is None:
         return "–"
     if isinstance(value, str):

@@ -15,6 +15,8 @@ from ..metrics.metric import Metric, from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import GONE, is_disturbed, is_lost
 from .baseline import Baseline, Entry, is_cpu, kind_in
+from .chance.intervals import Z
+from .chance.statistics import spread_of
 from .comparison import CONCERNS, Comparison, Duration, OutcomeChange, Pair, Value
 from .decide import Decision, Evidence, Policy, decide
 from .of_run import several
@@ -82,14 +84,28 @@ def compare_with(baseline: Baseline, new: Report, policy: Policy) -> Comparison:
     )
 
 
-def _tests(report: Report) -> dict[str, _Test]:
-    names = {device["id"]: device["name"] for device in report["devices"]}
+def named(report: Report) -> Iterator[tuple[str, Report]]:
+    """Yield a report's tests, and its groups as if they were tests, each with the name by which it is compared."""
     seen: Counter[str] = Counter()
-    tests = {}
     for test in (*report["tests"], *as_tests(report)):
         seen[test["nodeid"]] += 1
         number = seen[test["nodeid"]]
-        tests[test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})"] = _Test(
+        yield test["nodeid"] if number == 1 else f"{test['nodeid']} ({number})", test
+
+
+def half_width(metric: Mapping[str, Any]) -> float | None:
+    """Return half of the 95 % interval of a value by itself, None where neither items nor their number tell it."""
+    found = from_record(metric)
+    if metric["value"] is None or (found.samples is None and found.kind != "proportion"):
+        return None
+    spread = spread_of(found.value, found.n, found.samples)
+    return None if spread is None else Z * spread
+
+
+def _tests(report: Report) -> dict[str, _Test]:
+    names = {device["id"]: device["name"] for device in report["devices"]}
+    return {
+        name: _Test(
             nodeid=test["nodeid"],
             params=test.get("params") or {},
             outcome=test["outcome"],
@@ -99,7 +115,8 @@ def _tests(report: Report) -> dict[str, _Test]:
             attempts=several(test.get("attempts", ())),
             disturbed=is_disturbed(test.get("resources") or {}),
         )
-    return tests
+        for name, test in named(report)
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

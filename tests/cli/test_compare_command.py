@@ -205,6 +205,27 @@ def test_json_is_for_programs(capsys: Capture, reports: tuple[Path, Path]) -> No
     assert (found["makespan"], found["gone"]) == ({"old": 8.0, "new": 10.0, "change": 0.25}, ["test_m.py::test_left"])
 
 
+def test_a_page_is_written_beside_what_is_said(capsys: Capture, reports: tuple[Path, Path], tmp_path: Path) -> None:
+    """With the same exit status, into a folder that is made; of a baseline too. Where it cannot be, that is said."""
+    place = tmp_path / "new" / "page.html"
+    said = called(capsys, *reports)
+    assert called(capsys, *reports, "--html", place) == said
+    assert "<title>gpupool: 1 metric gone, 1 metric invalid, 1 metric regressed, 1 test no longer good." in (
+        text := place.read_text(encoding="utf-8")
+    )
+    assert "Exit status 1." in text
+    assert called(capsys, reports[0], reports[0], "--format=json", "--html", place)[0] == 0
+    assert "Nothing has become worse. Exit status 0." in place.read_text(encoding="utf-8")
+    (tmp_path / "base.json").write_text('{"format": "gpupool-baseline", "version": 1, "entries": []}\n')
+    assert called(capsys, tmp_path / "base.json", reports[1], "--html", place)[0] == 1
+    assert f"A is the baseline {tmp_path / 'base.json'}." in place.read_text(encoding="utf-8")
+    assert [path.name for path in place.parent.iterdir()] == ["page.html"]
+    for wrong, reason in ((tmp_path, "Is a directory"), (reports[0] / "page.html", "File exists"), ("", "")):
+        status, out, err = called(capsys, *reports, "--html", wrong)
+        assert (status, out) == (4, said[1])
+        assert err.startswith(f"gpupool: the page {Path(wrong)} could not be written: {reason}")
+
+
 def test_an_incomplete_run_is_told(capsys: Capture, tmp_path: Path) -> None:
     """What it does not have is gone, and fails."""
     old = write(tmp_path / "a.json", OLD, a_test("test_a", metric("m", 1)))

@@ -7,11 +7,12 @@ from importlib import resources
 
 import pytest
 
-from pytest_gpupool.reports.html.scripts import PARTS, joined, without_comments
+from pytest_gpupool.reports.html.scripts import COMPARING, PARTS, joined, without_comments
 
+ALL = tuple(dict.fromkeys((*PARTS, *COMPARING)))
 SOURCES = {
     name: resources.files("pytest_gpupool.reports.html").joinpath(f"script/{name}.js").read_text("utf-8")
-    for name in PARTS
+    for name in ALL
 }
 
 
@@ -53,17 +54,17 @@ def test_the_parts_share_a_scope_in_their_order() -> None:
 
 def test_every_part_is_joined() -> None:
     folder = resources.files("pytest_gpupool.reports.html").joinpath("script")
-    assert {each.name for each in folder.iterdir()} == {f"{name}.js" for name in PARTS}
+    assert {each.name for each in folder.iterdir()} == {f"{name}.js" for name in ALL}
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", ALL)
 def test_no_text_of_a_part_spans_lines(name: str) -> None:
     """A line that begins like a comment is one."""
     code = without_comments(SOURCES[name])
     assert [line for line in code.splitlines() if line.count("`") % 2] == []
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", ALL)
 def test_a_part_begins_with_what_it_is_for(name: str) -> None:
     assert re.match(r"// [A-Z].*\.\n", SOURCES[name])
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ...records.store import write_whole
 from ...reports import comparison as documents
 from ...reports.markdown import escaped
 from ...trends import facts
-from ...values.errors import UsageProblem
+from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import visible
 from ...values.verdicts import BAD, FAILING
 from ...verdicts.baseline import Baseline
 from ...verdicts.comparison import Comparison
-from ..sources import add_dir
-from .sides import add_policy, compared
+from ..sources import Report, add_dir, warn
+from .sides import Side, add_policy, compared
 
 _ABOUT = """\
 Compares the metrics of two runs, and how long their tests took; A is the older one. Each is a JSON report, or a run on
@@ -27,6 +29,9 @@ A metric is judged as with --gpupool-baseline, A's value being the baseline: by 
 Values of another kind of device are compared, and the note says so. The exit status is 1 where a verdict is one of
 --fail-on. A metric that is gone from a test, and a test that was good and now fails, count as regressed; durations,
 and tests that only one of the two has, never fail.
+
+With --html all of it is written as a page too, one file that works offline: every row to filter and sort, the worst
+first. The exit status is 4 where that could not be written.
 """
 
 
@@ -44,6 +49,8 @@ def add(commands: Any) -> None:
     command.add_argument("--fail-on", metavar="KIND[,KIND…]", action="append", help=text)
     add_policy(command)
     command.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="default: text")
+    text = "write the two side by side as a page to this file"
+    command.add_argument("--html", metavar="PATH", type=Path, help=text)
     text = "show every metric, outcome and duration; in markdown as many as a comment on GitHub may hold"
     command.add_argument("-v", "--verbose", action="store_true", help=text)
     add_dir(command)
@@ -56,7 +63,32 @@ def _run(args: argparse.Namespace) -> int:
     fails = found.fails(kinds)
     differing = [] if isinstance(old.content, Baseline) else facts.changed(old.content, new.content)
     _print(found, differing, args, (old.title, new.title), fails=fails)
+    if args.html is not None:
+        try:
+            _write_html(args.html, found, (old, new), differing, fails=fails)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            warn(f"the page {args.html} could not be written: {reason}")
+            return EXIT_USAGE
     return int(fails)
+
+
+def _write_html(
+    path: Path,
+    found: Comparison,
+    sides: tuple[Side[Report | Baseline], Side[Report]],
+    differing: Sequence[Mapping[str, Any]],
+    *,
+    fails: bool,
+) -> None:
+    from ...reports.html.comparing import page, runs  # which loads jinja2
+
+    old, new = (
+        runs.Side(title=side.title, report=None if isinstance(side.content, Baseline) else side.content)
+        for side in sides
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, page.render(found, (old, new), differing, fails=fails))
 
 
 def _print(

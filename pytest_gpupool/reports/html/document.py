@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...values import outcomes, verdicts
 from ...values.nodeids import commit_link
@@ -25,6 +25,9 @@ from ..words import (
 from . import rows, tables
 from .data import attachments, chunks, items, page
 from .scripts import PARTS, joined
+
+if TYPE_CHECKING:
+    import jinja2
 
 MOST_PLAIN = 200
 """Tests in the table without the script, the worst first: a page of all of many would take long to open."""
@@ -46,8 +49,29 @@ def render(
     ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test, ``files``
     says where what tests have kept lies, and how the page links it.
     """
-    import jinja2
     from markupsafe import Markup
+
+    tests, names = worst_first(report["tests"]), labels(report)
+    shelf = attachments.Shelf(files)
+    places, shown = rows.anchors(tests), [rows.row(test, report, names, shelf.of(test)) for test in tests]
+    told, lines = items.packed(tests, found)
+    style, script = source_of("report.css"), joined(source_of(f"script/{name}.js") for name in PARTS)
+    return template(source_of("report.html.jinja")).render(
+        **_shown(report, tests, places, shown),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(chunks.packed({**page.embedded(report, tests, places, shown, past), "items": told})),
+        items=Markup(chunks.joined(lines)),
+        attachments=Markup(chunks.joined(shelf.lines)),
+        details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
+        policy=f"default-src 'none'; style-src {hash_of(style)}; script-src {hash_of(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+def template(source: str) -> jinja2.Template:
+    """Return a page's template: whatever it is given is text in the page, and something missing is an error."""
+    import jinja2
 
     environment = jinja2.Environment(
         autoescape=True,
@@ -57,22 +81,7 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    tests, names = worst_first(report["tests"]), labels(report)
-    shelf = attachments.Shelf(files)
-    places, shown = rows.anchors(tests), [rows.row(test, report, names, shelf.of(test)) for test in tests]
-    told, lines = items.packed(tests, found)
-    style, script = _source("report.css"), joined(_source(f"script/{name}.js") for name in PARTS)
-    return environment.from_string(_source("report.html.jinja")).render(
-        **_shown(report, tests, places, shown),
-        style=Markup(style),
-        script=Markup(script),
-        data=Markup(chunks.packed({**page.embedded(report, tests, places, shown, past), "items": told})),
-        items=Markup(chunks.joined(lines)),
-        attachments=Markup(chunks.joined(shelf.lines)),
-        details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
-    )
+    return environment.from_string(source)
 
 
 def _carried(value: object) -> object:
@@ -130,10 +139,11 @@ def _bars(told: Sequence[tuple[str, int]]) -> list[tuple[str, float, float]]:
     return bars
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """Return one of the files that pages are made of."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
     """Return how a content security policy allows just this text (W3C, Content Security Policy 3, section 2.3.1)."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""The page's one script: the parts in ``script/``, joined without what is there for people and type checkers only."""
+"""The one script of a page: the parts in ``script/``, joined without what is for people and type checkers only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ PARTS = (
     *("dom", "chunks", "words", "scale", "plot", "lanes", "zoom", "timeline", "pivot", "heatmap", "history"),
     *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "start"),
 )
-"""The parts of the page's script, in the order in which they build on each other."""
+"""The parts of the report's script, in the order in which they build on each other."""
+
+COMPARING = ("dom", "chunks", "words", "pivot", "rows", "sorting", "windowed", "table", "comparison")
+"""The same of the page of two runs side by side."""
 
 # Whole lines only, so that no text of the script is taken for a comment; no text spans lines.
 _COMMENT_LINES = re.compile(r"^[ \t]*(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)

@@ -119,3 +119,10 @@ function goToTest(place) {
   if (location.hash === hash) dispatchEvent(new HashChangeEvent("hashchange"));
   else location.hash = hash;
 }
+
+/** @type {(section: Element, error: unknown) => void} */
+function tellOfFailure(section, error) {
+  console.error(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  section.append(element("p", { class: "mark bad" }, `This part could not be drawn: ${reason}`));
+}

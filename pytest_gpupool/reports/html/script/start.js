@@ -23,13 +23,6 @@ async function drawAll() {
   }
 }
 
-/** @type {(section: Element, error: unknown) => void} */
-function tellOfFailure(section, error) {
-  console.error(error);
-  const reason = error instanceof Error ? error.message : String(error);
-  section.append(element("p", { class: "mark bad" }, `This part could not be drawn: ${reason}`));
-}
-
 drawAll()
   .catch((error) => tellOfFailure(present(document.querySelector("main")), error))
   .finally(() => document.documentElement.setAttribute("data-drawn", ""));

@@ -134,7 +134,7 @@ function wordsInput(state, show) {
     if (event.key === "Escape") clear(input);
   });
   document.addEventListener("keydown", (event) => {
-    const isTyped = event.target instanceof Element && /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    const isTyped = event.target instanceof Element && event.target.matches("input:not([type=checkbox]), select");
     if (event.key !== "/" || event.ctrlKey || event.metaKey || isTyped) return;
     event.preventDefault();
     input.focus();
