@@ -42,7 +42,6 @@ def _write(wandb: Any, folder: Path, one: TrackedRun, group: str, files: Mapping
         config={**one.params, **one.tags},
         dir=str(folder),
         mode="offline",
-        reinit="create_new",
         settings=settings,
     )
     try:

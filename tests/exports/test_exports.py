@@ -271,7 +271,7 @@ class TestOthers:
         (tmp_path / "site" / "lines_exporter.py").write_text(
             "def export(report, order):\n"
             "    order.output.write_text('\\n'.join(test['nodeid'] for test in report['tests']))\n"
-            "    return f'{len(report[\"tests\"])} lines, one run per {order.per}'\n"
+            "    return f'{len(report[\"tests\"])} lines, one run per {order.per}, of {order.folders[0]}'\n"
             "def broken(report, order):\n"
             "    raise ValueError('no such luck')\n"
         )
@@ -283,7 +283,7 @@ class TestOthers:
         """As ours are; one that fails is named."""
         out = package / "lines.txt"
         assert main(["export", str(source), "--to", "lines", "-o", str(out), "--per", "test"]) == 0
-        assert capsys.readouterr().out == f"gpupool: {len(report['tests'])} lines, one run per test\n"
+        assert capsys.readouterr().out == f"gpupool: {len(report['tests'])} lines, one run per test, of {package}\n"
         assert out.read_text().splitlines()[2] == "evals/test_report.py::test_summary"
         assert main(["export", str(source), "--to", "broken"]) == 1
         told = "gpupool: the exporter broken (lines_exporter:broken) failed: ValueError('no such luck')\n"

@@ -11,6 +11,7 @@ from made_reports import Report, a_metric, a_report, a_test
 
 from pytest_gpupool.exports import exporters
 from pytest_gpupool.exports.tracking import kept, names, tracked
+from pytest_gpupool.values.errors import UsageProblem
 
 HERE = "attachments/test_a-0123/gw0-1"
 
@@ -194,7 +195,7 @@ def test_wandb_has_what_tests_have_kept(
         told = exporters.export("wandb", report, an_order(folder, "suite", run))
         assert f"{folder}/wandb: 1 offline run, and 2 files that tests have kept; not with it: " in told
         monkeypatch.setenv("WANDB_PROJECT", "a/b")
-        with pytest.raises(exporters.UsageProblem, match="Invalid project name"):
+        with pytest.raises(UsageProblem, match="Invalid project name"):
             exporters.export("wandb", report, an_order(folder, "suite", run))
     finally:
         wandb.teardown()
