@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ..foreign import companion_names, pytest_phases, xdist_protocol, xdist_warnings
+from ..foreign import companion_names, pytest_names, pytest_phases, xdist_protocol, xdist_warnings
 from ..leases.lease import Lease
 from ..logs.captured import CapturedOutput
 from ..processes.own import clock
@@ -102,7 +102,10 @@ class IsolatedTest:
         """Have a phase run in the other process, and take its report."""
         assert self._process is not None
         end: Died | TookTooLong
-        self._copied = copied = CapturedOutput(self._recorder.logs, self._process.capture_files, of_another=True)
+        files = self._process.capture_files
+        if not files and self._recorder.logs.are_sent:  # a child that was forked writes into this one's
+            files = pytest_names.capture_descriptors(self._item.config)
+        self._copied = copied = CapturedOutput(self._recorder.logs, files, of_another=True)
         copied.begin()
         try:
             for message in self._process.ask(phase, deadline=self._deadline):
@@ -198,7 +201,7 @@ class IsolatedTest:
         if output is None:
             output = pytest_phases.take_captured(item.config)
             self._recorder.logs.complete(output)
-        elif self._copied is not None:
+        if self._copied is not None:
             self._copied.end_with(output)
         for kind, written in output.items():
             item.add_report_section(phase, kind, written)

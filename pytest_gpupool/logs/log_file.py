@@ -13,19 +13,19 @@ MOST = 64 * 2**20
 
 LAST = 2**16
 
-_LEFT_OUT = b"\n... gpupool: this log is full (64 MiB); of what follows it has the end ...\n"
+_LEFT_OUT = "\n... gpupool: this log is full ({} MiB); of what follows it has the end ...\n"
 
 
 class LogFile:
     """Made without a file: that is there with the first output. Where it cannot be written nothing is kept."""
 
-    def __init__(self, path: Path, heading: bytes) -> None:
+    def __init__(self, path: Path, heading: bytes, most: int = MOST) -> None:
         self.path = path
         self._heading = heading
         self._descriptor: int | None = None
         self._has_failed = False
         self._owner = Owner()
-        self._left = MOST
+        self._most = self._left = most
         self._last = b""
 
     @property
@@ -42,7 +42,7 @@ class LogFile:
             self._append(kept)
             self._left -= len(kept)
             if rest or not self._left:
-                self._append(_LEFT_OUT)
+                self._append(_LEFT_OUT.format(self._most >> 20).encode())
         self._last = (self._last + rest)[-LAST:]
 
     def goes_on_here(self) -> None:

@@ -21,6 +21,7 @@ _END = b" ===\n"
 _HEADING = re.compile(re.escape(HEADING) + rb"attempt \d+ on [^,\n]+, ([^ \n]+Z): (.+)" + re.escape(_END))
 
 _LONGEST_NAME = 120
+_PLACE = re.compile(rf"{FOLDER}/\w+/[\w.=+-]+\.log", re.ASCII)
 _UNSAFE = re.compile(r"[^\w.=+-]+", re.ASCII)
 
 
@@ -29,6 +30,11 @@ def log_path(run_dir: Path, worker: str, nodeid: str) -> Path:
     digest = hashlib.sha256(nodeid.encode(errors="backslashreplace")).hexdigest()[:10]
     name = _UNSAFE.sub("_", nodeid).strip("_.-")[-_LONGEST_NAME:]
     return run_dir / FOLDER / worker / f"{name}-{digest}.log"
+
+
+def is_place(name: object) -> bool:
+    """Say whether this is the path of a log from its run's directory, and no other place on the disk."""
+    return isinstance(name, str) and _PLACE.fullmatch(name) is not None
 
 
 def heading(nodeid: str, worker: str, attempt: int, started: str) -> bytes:

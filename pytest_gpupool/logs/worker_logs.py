@@ -9,10 +9,14 @@ from ..processes.own.forks import Owner
 from . import last_words
 from .log_file import LogFile
 from .place import FOLDER, RANKS, heading, log_path
+from .sent_log import Send, SentLog
 
 
 class WorkerLogs:
     """Has one log file open at a time, none where the run keeps no records, nor before anything is written."""
+
+    send: Send | None = None
+    """What takes the logs to the run's directory where that is on another host, given by who has a way there."""
 
     def __init__(self, run_dir: Path | None, worker: str) -> None:
         self._run_dir = run_dir
@@ -37,15 +41,26 @@ class WorkerLogs:
         """Append what the running attempt has written; a child that this process has forked does not."""
         if not self._owner.is_here:
             return
-        if self._file is None and self._attempt is not None and self._run_dir is not None:
-            nodeid, attempt, started = self._attempt
-            path = log_path(self._run_dir, self._worker, nodeid)
-            self._file = LogFile(path, heading(nodeid, self._worker, attempt, started))
+        if self._file is None and self._attempt is not None:
+            self._file = self._begun(*self._attempt)
         if self._file is not None:
             self._file.write(data)
 
+    def _begun(self, nodeid: str, attempt: int, started: str) -> LogFile | None:
+        head = heading(nodeid, self._worker, attempt, started)
+        if self._run_dir is not None:
+            return LogFile(log_path(self._run_dir, self._worker, nodeid), head)
+        if self.send is not None:
+            return SentLog(nodeid, log_path(Path(), self._worker, nodeid), head, self.send)
+        return None
+
     def goes_on_here(self) -> None:
-        """Write in this process, a child of the one that has done so until now, and waits for this one's end."""
+        """Write in this process, a child of the one that has done so until now, and waits for this one's end.
+
+        What goes to another host is sent by that one.
+        """
+        if self.are_sent:
+            return
         self._owner = Owner()
         if self._file is not None:
             self._file.goes_on_here()
@@ -57,8 +72,18 @@ class WorkerLogs:
             last_words.complete(self._run_dir, self._worker, nodeid, attempt=attempt, started=started, output=output)
 
     @property
+    def are_sent(self) -> bool:
+        """Whether they lie on another host."""
+        return self._run_dir is None and self.send is not None
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether they lie anywhere."""
+        return self._run_dir is not None or self.send is not None
+
+    @property
     def folder(self) -> Path | None:
-        """Where they lie, None where nothing is kept."""
+        """Where they lie, None where nothing is kept on this host."""
         return None if self._run_dir is None else self._run_dir / FOLDER / self._worker
 
     def path_of(self, nodeid: str) -> Path | None:

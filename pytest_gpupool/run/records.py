@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..logs import place
 from ..records import archive
 from ..records.beside import attachments
 from ..records.beside.samples import SampleFile, Samples, is_place
@@ -107,8 +108,9 @@ class RunRecords:
 
     def _append_piece(self, record: Mapping[str, Any]) -> None:
         """Write a piece of a file that a worker without the run's directory has sent."""
-        problem = None if self.directory is not None else "this run keeps no records"
-        if self.directory is not None and attachments.is_place(record["file"]):
+        is_log = place.is_place(record["file"])
+        problem = None if self.directory is not None or is_log else "this run keeps no records"
+        if self.directory is not None and (is_log or attachments.is_place(record["file"])):
             try:
                 path = self.directory / record["file"]
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +120,7 @@ class RunRecords:
                 problem = f"{record['file']}: {error.strerror or error}"
         if problem is not None and not self._files_are_lost:
             self._files_are_lost = True
-            self._console.warn(f"attachments could not be kept: {problem}")
+            self._console.warn(f"logs or attachments could not be kept: {problem}")
 
     def look_beside(self) -> None:
         """Know what tests that have died had left beside their records, before they could say so."""

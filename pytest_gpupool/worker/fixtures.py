@@ -202,7 +202,7 @@ def record(config: pytest.Config, recorder: Recorder) -> None:
     config.pluginmanager.register(Refusal(recorder), "gpupool-refusal")
     if recorder.set_ups is not None:
         config.pluginmanager.register(recorder.set_ups, "gpupool-set-ups")
-    if recorder.logs.folder is not None:
+    if recorder.logs.are_kept:
         config.pluginmanager.register(recorder.captured, "gpupool-captured")
     role_end.at_end(config, recorder.close)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gpupool.logs import log_file
 from pytest_gpupool.logs.log_file import LogFile
-from pytest_gpupool.logs.place import heading, log_path, nodeid_in
+from pytest_gpupool.logs.place import heading, is_place, log_path, nodeid_in
 from pytest_gpupool.logs.worker_logs import WorkerLogs
 
 AT = "2026-11-30T10:00:00.000000Z"
@@ -23,6 +23,37 @@ def test_a_name_for_each_test(tmp_path: Path, nodeid: str) -> None:
     assert set(path.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.=+-")
     assert len(path.name) < 150
     assert path != log_path(tmp_path, "gw0", nodeid + "'")
+    assert is_place(path.relative_to(tmp_path).as_posix())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["logs/gw0/../../a.log", "/logs/gw0/a.log", "logs/../a.log", "logs/gw0/a.log\n", "gw0.jsonl", "logs/a.log", 1],
+)
+def test_what_another_host_sends_goes_nowhere_else(name: object) -> None:
+    """Than into the folder of a worker's logs."""
+    assert not is_place(name)
+
+
+def test_a_log_that_is_sent() -> None:
+    """Its first piece has the heading; a child that is forked sends nothing, and tells its parent nothing either."""
+    sent: list[tuple[str, str, bytes]] = []
+    logs = WorkerLogs(None, "gw0")
+    assert not logs.are_kept
+    logs.send = lambda *piece: sent.append(piece)
+    logs.begin("t.py::test", 1, AT)
+    logs.write(b"one\n")
+    if (pid := os.fork()) == 0:
+        logs.goes_on_here()
+        logs.write(b"two\n")
+        os._exit(len(sent) - 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    logs.write(b"three\n")
+    logs.end()
+    path = log_path(Path(), "gw0", "t.py::test").as_posix()
+    head = heading("t.py::test", "gw0", 1, AT)
+    assert sent == [("t.py::test", path, head + b"one\n"), ("t.py::test", path, b"three\n")]
+    assert logs.path is None
 
 
 def test_a_heading_names_its_test() -> None:

@@ -75,13 +75,16 @@ class Recorder:
 
         writer = RecordWriter(worker, journal_of(orders, worker))
         equipment, retries = Equipment.of(orders, lease, own), Retries(orders.retried)
-        return cls(
+        recorder = cls(
             fail_on=frozenset(orders.fail_on),
             writer=writer,
             equipment=equipment,
             retries=retries,
             repeated=orders.repeats,
         )
+        if orders.engine is not None:
+            recorder.logs.send = writer.send_piece
+        return recorder
 
     @property
     def gate(self) -> Gate | None:
@@ -139,7 +142,6 @@ class Recorder:
         self.session_ends()
         self._attempts.log.close()
         self.captured.close()
-        self._attempts.logs.end()
         if self.writer is not None:
             self.writer.close()
 
@@ -158,6 +160,7 @@ class Recorder:
 
     def session_ends(self) -> None:
         """No test runs any more, and hardly anything that is told now would be shown."""
+        self._attempts.logs.end()
         self._attempts.log.ends(self._attempts.present)
 
     def metric(self, metric: Metric, attempt: Attempt) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
@@ -53,6 +54,10 @@ class RecordWriter:
         if self.send_at_once is not None and (self._journal.path is None or problem is not None):
             self.send_at_once(self._unsent)
             self._unsent = []
+
+    def send_piece(self, nodeid: str, file: str, data: bytes) -> None:
+        """Have the controller append to a file of a test, whose path is from the run's directory, which is not here."""
+        self.write("piece", test=nodeid, file=file, data=base64.b64encode(data).decode())
 
     def attach_to(self, report: pytest.TestReport) -> None:
         """Have a report carry what was written since the last one."""

@@ -52,7 +52,8 @@ def test_the_clusters_token(cluster: RayCluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", [pytest.param({}, id="none", marks=pytest.mark.long), pytest.param({"RAY_AUTH_TOKEN": "0" * 48}, id="wrong")]
+    "token",
+    [pytest.param({}, id="none", marks=pytest.mark.long), pytest.param({"RAY_AUTH_TOKEN": "0" * 48}, id="wrong")],
 )
 def test_another_token(cluster: RayCluster, tmp_path: Path, token: dict[str, str]) -> None:
     """Is refused, with what to do."""

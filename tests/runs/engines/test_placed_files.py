@@ -1,4 +1,4 @@
-"""Items and attachments of workers on other hosts come to the run's own directory."""
+"""Items, attachments and logs of workers on other hosts come to the run's own directory."""
 
 from __future__ import annotations
 
@@ -53,3 +53,68 @@ def test_what_tests_keep_comes_over_the_wire(cluster: Cluster) -> None:
     assert (tests["test_crash"]["outcome"], tests["test_crash"]["items"]["count"]) == ("crashed", 1)
     status, out, err = gpupool(cluster.host, "items", "latest", "crash", "--format", "jsonl")
     assert (status, json.loads(out)["id"], err) == (0, "one", "")
+
+
+WRITES = """
+    import os, subprocess, sys
+    import pytest
+
+    @pytest.fixture
+    def around():
+        print("set up")
+        yield
+        print("torn down")
+
+    def test_writes(around):
+        print("out of it")
+        print("err of it", file=sys.stderr)
+        subprocess.run(["echo", "by a child"])
+
+    def test_writes_much():
+        for _ in range(10):
+            print("x" * 2**20)
+        print("the end")
+
+    @pytest.mark.gpupool(isolate=True)
+    def test_isolated(around):
+        print("inside")
+
+    @pytest.mark.gpupool(isolate=True)
+    def test_isolated_dies():
+        print("before it dies", flush=True)
+        os.kill(os.getpid(), 9)
+
+    def test_script(run_script):
+        run_script("said.sh")
+
+    def test_crash():
+        print("last words", flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
+
+def test_logs_come_over_the_wire(cluster: Cluster) -> None:
+    """Of each test what it writes, once, as it does on this host."""
+    cluster.host.write("test_suite.py", WRITES)
+    cluster.host.write("said.sh", "echo out of a script\n")
+    run = cluster.pytest("-n2")
+    assert {name for name, outcome in run.outcomes.items() if outcome == "passed"} == {
+        *("test_writes", "test_writes_much", "test_isolated", "test_script")
+    }, run.output
+    directory = max((cluster.host.project / ".gpupool" / "runs").iterdir())
+    logs = {path.name.partition("test_suite.py_")[2][:-15]: path for path in directory.glob("logs/gw*/*.log")}
+    said = {name: path.read_text().splitlines()[1:] for name, path in logs.items() if "much" not in name}
+    # Which of the two streams is copied first is nobody's promise.
+    assert sorted(said.pop("test_writes")) == sorted(["set up", "out of it", "err of it", "by a child", "torn down"])
+    assert said == {
+        "test_isolated": ["set up", "inside", "torn down"],
+        "test_isolated_dies": ["before it dies"],
+        "test_script": ["out of a script"],
+        "test_crash": ["last words"],
+    }
+    much = logs["test_writes_much"].read_text()
+    assert 8 * 2**20 < len(much) < 9 * 2**20
+    assert "this log is full (8 MiB)" in much
+    assert much.endswith("the end\n")
+    status, out, err = gpupool(cluster.host, "logs", "latest", "test_script")
+    assert (status, out.splitlines()[1:], err) == (0, ["out of a script"], "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import shutil
@@ -179,8 +178,7 @@ class AttachmentLog:
                     continue
                 while piece := file.read(_PIECE):
                     left -= len(piece)
-                    data = base64.b64encode(piece).decode()
-                    self._writer.write("piece", test=attempt.test.nodeid, file=name, data=data)
+                    self._writer.send_piece(attempt.test.nodeid, name, piece)
 
 
 def _written(folder: Path, name: str, write: Callable[[Any], object], called: str) -> Path:

@@ -23,7 +23,7 @@ class Captured:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Tests are about to run; where pytest captures otherwise, or not at all, nothing is copied."""
-        if self._logs.folder is not None and (descriptors := capture_descriptors(session.config)):
+        if self._logs.are_kept and (descriptors := capture_descriptors(session.config)):
             self._output = CapturedOutput(self._logs, descriptors)
 
     def aside(self) -> AbstractContextManager[None]:
