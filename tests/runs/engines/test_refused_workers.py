@@ -144,15 +144,25 @@ def test_records_that_cannot_be_written_are_told(cluster: Cluster) -> None:
 
 
 def test_a_test_whose_device_fails_is_tried_on_another(cluster: Cluster) -> None:
-    """Also where its worker lives on."""
+    """By the worker that has one."""
     cluster.has(n1=1, n2=1)
     cluster.host.write(
         "test_suite.py",
-        """
-        def test_a(gpu):
+        f"""
+        import os, pathlib, time
+
+        def test_fails(gpu):
             open("ran", "a").write(gpu.ids[0] + "\\n")
+            open("worker", "a").write(os.environ["PYTEST_XDIST_WORKER"])
             if len(open("ran").read().split()) == 1:
                 raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+        def test_other(gpu):
+            deadline = time.monotonic() + 60
+            running, worker = pathlib.Path({str(cluster.file.with_suffix(".running"))!r}), pathlib.Path("worker")
+            while not (name := worker.exists() and worker.read_text()) or f'"{{name}}"' in running.read_text():
+                assert time.monotonic() < deadline  # the worker whose device has failed leaves
+                time.sleep(0.05)
         """,
     )
     run = cluster.pytest("-n2")
