@@ -106,11 +106,21 @@ def report_of(name: str, given: Path | None) -> Report:
 
 def whole_report_of(name: str, given: Path | None) -> Report:
     """Return a report with the values per item of its metrics, as :func:`report_of`; say where they are not there."""
-    report, items, what_to_do = _source(name, given)
+    report, _, items, what_to_do = _source(name, given)
     whole = items.in_report(report)
     if items.problem is not None:
         warn(f"{visible(name)}: {items.problem}{what_to_do}")
     return whole
+
+
+def report_with_folders(name: str, given: Path | None) -> tuple[Report, list[Path]]:
+    """Return a report, as :func:`report_of`, and where the files may lie that it names: its run's, or copies beside it.
+
+    Raises:
+        UsageProblem: there is none of that name, or the file is no report.
+    """
+    report, folders, *_ = _source(name, given)
+    return report, folders
 
 
 def items_of(name: str, given: Path | None) -> Source:
@@ -157,17 +167,17 @@ def is_baseline(path: Path) -> bool:
     return is_one and re.search(rb'"report_format"\s*:', data) is None
 
 
-def _source(name: str, given: Path | None) -> tuple[Report, Items, str]:
-    """Return a report, where its values per item are, and what to do where they are not."""
+def _source(name: str, given: Path | None) -> tuple[Report, list[Path], Items, str]:
+    """Return a report, where its run's files may be, its values per item, and what to do where they are not there."""
     path = Path(name)
     if is_report(path):
         report = _read(path)
         folders = [path.parent, *_runs_of(report["run"], given)]
-        return report, archive.items_of(*folders), "; copy the folder 'items' of its run's directory beside it"
+        return report, folders, archive.items_of(*folders), "; copy the folder 'items' of its run's directory beside it"
     if path.suffix == ".json" and not path.exists():
         raise UsageProblem(f"there is no report {path}")
     recorded = run_of(name, given)
-    return report_of_run(recorded), recorded.items, ""
+    return report_of_run(recorded), [recorded.path], recorded.items, ""
 
 
 def _runs_of(run: Mapping[str, Any], given: Path | None) -> Iterator[Path]:

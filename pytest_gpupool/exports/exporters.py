@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,12 +21,13 @@ SUITE, TEST = "suite", "test"
 class Order:
     """What is wanted: where to, None for the exporter's own place; one run per ``suite`` or per ``test``.
 
-    ``files`` are artefacts to go along, by name.
+    ``files`` are artefacts to go along, by name; what tests have kept lies in one of the ``folders``.
     """
 
     output: Path | None
     per: str
     files: Mapping[str, Path]
+    folders: Sequence[Path] = ()
 
 
 Exporter = Callable[[Mapping[str, Any], Order], str]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..records.store import write_whole
-from ..values.texts import visible
+from ..values.texts import cell, visible
 from .exporters import Order
 from .rows import table
 
@@ -18,12 +18,15 @@ def export(report: Mapping[str, Any], order: Order) -> str:
     """Write it. Raises OSError."""
     columns, rows = table(report)
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: visible(value) if isinstance(value, str) else value for name, value in row.items()})
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_cell, columns))
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
     if order.output is None:
         sys.stdout.write(text.getvalue())
         return ""
     write_whole(order.output, text.getvalue())
     return f"{order.output}: {len(rows)} rows"
+
+
+def _cell(value: Any) -> object:
+    return cell(visible(value) if isinstance(value, str) else value)

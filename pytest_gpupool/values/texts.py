@@ -14,6 +14,11 @@ MESSAGE_LIMIT = 10_000
 # Bound, and not the class: what a test puts in its place here is not asked.
 _in_utc, _parsed = partial(datetime.fromtimestamp, tz=UTC), partial(datetime.fromisoformat)
 
+# What a spreadsheet takes for the beginning of a formula, and what it leaves out before one; also where a quote is
+# before it, so that whoever takes the quotes away again finds what there was.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)
+
 # What no text file can carry, and what would change how the text around it is shown (the order of writing).
 _HIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 
@@ -38,6 +43,16 @@ def shortened(text: str) -> str:
 def visible(text: str) -> str:
     """Return a text with the characters that cannot be seen, or written, as Python's escapes; lines and tabs stay."""
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def cell(value: object) -> object:
+    """Return a value as a cell of CSV: a text that a spreadsheet would take for a formula gets a quote before it.
+
+    As OWASP describes it against CSV injection. What is a number stays one, also one that is written as a text.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
 
 
 def one_line(text: str) -> str:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_reports import Report, a_metric, a_report, a_test
 from sample_report import a_run
 
 from pytest_gpupool.cli.main import main
-from pytest_gpupool.exports import exporters, tracked
-from pytest_gpupool.values.texts import epoch
+from pytest_gpupool.exports import exporters
+from pytest_gpupool.exports.tracking import names, tracked
+from pytest_gpupool.values.texts import cell, epoch
 
 Capture = pytest.CaptureFixture[str]
 
@@ -66,6 +70,32 @@ def test_csv_has_a_row_per_metric(report: Report, tmp_path: Path) -> None:
         ("", "nan", "invalid")
     ]
     assert [int(row["value"]) for row in rows if row["metric"] == "huge"] == [2**2000]
+
+
+def test_csv_runs_nothing_in_a_spreadsheet(tmp_path: Path) -> None:
+    """Each text that would be a formula has a quote before it, headings too; numbers have not."""
+    texts = {"why": "=cmd|'/c calc'!A0", "lr": "-0.5", "=1": "@x"}
+    report = a_report(
+        a_test("-x/t.py::test_a", params={"n": -3, "\t": "'+1"}, facts=texts, metrics=[a_metric("-m", -0.5)])
+    )
+    path = tmp_path / "out.csv"
+    exported("csv", report, path)
+    (row,) = csv.DictReader(path.open(encoding="utf-8", newline=""))
+    assert {name: row[name] for name in ("test", "metric", "value", "param.n", "param.\t")} == {
+        "test": "'-x/t.py::test_a", "metric": "'-m", "value": "-0.5", "param.n": "-3", "param.\t": "''+1",
+    }  # fmt: skip
+    facts = {"fact.why": "'=cmd|'/c calc'!A0", "fact.lr": "-0.5", "fact.=1": "'@x"}
+    assert {name: row[name] for name in row if name.startswith("fact.")} == facts
+
+
+@given(st.text("'=+-@\t\r\n\0＝＋－＠1.einf a"))
+def test_csv_is_read_as_the_page_says(text: str) -> None:
+    """By the line of the documentation, whatever the text."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "exports.md"
+    (line,) = (line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("text = re.sub("))
+    found: dict[str, Any] = {"re": re, "cell": cell(text)}
+    exec(line, found)
+    assert found["text"] == text
 
 
 def test_the_program_prints_csv(source: Path, capsys: Capture) -> None:
@@ -196,7 +226,7 @@ def test_tracked_runs(report: Report) -> None:
     one = next(run for run in each if run.tags.get("fact.checkpoint"))
     assert set(one.metrics) >= {"accuracy", "latency", "duration_s"}
     assert one.params["model"] == report["tests"][6]["params"]["model"]
-    assert tracked.plain("acc@1 <b>") == "acc_1 _b"
+    assert names.plain("acc@1 <b>") == "acc_1 _b"
 
 
 def test_mlflow_has_runs_and_artefacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +271,7 @@ class TestOthers:
         (tmp_path / "site" / "lines_exporter.py").write_text(
             "def export(report, order):\n"
             "    order.output.write_text('\\n'.join(test['nodeid'] for test in report['tests']))\n"
-            "    return f'{len(report[\"tests\"])} lines, one run per {order.per}'\n"
+            "    return f'{len(report[\"tests\"])} lines, one run per {order.per}, of {order.folders[0]}'\n"
             "def broken(report, order):\n"
             "    raise ValueError('no such luck')\n"
         )
@@ -253,7 +283,7 @@ class TestOthers:
         """As ours are; one that fails is named."""
         out = package / "lines.txt"
         assert main(["export", str(source), "--to", "lines", "-o", str(out), "--per", "test"]) == 0
-        assert capsys.readouterr().out == f"gpupool: {len(report['tests'])} lines, one run per test\n"
+        assert capsys.readouterr().out == f"gpupool: {len(report['tests'])} lines, one run per test, of {package}\n"
         assert out.read_text().splitlines()[2] == "evals/test_report.py::test_summary"
         assert main(["export", str(source), "--to", "broken"]) == 1
         told = "gpupool: the exporter broken (lines_exporter:broken) failed: ValueError('no such luck')\n"

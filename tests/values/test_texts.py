@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpupool.values.texts import cut, cut_middle, one_line, seconds, visible
+from pytest_gpupool.values.texts import cell, cut, cut_middle, one_line, seconds, visible
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,30 @@ def test_a_long_name_is_cut_in_its_middle(text: str, width: int, expected: str) 
     shown = cut_middle(text, width)
     assert len(shown) <= width
     assert shown == expected
+
+
+def test_a_cell_of_csv_is_no_formula() -> None:
+    """A text that a spreadsheet would run has a quote before it; numbers stay, also those that are written as texts."""
+    formulas = [
+        "=1+1",
+        "+a",
+        "-2+3+cmd|' /C calc'!A0",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\0=1",
+        "＝1",
+        "-",
+        "--1",
+        "'=1",
+    ]
+    assert [cell(text) for text in formulas] == [f"'{text}" for text in formulas]
+    plain = ["", "a=1", "'a'", "'", " a", "-1", "+3", "-0.5", "-.5e-3", "+1E9", "-inf", "-nan", -1, 2.5, None, True]
+    assert [cell(value) for value in plain] == plain
+    assert [cell(text) for text in ("-1\n", "-1_000", "-١", "-0x1", "-1,5")] == [
+        *("'-1\n", "'-1_000", "'-١", "'-0x1", "'-1,5"),
+    ]  # fmt: skip
 
 
 def test_a_long_text_is_cut_at_its_end() -> None:

@@ -22,7 +22,7 @@ from ...trends import store
 from ...trends.trend import MeasuredRun, Value, by_commit, history
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of, function_of, name_of
-from ...values.texts import cut, one_line
+from ...values.texts import cell, cut, one_line
 from ..sources import add_dir, base_of
 
 _ABOUT = """\
@@ -246,7 +246,8 @@ def _csv(series: _Series) -> None:
     writer.writeheader()
     for row in rows:
         number = row["value"] if row["value"] is not None else row["non_finite"]
-        writer.writerow({**row, "value": number, "device_ids": " ".join(row["device_ids"])})
+        written = {**row, "value": number, "device_ids": " ".join(row["device_ids"])}
+        writer.writerow({name: cell(value) for name, value in written.items()})
 
 
 def _json(series: _Series) -> None:

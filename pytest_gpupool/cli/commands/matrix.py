@@ -21,7 +21,7 @@ from ...reports.markdown import escaped
 from ...reports.words import means
 from ...values.errors import UsageProblem
 from ...values.nodeids import function_of
-from ...values.texts import cut, one_line
+from ...values.texts import cell, cut, one_line
 from ...verdicts.baseline import kind_in
 from ..sources import add_dir, report_of, warn
 
@@ -217,8 +217,8 @@ def _columns(table: Table) -> list[str]:
     return [f"{table.cols}={label.text}" for label in table.col_labels]
 
 
-def _writable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written
+def _writable(text: str) -> object:
+    return cell(text.encode("utf-8", "backslashreplace").decode())  # a lone surrogate cannot be written
 
 
 def _line(text: str, most: int | None = _LONGEST_NAME) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from ...items.flips import Item
 from ...items.source import Source, Test
 from ...values.errors import UsageProblem
+from ...values.texts import cell
 
 _TEXTS = ("input", "output", "target")
 _BATCH = 10_000
@@ -39,9 +40,12 @@ def write(form: str, path: Path | None, source: Source, tests: Sequence[Test], r
                 for nodeid, item in items:
                     file.write(json.dumps({"test": nodeid, **item}, allow_nan=False) + "\n")
                 return
-            table = csv.DictWriter(file, list(_columns(names, has_other=has_other)))
-            table.writeheader()
-            table.writerows(_row(*one, names, has_other=has_other) for one in items)
+            columns = list(_columns(names, has_other=has_other))
+            table = csv.writer(file)
+            table.writerow(map(cell, columns))
+            for one in items:
+                row = _row(*one, names, has_other=has_other)
+                table.writerow([cell(row.get(name)) for name in columns])
     except OSError as error:
         if path is None:
             raise

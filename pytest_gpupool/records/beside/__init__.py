@@ -1,3 +1,3 @@
 """Beside: what lies in files beside a run's records, in its directory: values, items, attachments."""
 
-__all__ = ["attachments", "items", "samples"]
+__all__ = ["attachments", "items", "names", "samples"]

@@ -109,7 +109,7 @@ def test_csv_has_means_and_counts(report: str, capsys: pytest.CaptureFixture[str
 
 def test_csv_of_single_results_has_no_counts(report: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = said(capsys, report, "--metric", "length", "--format", "csv")
-    assert list(csv.reader(io.StringIO(out))) == [["text", "length"], ["a|b", "3"], ["=1\n", "3"]]
+    assert list(csv.reader(io.StringIO(out))) == [["text", "length"], ["a|b", "3"], ["'=1\n", "3"]]
 
 
 def test_json_has_values_and_counts(report: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,7 +232,7 @@ def test_long_form_has_a_row_for_each_test_and_metric(report: str, capsys: pytes
         "outcome": "passed",
     }
     assert float(first["value"]) == 0.75 + float(first["lr"]) * int(first["batch_size"]) + int(first["seed"]) / 8
-    assert (first["text"], rows[-1]["text"], rows[-1]["lr"]) == ("", "=1\n", "")
+    assert (first["text"], rows[-1]["text"], rows[-1]["lr"]) == ("", "'=1\n", "")
     assert [row["value"] for row in rows if row["metric"] == "loss"].count("inf") == 1
     only = said(capsys, report, "--format", "long", "--metric", "loss", "--test", "[lr=0.001-batch_size=32")
     assert [row["seed"] for row in csv.DictReader(io.StringIO(only))] == ["0", "1"]
