@@ -40,7 +40,7 @@ type Item = [
   input: string | null,
   target: string | null,
   output: string | null,
-  before: [output: string | null, scores: Record<string, number | string>] | null,
+  before: [output: string | null, scores: Record<string, number | string>, untold: string | null] | null,
   cut: string[],
 ];
 

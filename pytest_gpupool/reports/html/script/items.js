@@ -146,7 +146,7 @@ function itemParts([, , , , input, target, output, before, cut]) {
   const parts = [];
   if (cut.length) parts.push(element("p", { class: "muted" }, `Only the beginning was kept of: ${cut.join(", ")}.`));
   if (input !== null) parts.push(element("h4", {}, "input"), element("pre", {}, input));
-  const [was, scores] = before ?? [null, {}];
+  const [was, scores, untold] = before ?? [null, {}, null];
   const told = Object.entries(scores).map(([name, value]) => `${name} ${scoreText(value)}`).join(", ");
   // Without what was said before the output stands beside what it should have been.
   const [left, heading] = was !== null ? [was, "output before"] : [target, "target"];
@@ -157,6 +157,7 @@ function itemParts([, , , , input, target, output, before, cut]) {
   parts.push(pair);
   if (was !== null && target !== null) parts.push(element("h4", {}, "target"), element("pre", {}, target));
   if (told) parts.push(element("p", { class: "muted" }, `Before: ${told}.`));
+  if (untold) parts.push(element("p", { class: "muted" }, untold));
   return parts;
 }
 
