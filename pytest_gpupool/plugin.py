@@ -16,7 +16,7 @@ from .foreign import as_written  # before all others
 from .options import companions, role_end
 from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
 from .options.role import Known, Role, changed_too_late, role_of
-from .processes.own import modules
+from .processes.own import garbage, modules
 from .values.errors import GpupoolError, UsageProblem
 from .worker.fixtures import be_off
 from .worker.recording.recipes import declared, declared_key
@@ -59,6 +59,7 @@ def pytest_load_initial_conftests(
     mend_resume(early_config, parser, args)
     before = declared(parser)
     _take_role(early_config, Known.EARLY)
+    garbage.spare_what_is_there(early_config.add_cleanup)
     result = yield
     _refuse_loaded(early_config)
     early_config.stash[declared_key] = declared(parser) - before

@@ -13,10 +13,12 @@ from pathlib import Path
 import bytecode
 import gpu_checks
 import pytest
+import ways
 from hypothesis import HealthCheck, settings
 from made_clusters import Cluster
 from made_hosts import Program, Shell
 from made_hosts import make_host as make_gpu_host
+from made_projects import Projects
 from slurm_cluster import SlurmCluster, started
 from standin import Driver, build
 from support import LIMIT, Host, anchors_of_these_tests, gpus, locked_files, processes_of, processes_with
@@ -32,6 +34,17 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("many", settings.get_profile("few"), max_examples=MANY)
     settings.load_profile("many" if config.getoption("long") else "few")
     config.pluginmanager.register(gpu_checks, "gpu-checks")
+    config.addinivalue_line("markers", "every_way: run in every way without --long, too; see ways.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each test in one way of several, all with ``--long``; and no test without an end."""
+    if not config.getoption("long"):
+        for item in ways.left_out(items):
+            item.add_marker(pytest.mark.skip(reason="runs in another way: --long"))
+    if config.pluginmanager.has_plugin("timeout"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(3 * LIMIT))  # what a run may take is known; this is for all else
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,6 +103,12 @@ def cluster(make_host: Callable[..., Host]) -> Cluster:
 def cpu_host(tmp_path: Path) -> Host:
     """A host without an NVIDIA driver."""
     return Host(tmp_path, None)
+
+
+@pytest.fixture(scope="session")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Projects:
+    """Projects that take several runs to make."""
+    return Projects(tmp_path_factory.mktemp)
 
 
 @pytest.fixture

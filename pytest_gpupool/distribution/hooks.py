@@ -284,6 +284,7 @@ class Distribution:
             return
         why = self.parts.retries.refuses(test, member.cause, member.devices)
         if why is None:
+            self.parts.retries.may_be_last(report)
             report.outcome = RERUN  # type: ignore[assignment]
             scheduler.tries_again(test, member)
         else:

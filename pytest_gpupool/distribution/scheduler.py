@@ -56,6 +56,7 @@ class LateScheduling:
         self._ready: list[Member] = []
         self._joined: dict[str, Member] = {}
         self._running: dict[str, int | None] = {}
+        self._in_vain = 0  # tests for which no other device has come, of which pytest has heard
 
     # What xdist calls
 
@@ -196,7 +197,7 @@ class LateScheduling:
             case Delayed():
                 member.has_to_wait = True
                 self._plans.awaits(member, is_so=False)
-            case Expired() if self.tests_finished:
+            case Expired() if self.tests_finished or (heard.is_barred and self._is_barred(member)):
                 pass  # it has waited for nothing, and nothing is lost
             case Ask() if member.name in self._joined:
                 self._carry_out(self._plan.asks(member.name))
@@ -208,6 +209,15 @@ class LateScheduling:
                 self._carry_out(self._plan.poisoned(member.name, [*map(member.numbering.to_run, tests)]))
             case _:
                 self._pass_on(node, heard)
+
+    def _is_barred(self, member: Member) -> bool:
+        """A worker was given devices that nobody can use; return whether nobody is to hear that, as it is not needed.
+
+        Here it would have taken others, so there are none.
+        """
+        if self._parts.controller.devices.engine is not None and self._planner is not None:
+            self._carry_out(self._plan.is_barred(member.name))
+        return member.retired or self.tests_finished
 
     def _hear_notice(self, heard: Heard) -> None:
         """Hear what no worker says, but one of the controller's threads, or an event."""
@@ -283,10 +293,19 @@ class LateScheduling:
         if planner is not None:
             if planner.given_up:
                 self._parts.controller.out_of_budget = len([*filter(self._is_unfinished, planner.given_up)])
+            self._tell_in_vain(planner.in_vain)
             if planner.leaves_tests_alone:
                 self._dispatch.look_again()
             if planner.finished:
                 self._plans.hurry_the_last()
+
+    def _tell_in_vain(self, tests: Sequence[int]) -> None:
+        """Tell pytest of tests that are not tried again after all, as xdist tells it of a failure."""
+        while len(tests) > self._in_vain:
+            index = tests[self._in_vain]
+            self._in_vain += 1
+            if (report := self._parts.retries.is_in_vain(self._run.ids[index])) is not None:
+                self._parts.session.count_failure(report)
 
     def _is_unfinished(self, index: int) -> bool:
         """Say whether a test has no result: one that was to be measured again has."""
@@ -299,7 +318,8 @@ class LateScheduling:
             self._dispatch.has_crashed(index, self._parts.retries.to_avoid(member.devices))
         avoid = self._dispatch.runs_again(index, self._run.ids[index])
         fresh = cause == OUT_OF_MEMORY
-        self._carry_out(self._plan.again(index, () if fresh else avoid, fresh=fresh))
+        exchanges = self._parts.retries.exchanges if cause == MACHINE else 0
+        self._carry_out(self._plan.again(index, () if fresh else avoid, fresh=fresh, exchanges=exchanges))
 
     def _measured_again(self, index: int, member: Member) -> int | None:
         """Return after how many attempts a test that has ended is to be measured again, None where it is not."""

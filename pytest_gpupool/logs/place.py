@@ -21,7 +21,7 @@ _END = b" ===\n"
 _HEADING = re.compile(re.escape(HEADING) + rb"attempt \d+ on [^,\n]+, ([^ \n]+Z): (.+)" + re.escape(_END))
 
 _LONGEST_NAME = 120
-_PLACE = re.compile(rf"{FOLDER}/\w+/[\w.=+-]+\.log", re.ASCII)
+_PLACE = re.compile(rf"{FOLDER}/\w+/[\w.=+-]+({re.escape(RANKS)}/\d+)?\.log", re.ASCII)
 _UNSAFE = re.compile(r"[^\w.=+-]+", re.ASCII)
 
 
@@ -30,6 +30,11 @@ def log_path(run_dir: Path, worker: str, nodeid: str) -> Path:
     digest = hashlib.sha256(nodeid.encode(errors="backslashreplace")).hexdigest()[:10]
     name = _UNSAFE.sub("_", nodeid).strip("_.-")[-_LONGEST_NAME:]
     return run_dir / FOLDER / worker / f"{name}-{digest}.log"
+
+
+def rank_path(log: Path, rank: int) -> Path:
+    """Return the log of one rank, of several that compute for a test, whose log is the other one."""
+    return log.with_suffix(RANKS) / f"{rank}.log"
 
 
 def is_place(name: object) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .place import FOLDER, HEADING, nodeid_in, started_in
+from .place import FOLDER, HEADING, RANKS, nodeid_in, started_in
 
 _PIECE = 2**16
 
@@ -33,20 +33,29 @@ class Piece:
                 yield data
 
 
-def tests_with_logs(run: Path) -> dict[Path, tuple[str, str]]:
-    """Return the test and the worker of each log of a run, by its path."""
+def tests_with_logs(run: Path, rank: int | None) -> dict[Path, tuple[str, str]]:
+    """Return the test and the worker of each log of a run by its path: of those of a rank, where one is given."""
     found = {}
-    for path in sorted((run / FOLDER).glob("*/*.log")):
+    for path in _logs(run, rank):
         with path.open("rb") as file:
             nodeid = nodeid_in(file.readline())
         if nodeid is not None:
-            found[path] = (nodeid, path.parent.name)
+            found[path] = (nodeid, _worker_of(path))
     return found
 
 
-def pieces(run: Path, wanted: Wanted) -> list[Piece]:
-    """Return what the tests that are wanted have written, in the order in which the attempts began."""
-    paths = [path for path, about in tests_with_logs(run).items() if wanted(*about)]
+def _logs(run: Path, rank: int | None) -> list[Path]:
+    return sorted((run / FOLDER).glob("*/*.log" if rank is None else f"*/*{RANKS}/{rank}.log"))
+
+
+def _worker_of(log: Path) -> str:
+    folder = log.parent
+    return folder.parent.name if folder.suffix == RANKS else folder.name
+
+
+def pieces(run: Path, wanted: Wanted, rank: int | None = None) -> list[Piece]:
+    """Return what the tests that are wanted have written, in the order in which the attempts began; or that rank."""
+    paths = [path for path, about in tests_with_logs(run, rank).items() if wanted(*about)]
     return sorted((piece for path in paths for piece in _pieces_of(path)), key=lambda piece: piece.started)
 
 
@@ -65,10 +74,11 @@ def _pieces_of(path: Path) -> Iterator[Piece]:
 
 @dataclass(slots=True)
 class Follower:
-    """Reads what is new in the logs of a run that are wanted."""
+    """Reads what is new in the logs of a run that are wanted, or in those of a rank."""
 
     run: Path
     wanted: Wanted
+    rank: int | None = None
     _read: dict[Path, int] = field(default_factory=dict)
     _ignored: set[Path] = field(default_factory=set)
     _headings: dict[Path, bytes] = field(default_factory=dict)
@@ -76,7 +86,7 @@ class Follower:
 
     def new(self) -> Iterator[bytes]:
         """Yield what was written since the last call, after a heading where the last was of another test."""
-        for path in sorted((self.run / FOLDER).glob("*/*.log")):
+        for path in _logs(self.run, self.rank):
             if path not in self._ignored and self._knows(path):
                 yield from self._new_in(path)
 
@@ -88,7 +98,7 @@ class Follower:
         nodeid = nodeid_in(line)
         if nodeid is None:
             return False  # it is being written
-        if not self.wanted(nodeid, path.parent.name):
+        if not self.wanted(nodeid, _worker_of(path)):
             self._ignored.add(path)
             return False
         self._headings[path] = line

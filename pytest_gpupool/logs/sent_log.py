@@ -10,6 +10,9 @@ from .log_file import LogFile
 MOST_SENT = 8 * 2**20
 """Bytes of one attempt that go to the run's own host; of a longer output the beginning does, and the end."""
 
+MOST_OF_RANK = 2**20
+"""Bytes of one rank, which are in its test's log as well."""
+
 Send = Callable[[str, str, bytes], None]
 """Takes a test, the path of its log from the run's directory, and what is to be appended there."""
 
@@ -17,9 +20,9 @@ Send = Callable[[str, str, bytes], None]
 class SentLog(LogFile):
     """As a :class:`LogFile`, but appended where the run's directory is."""
 
-    def __init__(self, nodeid: str, path: Path, heading: bytes, send: Send) -> None:
+    def __init__(self, nodeid: str, path: Path, heading: bytes, send: Send, most: int = MOST_SENT) -> None:
         """``path`` is from the run's directory."""
-        super().__init__(path, heading, MOST_SENT)
+        super().__init__(path, heading, most)
         self._nodeid = nodeid
         self._send = send
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..processes.own.forks import Owner
 from . import last_words
 from .log_file import LogFile
-from .place import FOLDER, RANKS, heading, log_path
-from .sent_log import Send, SentLog
+from .place import FOLDER, heading, log_path, rank_path
+from .sent_log import MOST_OF_RANK, Send, SentLog
 
 
 class WorkerLogs:
@@ -95,11 +95,14 @@ class WorkerLogs:
 
         It is beside the test's log, in a folder of its own. Whoever asks closes it.
         """
-        if self._attempt is None or self._run_dir is None:
+        if self._attempt is None:
             return None
         nodeid, attempt, started = self._attempt
-        path = log_path(self._run_dir, self._worker, nodeid).with_suffix(RANKS) / f"{rank}.log"
-        return LogFile(path, heading(nodeid, self._worker, attempt, started))
+        head = heading(nodeid, self._worker, attempt, started)
+        path = rank_path(log_path(self._run_dir or Path(), self._worker, nodeid), rank)
+        if self._run_dir is not None:
+            return LogFile(path, head)
+        return None if self.send is None else SentLog(nodeid, path, head, self.send, MOST_OF_RANK)
 
     @property
     def path(self) -> Path | None:

@@ -44,6 +44,8 @@ class _Scale(NamedTuple):
 
     def text(self, number: Number, digits: int) -> str:
         """Return the number without its unit."""
+        if not self.power:
+            return f"{number_text(number, digits)}{self.prefix}"
         try:
             scaled = number * 10**self.power if self.power >= 0 else number / 10**-self.power
         except OverflowError:  # an int may be of any size
@@ -56,7 +58,7 @@ def number_text(number: Number, digits: int = _DIGITS) -> str:
     if isinstance(number, int):
         return str(number) if abs(number) < _LONG else _long_text(number, digits)
     text = f"{number:.{digits}g}"
-    return f"{float(text):.0f}" if 1 <= abs(number) < _LARGEST and "e" in text else text
+    return f"{float(text):.0f}" if "e" in text and 1 <= abs(number) < _LARGEST else text
 
 
 def amount_text(number: Number, unit: str, digits: int | None = None) -> str:
@@ -67,22 +69,29 @@ def amount_text(number: Number, unit: str, digits: int | None = None) -> str:
 
 def value_text(metric: Mapping[str, Any]) -> str:
     """Return a metric's value with its unit, ``0.9137``, ``nan nats``; in digits that tell it from its baseline."""
-    value = metric["value"]
-    if value is None:
-        return f"{metric['non_finite']} {metric['unit']}".rstrip() if "non_finite" in metric else "–"
-    scale = _scale_of(metric)
-    return f"{scale.text(value, _digits(metric, scale))} {scale.unit}".rstrip()
+    return texts(metric)[0]
 
 
 def baseline_text(metric: Mapping[str, Any]) -> str:
     """Return a metric's baseline as its value is shown, nothing where there is none."""
-    baseline = metric.get("baseline")
+    return texts(metric)[1]
+
+
+def texts(metric: Mapping[str, Any]) -> tuple[str, str]:
+    """Return both, :func:`value_text` and :func:`baseline_text`: who needs both has them at the price of one."""
+    value, baseline, unit = metric["value"], metric.get("baseline"), metric["unit"]
+    scale = _scale_of(metric)
+    told, other = _told_apart(value, baseline, scale)
+    if value is None:
+        told = f"{metric['non_finite']} {unit}".rstrip() if "non_finite" in metric else "–"
+    else:
+        told = f"{told} {scale.unit}".rstrip()
     if baseline is None:
-        return ""
-    scale, own = _scale_of(metric), _scale(baseline, metric["unit"])
+        return told, ""
+    own = _scale(baseline, unit)
     if abs(own.power - scale.power) > _NEAR or (own.power != scale.power and isinstance(baseline, int)):
-        return amount_text(baseline, metric["unit"])  # far from the value
-    return f"{scale.text(baseline, _digits(metric, scale))} {scale.unit}".rstrip()
+        return told, amount_text(baseline, unit)  # far from the value
+    return told, f"{other} {scale.unit}".rstrip()
 
 
 def is_scaled(values: Iterable[Number | None], unit: str) -> bool:
@@ -230,9 +239,7 @@ def _points(difference: Number, metric: Mapping[str, Any], digits: int = 2, sign
 
 
 def _percent(difference: Number, baseline: Number) -> str:
-    from fractions import Fraction  # most runs have no baseline
-
-    return number_text(_number(100 * Fraction(difference) / abs(Fraction(baseline))), 2)
+    return number_text(_quotient(difference, baseline, 100), 2)
 
 
 def limits(metric: Mapping[str, Any]) -> Iterator[str]:
@@ -297,13 +304,16 @@ def _long_text(number: int, digits: int) -> str:
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{exponent}"
 
 
-def _digits(metric: Mapping[str, Any], scale: _Scale) -> int:
-    value, baseline = metric["value"], metric.get("baseline")
-    if value is None or baseline is None or value == baseline:
-        return scale.digits
-    enough = range(scale.digits, _MOST_DIGITS + 1)
-    different = (digits for digits in enough if scale.text(value, digits) != scale.text(baseline, digits))
-    return next(different, scale.digits)
+def _told_apart(value: Number | None, baseline: Number | None, scale: _Scale) -> tuple[str, str]:
+    """Return both in as many digits as tell them apart; nothing for one that is not there."""
+    usual = tuple("" if one is None else scale.text(one, scale.digits) for one in (value, baseline))
+    if value is None or baseline is None or value == baseline or usual[0] != usual[1]:
+        return usual[0], usual[1]
+    for digits in range(scale.digits + 1, _MOST_DIGITS + 1):
+        told, other = scale.text(value, digits), scale.text(baseline, digits)
+        if told != other:
+            return told, other
+    return usual[0], usual[1]
 
 
 def _decimals(metric: Mapping[str, Any], change: Number) -> int:
@@ -325,10 +335,22 @@ def _share(metric: Mapping[str, Any]) -> float | None:
     allowed, baseline = metric.get("allowed"), metric.get("baseline")
     if allowed is None or not baseline:
         return None
-    from fractions import Fraction  # most runs have no baseline
-
-    share = _number(Fraction(allowed) / abs(Fraction(baseline)))
+    share = _quotient(allowed, baseline)
     return share if isinstance(share, float) else None
+
+
+def _quotient(number: Number, size: Number, times: int = 1) -> Number:
+    """Return so many times a number over another one's size, exactly, then rounded once."""
+    # The division of two ints is all that, and many times as fast as that of fractions.
+    above, below = number.as_integer_ratio()
+    part, whole = size.as_integer_ratio()
+    above, below = times * above * whole, below * abs(part)
+    try:
+        return above / below
+    except OverflowError:
+        from fractions import Fraction
+
+        return round(Fraction(above, below))
 
 
 def _number(exact: Fraction) -> Number:

@@ -100,6 +100,11 @@ class Planner:
         return self._budget.given_up
 
     @property
+    def in_vain(self) -> Sequence[int]:
+        """The tests that do not run again, because nobody has come who has other devices than failed under them."""
+        return self._orphans.in_vain
+
+    @property
     def leaves_tests_alone(self) -> bool:
         """Whether tests wait for those who have set up what they need, while others have none: time may change that."""
         return bool(self._workers.idle) and self._queue.families.some_wait
@@ -130,6 +135,11 @@ class Planner:
     def leased(self, worker: str) -> None:
         """A worker has its devices; until then it is not worth waiting for."""
         self._workers[worker].leased = True
+
+    def is_barred(self, worker: str) -> list[Decision]:
+        """A worker that is not here yet was given devices that nobody can use: it waits, and keeps them from others."""
+        self._workers[worker].is_barred = True
+        return self._dispatcher.replan()
 
     def collects(self, worker: str, *, is_so: bool = True) -> None:
         """A worker collects, or is about to: what it finds may be news, and so it is not let go for want of tests."""
@@ -289,10 +299,15 @@ class Planner:
         self._progress.over(index)
         return self._dispatcher.replan()
 
-    def again(self, index: int, avoid: Iterable[str] = (), *, fresh: bool = False) -> list[Decision]:
-        """A test that had ended is to run once more, if possible not on these devices; if ``fresh``, see Reruns."""
+    def again(
+        self, index: int, avoid: Iterable[str] = (), *, fresh: bool = False, exchanges: int = 0
+    ) -> list[Decision]:
+        """A test that had ended is to run once more, if possible not on these devices; if ``fresh``, see Reruns.
+
+        With ``exchanges`` not at all on these: so many workers to which an engine gives them are exchanged for others.
+        """
         self._progress.reopen(index)
-        self._reruns.add(index, avoid, fresh=fresh)
+        self._reruns.add(index, avoid, fresh=fresh, exchanges=exchanges)
         self._budget.has_more()
         return self._dispatcher.replan()
 

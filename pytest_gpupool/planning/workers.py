@@ -59,6 +59,7 @@ class Worker:
     retired: bool = False  # was told to end
     is_fresh: bool = True  # has run no test, nor been given one
     is_alone: bool = False  # nobody shares its devices, although others share theirs
+    is_barred: bool = False  # is not here yet, and was given devices that nobody can use
 
     @property
     def locks(self) -> frozenset[str]:

@@ -62,10 +62,14 @@ class Waiting(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """It has waited for as long as the user said, or waits in vain; the fields are those of :class:`Waiting`."""
+    """It has waited for as long as the user said, or waits in vain; the fields are those of :class:`Waiting`.
+
+    It ``is_barred`` where nobody can use what an engine has given it, or what there is here.
+    """
 
     blockers: Sequence[str]
     processes: Sequence[Sequence[int]]
+    is_barred: bool = False
 
 
 class Failed(NamedTuple):

@@ -42,6 +42,8 @@ def shortened(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return a text with the characters that cannot be seen, or written, as Python's escapes; lines and tabs stay."""
+    if text.isprintable():  # as nearly all are: quicker by far
+        return text
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
 
 
@@ -57,6 +59,8 @@ def cell(value: object) -> object:
 
 def one_line(text: str) -> str:
     """Return a text as one line of a terminal or a table: what would end the line, or move within it, as escapes."""
+    if text.isprintable():
+        return text
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 

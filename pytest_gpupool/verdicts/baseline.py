@@ -192,6 +192,8 @@ def kind_of(names: Sequence[str]) -> str:
     ``CPU`` for none and for CPU slots (see :func:`cpu_kind`), the name for one, ``2 × NVIDIA H200`` for several; where
     they differ, these sorted by name and joined by `` + ``.
     """
+    if len(names) == 1:  # as most have
+        return names[0] or "CPU"
     counts = sorted(Counter(names).items())
     return " + ".join(name if count == 1 or name == "CPU" else f"{count} × {name}" for name, count in counts) or "CPU"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..metrics.groups import as_tests
@@ -141,31 +141,31 @@ def _decided(beside: Sequence[_Beside], baseline: Baseline, policy: Policy) -> I
         yield _pair(one, decision)
 
 
-def _evidence(name: str, test: _Test, metric: Mapping[str, Any], *, disturbed: bool = False) -> Evidence:
+def _evidence(
+    name: str, test: _Test, metric: Mapping[str, Any], device: str | None, *, disturbed: bool = False
+) -> Evidence:
     disturbed = disturbed or test.disturbed or metric["verdict"] == "contended"
     found, lost = from_record(metric), is_lost(metric)
     attempts = test.attempts.get(found.name, ())
-    return Evidence(test=name, metric=found, device=test.kind, attempts=attempts, disturbed=disturbed, lost=lost)
+    return Evidence(test=name, metric=found, device=device, attempts=attempts, disturbed=disturbed, lost=lost)
 
 
 def _beside(name: str, old: _Test | None, new: _Test, key: str) -> _Beside:
     metric, was = new.metrics[key], None if old is None else old.metrics.get(key)
-    there = replace(_evidence(name, new, metric), device=new.kind or "")
-    alone = _Beside(name=name, test=new, metric=metric, evidence=there)
+    device, disturbed, entry = new.kind or "", False, None
+    note, value = "", None
     if old is None or was is None:
-        return alone
-    if was["value"] is None or is_lost(was):
-        return replace(alone, old=_value(was), note="the device was lost in A" if is_lost(was) else "")
-    if was["unit"] and metric["unit"] and was["unit"] != metric["unit"]:
-        return replace(alone, old=was["value"], note=f"A has it in {was['unit']}")
-    disturbed = there.disturbed or old.disturbed or was["verdict"] == "contended"
-    is_other = None not in (old.kind, new.kind) and old.kind != new.kind
-    return replace(
-        alone,
-        evidence=replace(there, disturbed=disturbed),
-        entry=_entry(name, was, new.kind or ""),
-        note=f"other device: {old.kind} → {new.kind}" if is_other else "",
-    )
+        pass
+    elif was["value"] is None or is_lost(was):
+        note, value = "the device was lost in A" if is_lost(was) else "", _value(was)
+    elif was["unit"] and metric["unit"] and was["unit"] != metric["unit"]:
+        note, value = f"A has it in {was['unit']}", was["value"]
+    else:
+        disturbed, entry = old.disturbed or was["verdict"] == "contended", _entry(name, was, device)
+        is_other = None not in (old.kind, new.kind) and old.kind != new.kind
+        note = f"other device: {old.kind} → {new.kind}" if is_other else ""
+    evidence = _evidence(name, new, metric, device, disturbed=disturbed)
+    return _Beside(name=name, test=new, metric=metric, evidence=evidence, entry=entry, note=note, old=value)
 
 
 def _with_entry(baseline: Baseline, name: str, test: _Test, key: str) -> _Beside:
@@ -174,7 +174,8 @@ def _with_entry(baseline: Baseline, name: str, test: _Test, key: str) -> _Beside
     others = () if there else baseline.kinds(test.nodeid, key)
     lost = "its device is not known, " if test.kind is None else ""
     note = f"{lost}there is one for {', '.join(others)}" if others else ""
-    return _Beside(name=name, test=test, metric=metric, evidence=_evidence(test.nodeid, test, metric), note=note)
+    evidence = _evidence(test.nodeid, test, metric, test.kind)
+    return _Beside(name=name, test=test, metric=metric, evidence=evidence, note=note)
 
 
 def _pair(one: _Beside, decision: Decision) -> Pair:

@@ -22,7 +22,7 @@ from .chance.contrast import Contrast, contrast, noise_of
 from .chance.pooling import are_identical, pooled, share_in_common
 from .chance.shared_noise import Noise, shared
 from .chance.significance import holm
-from .chance.statistics import exact, is_beyond, mean
+from .chance.statistics import exact, is_beyond, mean, ratio
 
 SCREEN = 0.1
 """A change to the worse that is likelier than that by chance alone is no reason to measure again."""
@@ -300,14 +300,16 @@ class _Case:
     def decision(self, error: float, alpha: float) -> Decision:
         if self.known is not None:
             return self.known
-        test = next((one for one in self.tests if self._verdict(one, error) == "regressed"), self.tests[0])
-        verdict, found, entry = self._verdict(test, error), test.contrast, self.entry
+        verdicts = [self._verdict(one, error) for one in self.tests]
+        place = verdicts.index("regressed") if "regressed" in verdicts else 0
+        test, verdict, entry = self.tests[place], verdicts[place], self.entry
+        found = test.contrast
         assert entry is not None
         size = abs(exact(found.baseline))
         return Decision(
             verdict=_adjusted_for(verdict, self.evidence),
             baseline=found.baseline,
-            change=_float(found.difference / size) if size else None,
+            change=ratio(found.difference, size) if size else None,
             interval=_relative(found.interval, size),
             allowed=_float(test.allowed),
             detectable=found.detectable(alpha),
@@ -417,7 +419,7 @@ def is_a_speed(metric: Metric) -> bool:
 def _relative(interval: tuple[float, float] | None, size: Fraction) -> tuple[float, float] | None:
     if interval is None or not size or not all(map(math.isfinite, interval)):
         return None
-    low, high = (_float(exact(end) / size) for end in interval)
+    low, high = (ratio(exact(end), size) for end in interval)
     if _float(size) is None:
         return None
     return None if low is None or high is None else (low, high)

@@ -175,7 +175,7 @@ def _take_up(line: EarlyLine, orders: Orders, worker: str, workerinput: Mapping[
         try:
             orders = placed.orders_here(orders, workerinput["gpupool_files"])
         except placed.Unusable as unusable:
-            _give_up(line, Expired([str(unusable)], []))
+            _give_up(line, Expired([str(unusable)], [], is_barred=True))
             return None
     held, waited = lease(orders, worker, refused=refused, is_cancelled=line.is_cancelled)
     if held is None:

@@ -261,6 +261,9 @@ class TestData:
         assert [row["verdict"] for row in rows] == ["improved", "invalid", ""]
         assert [row["change_to_previous"] for row in rows] == ["", "", "1.0"]
         assert (rows[0]["run"], rows[0]["device_ids"]) == ("20261121T000000Z-9f3c2a", CARDS[0].id)
+        three.values(-1.5, test="evals/test_a.py::test_b", unit="=cmd|'/c calc'!A0")  # no formula, and a number is one
+        (row,) = csv.DictReader(io.StringIO(three.says("test_b", "time", "--format=csv")))
+        assert (row["value"], row["unit"]) == ("-1.5", "'=cmd|'/c calc'!A0")
 
     def test_other_forms_are_refused(self, three: Made) -> None:
         """With the usage."""

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from made_reports import Report, a_metric, a_report, a_test
 from sample_report import a_run
 
+from pytest_gpupool.cli.items import formats
 from pytest_gpupool.cli.main import main
 from pytest_gpupool.exports import exporters
 from pytest_gpupool.exports.tracking import names, tracked
+from pytest_gpupool.items.source import Source
 from pytest_gpupool.values.texts import cell, epoch
 
 Capture = pytest.CaptureFixture[str]
@@ -86,6 +88,17 @@ def test_csv_runs_nothing_in_a_spreadsheet(tmp_path: Path) -> None:
     }  # fmt: skip
     facts = {"fact.why": "'=cmd|'/c calc'!A0", "fact.lr": "-0.5", "fact.=1": "'@x"}
     assert {name: row[name] for name in row if name.startswith("fact.")} == facts
+    # And those of 'gpupool items --format csv'.
+    said = {"input": "=1+1", "output": ["=1"], "target": "-0.5", "before": {"output": "@x"}}
+    item = {"id": "+a", "right": True, "flip": None, "scores": {}, **said}
+    tests = [{**report["tests"][0], "items": {"count": 1, "scores": {"=b": {}}}}]
+    formats.write("csv", path, Source.of(report, tmp_path), tests, lambda _: iter([item]), has_other=True)
+    (row,) = csv.DictReader(path.open(encoding="utf-8", newline=""))
+    assert {name: row[name] for name in ("test", "id", *said, "scores.=b") if name != "before"} == {
+        "test": "'-x/t.py::test_a", "id": "'+a", "input": "'=1+1", "output": '["=1"]', "target": "-0.5",
+        "scores.=b": "",
+    }  # fmt: skip
+    assert row["before.output"] == "'@x"
 
 
 @given(st.text("'=+-@\t\r\n\0＝＋－＠1.einf a"))

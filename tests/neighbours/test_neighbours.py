@@ -22,7 +22,7 @@ CORES = "-n auto is one worker for each core that this process may use, not for 
 XDIST = Neighbour(
     name="pytest-xdist",
     needs=("pytest-xdist", "filelock"),
-    few="crash or maxfail or NodeFailure or DistEach or LoadScope or GroupScope or n2 or auto or proxy or newhooks",
+    few="crash or maxfail or NodeFailure or DistEach or GroupScope or proxy or newhooks",
     differ={
         **dict.fromkeys(
             (
@@ -56,12 +56,12 @@ RERUNFAILURES = Neighbour(
 TIMEOUT = Neighbour(
     name="pytest-timeout",
     needs=("pytest-timeout", "pytest-cov", "pexpect"),
-    few="sigalrm or thread or timer or fix_setup or session",
+    few="thread or timer or fix_setup",
 )
 COV = Neighbour(
     name="pytest-cov",
     needs=("pytest-cov", "pytest-xdist", "process-tests"),
-    few="combine or bare or conftest_dist or data_file_xdist or no_data or coveragerc_dist or invalid or sig_dfl",
+    few="bare or conftest_dist or data_file_xdist or coveragerc_dist or sig_dfl",
     differ=dict.fromkeys(
         ("tests/test_pytest_cov.py::test_contexts[2xdist]", "tests/test_pytest_cov.py::test_contexts[3xdist]"), ALONE
     ),

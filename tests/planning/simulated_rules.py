@@ -26,6 +26,7 @@ class State:
 
     left = math.inf  # of the run's time
     too_late = 0  # how many tests were given up for want of it
+    in_vain = 0  # how many for want of other devices
 
     def begin(
         self,
@@ -78,6 +79,8 @@ class State:
     def begin_planner(self, devices: int) -> None:
         self.fresh: set[int] = set()  # tests that wait to run again in a worker that has run nothing
         self.are_shared = self.seed % 3 == 0
+        self.exchanges = 2 if self.seed % 2 else 0  # an engine chooses the devices of who comes
+        self.avoid: dict[int, frozenset[str]] = {}  # what tests that wait to run again are not to have
         self.planner = Planner(
             self.tests,
             capacity=devices,
@@ -198,6 +201,8 @@ class Rules(State):
         assert queue[len(queue) - len(tests) :] == tests
         for index in tests:
             assert self.has(worker, index), f"{name} has not collected {self.tests[index]}"
+            avoid = self.avoid.pop(index, frozenset())
+            assert not worker.devices & avoid, f"{self.tests[index]} failed there before"
             self.check_in_time(self.tests[index])
             if self.tests[index].serial and self.tests[index].group is None:
                 self.check_alone(worker)
@@ -255,6 +260,21 @@ class Rules(State):
             self.over.add(index)
             self.rerun.discard(index)
         self.too_late = len(self.planner.given_up)
+
+    def check_in_vain(self) -> None:
+        """What is given up for want of other devices runs again, and nobody is left that has any."""
+        for index in self.planner.in_vain[self.in_vain :]:
+            test, avoid = self.tests[index], self.avoid.pop(index, None)
+            assert self.exchanges
+            assert index in self.rerun
+            others = [worker for worker in self.workers.values() if worker.name not in self.retired]
+            fitting = [worker for worker in others if worker.gpus == test.gpus and self.has(worker, index)]
+            able = [worker for worker in fitting if worker.memory >= test.memory and not worker.barred]
+            assert avoid is None or all(worker.devices & avoid for worker in able), f"{able} could run {test}"
+            self.over.add(index)
+            self.crashed.add(index)
+            self.rerun.discard(index)
+        self.in_vain = len(self.planner.in_vain)
 
     def check_given_up(self) -> None:
         """What nobody has is given up, and nothing else."""

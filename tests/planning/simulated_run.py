@@ -38,7 +38,7 @@ class SimulatedRun(Rules):
 
     def can_join(self, worker: Worker) -> bool:
         enough = worker.leased or len(self.free_devices(worker)) >= worker.gpus
-        return not worker.ready and not worker.told and enough
+        return not worker.ready and not worker.told and not worker.barred and enough
 
     def come_on(self, worker: Worker) -> None:
         """Lease, collect or be ready, whichever comes next."""
@@ -52,6 +52,10 @@ class SimulatedRun(Rules):
             self.planner.collects(worker.name)
         else:
             self.join(worker)
+
+    def bar(self, worker: Worker) -> None:
+        worker.barred = True
+        self.carry_out(self.planner.is_barred(worker.name))
 
     def join(self, worker: Worker) -> None:
         worker.ready = True
@@ -88,10 +92,18 @@ class SimulatedRun(Rules):
         """Let everybody go on until nothing moves."""
         for _ in range(40 * len(self.tests) + 400):
             moved = [self.go_on(worker) for worker in list(self.workers.values())] + [self.exit_one()]
-            if not any(moved):
+            if not any(moved) and not self.give_up_barred():
                 return
         left = [test for test in self.tests if test.index not in self.over]
         raise AssertionError(f"it goes on for ever: {self.workers}, {left}")
+
+    def give_up_barred(self) -> bool:
+        """The engine takes one away that waits for what nobody can use; say whether there was one."""
+        barred = next((worker for worker in self.workers.values() if worker.barred), None)
+        if barred is not None:
+            self.losses += 1
+            self.bury(barred, None)
+        return barred is not None
 
     def go_on(self, worker: Worker, *, stuck: bool = False) -> bool:
         """Hear, read or work, whichever can be done; say whether anything could."""
@@ -218,7 +230,8 @@ class SimulatedRun(Rules):
         self.bury(worker, index, replaced=replaced)
         if index is not None and fate == "again":
             # Some of those that die are ended by the kernel, for want of memory.
-            self.again(index, worker.devices, fresh=index % 3 == 0)
+            fresh = index % 3 == 0
+            self.again(index, frozenset() if fresh else worker.devices, fresh=fresh)
         if index is not None and fate != "later":
             self.settle(index)
         if replaced:
@@ -282,7 +295,11 @@ class SimulatedRun(Rules):
             self.split.add(self.kind(self.tests[index]))
         if fresh:
             self.fresh.add(index)
-        self.carry_out(self.planner.again(index, avoid, fresh=fresh))
+        test, exchanges = self.tests[index], 0 if fresh else self.exchanges
+        is_queued = test.group or test.locks or test.serial or any(other.stage for other in self.tests)
+        if exchanges and not is_queued:
+            self.avoid[index] = avoid  # in the queue nobody looks at that
+        self.carry_out(self.planner.again(index, avoid, fresh=fresh, exchanges=exchanges))
 
     def time_goes_by(self, left: float) -> None:
         """So much of the run's time is left, unless it was less already."""
@@ -320,4 +337,5 @@ class SimulatedRun(Rules):
                     self.start(gpus, memory, is_alone=is_alone)
                 case Retire(worker=name):
                     self.check_retired(self.workers[name], decisions)
+        self.check_in_vain()
         self.check_given_up()

@@ -31,6 +31,7 @@ class Worker:
     devices: frozenset[str] = frozenset()
     collection: int = 0
     leased: bool = False
+    barred: bool = False  # was given devices that nobody can use
     collects: bool = False
     ready: bool = False
     poisoned: bool = False

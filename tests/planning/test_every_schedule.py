@@ -129,6 +129,14 @@ class Schedule(SimulatedRun, RuleBasedStateMachine):
             able[pick % len(able)].poison(fails=fails)
 
     @rule(pick=PICK)
+    @precondition(lambda self: self.exchanges and not self.planner.finished)
+    def is_given_what_nobody_can_use(self, pick: int) -> None:
+        """An engine does not know it. Somebody is left who can work."""
+        able = [worker for worker in self.workers.values() if not (worker.leased or worker.barred or worker.told)]
+        if able and any(worker.ready and worker.name not in self.retired for worker in self.workers.values()):
+            self.bar(able[pick % len(able)])
+
+    @rule(pick=PICK)
     def a_device_is_lost(self, pick: int) -> None:
         """It is left to nobody; tests that were too large for the rest run on any worker then."""
         left = {device: memory for device, memory in self.devices.items() if device not in self.lost_devices}

@@ -15,6 +15,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SUITES = 40
 
 
+OTHERS = [(0.3, 1), (0.8, 1), (0.8, 20), (0.95, 20)]
+"""Accuracies, and how many runs were accepted: with --long."""
+
+
 @pytest.fixture
 def calibration(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The benchmark's module."""
@@ -23,15 +27,17 @@ def calibration(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("calibration", None)
 
 
-@pytest.mark.parametrize("p", [0.3, 0.8, 0.95])
-@pytest.mark.parametrize("cohort", [1, 20])
+@pytest.mark.parametrize(
+    ("p", "cohort"),
+    [(0.3, 20), (0.95, 1), *(pytest.param(*one, marks=pytest.mark.long) for one in OTHERS)],
+)
 def test_an_unchanged_suite_of_100_accuracies_is_green(calibration: Any, p: float, cohort: int) -> None:
     """At an error of 1 % three red ones of 40 would be one case in 120."""
     found = calibration.rates(calibration.accuracy(p, cohort=cohort), metrics=100, suites=SUITES, seed=1)
     assert found.red <= 2 / SUITES
 
 
-@pytest.mark.parametrize(("noise", "cohort"), [(0.03, 5), (0.1, 20)])
+@pytest.mark.parametrize(("noise", "cohort"), [(0.03, 5), pytest.param(0.1, 20, marks=pytest.mark.long)])
 def test_an_unchanged_suite_of_100_times_is_green(calibration: Any, noise: float, cohort: int) -> None:
     """Whatever their noise is."""
     found = calibration.rates(calibration.time(noise, cohort=cohort), metrics=100, suites=SUITES, seed=1)

@@ -13,9 +13,9 @@ from ...records import archive
 _SECONDS = 0.2
 
 
-def follow(run: Path, wanted: Wanted) -> bool:
+def follow(run: Path, wanted: Wanted, rank: int | None) -> bool:
     """Write what is there, and what comes, until the run is over; return whether there was anything."""
-    follower, was_any = Follower(run, wanted), False
+    follower, was_any = Follower(run, wanted, rank), False
     while True:
         goes_on = archive.goes_on(run)  # before the look, so that the last words are not missed
         was_any = write(follower.new()) or was_any

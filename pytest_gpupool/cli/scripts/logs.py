@@ -21,6 +21,8 @@ def add(commands: Any) -> None:
     test = "tests whose id has this in it, or a worker such as gw0 (default: all)"
     command.add_argument("test", metavar="TEST", nargs="?", help=test)
     command.add_argument("-f", "--follow", action="store_true", help="go on until the run is over")
+    rank = "of tests that run something by torchrun, show what that rank alone has written"
+    command.add_argument("--rank", metavar="N", type=int, help=rank)
     add_dir(command)
     command.set_defaults(run=_run)
 
@@ -30,12 +32,12 @@ def _run(args: argparse.Namespace) -> int:
     wanted, found = by_name(test), False
     if args.follow:
         with suppress(KeyboardInterrupt):  # which is how one ends it
-            found = follow(run, wanted)
+            found = follow(run, wanted, args.rank)
             if not found:
-                raise UsageProblem(no_log(run, test))
+                raise UsageProblem(no_log(run, test, args.rank))
         return 0
-    for piece in pieces(run, wanted):
+    for piece in pieces(run, wanted, args.rank):
         found = write(piece.data()) or found
     if not found:
-        raise UsageProblem(no_log(run, test))
+        raise UsageProblem(no_log(run, test, args.rank))
     return 0

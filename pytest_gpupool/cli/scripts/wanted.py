@@ -36,9 +36,11 @@ def by_name(test: str | None) -> Wanted:
     return is_wanted
 
 
-def no_log(run: Path, test: str | None) -> str:
+def no_log(run: Path, test: str | None, rank: int | None = None) -> str:
     """Return what is said where no log is there of what is wanted."""
-    known = list(dict.fromkeys(nodeid for nodeid, _ in tests_with_logs(run).values()))
+    known = list(dict.fromkeys(nodeid for nodeid, _ in tests_with_logs(run, rank).values()))
+    if not known and rank is not None:
+        return f"no test of run {run.name} has a log of rank {rank}: those have which run something by torchrun"
     if not known:
         return f"no test of run {run.name} has written anything, or none was captured (-s)"
     names = [name_of(nodeid) for nodeid in known]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 
 import pytest
 
 from ...foreign import xdist_protocol
 from ...foreign.pytest_names import junit_log, leave_out
 from ...run.controller import Controller
+from ...run.ending import junit_file
 from ...values.outcomes import MACHINE, RERUN
 from ...worker.recording.retries import CAUSE
 from .member import Member
 from .roster import Roster
+
+_EXCHANGES = 2
 
 
 class Retries:
@@ -30,6 +34,7 @@ class Retries:
         self._granted: dict[str, str] = {}  # causes by test, of those whose attempt has not ended
         self._refused: dict[str, str] = {}  # why others of these are not tried again
         self._open: dict[str, int] = {}  # attempts so far, by test, of those that are to be tried again
+        self._failures: dict[str, pytest.TestReport] = {}  # of these, where there may be nobody who tries it
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -42,6 +47,7 @@ class Retries:
         why = self.refuses(report.nodeid, cause, self._roster.of(node).devices)
         if why is None:
             self._granted[report.nodeid] = cause
+            self.may_be_last(report)
         else:
             report.outcome = "failed"
             report.sections.append(("gpupool", why))
@@ -94,6 +100,42 @@ class Retries:
         """A test is tried again."""
         result = self._controller.records.results.get(nodeid, member.name)
         self._open[nodeid] = 0 if result is None else result.attempt
+
+    @property
+    def exchanges(self) -> int:
+        """How many workers are exchanged, at most, for a test's sake that must not have the same device again.
+
+        Here they know themselves which they are not to take; where an engine places them, that knows nothing of it.
+        """
+        return 0 if self._controller.devices.engine is None else _EXCHANGES
+
+    def may_be_last(self, report: pytest.TestReport) -> None:
+        """A test has failed, and is to be tried again; keep what is told of it where that may come to nothing."""
+        if self.exchanges:
+            kept = self._failures[report.nodeid] = copy(report)
+            kept.outcome, kept.sections = "failed", [*report.sections]
+
+    def is_in_vain(self, nodeid: str) -> pytest.TestReport | None:
+        """No other device has come: a test's failure is its last attempt's. Tell that, and return what is told."""
+        if (report := self._failures.pop(nodeid, None)) is None:
+            return None
+        member, engine = self._roster.of(report.node), self._controller.devices.engine
+        assert engine is not None
+        why = (
+            f"gpupool: {engine.name} gave no other device, on which it could be tried again, though {_EXCHANGES} more "
+            "workers were asked for"
+        )
+        report.sections.append(("gpupool", why))
+        self._open.pop(nodeid, None)
+        self.is_refused(nodeid, member, why)
+        config = self._controller.config
+        if (log := junit_log(config)) is not None:
+            leave_out(log, report, is_last=True)
+        config.hook.pytest_runtest_logreport(report=report)
+        test = self._controller.records.results.get(nodeid, member.name)
+        if test is not None and report.when != xdist_protocol.UNKNOWN_PHASE:  # else who hears of that does so
+            config.hook.pytest_runtest_logreport(report=junit_file.last_report(report, test))
+        return report
 
     def is_not_last(self, report: pytest.TestReport) -> None:
         """An attempt is not the last one: the JUnit file says nothing of it, since a test is one testcase there."""

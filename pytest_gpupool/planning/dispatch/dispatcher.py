@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..backlog.queue import Queue
-from ..decisions import Assign, Decision, Rest, Retire
+from ..decisions import Assign, Decision, Rest, Retire, Start
 from ..staffing import Staffing
 from ..tests import Family
 from ..workers import Worker, Workers
@@ -48,10 +48,13 @@ class Dispatcher:
 
     def replan(self) -> list[Decision]:
         """Return who comes and goes, then what those get who wait: after what changes how many workers are of use."""
-        decisions = [*self._reform(), *self.wake()]
-        while not decisions and self._orphans.are_left_over():
-            decisions = [*self._reform(), *self.wake()]
+        decisions = self._look()
+        while self._orphans.wait_in_vain() or (not decisions and self._orphans.are_left_over()):
+            decisions += self._look()
         return decisions or self._clear_for_one()
+
+    def _look(self) -> list[Decision]:
+        return [*self._exchange_barred(), *self._reform(), *self.wake()]
 
     def wake(self) -> list[Decision]:
         """Give tests to who waits, as far as there are any: after what changes only what waits."""
@@ -101,6 +104,8 @@ class Dispatcher:
                 self._stealing.thieves[worker.name] = None
             return [] if request is None else [request]
         self._stealing.thieves.pop(worker.name, None)
+        if exchanged := self._exchange(worker):
+            return exchanged
         # Nobody is to end while a serial test runs, nor is it to wait for that.
         keeps_all = self._serial.keeps_all or self._stealing.may_come_late
         keeps_all = keeps_all or self._reruns.next_alone(worker) is not None
@@ -112,6 +117,26 @@ class Dispatcher:
             return []
         # Without a test it waits already, and its devices are there for others.
         return [Rest(worker.name)] if worker.assigned else self._reform()
+
+    def _exchange_barred(self) -> list[Decision]:
+        """Exchange workers that are not here yet, and whose devices nobody can use, where a test waits for others."""
+        if not self._reruns.waiting:
+            return []
+        barred = [worker for worker in self._workers if worker.is_barred]
+        return [decision for worker in barred if not worker.retired for decision in self._exchange(worker)]
+
+    def _exchange(self, worker: Worker) -> list[Decision]:
+        """Let a worker go that has nothing to do, where tests wait for other devices than its own; start another one.
+
+        That first: as long as this one is there nobody is given the same devices.
+        """
+        tests = self._reruns.kept_from(worker)
+        if not tests or self._serial.is_under_way or self._stealing.may_come_late:
+            return []
+        goes, changes = self.let_go(worker), self._reform()
+        if any(isinstance(change, Start) and change.gpus == worker.gpus for change in changes):
+            self._reruns.is_exchanged_for(tests)
+        return [*changes, goes]
 
     def _clear_for_one(self) -> list[Decision]:
         """Where nobody has anything to do, and a test waits for that: let all go, and have a worker for it alone."""
@@ -136,7 +161,7 @@ class Dispatcher:
             return []
         changes = [self.let_go(worker) for worker in self._serial.in_the_way()]
         reruns, alone = self._reruns, self._reruns.need_alone()
-        undecided = [*reruns.undecided_needs(), *([] if alone is None else [alone])]
+        undecided = [*reruns.undecided_needs(), *reruns.spent_needs(), *([] if alone is None else [alone])]
         return [*changes, *self._staffing.reform(reruns.needs(), undecided, reruns.fresh_needs())]
 
     def _serve(self, names: Collection[str]) -> list[Decision]:

@@ -1,7 +1,8 @@
 """Orphans: tests that none of the workers which are left has collected. Pure: no clock, no files.
 
 Workers may collect different tests. Where all that had a test are gone, one more worker is started for it, or comes in
-a dead one's place; where that one has not collected it either, the test is given up, and so it is not run.
+a dead one's place; where that one has not collected it either, the test is given up, and so it is not run. So is one
+that must not run again on the devices of those which are left, when enough others were asked for in vain.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Orphans:
         self._workers = workers
         self._reruns = reruns
         self._progress = progress
+        self.in_vain: list[int] = []
+        """Tests for which nobody has come who has other devices."""
 
     def has_joined(self, worker: Worker) -> None:
         """A worker has collected: where it came when nobody was left who had some tests, give up those it lacks."""
@@ -35,6 +38,14 @@ class Orphans:
     def are_left_over(self) -> bool:
         """Give up what nobody has, once nobody has anything to do, or will have; return whether there was anything."""
         return self._workers.all_wait and not self._reruns.undecided and self._give_up()
+
+    def wait_in_vain(self) -> bool:
+        """Give up what waits for other devices than there are; return whether there was anything."""
+        lost = self._reruns.drop_in_vain()
+        self.in_vain += lost
+        for index in lost:
+            self._progress.over(index)
+        return bool(lost)
 
     def _give_up(self, gpus: int | None = None) -> bool:
         """Give up those of one size, or of all."""

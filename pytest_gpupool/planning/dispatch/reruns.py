@@ -3,6 +3,9 @@
 Pure: standard library only, no clock, no files. One that ran out of memory is for a fresh worker: one that has run
 nothing, and so has its devices as they were. Where workers share devices it must be one that shares its own with
 nobody: such a test waits until nobody has anything to do. So does one that may not run beside others.
+
+Where an engine chooses the devices of a new worker, that may be those which a test is not to have again. A worker that
+has nothing else to do is exchanged then: another one is asked for, so often; then the test is given up.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ class Reruns:
         self._workers = workers
         self._undecided: set[int] = set()
         self._waiting: dict[int, frozenset[str]] = {}  # and the devices that each should not have again
+        self._exchanges: dict[int, int] = {}  # of these, those that must not, and how many more workers are exchanged
         self._fresh: set[int] = set()  # of these, those that wait for a fresh worker
         self._alone: list[int] = []  # those that wait until nobody has anything to do
         self._given: set[int] = set()  # tests that a fresh worker was given
@@ -61,8 +65,10 @@ class Reruns:
         self._undecided.discard(index)
         return undecided
 
-    def add(self, index: int, avoid: Iterable[str], *, fresh: bool = False) -> None:
+    def add(self, index: int, avoid: Iterable[str], *, fresh: bool = False, exchanges: int = 0) -> None:
         """A test runs again, if possible not on these devices, and if ``fresh`` on a worker that has run nothing.
+
+        With ``exchanges`` not at all on these, if it waits here: so many workers are exchanged for its sake.
 
         In the queue, where it has to wait for others; with the worker that has the rest of its group, if one has; else
         it waits here, before all others.
@@ -81,6 +87,8 @@ class Reruns:
             owner.reserved.appendleft(index)
         else:
             self._waiting[index] = frozenset(avoid)
+        if exchanges and index in self._waiting:
+            self._exchanges[index] = exchanges
 
     def take(self, worker: Worker) -> int | None:
         """Take a test that waits here for a worker, None where none fits or should wait for another one."""
@@ -88,7 +96,7 @@ class Reruns:
             fits = worker.can_run(self._tests[index], self._queue.need_of(index))
             if index in self._fresh and not worker.is_fresh:
                 continue
-            if fits and not (worker.devices & avoid and self._has_others(index, avoid)):
+            if fits and not (worker.devices & avoid and (index in self._exchanges or self._has_others(index, avoid))):
                 self._given |= self._fresh & {index}
                 self._forget(index)
                 return index
@@ -144,16 +152,44 @@ class Reruns:
         self.drop(tests.__contains__)
         self._alone = [index for index in self._alone if index not in tests]
 
+    def kept_from(self, worker: Worker) -> list[int]:
+        """Return the tests that wait here for other devices than a worker's, for whose sake it is to be exchanged."""
+        return [
+            index
+            for index, avoid in self._waiting.items()
+            if self._exchanges.get(index, 0) > 0
+            and (worker.is_barred or worker.devices & avoid)
+            and worker.can_run(self._tests[index], self._queue.need_of(index))
+        ]
+
+    def is_exchanged_for(self, tests: Iterable[int]) -> None:
+        """A worker goes, and another one comes in its place, for the sake of these tests."""
+        for index in tests:
+            self._exchanges[index] -= 1
+
+    def drop_in_vain(self) -> list[int]:
+        """Take out tests for which no worker is exchanged any more, and that none of those which are left may run."""
+        spent = [(index, avoid) for index, avoid in self._waiting.items() if self._is_spent(index)]
+        lost = [index for index, avoid in spent if not self._has_others(index, avoid)]
+        for index in lost:
+            self._forget(index)
+        return lost
+
     def needs(self) -> list[Need]:
-        """Return what the tests need that wait here for a worker."""
-        return [self._queue.need_of(index) for index in self._waiting]
+        """Return what the tests need that wait here for a worker, and for which one more may be started."""
+        return [self._queue.need_of(index) for index in self._waiting if not self._is_spent(index)]
+
+    def spent_needs(self) -> list[Need]:
+        """Return what the others need: they wait for one of those that there are, or that come."""
+        return [self._queue.need_of(index) for index in self._waiting if self._is_spent(index)]
 
     def fresh_needs(self) -> list[Need]:
         """Return what those of them need that wait for a fresh one."""
-        return [self._queue.need_of(index) for index in self._fresh]
+        return [self._queue.need_of(index) for index in self._fresh if not self._is_spent(index)]
 
     def _forget(self, index: int) -> None:
         del self._waiting[index]
+        self._exchanges.pop(index, None)
         self._fresh.discard(index)
 
     def undecided_needs(self) -> list[Need]:
@@ -164,9 +200,13 @@ class Reruns:
         """Return whether another worker fits a test, or will come, that does not hold these devices."""
         need = self._queue.need_of(index)
         return bool(self._workers.coming[need[0]]) or any(
-            other.can_run(self._tests[index], need) and not other.retired and not other.devices & avoid
+            other.can_run(self._tests[index], need) and not (other.retired or other.is_barred or other.devices & avoid)
             for other in self._workers
         )
+
+    def _is_spent(self, index: int) -> bool:
+        """Return whether so many workers were exchanged for a test's sake that no other one is."""
+        return self._exchanges.get(index) == 0
 
     def _owner_of(self, test: Test) -> Worker | None:
         """Return the worker that has tests of the same group and kind, assigned or reserved."""

@@ -36,7 +36,12 @@ class SerialTurn:
         """Whether nobody is to be let go only since there is nothing for it: a serial test runs, or can run next."""
         unit = self._queue.next_serial()
         can_come = unit is not None and self._workers.some_have(unit.need, unit.lacked_by)
-        return self.is_taken or self._reruns.undecided_serial or can_come
+        return self.is_under_way or can_come
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a serial test runs, or has died and may run again before all others."""
+        return self.is_taken or self._reruns.undecided_serial
 
     def keeps_waiting(self, worker: Worker) -> bool:
         """Return whether a worker may begin nothing: another has its turn, or a test that had one may run again."""

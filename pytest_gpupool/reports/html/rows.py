@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...metrics.wording import (
-    baseline_text,
     chance_text,
     change_text,
     cohort_text,
@@ -17,8 +16,8 @@ from ...metrics.wording import (
     others_text,
     shows_text,
     spread_text,
+    texts,
     timing_text,
-    value_text,
 )
 from ...values import outcomes, verdicts
 from ...values.nodeids import source_link
@@ -106,14 +105,15 @@ def _carried(value: Any) -> Any:
 
 def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
     """Return a metric as a row shows it, and all that its verdict rests on, in one line."""
-    verdict, baseline, allowed = metric["verdict"], baseline_text(metric), allowed_text(metric)
+    (value, baseline), allowed, verdict = texts(metric), allowed_text(metric), metric["verdict"]
+    items = n_text(metric)
     changed = " ".join(filter(None, [change_text(metric), interval_text(metric)]))
     parts = [
         " ".join(filter(None, [f"baseline {baseline}", cohort_text(metric)])) if baseline else "",
         changed,
         chance_text(metric),
         f"allowed {allowed}" if allowed else "",
-        n_text(metric),
+        items,
         shows_text(metric),
         {True: "higher is better", False: "lower is better", None: ""}[metric["higher_is_better"]],
         metric.get("note") or others_text(metric.get("others", ()), None),
@@ -122,8 +122,8 @@ def _judged(metric: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "name": metric["name"],
-        "value": value_text(metric),
-        "change": " ".join(filter(None, [changed, n_text(metric)])),
+        "value": value,
+        "change": " ".join(filter(None, [changed, items])),
         "verdict": verdict,
         "kind": mark_kind(verdict),
         "said": joined(*parts),

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from ...metrics.metric import Number
 
@@ -17,17 +19,33 @@ _NOISE = Fraction(1, 1 << 50)
 """The rounding of a few floating-point operations, relative to their result: 0.1 + 0.2 is not 0.3."""
 
 
+@lru_cache(maxsize=64, typed=True)  # of a metric each is asked for several times; 1e23 is another number than 10**23
 def exact(number: Number) -> Fraction:
     """Return a finite number as the decimal one that people read: 0.1 is a tenth."""
-    return Fraction(number) if isinstance(number, int) else Fraction(float.__repr__(number))
+    # By way of Decimal, which reads texts many times as fast.
+    return Fraction(number) if isinstance(number, int) else Fraction(Decimal(float.__repr__(number)))
+
+
+def ratio(part: Fraction, whole: Fraction) -> float | None:
+    """Return the quotient as the nearest float, None where it is beyond floats. Raises ZeroDivisionError."""
+    # As the division of two ints, which rounds once, and needs no common divisor as a fraction does.
+    try:
+        return part.numerator * whole.denominator / (part.denominator * whole.numerator)
+    except OverflowError:
+        return None
 
 
 def is_beyond(difference: Fraction, baseline: Number, allowed: Fraction) -> bool:
     """Say whether a difference from a baseline is larger than what is allowed, which the rounding of floats is not."""
+    far = abs(difference)
+    if far <= allowed:
+        return False
     # No noise is larger than a small part of a tolerance that somebody meant to be tiny.
+    most = allowed / 10**6
+    if far > allowed + most:
+        return True
     before = exact(baseline)
-    noise = min(max(abs(before), abs(before + difference)) * _NOISE, allowed / 10**6)
-    return abs(difference) > allowed + noise
+    return far > allowed + min(max(abs(before), abs(before + difference)) * _NOISE, most)
 
 
 def mean(values: Sequence[Number]) -> Number:

@@ -45,8 +45,8 @@ class EarlyLine:
         expired = (waited >= self._wait or hopeless) and (changed or not self._expired)
         if expired or (waited >= _SILENT_SECONDS and changed):
             self._told, self._expired = now, self._expired or expired
-            kind = Expired if expired else Waiting
-            self.say(kind([str(blocker) for blocker in blockers], _processes_of(blockers)))
+            lines, processes = [str(blocker) for blocker in blockers], _processes_of(blockers)
+            self.say(Expired(lines, processes, hopeless) if expired else Waiting(lines, processes))
 
     def is_cancelled(self) -> bool:
         """Return whether this worker is not needed; see :meth:`pause`."""

@@ -83,7 +83,7 @@ class Recorder:
             repeated=orders.repeats,
         )
         if orders.engine is not None:
-            recorder.logs.send = writer.send_piece
+            recorder.logs.send = recorder.attempts.send_piece
         return recorder
 
     @property

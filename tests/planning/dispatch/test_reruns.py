@@ -235,3 +235,70 @@ class TestFresh:
         assert planner.joined("gw2", ["d0"], collection=1) == [Assign("gw2", (2,))]
         planner.ended("gw1", 1, LONG)
         assert planner.asks("gw1") == [Assign("gw1", (0,))]
+
+
+class TestExchanges:
+    """Where an engine chooses the devices of a new worker."""
+
+    def failed_on(self, device: str, *tests: Test, capacity: int = 1) -> Planner:
+        """The first test has failed there, and is to be tried again on another device."""
+        planner = Planner(tests, capacity=capacity, asked=capacity)
+        planner.started("gw0")
+        planner.joined("gw0", [device])
+        planner.poisoned("gw0", [])
+        planner.ended("gw0", 0, SHORT, is_over=False)
+        planner.again(0, [device], exchanges=2)
+        planner.lost("gw0", None)
+        planner.started("gw1")
+        return planner
+
+    def test_who_comes_to_the_same_device_is_exchanged(self) -> None:
+        """Another one is asked for before it goes, so often; then the test is given up, and others go on."""
+        planner = self.failed_on("d0", *several(1), Test(index=1, function="g", stage=1))
+        assert planner.joined("gw1", ["d0"]) == [Start(1), Retire("gw1")]
+        planner.started("gw2")
+        assert planner.lost("gw1", None) == []
+        assert planner.joined("gw2", ["d0"]) == [Start(1), Retire("gw2")]
+        planner.started("gw3")
+        assert (planner.lost("gw2", None), planner.in_vain) == ([], [])
+        assert Assign("gw3", (1,)) in planner.joined("gw3", ["d0"])
+        assert planner.in_vain == [0]
+        planner.ended("gw3", 1, SHORT)
+        assert planner.finished
+
+    def test_who_has_other_tests_stays(self) -> None:
+        """Another one is asked for when it has none."""
+        planner = self.failed_on("d0", *several(2))
+        assert planner.joined("gw1", ["d0"]) == [Assign("gw1", (1,))]
+        assert planner.asks("gw1") == [Start(1), Retire("gw1")]
+        planner.started("gw2")
+        assert planner.joined("gw2", ["d1"]) == [Assign("gw2", (0,))]
+
+    def test_while_somebody_has_another_device_it_is_not_given_up(self) -> None:
+        """However long that takes."""
+        planner = Planner(several(3), capacity=2, asked=2)
+        for name in ("gw0", "gw1"):
+            planner.started(name)
+        for name, device in (("gw0", "d0"), ("gw1", "d1")):
+            planner.joined(name, [device])
+        assert planner.poisoned("gw0", []) == [Start(1)]
+        planner.ended("gw0", 0, SHORT, is_over=False)
+        planner.again(0, ["d0"], exchanges=1)
+        planner.lost("gw0", None)
+        planner.started("gw2")
+        assert planner.joined("gw2", ["d0"]) == [Assign("gw2", (2,))]
+        assert planner.asks("gw2") == [Retire("gw2")]
+        assert planner.in_vain == []
+        assert planner.asks("gw1") == [Assign("gw1", (0,))]
+
+    def test_who_cannot_use_its_device_is_exchanged_too(self) -> None:
+        """If a test waits for others; else it stays, and keeps the device from others."""
+        planner = self.failed_on("d0", *several(1))
+        assert planner.is_barred("gw1") == [Start(1), Retire("gw1")]
+        planner.started("gw2")
+        assert planner.joined("gw2", ["d1"]) == [Assign("gw2", (0,))]
+        planner = Planner(several(2), capacity=2, asked=2)
+        for name in ("gw0", "gw1"):
+            planner.started(name)
+        planner.joined("gw0", ["d0"])
+        assert planner.is_barred("gw1") == []

@@ -170,6 +170,67 @@ def test_a_test_whose_device_fails_is_tried_on_another(cluster: Cluster) -> None
     assert len(set((cluster.host.project / "ran").read_text().split())) == 2
 
 
+def test_who_is_given_the_same_device_again_is_exchanged(cluster: Cluster) -> None:
+    """Nobody can use it; another worker is asked for before that one goes, and so it gets another one."""
+    cluster.has(n1=1, busy=1)
+    grows = LAUNCH.replace("CONDITION", "0").replace(
+        "asked.append", 'worker == "gw2" and (os.replace("grown", self.file), self.look())\n    asked.append'
+    )
+    cluster.host.write("conftest.py", f"import os\n{grows}")
+    cluster.host.write("grown", '{"n1": 1, "busy": 1, "n2": 1}')
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import os, time
+
+        def test_dies(gpu):
+            open("ran", "a").write(f"{gpu.ids[0]}\\n")
+            deadline = time.monotonic() + 60
+            while not os.path.exists("lost") and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if len(open("ran").readlines()) == 1:
+                os.kill(os.getpid(), 9)
+        """,
+    )
+    driver = cluster.host.driver
+    assert driver is not None
+    running = cluster.watched("-n1")
+    (first,) = wait_for(cluster.host.project / "ran")
+    driver.lose(driver.uuids.index(first))
+    cluster.host.write("lost", "")
+    run = running.finish()
+    assert run.status == 0, run.output
+    assert len(set((cluster.host.project / "ran").read_text().split())) == 2
+    assert (cluster.host.project / "asked").read_text().split() == ["gw0", "gw1", "gw2"]
+
+
+def test_where_there_is_no_other_device_the_test_fails(cluster: Cluster) -> None:
+    """When some workers have come to the same one; others run there."""
+    cluster.has(n1=1, busy=1)
+    cluster.host.write(
+        "test_suite.py",
+        """
+        import pytest
+
+        def test_fails(gpu):
+            open("ran", "a").write(f"{gpu.ids[0]}\\n")
+            raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+        @pytest.mark.gpupool(stage=1)
+        def test_later(): pass
+        """,
+    )
+    run = cluster.pytest("-n1")
+    assert run.outcomes == {"test_fails": "failed", "test_later": "passed"}, run.output
+    why = "slurm gave no other device, on which it could be tried again, though 2 more workers were asked for"
+    assert why in run.tests["test_fails"]["message"]
+    assert why in run.stdout
+    assert "1 failed, 1 passed, 1 rerun" in run.stdout
+    assert len((cluster.host.project / "ran").read_text().split()) == 1
+    assert run.junit_outcomes == {"test_fails": "failure", "test_later": "passed"}
+    assert run.junit["test_fails"]["gpupool.cause"] == "machine"
+
+
 def test_what_is_written_to_a_stderr_that_is_gone_costs_nobody(cluster: Cluster) -> None:
     """Nobody may read the controller's own any more."""
     cluster.host.write("test_suite.py", "import os\ndef test_a(): os.write(2, b'x' * 100 + b'\\n')\n")

@@ -145,6 +145,7 @@ def test_a_worker_that_is_stopped_while_it_has_no_test(cpu_host: Host) -> None:
     assert " did not begin to end in 60 s after it was told to and was ended" in run.output
 
 
+@pytest.mark.long
 def test_a_worker_that_is_stopped_when_it_is_told_to_end(make_host: Callable[..., Host]) -> None:
     """Another one waits for its device."""
     host = make_host(2)

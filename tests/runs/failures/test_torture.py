@@ -94,7 +94,7 @@ def test_killed_runs_end_with_every_result(host: Host, pytestconfig: pytest.Conf
     """However often a worker or the controller is killed, in the end each test has its one result, and its metrics."""
     host.write("conftest.py", CONFTEST)
     host.write("test_suite.py", SUITE)
-    for number in range(ROUNDS * (50 if pytestconfig.getoption("long") else 1)):
+    for number in range(ROUNDS * 50 if pytestconfig.getoption("long") else 1):
         seed = f"{part}-{number}"
         told, report = one_round(host, seed, hangs=pytestconfig.getoption("long"))
         results = {

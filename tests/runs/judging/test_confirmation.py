@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from made_projects import Projects
 from program import gpupool
 from support import Host
 
@@ -65,17 +66,21 @@ def measured(host: Host) -> dict[str, int]:
     return {path.name.removeprefix("attempts-"): path.stat().st_size for path in host.project.glob("attempts-*")}
 
 
-@pytest.fixture
-def accepted(cpu_host: Host) -> Host:
-    """A host whose suite has a baseline of six runs."""
-    cpu_host.write("test_suite.py", SUITE)
+def accept(host: Host) -> None:
+    """Have six runs of the suite accepted."""
+    host.write("test_suite.py", SUITE)
     for number in range(6):
         options = [UPDATE] if number == 0 else ["--gpupool-fail-on=none", "--gpupool-confirm=0"]
-        cpu_host.pytest(FILE, *options, environ=cpu_host.environ(SEED=str(number)))
+        host.pytest(FILE, *options, environ=host.environ(SEED=str(number)))
         if number:
-            gpupool(cpu_host, "baseline", "update", "baseline.json", "--unchanged")
-        forget(cpu_host)
-    return cpu_host
+            gpupool(host, "baseline", "update", "baseline.json", "--unchanged")
+        forget(host)
+
+
+@pytest.fixture
+def accepted(cpu_host: Host, projects: Projects) -> Host:
+    """A host whose suite has a baseline of six runs."""
+    return projects.put(cpu_host, "confirmed", accept)
 
 
 def metric(report: dict[str, Any], test: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from made_projects import Projects
 from program import gpupool
 from support import Host
 
@@ -67,15 +68,27 @@ def accepted(host: Host, runs: int = 1) -> None:
         assert gpupool(host, "baseline", "update", "baseline.json", "--unchanged")[0] == 0
 
 
-def test_an_unchanged_suite_of_100_metrics_is_green(cpu_host: Host) -> None:
+@pytest.fixture
+def six_runs(cpu_host: Host, projects: Projects) -> Host:
+    """A host whose suite has a baseline of six runs."""
+
+    def make(host: Host) -> None:
+        host.write("test_suite.py", SUITE)
+        accepted(host, 6)
+
+    return projects.put(cpu_host, "six-runs", make)
+
+
+def test_an_unchanged_suite_of_100_metrics_is_green(cpu_host: Host, request: pytest.FixtureRequest) -> None:
     """However often it is run; judged one by one, at 5 %, hardly any would be. A metric that falls is found."""
     cpu_host.write("test_noisy.py", NOISY)
     accepted(cpu_host)
-    runs = [cpu_host.pytest(FILE, environ=cpu_host.environ(SEED=str(seed))) for seed in range(1, 21)]
-    assert sorted(run.status for run in runs)[:19] == [0] * 19
+    count = 20 if request.config.getoption("long") else 8
+    runs = [cpu_host.pytest(FILE, environ=cpu_host.environ(SEED=str(seed))) for seed in range(1, count + 1)]
+    assert sorted(run.status for run in runs)[: count - 1] == [0] * (count - 1)
     again = [test["attempts"] for run in runs for test in run.report["tests"] if test["attempts"]]
     values = [[attempt["metrics"][0]["value"] for attempt in attempts] for attempts in again]
-    assert len(again) > 20  # what chance marks is measured again,
+    assert len(again) > count  # what chance marks is measured again,
     assert not [one for one in values if len(set(one)) < 2]  # and is another value each time
     run = cpu_host.pytest(FILE, environ=cpu_host.environ(SEED="a drop", DROP="0.12"))
     assert run.status == 1
@@ -100,11 +113,9 @@ def test_a_drop_of_3_points_is_found(cpu_host: Host, request: pytest.FixtureRequ
 
 
 @pytest.mark.parametrize("args", [[], ["-n2"]], ids=["plain", "n2"])
-def test_what_pytest_says_agrees(cpu_host: Host, args: list[str]) -> None:
+def test_what_pytest_says_agrees(six_runs: Host, args: list[str]) -> None:
     """Its counts, its status, its JUnit file, and what it runs first the next time."""
-    cpu_host.write("test_suite.py", SUITE)
-    accepted(cpu_host, 6)
-    run = cpu_host.pytest(FILE, "-pcacheprovider", *args, environ=cpu_host.environ(WORSE="1"))
+    run = six_runs.pytest(FILE, "-pcacheprovider", *args, environ=six_runs.environ(WORSE="1"))
     names = {"test_items", "test_time", "test_score"}
     assert run.status == 1
     assert "3 failed, 1 passed" in run.stdout
@@ -112,7 +123,7 @@ def test_what_pytest_says_agrees(cpu_host: Host, args: list[str]) -> None:
     assert {name for name, outcome in run.junit_outcomes.items() if outcome == "failure"} == names
     assert run.stdout.count("\nFAILED ") == 3
     assert verdicts(run.report) == dict.fromkeys(["accuracy", "latency", "score"], "regressed")
-    again = cpu_host.pytest("-pcacheprovider", "--lf", *args)
+    again = six_runs.pytest("-pcacheprovider", "--lf", *args)
     assert set(again.outcomes) == names
 
 
@@ -151,17 +162,15 @@ def test_what_is_of_one_commit_is_noise(cpu_host: Host) -> None:
     assert "3 left out" in gpupool(cpu_host, "baseline", "update", "baseline.json")[1]
 
 
-def test_a_run_that_was_killed_is_judged_by_its_record(cpu_host: Host) -> None:
+def test_a_run_that_was_killed_is_judged_by_its_record(six_runs: Host) -> None:
     """By the baseline as it was at the start, and the run's own rules; so is one whose last word is lost."""
-    cpu_host.write("test_suite.py", SUITE)
-    accepted(cpu_host, 6)
-    cpu_host.write("test_zz_last.py", "import os, signal\ndef test_kills(): os.kill(os.getpid(), signal.SIGKILL)\n")
+    six_runs.write("test_zz_last.py", "import os, signal\ndef test_kills(): os.kill(os.getpid(), signal.SIGKILL)\n")
     options = [FILE, "--gpupool-error=0.2", "--gpupool-fail-on=regressed"]
-    cpu_host.pytest(*options, environ=cpu_host.environ(WORSE="1"))
-    (cpu_host.project / "baseline.json").unlink()
-    status, _, err = gpupool(cpu_host, "report", "latest", "--json", "killed.json")
+    six_runs.pytest(*options, environ=six_runs.environ(WORSE="1"))
+    (six_runs.project / "baseline.json").unlink()
+    status, _, err = gpupool(six_runs, "report", "latest", "--json", "killed.json")
     assert (status, err) == (0, "")
-    killed = json.loads((cpu_host.project / "killed.json").read_text())
+    killed = json.loads((six_runs.project / "killed.json").read_text())
     assert verdicts(killed) == dict.fromkeys(["accuracy", "latency", "score"], "regressed")
     assert {test["nodeid"]: test["outcome"] for test in killed["tests"]} == {
         "test_suite.py::test_items": "failed",
@@ -172,16 +181,14 @@ def test_a_run_that_was_killed_is_judged_by_its_record(cpu_host: Host) -> None:
     }
 
 
-def test_a_report_of_the_record_and_a_comparison_say_the_same(cpu_host: Host) -> None:
+def test_a_report_of_the_record_and_a_comparison_say_the_same(six_runs: Host) -> None:
     """As the run itself, in each number."""
-    cpu_host.write("test_suite.py", SUITE)
-    accepted(cpu_host, 6)
     for worse in ("0", "0.4"):
-        run = cpu_host.pytest(FILE, "-n2", environ=cpu_host.environ(WORSE=worse, SEED="9"))
-        assert gpupool(cpu_host, "report", "latest", "--json", "again.json")[0] == 0
-        again = json.loads((cpu_host.project / "again.json").read_text())
+        run = six_runs.pytest(FILE, "-n2", environ=six_runs.environ(WORSE=worse, SEED="9"))
+        assert gpupool(six_runs, "report", "latest", "--json", "again.json")[0] == 0
+        again = json.loads((six_runs.project / "again.json").read_text())
         assert again["tests"] == run.report["tests"]
-        status, out, _ = gpupool(cpu_host, "compare", "baseline.json", "latest", "--format=json")
+        status, out, _ = gpupool(six_runs, "compare", "baseline.json", "latest", "--format=json")
         pairs = {pair["metric"]: pair for pair in json.loads(out)["metrics"]}
         assert status == run.status
         for test in run.report["tests"]:
@@ -201,6 +208,7 @@ def test_every_worker_may_run_every_test(cpu_host: Host) -> None:
     assert len([test for test in run.report["tests"] if test["outcome"] == "failed"]) == 6
 
 
+@pytest.mark.long
 def test_branches_that_add_runs_merge(cpu_host: Host) -> None:
     """Each adds files of its own, so that git has nothing to ask; and all of them count."""
     cpu_host.write("test_suite.py", SUITE)

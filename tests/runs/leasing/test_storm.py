@@ -69,7 +69,11 @@ class TestStorm:
 
     WANTED = ((1, 30), (1, 30), (1, 30), (2, 12), (2, 12), (4, 6))  # devices and leases of each worker of a run
 
-    @pytest.mark.parametrize("slots", [(1, 1), (2, 2), (1, 2)], ids=["exclusive", "shared", "both"])
+    @pytest.mark.parametrize(
+        "slots",
+        [pytest.param((1, 1), marks=pytest.mark.long), pytest.param((2, 2), marks=pytest.mark.long), (1, 2)],
+        ids=["exclusive", "shared", "both"],
+    )
     def test_no_overlap_and_no_deadlock(
         self, driver: Driver, lock_dir: LockDirectory, tmp_path: Path, slots: tuple[int, int]
     ) -> None:

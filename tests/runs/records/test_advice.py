@@ -157,6 +157,7 @@ def test_a_run_of_seconds_gets_none(half_used: Host) -> None:
     assert (_lines(run), run.report["advice"]) == ([], [])
 
 
+@pytest.mark.long
 def test_cpu_slots_get_none(cpu_host: Host) -> None:
     """A worker that waits there holds nothing that others could use."""
     cpu_host.write("test_it.py", STAGED.replace('memory="75GiB", ', "").replace("sleep(15)", "sleep(11)"))
@@ -164,6 +165,7 @@ def test_cpu_slots_get_none(cpu_host: Host) -> None:
     assert (_lines(run), run.report["advice"]) == ([], [])
 
 
+@pytest.mark.long
 def test_of_results_that_are_kept_nothing_is_said(half_used: Host) -> None:
     """The run that goes on with another has no use for its GPUs, and says nothing of what the other had."""
     suite = STAGED + "\n    def test_fails(): open('fixed')\n"

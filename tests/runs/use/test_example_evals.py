@@ -34,6 +34,7 @@ def metrics(host: Host, workers: int, files: list[str]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not part of this tree")
 def test_the_number_of_workers_changes_no_metric(cpu_host: Host, request: pytest.FixtureRequest) -> None:
     """-n 1 and -n 2 agree to the last bit; with --long all examples do, with -n 8 too."""

@@ -53,7 +53,9 @@ PARTS_OF_PYTEST = """
 
 
 @pytest.mark.parametrize(
-    "outer", [(), ("-n1",), ("-ogpupool=off",), ("-pno:gpupool",)], ids=["plain", "n1", "off", "no"]
+    "outer",
+    [(), ("-n1",), ("-ogpupool=off",), pytest.param(("-pno:gpupool",), marks=pytest.mark.long)],
+    ids=["plain", "n1", "off", "no"],
 )
 def test_pytester_calls_a_part_of_pytest(cpu_host: Host, outer: tuple[str, ...]) -> None:
     """No session has ended that never began, and nobody has asked xdist what its options mean."""
@@ -115,8 +117,8 @@ WAYS = {
     "plain": (),
     "n2": ("-n2",),
     "off": ("-ogpupool=off",),
-    "each": ("-n2", "--dist=each"),
-    "stopped": ("-n2", "-x"),
+    "each": pytest.param(("-n2", "--dist=each"), marks=pytest.mark.long),
+    "stopped": pytest.param(("-n2", "-x"), marks=pytest.mark.long),
     "reports": ("-n2", "--gpupool-live", "--gpupool-html=a.html", "--gpupool-timeout=90"),
     "plain reports": ("--gpupool-live", "--gpupool-html=a.html", "--gpupool-timeout=90", "--gpupool-affinity"),
     "resumed": ("-n2", "--gpupool-resume", "--gpupool-resume-anyway"),

@@ -176,6 +176,7 @@ class TestWorkers:
         assert is_on(run, ["gw0", "gw1", "gw2", "gw3"])
         assert len(runs_on_record(suite)) == 1
 
+    @pytest.mark.every_way
     @pytest.mark.parametrize(
         ("line", "args", "workers"),
         [
@@ -194,6 +195,7 @@ class TestWorkers:
         assert len(runs_on_record(suite)) == 1
         assert suite.held() == set()
 
+    @pytest.mark.every_way
     @pytest.mark.parametrize(
         ("line", "args", "words"),
         [

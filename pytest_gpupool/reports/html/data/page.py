@@ -59,7 +59,9 @@ def number(value: Any, digits: int = 9) -> float | int | None:
         exact = float(value)
     except OverflowError:
         return None
-    return float(f"{exact:.{digits}g}") if math.isfinite(exact) else None
+    if not math.isfinite(exact):
+        return None
+    return float(f"{exact:.9g}" if digits == 9 else f"{exact:.{digits}g}")  # the first is quicker
 
 
 class _Shared(NamedTuple):
@@ -151,7 +153,7 @@ def _metrics(tests: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[s
             if own["better"] is None:
                 own["better"] = metric["higher_is_better"]
             own["test"].append(place)
-            own["verdict"].append(_verdict(metric["verdict"]))
+            own["verdict"].append(_VERDICTS[metric["verdict"]])
             for name in columns:
                 own[name].append(number(metric.get(name)))
             own["interval"].append(_bounds(metric))
@@ -166,8 +168,7 @@ def _bounds(metric: Mapping[str, Any]) -> list[Any] | None:
     return [number(baseline + bound * abs(baseline)) for bound in interval]
 
 
-def _verdict(verdict: str | None) -> int:
-    return -1 if verdict is None else verdicts.WORST_FIRST.index(verdict)
+_VERDICTS: Mapping[str | None, int] = {None: -1, **{name: at for at, name in enumerate(verdicts.WORST_FIRST)}}
 
 
 def _history(
@@ -184,15 +185,16 @@ def _history(
     """
     name, unit = metric
     found = {}
+    runs = [{test: own for test, values in run["values"].items() if (own := values.get(name))} for run in past]
+    runs = [{test: own for test, own in run.items() if own["unit"] == unit} for run in runs]
     for place in places:
         nodeid = tests[place]["nodeid"]
-        measured = (run["values"].get(nodeid, {}).get(name) for run in past)
-        points = [point if point is not None and point["unit"] == unit else None for point in measured]
-        if any(point is not None for point in points):
+        points = [run.get(nodeid) for run in runs]
+        if any(points):
             found[str(place)] = [
-                [point and number(point["value"], digits=6) for point in points],
-                [point and _verdict(point.get("verdict")) for point in points],
-                [point and kinds.of(point.get("device") or "") for point in points],
+                [None if point is None else number(point["value"], digits=6) for point in points],
+                [None if point is None else _VERDICTS[point.get("verdict")] for point in points],
+                [None if point is None else kinds.of(point.get("device") or "") for point in points],
             ]
     return found
 

@@ -19,7 +19,10 @@ class Places(dict[Any, int]):
 
 def parameter_text(value: Any) -> str:
     """Return a parameter's value as people read it: a text as it is, anything else as JSON has it."""
-    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return visible(value if isinstance(value, str) else _encoded(value))
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode  # made once: it would be for each value otherwise
 
 
 class Parameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import warnings
 from collections.abc import Callable
@@ -114,6 +115,13 @@ class MetricLog:
         """Return the folder of an attempt. Raises MetricProblem."""
         return self.attachments.folder(attempt, lambda word: self._put(attempt, word))
 
+    def send_piece(self, nodeid: str, file: str, data: bytes, attempt: Attempt) -> None:
+        """Have the controller append to a log of a test; a child leaves it for the process that runs the test."""
+        if not self._owner.is_here:
+            self._put(attempt, {"piece": base64.b64encode(data).decode(), "file": file})
+        elif self._writer is not None:
+            self._writer.send_piece(nodeid, file, data)
+
     def closes(self, attempt: Attempt) -> None:
         """The attempt is over, in the process that runs it: nothing more is its."""
         self.samples.ends(attempt)
@@ -142,6 +150,8 @@ class MetricLog:
         elif "fact" in told:
             name, text = told["fact"]
             self._take_fact(name, text, attempt)
+        elif "piece" in told and self._writer is not None:
+            self._writer.send_piece(told["test"], told["file"], base64.b64decode(told["piece"]))
         elif "attached" in told or "folder" in told:
             self.attachments.heard(told, attempt)
         else:
@@ -248,6 +258,8 @@ def _what(word: dict[str, Any]) -> tuple[str, str]:
         return "attachment", word["attached"]["name"] if "attached" in word else word["folder"]
     if "fact" in word:
         return "fact", word["fact"][0]
+    if "piece" in word:
+        return "log", word["file"]
     return "item", word["item"]["id"] if "item" in word else word["first"]
 
 
