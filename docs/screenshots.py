@@ -25,6 +25,14 @@ SHOTS = (
     ("report-narrow-dark", 400, 800, "dark"),
 )
 
+# What the sample's tests say to attack the page, and what a suite says in its place.
+USUAL = {
+    "</script><img src=x onerror=alert(1)>": "AssertionError: p99 latency 212 ms, more than the 180 ms allowed",
+    "the model <b>forgot</b> & failed": "accuracy is 0.8812",
+    "</script>": "short",
+    "\u202emodel": "long",
+}
+
 
 def main() -> int:
     """Make all of them; 1 where one is too large."""
@@ -61,6 +69,8 @@ def _plain(*odd: str, of: Any) -> Any:
     text = json.dumps(of).replace(json.dumps("run-2"), json.dumps("20261121T114652Z-9f3c2a"))
     for number, name in enumerate(odd):
         text = text.replace(json.dumps(name)[1:-1], f"evals/test_serving.py::test_latency[batch={number + 1}]")
+    for hostile, usual in USUAL.items():
+        text = text.replace(json.dumps(hostile)[1:-1], json.dumps(usual)[1:-1])
     return json.loads(text)
 
 

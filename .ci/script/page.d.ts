@@ -40,7 +40,7 @@ type Item = [
   input: string | null,
   target: string | null,
   output: string | null,
-  before: [output: string | null, scores: Record<string, number | string>] | null,
+  before: [output: string | null, scores: Record<string, number | string>, untold: string | null] | null,
   cut: string[],
 ];
 
@@ -51,6 +51,19 @@ interface ItemState {
   most: number;
   low: Figure;
   high: Figure;
+  open: string[];
+}
+
+/** How a page was left that is loaded again. */
+interface Left {
+  rows: string[];
+  items: [anchor: string, state: ItemState][];
+  controls: [name: string, value: string | boolean][];
+  sorted: [head: string, order: string] | null;
+  tables: number[];
+  focus: [name: string, caret: number | null] | null;
+  mark: [id: string, top: number] | null;
+  y: number;
 }
 
 interface TestColumns {

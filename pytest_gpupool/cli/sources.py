@@ -180,13 +180,16 @@ def _source(name: str, given: Path | None) -> tuple[Report, list[Path], Items, s
     return report_of_run(recorded), [recorded.path], recorded.items, ""
 
 
-def _runs_of(run: Mapping[str, Any], given: Path | None) -> Iterator[Path]:
-    """Yield where the run of a report may be on record on this host."""
-    if not store.RUN_ID.fullmatch(str(run["id"])):
-        return
+def folders_of_runs(run: Mapping[str, Any], given: Path | None) -> Iterator[Path]:
+    """Yield the folders in which a report's run, and those before it, may be on record on this host."""
     with contextlib.suppress(UsageProblem):
-        yield base_of(given) / "runs" / run["id"]
-    yield Path(str(run.get("rootdir"))) / ".gpupool" / "runs" / run["id"]
+        yield base_of(given) / "runs"
+    yield Path(str(run.get("rootdir"))) / ".gpupool" / "runs"
+
+
+def _runs_of(run: Mapping[str, Any], given: Path | None) -> Iterator[Path]:
+    if store.RUN_ID.fullmatch(str(run["id"])):
+        yield from (folder / run["id"] for folder in folders_of_runs(run, given))
 
 
 def report_of_run(recorded: Recorded) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..records.store import replacing
 from ..values.texts import visible
 from .exporters import Order
 from .rows import NUMBERS, WHOLES, Row, table
@@ -24,12 +24,8 @@ def export(report: Mapping[str, Any], order: Order) -> str:
     types["higher_is_better"] = pyarrow.bool_()
     arrays = {name: pyarrow.array(_column(rows, name), types.get(name, pyarrow.string())) for name in columns}
     path = order.output or _DEFAULT
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        pyarrow.parquet.write_table(pyarrow.table(arrays), draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as file:
+        pyarrow.parquet.write_table(pyarrow.table(arrays), file)
     return f"{path}: {len(rows)} rows"
 
 

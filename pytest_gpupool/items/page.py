@@ -9,6 +9,7 @@ from typing import Any
 from ..values.errors import UsageProblem
 from ..verdicts import baseline_file
 from . import accepted
+from .accepted import Accepted
 from .flips import Item, worst_first
 from .source import Source
 
@@ -22,16 +23,19 @@ class Readable:
             baseline = baseline_file.kept(run)
         except UsageProblem:  # a page that shows no flips is better than none
             baseline = None
-        self._baseline = baseline if baseline is not None and accepted.has_items(baseline) else None
+        if baseline is not None and not accepted.has_items(baseline):
+            baseline = None
+        # Runs lie beside each other: also those of which the baseline's values are.
+        self._before = None if baseline is None else Accepted(baseline, run.absolute().parent)
         self._tests = {test["nodeid"] for test in self._source.tests()}
 
     def of(self, test: Mapping[str, Any]) -> list[Item]:
         """Return the items of a test of the report, see :func:`flips.judged`; none where it has none."""
         if test["nodeid"] not in self._tests:
             return []
-        return worst_first(self._source.with_flips(test, self._baseline))
+        return worst_first(self._source.with_flips(test, self._before))
 
     @property
     def is_compared(self) -> bool:
         """Whether there is something that they are compared with."""
-        return self._baseline is not None
+        return self._before is not None

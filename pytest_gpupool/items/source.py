@@ -13,8 +13,7 @@ from typing import Any
 
 from ..records.beside.items import Items
 from ..records.beside.samples import Samples
-from ..verdicts.baseline import Baseline
-from . import accepted
+from .accepted import Accepted
 from .flips import Item, Place, Rule, compared, place_of
 
 Test = Mapping[str, Any]
@@ -70,7 +69,7 @@ class Source:
     def with_flips(
         self,
         test: Test,
-        before: Source | Baseline | None,
+        before: Source | Accepted | None,
         *,
         score: str | None = None,
         threshold: float | None = None,
@@ -80,7 +79,8 @@ class Source:
         This run's are read one after the other; the other side's are in memory meanwhile, without their input.
         """
         known = items_before(test, before)
-        return compared(self.of_test(test), known, self.rule(test, score=score, threshold=threshold))
+        found = compared(self.of_test(test), known, self.rule(test, score=score, threshold=threshold))
+        return before.recalled(test, found) if isinstance(before, Accepted) else found
 
     def score_names(self, test: Test) -> list[str]:
         """Return the scores that items of a test have, as far as its summaries and metrics tell."""
@@ -110,10 +110,10 @@ class Source:
         return found
 
 
-def items_before(test: Test, before: Source | Baseline | None) -> dict[Place, dict[str, Any]]:
+def items_before(test: Test, before: Source | Accepted | None) -> dict[Place, dict[str, Any]]:
     """Return what the other side has of a test's items, by :func:`flips.place_of`."""
-    if isinstance(before, Baseline):
-        return accepted.items_of(before, test["nodeid"], test.get("device_kind"))
+    if isinstance(before, Accepted):
+        return before.of(test)
     other = None if before is None else before.test(test["nodeid"])
     if before is None or other is None:
         return {}

@@ -13,6 +13,7 @@ from .shapes import RECORDS
 Record = Mapping[str, Any]
 
 _FIRST = frozenset({"journal", "collected", "kept", "worker", "device", "replaces"})
+_OF_ATTEMPTS = frozenset({"metric", "items", "facts", "attached", "set-up", "torn-down", "end"})
 
 
 def is_sound(record: object) -> bool:
@@ -41,7 +42,7 @@ def in_order(journals: Iterable[Iterable[Record]]) -> Iterable[Record]:
                 begun = open_attempts[record["test"]] = [record]
                 latest = max(latest, record["started"])
                 attempts.append((latest, begun))
-            elif kind in ("metric", "set-up", "torn-down", "end"):
+            elif kind in _OF_ATTEMPTS:
                 open_attempts.get(record["test"], last).append(record)
             else:
                 (first if kind in _FIRST else last).append(record)

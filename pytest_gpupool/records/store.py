@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..processes.own import clock
 from ..values.errors import UsageProblem
@@ -109,27 +112,44 @@ def lock(descriptor: int, seconds: float) -> None:
 def write_whole(path: Path, text: str | Iterable[str]) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part; leave nothing when it fails.
 
-    ``text`` may be in pieces.
+    ``text`` may be in pieces. What is no regular file is written to, see :func:`replacing`.
 
     Raises:
         OSError: as the system says it.
     """
+    with replacing(path) as file:
+        for piece in [text] if isinstance(text, str) else text:
+            # A lone surrogate becomes its escape, which is what JSON has for it.
+            file.write(piece.encode("utf-8", "backslashreplace"))
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a new file, which takes the place of the old one as a whole; where writing fails nothing is left of it.
+
+    A device or a pipe, such as /dev/stdout, stays what it is: what was written goes to it.
+
+    Raises:
+        OSError: as the system says it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        import tempfile  # few want it
+
+        with tempfile.TemporaryFile() as whole:
+            yield whole
+            whole.seek(0)
+            with path.open("wb") as target:
+                shutil.copyfileobj(whole, target)
+        return
     if path.is_symlink():
         path = path.resolve()  # which stays one
-    if path.exists() and not path.is_file() and not path.is_dir():
-        # A device or a pipe, such as /dev/stdout, is written to and stays what it is.
-        pieces = [text] if isinstance(text, str) else text
-        path.write_bytes(b"".join(piece.encode("utf-8", "backslashreplace") for piece in pieces))
-        return
     # A name that nobody can foresee, and no link: the directory may be everybody's.
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with os.fdopen(os.open(draft, _NEW_FILE, 0o666), "wb") as file:
             if path.is_file() and hasattr(os, "fchmod"):
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
-            for piece in [text] if isinstance(text, str) else text:
-                # A lone surrogate becomes its escape, which is what JSON has for it.
-                file.write(piece.encode("utf-8", "backslashreplace"))
+            yield file
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

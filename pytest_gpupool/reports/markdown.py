@@ -99,7 +99,8 @@ def append(path: Path, text: str) -> None:
     """Append a summary to a file, as ``$GITHUB_STEP_SUMMARY`` wants it; make the file where needed. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        apart = "\n\n" if text and file.tell() else ""  # whatever was open above is closed by an empty line
+        is_more = text and file.seekable() and file.tell()  # a pipe, such as /dev/stdout, has no place to tell
+        apart = "\n\n" if is_more else ""  # whatever was open above is closed by an empty line
         file.write((apart + text).encode("utf-8", "backslashreplace"))
 
 

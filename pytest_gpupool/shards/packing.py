@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import io
 import json
-import secrets
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from ..records import archive
-from ..records.store import RUN_ID
+from ..records.store import RUN_ID, replacing
 from ..values.errors import UsageProblem
 from ..values.texts import safe_repr
 
@@ -54,9 +53,8 @@ def pack(run: Path, name: str, target: Path) -> int:
     if not RUN_ID.fullmatch(name):
         raise UsageProblem(f"{run} does not say of which run it is: give its directory the run's id as a name")
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with draft.open("xb") as file, tarfile.open(fileobj=file, mode="w:gz") as packed:
+    with replacing(target) as file:
+        with tarfile.open(fileobj=file, mode="w:gz") as packed:
             about = json.dumps({"format": FORMAT, "version": VERSION, "run": name}).encode()
             heading = tarfile.TarInfo(_ABOUT)
             heading.size = len(about)
@@ -64,11 +62,7 @@ def pack(run: Path, name: str, target: Path) -> int:
             for path in _files(run):
                 inside = f"{name}/{path.relative_to(run).as_posix()}"
                 packed.add(path, arcname=inside, recursive=False, filter=_anonymous)
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    return target.stat().st_size
+        return file.tell()
 
 
 def is_packed(path: Path) -> bool:

@@ -248,11 +248,26 @@ class TestOrder:
         assert (test.outcome, test.attempt) == ("crashed", 1)
 
     def test_attempts_within_one_journal(self) -> None:
-        """A rerun on the same worker: every metric stays with its own attempt."""
-        first = attempt("t", 1, "gw0", record("metric", metric={**METRIC, "name": "first"}), record("end"))
-        second = attempt("t", 5, "gw0", record("metric", metric={**METRIC, "name": "second"}), record("end"))
-        test = folded([*first, *second], [COLLECTED])
-        assert (test.attempt, list(test.metrics)) == (2, ["second"])
+        """A rerun on the same worker: what was said stays with its own attempt; so it does where one measures again."""
+        said = [
+            (
+                record("metric", metric={**METRIC, "name": name}),
+                {"record": "items", "items": {"file": f"items/{name}.jsonl", "count": 1, "scores": {}}},
+                {"record": "facts", "facts": {name: "said"}},
+                {"record": "attached", "attachment": {"path": f"attachments/{name}.txt", "name": name, "bytes": 1}},
+                record("end"),
+            )
+            for name in ("first", "second")
+        ]
+        first = attempt("t", 1, "gw0", *said[0])
+        again, *rest = attempt("t", 5, "gw0", *said[1])
+        for test, name in (
+            (folded([*first, again, *rest], [COLLECTED]), "second"),
+            (folded([*first, {**again, "confirms": True}, *rest], [COLLECTED]), "first"),
+        ):
+            assert test.attempt == (2 if name == "second" else 1)
+            assert (list(test.metrics), test.items["file"]) == ([name], f"items/{name}.jsonl")
+            assert (list(test.facts), [one["name"] for one in test.attachments]) == ([name], [name])
 
     def test_attempts_within_one_journal_on_a_clock_that_was_set_back(self) -> None:
         """The last one in the file is the last one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,24 @@ class TestWriteWhole:
         write_whole(path, '{"message": "a\ud800b"}')
         assert json.loads(path.read_text(encoding="utf-8")) == {"message": "a\ud800b"}
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_what_is_no_regular_file_stays_what_it_is(self, tmp_path: Path) -> None:
+        """A pipe gets what is written, also by a link that leads to no path, as that of /dev/stdout does."""
+        pipe, reading = tmp_path / "pipe", os.pipe()
+        os.mkfifo(pipe)
+        links = tmp_path / "links"
+        links.mkdir()
+        (links / "stdout").symlink_to(f"/proc/self/fd/{reading[1]}")
+        (links / "named").symlink_to(pipe)
+        named = os.open(pipe, os.O_RDWR)  # which is there before who writes
+        write_whole(pipe, "a")
+        write_whole(links / "named", ["b"])
+        write_whole(links / "stdout", ["c", "d"])
+        assert (os.read(named, 100), os.read(reading[0], 100)) == (b"ab", b"cd")
+        for one in (named, *reading):
+            os.close(one)
+        assert sorted(tmp_path.rglob("*")) == [links, links / "named", links / "stdout", pipe]
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
 
     def test_a_full_disk(self, small_disk: Path) -> None:
         """The old file stays, no draft beside it, and room is free again."""

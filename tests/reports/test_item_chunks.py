@@ -28,9 +28,9 @@ def test_an_item_is_told_as_text() -> None:
     item = an_item(
         "\x1b", input={"é": [1]}, output="a\u202e", target=0, right=None, repeat=2, scores={"f1": "nan"}, cut=["input"]
     )
-    before = {"output": ["b"], "scores": {"f1": 0.5}}
+    before = {"output": ["b"], "scores": {"f1": 0.5}, "cut": {"output": {}}}
     _, (line,) = packed([a_test("a")], lambda _: [item | {"before": before}])
     assert chunks.unpacked(line) == [
-        ["\\x1b #r2", None, None, {"f1": "nan"}, '{\n "é": [\n  1\n ]\n}', "0", "a\\u202e", ['[\n "b"\n]', {"f1": 0.5}],
-         ["input"]],
+        ["\\x1b #r2", None, None, {"f1": "nan"}, '{\n "é": [\n  1\n ]\n}', "0", "a\\u202e",
+         ['[\n "b"\n]', {"f1": 0.5}, None], ["input", "output before"]],
     ]  # fmt: skip

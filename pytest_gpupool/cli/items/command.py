@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...items.accepted import Accepted, has_items
 from ...items.flips import Item
 from ...items.source import Source, Test
 from ...values.errors import UsageProblem
 from ...values.texts import visible
 from ...verdicts import baseline_file
-from ...verdicts.baseline import Baseline
-from ..sources import add_dir, is_baseline, items_of, kept_baseline, warn
+from ..sources import add_dir, folders_of_runs, is_baseline, items_of, kept_baseline, warn
 from . import formats, table
 
 _ABOUT = """\
@@ -30,7 +30,7 @@ that the run had. Right is a score of 1 or True, and one of 0.5 or more of those
 _LIMIT = 20
 _FORMATS = ("table", "csv", "jsonl", "parquet")
 
-Side = Source | Baseline | None
+Side = Source | Accepted | None
 
 
 def add(commands: Any) -> None:
@@ -79,7 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         formats.write(args.format, args.output, source, tests, rows, has_other=other is not None)
     for side in (source, other):
-        for problem in side.problems if isinstance(side, Source) else ():
+        for problem in () if side is None else side.problems:
             warn(visible(problem))
     return 0
 
@@ -104,24 +104,23 @@ def _tests(source: Source, args: argparse.Namespace) -> list[Test]:
 
 def _other(args: argparse.Namespace, source: Source) -> tuple[Side, str | None]:
     """Return what items are compared with, and what it is called. Raises UsageProblem where it has to be given."""
+    runs = folders_of_runs(source.report["run"], args.dir)
     if args.against is not None:
         path = Path(args.against)
         if path.is_file() and is_baseline(path):
-            return baseline_file.load(path), f"the baseline {path}"
+            return Accepted(baseline_file.load(path), *runs), f"the baseline {path}"
         other = items_of(args.against, args.dir)
         return other, f"run {other.report['run']['id']}"
     if not args.flipped:
         return None, None
     baseline = kept_baseline(args.name, args.dir)
-    from ...items.accepted import has_items
-
     if baseline is None or not has_items(baseline):
         what = "had no baseline" if baseline is None else "had a baseline that keeps no items"
         raise UsageProblem(
             f"run {source.report['run']['id']} {what}: say what to compare with by --against RUN. A baseline keeps the "
             "items of metrics with samples by their ids: record_metric(…, samples={id: value})"
         )
-    return baseline, "its baseline"
+    return Accepted(baseline, *runs), "its baseline"
 
 
 def _threshold(text: str | None) -> float | None:

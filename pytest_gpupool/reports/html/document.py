@@ -41,13 +41,15 @@ def render(
     past: Sequence[Mapping[str, Any]] = (),
     found: items.Items | None = None,
     files: attachments.Files | None = None,
+    live: str | None = None,
 ) -> str:
     """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
 
     ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
     (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
     ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test, ``files``
-    says where what tests have kept lies, and how the page links it.
+    says where what tests have kept lies, and how the page links it. A server that has more to show later gives
+    ``live``, which its answers have as ``ETag``: the page asks for that, and is loaded again when it is another one.
     """
     from markupsafe import Markup
 
@@ -64,8 +66,10 @@ def render(
         items=Markup(chunks.joined(lines)),
         attachments=Markup(chunks.joined(shelf.lines)),
         details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
+        live=live,
         policy=f"default-src 'none'; style-src {hash_of(style)}; script-src {hash_of(script)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'",
+        + ("" if live is None else "connect-src 'self'; ")
+        + "base-uri 'none'; form-action 'none'",
     )
 
 

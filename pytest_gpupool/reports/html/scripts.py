@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 PARTS = (
     *("dom", "chunks", "words", "scale", "plot", "lanes", "zoom", "timeline", "pivot", "heatmap", "history"),
-    *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "start"),
+    *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "live", "start"),
 )
 """The parts of the report's script, in the order in which they build on each other."""
 

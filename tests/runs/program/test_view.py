@@ -22,8 +22,10 @@ SUITE = """
 import os, time
 from pathlib import Path
 
-def test_one(record_metric, attach, out_dir):
+def test_one(record_metric, record_sample, attach, out_dir):
     record_metric("accuracy", 0.5)
+    for n in range(9):
+        record_sample(f"q{n}", input="?", output="!", score=n % 2)
     attach(b"\\x89PNG\\r\\n\\x1a\\n...", "picture")
     attach({"a": 1}, "settings")
     (out_dir / "a #?%.html").write_text("<script>alert(document.cookie)</script>")
@@ -39,6 +41,57 @@ def test_two():
     while os.environ.get("HOLD") and not Path(os.environ["HOLD"]).exists():
         time.sleep(0.05)
 """
+
+
+PLACE = "document.querySelector('.item[open]')?.getBoundingClientRect().top"
+HOW_IT_IS = """
+const values = selector => [...document.querySelectorAll(selector)].map(each => each.value);
+return {
+  fields: values("[aria-labelledby=tests] input:not([type=checkbox])"),
+  choices: values("[aria-labelledby=tests] .items select"),
+  chips: values("[aria-labelledby=tests] input:checked"),
+  sorted: document.querySelector("thead [aria-sort=descending]")?.textContent,
+  tests: [...document.querySelectorAll(".tests > tbody:has(> tr > td > details[open])")].map(each => each.id),
+  items: [...document.querySelectorAll(".item[open] code")].map(each => each.textContent),
+  caret: document.activeElement.selectionStart,
+};
+"""
+LEAVE = """
+const done = arguments[0];
+const busy = setInterval(() => dispatchEvent(new Event("input")), 100);  // so that it is not loaded again meanwhile
+const find = async selector => {
+  while (!document.querySelector(selector)) await new Promise(next => setTimeout(next, 20));
+  return document.querySelector(selector);
+};
+const put = (field, value) => {
+  field.value = value;
+  field.dispatchEvent(new Event(field.localName === "select" ? "change" : "input"));
+};
+(async () => {
+  const filter = await find("#filter");
+  put(filter, "test_");
+  const head = [...document.querySelectorAll(".tests thead button")].find(each => each.textContent === "Test");
+  head.click();
+  head.click();
+  const one = [...document.querySelectorAll(".tests > tbody")].find(each => each.textContent.includes("test_one"));
+  one.querySelector("summary").click();
+  (await find(".tests .items button")).click();
+  put(await find(".items select"), "wrong");
+  put(document.querySelectorAll(".items input[type=number]")[1], "0.5");
+  (await find(".item-list summary")).click();
+  await find(".item[open] .sides");
+  document.querySelector(".chips input[value=passed]").click();  // the row is drawn anew
+  await find(".item[open] .sides");
+  filter.focus({ preventScroll: true });
+  for (let frame = 0; frame < 10; frame += 1) {  // a row has its height once it is in sight
+    scrollBy(0, PLACE - 300);
+    await new Promise(next => requestAnimationFrame(() => requestAnimationFrame(next)));
+  }
+  filter.setSelectionRange(2, 2);
+  clearInterval(busy);
+  done({ ...(() => { HOW_IT_IS })(), top: PLACE });
+})();
+""".replace("HOW_IT_IS", HOW_IT_IS).replace("PLACE", PLACE)
 
 
 class Viewed:
@@ -162,7 +215,10 @@ def check_attachments(server: Viewed, run: str, directory: Path) -> None:
 
 
 def test_a_run_that_goes_on_is_drawn_anew(cpu_host: Host, tmp_path: Path) -> None:
-    """Its pages ask to be loaded again, and have more each time, until it has ended; in a browser as well."""
+    """Its pages ask to be loaded again, and have more each time, until it has ended; in a browser as well.
+
+    There all stays as its reader has left it: what is typed and chosen, what is unfolded, and what is in sight.
+    """
     chromium = pytest.importorskip("chromium", reason="selenium is not installed")
     cpu_host.write("test_suite.py", SUITE)
     hold = tmp_path / "hold"
@@ -173,17 +229,32 @@ def test_a_run_that_goes_on_is_drawn_anew(cpu_host: Host, tmp_path: Path) -> Non
         time.sleep(0.01)
     with viewed(cpu_host, "latest") as server, chromium.started(tmp_path / "chromium") as driver:
         place = urlsplit(server.address).path
-        assert server.ask(place, cookie=server.token)[1].getheader("Refresh") == "5"
+        for method in ("HEAD", "GET"):
+            assert str(server.ask(place, method, cookie=server.token)[1].getheader("ETag")).startswith('"goes-on-')
         assert server.ask("/", cookie=server.token)[1].getheader("Refresh") == "5"
         page = chromium.Page(driver)
         driver.get(server.address)
         page.wait("document.querySelector('ul.counts')?.textContent.includes('1 not-run')")
         assert driver.current_url == f"http://127.0.0.1:{server.port}{place}"
+        page.wait("document.documentElement.hasAttribute('data-drawn')")
+        was = driver.execute_async_script(LEAVE)
+        top = was.pop("top")
+        assert was == {
+            "fields": ["test_", "", "", "0.5"],
+            "choices": ["wrong", "score"],
+            "chips": ["passed"],
+            "sorted": "Test",
+            "tests": was["tests"],
+            "items": ["q0"],
+            "caret": 2,
+        }
         hold.touch()
         page.wait("!document.querySelector('ul.counts')?.textContent.includes('not-run')")
         assert running.finish().status == 1
         page.wait("document.querySelector('.state')?.textContent.includes('Exit status 1.')")
-        assert server.ask(place, cookie=server.token)[1].getheader("Refresh") is None
+        page.wait(f"Math.abs({PLACE} - {top}) < 3 && document.activeElement.id === 'filter'")
+        assert page.run(HOW_IT_IS) == was
+        assert str(server.ask(place, cookie=server.token)[1].getheader("ETag")).startswith('"has-ended-')
         driver.get(f"http://127.0.0.1:{server.port}/")
         page.click(page.one("tbody a"))
         page.wait("document.documentElement.hasAttribute('data-drawn')")

@@ -28,11 +28,13 @@ RUNS = "/runs/"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is sent; ``policy`` is its content security policy, ``is_live`` whether it is to be asked for again."""
+    """What is sent; ``policy`` is its content security policy, ``mark`` is another one when there is more to see."""
 
     text: str
     policy: str
-    is_live: bool
+    mark: str | None = None
+    is_live: bool = False
+    """Whether a browser is to ask for it again: a page with a mark does so itself, when that is another one."""
 
 
 class Pages:
@@ -40,7 +42,7 @@ class Pages:
 
     def __init__(self, base: Path) -> None:
         self._base = base
-        self._made: dict[str, tuple[object, Page]] = {}
+        self._made: dict[str, Page] = {}
         self._lock = threading.Lock()  # of two that ask at once the second gets what the first had made
 
     def of(self, place: str) -> Page | None:
@@ -52,6 +54,11 @@ class Pages:
             return None
         with self._lock:
             return self._report(run)
+
+    def mark(self, place: str) -> str | None:
+        """Return the mark of the page of a run as it would be now, without making it; None for any other place."""
+        run = self._run(place.removeprefix(RUNS)) if place.startswith(RUNS) else None
+        return None if run is None else _mark(run)
 
     def attached(self, place: str) -> Attached | None:
         """Return the file of a place, ``/runs/RUN/attachments/…``, that a test has kept; None for any other."""
@@ -71,13 +78,13 @@ class Pages:
         return next((run for run in archive.runs(self._base) if run.name == name), None)
 
     def _report(self, run: Path) -> Page:
-        is_live, state = archive.goes_on(run), _state(run)
+        mark = _mark(run)
         known = self._made.get(run.name)
-        if known is not None and known[0] == (state, is_live):
-            return known[1]
+        if known is not None and known.mark == mark:
+            return known
         # The page has its own policy; what only a header can say is said by this one.
-        page = Page(_report_text(run, self._base), "frame-ancestors 'none'", is_live)
-        self._made = {run.name: ((state, is_live), page)}  # of the latest: they may be large
+        page = Page(_report_text(run, self._base, mark), "frame-ancestors 'none'", mark)
+        self._made = {run.name: page}  # of the latest: they may be large
         return page
 
     def _list(self) -> Page:
@@ -88,10 +95,10 @@ class Pages:
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; frame-ancestors 'none'; "
         rows = "\n".join(map(_row, runs)) or '<tr><td colspan="5">No run is on record.</td></tr>'
         text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows)
-        return Page(text, policy + "base-uri 'none'; form-action 'none'", is_live)
+        return Page(text, policy + "base-uri 'none'; form-action 'none'", is_live=is_live)
 
 
-def _report_text(run: Path, base: Path) -> str:
+def _report_text(run: Path, base: Path, mark: str) -> str:
     from ....items.page import Readable
     from ....reports.html import document
     from ....reports.html.data.attachments import Files, link_to
@@ -102,12 +109,17 @@ def _report_text(run: Path, base: Path) -> str:
     found = additions.collect(base, recorded.facts(), recorded.results, recorded.devices(), base / HISTORY)
     report = {**report_of_run(recorded), **found.to_report()}
     files = Files(run, lambda name: link_to(PurePosixPath(RUNS, run.name, name)))
-    return document.render(report, found.past, Readable(report, run).of, files)
+    live = mark if mark.startswith(_GOES_ON) else None
+    return document.render(report, found.past, Readable(report, run).of, files, live)
 
 
-def _state(run: Path) -> list[tuple[str, int, int]]:
-    """Return what changes with every line that a run writes."""
-    return sorted(_sizes(run))
+_GOES_ON = "goes-on-"
+
+
+def _mark(run: Path) -> str:
+    """Return what changes with every line that a run writes, and with its end."""
+    state = _GOES_ON if archive.goes_on(run) else "has-ended-"
+    return state + hashlib.sha256(repr(sorted(_sizes(run))).encode()).hexdigest()[:16]
 
 
 def _sizes(run: Path) -> Iterator[tuple[str, int, int]]:

@@ -23,7 +23,9 @@ from .pages import Page, Pages
 
 LOOPBACK = "127.0.0.1"
 REFRESH = 5
-"""Seconds after which a browser asks for the page of a run that goes on again."""
+"""Seconds after which a browser asks for the list of runs again while one goes on."""
+
+_HTML = "text/html; charset=utf-8"
 
 _OF_ALL = {
     "Cache-Control": "no-store",
@@ -104,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         return path.startswith("/") and not path.startswith("//")
 
     def _send_page(self, place: str) -> None:
+        if self.command == "HEAD" and (mark := self.server.pages.mark(place)) is not None:
+            self._begin(HTTPStatus.OK, {"Content-Type": _HTML, "ETag": f'"{mark}"'})  # to make the page takes long
+            return
         try:
             page = self.server.pages.of(place)
             file = self.server.pages.attached(place) if page is None else None
@@ -137,10 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
         text = page.text if page is not None else f"{content}\n"
         body = text.encode("utf-8", "backslashreplace")
         headers = {
-            "Content-Type": f"text/{'plain' if page is None else 'html'}; charset=utf-8",
+            "Content-Type": "text/plain; charset=utf-8" if page is None else _HTML,
             "Content-Length": str(len(body)),
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'" if page is None else page.policy,
             **({"Refresh": str(REFRESH)} if page is not None and page.is_live else {}),
+            **({} if page is None or page.mark is None else {"ETag": f'"{page.mark}"'}),
             **(more or {}),
         }
         self._begin(status, headers)

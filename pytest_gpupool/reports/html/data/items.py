@@ -43,8 +43,8 @@ def _item(item: Item) -> list[Any]:
         item.get("right"),
         _scores(item),
         *(_text(item.get(name)) for name in ("input", "target", "output")),
-        None if before is None else [_text(before.get("output")), _scores(before)],
-        sorted(item.get("cut") or ()),
+        None if before is None else [_text(before.get("output")), _scores(before), before.get("untold")],
+        [*sorted(item.get("cut") or ()), *(["output before"] if before and "output" in before.get("cut", ()) else [])],
     ]
 
 

@@ -2,6 +2,10 @@
 
 const ITEMS_AT_ONCE = 50;
 
+// What a reader has chosen among the items of tests, by their anchors: it stays so where their rows are drawn anew.
+/** @type {Map<string, ItemState>} */
+const itemStates = new Map();
+
 /** @type {(place: number) => HTMLElement | null} */
 function itemsPart(place) {
   const told = data.items[place];
@@ -10,23 +14,30 @@ function itemsPart(place) {
   const words = [broke ? `${broke} broke` : "", fixed ? `${fixed} fixed` : "", `${wrong} wrong`].filter(Boolean);
   const holder = element("div", { class: "items" });
   const text = `${counted(count, "item")}: ${words.join(", ")}`;
-  const open = button(text, `Show the items of ${data.tests.id[place]}`, () => {
+  const show = (/** @type {ItemState} */ state) => {
     open.disabled = true;
-    showItems(holder, place).catch((error) => tellOfFailure(holder, error));
+    return showItems(holder, place, state).catch((error) => tellOfFailure(holder, error));
+  };
+  const anchor = data.tests.anchor[place];
+  const open = button(text, `Show the items of ${data.tests.id[place]}`, () => {
+    /** @type {ItemState} */
+    const state = { words: "", kind: ALL, score: ALL, most: ITEMS_AT_ONCE, low: null, high: null, open: [] };
+    itemStates.set(anchor, state);
+    show(state).then(() => holder.querySelector("input")?.focus({ preventScroll: true }));
   });
   if (broke) open.classList.add("bad");
   holder.append(open);
+  const state = itemStates.get(anchor);
+  if (state) show(state);
   return holder;
 }
 
-/** @type {(holder: HTMLElement, place: number) => Promise<void>} */
-async function showItems(holder, place) {
+/** @type {(holder: HTMLElement, place: number, state: ItemState) => Promise<void>} */
+async function showItems(holder, place, state) {
   const [first, chunks, count] = data.items[place];
   const lines = chunksOf("items").slice(first, first + chunks);
   /** @type {Item[]} */
   let all = await unpacked(lines[0]);
-  /** @type {ItemState} */
-  const state = { words: "", kind: ALL, score: ALL, most: ITEMS_AT_ONCE, low: null, high: null };
   const list = element("ul", { class: "item-list" });
   const note = element("p", { class: "muted", role: "status", "aria-live": "polite" });
   const more = button("more items", "Show more of the items", () => {
@@ -35,7 +46,7 @@ async function showItems(holder, place) {
   });
   const draw = () => {
     const wanted = all.filter((item) => isItemWanted(item, state));
-    list.replaceChildren(...wanted.slice(0, state.most).map(itemLine));
+    list.replaceChildren(...wanted.slice(0, state.most).map((item) => itemLine(item, state)));
     const isAll = all.length === count;
     note.textContent = `${Math.min(state.most, wanted.length)} of ${isAll ? wanted.length : count} items shown`;
     more.hidden = isAll && wanted.length <= state.most;
@@ -57,7 +68,6 @@ async function showItems(holder, place) {
   const scores = [...new Set(all.flatMap((item) => Object.keys(item[3])))];
   holder.append(itemTools(state, scores, redraw), note, list, more);
   redraw();
-  present(holder.querySelector("input")).focus({ preventScroll: true });
 }
 
 /** @type {(state: ItemState) => boolean} */
@@ -67,34 +77,34 @@ function isUnfiltered({ words, kind, low, high }) {
 
 /** @type {(state: ItemState, scores: string[], redraw: Redraw) => HTMLElement} */
 function itemTools(state, scores, redraw) {
-  const input = element("input", { type: "search", placeholder: "id, input, output, target" });
+  const input = element("input", { type: "search", placeholder: "id, input, output, target", value: state.words });
   input.addEventListener("input", () => {
     Object.assign(state, { words: input.value.toLowerCase().trim(), most: ITEMS_AT_ONCE });
     redraw();
   });
   /** @type {Choice[]} */
   const kinds = [[ALL, "all"], ...["flipped", "broke", "fixed", "wrong", "right"].map((each) => /** @type {Choice} */ ([each, each]))];
-  const kind = choice("Which", kinds, ALL, (value) => {
+  const kind = choice("Which", kinds, state.kind, (value) => {
     Object.assign(state, { kind: value, most: ITEMS_AT_ONCE });
     redraw();
   });
   const tools = element("div", { class: "tools" }, element("label", {}, "Search items", input), kind);
   if (!scores.length) return tools;
-  state.score = scores[0];
+  if (!scores.includes(state.score)) state.score = scores[0];
   tools.append(
-    choice("Score", scores.map((each) => [each, each]), scores[0], (value) => {
+    choice("Score", scores.map((each) => [each, each]), state.score, (value) => {
       state.score = value;
       redraw();
     }),
-    bound("at least", (value) => (state.low = value), redraw),
-    bound("at most", (value) => (state.high = value), redraw),
+    bound("at least", state.low, (value) => (state.low = value), redraw),
+    bound("at most", state.high, (value) => (state.high = value), redraw),
   );
   return tools;
 }
 
-/** @type {(label: string, set: (value: Figure) => void, redraw: Redraw) => HTMLElement} */
-function bound(label, set, redraw) {
-  const input = element("input", { type: "number", step: "any", size: 6 });
+/** @type {(label: string, value: Figure, set: (value: Figure) => void, redraw: Redraw) => HTMLElement} */
+function bound(label, value, set, redraw) {
+  const input = element("input", { type: "number", step: "any", size: 6, value });
   input.addEventListener("input", () => {
     set(input.value === "" || Number.isNaN(input.valueAsNumber) ? null : input.valueAsNumber);
     redraw();
@@ -115,8 +125,8 @@ function isItemWanted([id, flip, right, scores, input, target, output], { words,
   return words.split(/\s+/).every((word) => text.includes(word));
 }
 
-/** @type {(item: Item) => HTMLElement} */
-function itemLine(item) {
+/** @type {(item: Item, state: ItemState) => HTMLElement} */
+function itemLine(item, state) {
   const [id, flip, right, scores, input] = item;
   const word = flip ?? (right === false ? "wrong" : right ? "right" : "");
   const kind = flip === "broke" || (right === false && !flip) ? "bad" : flip === "fixed" ? "good" : "ok";
@@ -125,7 +135,10 @@ function itemLine(item) {
   if (word) summary.append(element("span", { class: `mark ${kind}` }, word));
   summary.append(element("small", {}, ` ${told.join(", ")} `), element("span", { class: "muted" }, firstLine(input)));
   const details = element("details", { class: "item" }, summary);
+  details.open = state.open.includes(id);
   details.addEventListener("toggle", () => {
+    if (!details.isConnected) return;
+    state.open = state.open.filter((each) => each !== id).concat(details.open ? [id] : []);
     if (details.open && details.childElementCount === 1) details.append(...itemParts(item));
   });
   return element("li", {}, details);
@@ -146,7 +159,7 @@ function itemParts([, , , , input, target, output, before, cut]) {
   const parts = [];
   if (cut.length) parts.push(element("p", { class: "muted" }, `Only the beginning was kept of: ${cut.join(", ")}.`));
   if (input !== null) parts.push(element("h4", {}, "input"), element("pre", {}, input));
-  const [was, scores] = before ?? [null, {}];
+  const [was, scores, untold] = before ?? [null, {}, null];
   const told = Object.entries(scores).map(([name, value]) => `${name} ${scoreText(value)}`).join(", ");
   // Without what was said before the output stands beside what it should have been.
   const [left, heading] = was !== null ? [was, "output before"] : [target, "target"];
@@ -157,6 +170,7 @@ function itemParts([, , , , input, target, output, before, cut]) {
   parts.push(pair);
   if (was !== null && target !== null) parts.push(element("h4", {}, "target"), element("pre", {}, target));
   if (told) parts.push(element("p", { class: "muted" }, `Before: ${told}.`));
+  if (untold) parts.push(element("p", { class: "muted" }, untold));
   return parts;
 }
 

@@ -8,6 +8,10 @@ const asked = new Map();
 /** @type {Map<number, Unfolded[]>} */
 const known = new Map();
 
+// The tests that a reader has unfolded, by their anchors: they stay so where their rows are drawn anew.
+/** @type {Set<string>} */
+const unfoldedTests = new Set();
+
 // What can be unfolded of a test.
 /** @type {(place: number) => Promise<Unfolded>} */
 async function unfoldedOf(place) {
@@ -44,9 +48,13 @@ function testRow(place, columns) {
   );
   const details = element("details", {}, element("summary", {}, "Details"), element("div", {}));
   const cell = element("td", { colspan: ROW_COLUMNS + columns.length, role: "cell" }, details);
-  const group = { id: data.tests.anchor[place], class: isBad ? "bad" : null, role: "rowgroup" };
+  const anchor = data.tests.anchor[place];
+  const group = { id: anchor, class: isBad ? "bad" : null, role: "rowgroup" };
   const made = element("tbody", group, row, element("tr", { role: "row" }, cell));
+  details.open = unfoldedTests.has(anchor);
   details.addEventListener("toggle", () => {
+    if (!details.isConnected) return;
+    unfoldedTests[details.open ? "add" : "delete"](anchor);
     if (!details.open) return;
     fillDetails(made, place);
     showPictures(made);

@@ -255,7 +255,7 @@ function followLinks(filters, { show, rows, state }) {
     event.preventDefault();
     follow();
   });
-  if (location.hash) follow();
+  if (location.hash && left === null) follow();
 }
 
 /** @type {(filters: HTMLFormElement, state: TableState) => void} */
