@@ -185,11 +185,12 @@ def _history(
     """
     name, unit = metric
     found = {}
-    runs = [{test: own for test, values in run["values"].items() if (own := values.get(name))} for run in past]
-    runs = [{test: own for test, own in run.items() if own["unit"] == unit} for run in runs]
+    runs = [run["values"] for run in past]
+    none: dict[str, Any] = {}
     for place in places:
         nodeid = tests[place]["nodeid"]
-        points = [run.get(nodeid) for run in runs]
+        measured = [run.get(nodeid, none).get(name) for run in runs]
+        points = [point if point and point["unit"] == unit else None for point in measured]
         if any(points):
             found[str(place)] = [
                 [None if point is None else number(point["value"], digits=6) for point in points],
