@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gpupool.logs import log_file
 from pytest_gpupool.logs.log_file import LogFile
-from pytest_gpupool.logs.place import heading, is_place, log_path, nodeid_in
+from pytest_gpupool.logs.place import heading, is_place, log_path, nodeid_in, rank_path
 from pytest_gpupool.logs.worker_logs import WorkerLogs
 
 AT = "2026-11-30T10:00:00.000000Z"
@@ -28,7 +28,16 @@ def test_a_name_for_each_test(tmp_path: Path, nodeid: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["logs/gw0/../../a.log", "/logs/gw0/a.log", "logs/../a.log", "logs/gw0/a.log\n", "gw0.jsonl", "logs/a.log", 1],
+    [
+        "logs/gw0/../../a.log",
+        "/logs/gw0/a.log",
+        "logs/../a.log",
+        "logs/gw0/a.log\n",
+        "gw0.jsonl",
+        "logs/a.log",
+        "logs/gw0/a.ranks/b.log",
+        1,
+    ],
 )
 def test_what_another_host_sends_goes_nowhere_else(name: object) -> None:
     """Than into the folder of a worker's logs."""
@@ -54,6 +63,27 @@ def test_a_log_that_is_sent() -> None:
     head = heading("t.py::test", "gw0", 1, AT)
     assert sent == [("t.py::test", path, head + b"one\n"), ("t.py::test", path, b"three\n")]
     assert logs.path is None
+
+
+def test_a_log_of_a_rank_that_is_sent() -> None:
+    """Into a folder beside the test's, and less of it."""
+    sent: list[tuple[str, str, bytes]] = []
+    logs = WorkerLogs(None, "gw0")
+    logs.begin("t.py::test", 1, AT)
+    assert logs.of_rank(1) is None
+    logs.send = lambda *piece: sent.append(piece)
+    log = logs.of_rank(1)
+    assert log is not None
+    log.write(b"one\n")
+    log.write(bytes(2**21))
+    log.close()
+    path = rank_path(log_path(Path(), "gw0", "t.py::test"), 1)
+    assert is_place(path.as_posix())
+    assert {piece[:2] for piece in sent} == {("t.py::test", path.as_posix())}
+    data = b"".join(piece[2] for piece in sent)
+    assert data.startswith(heading("t.py::test", "gw0", 1, AT) + b"one\n")
+    assert b"this log is full (1 MiB)" in data
+    assert len(data) < 2**20 + 2 * log_file.LAST
 
 
 def test_a_heading_names_its_test() -> None:

@@ -121,27 +121,22 @@ def test_logs_come_over_the_wire(cluster: Cluster) -> None:
     assert (status, out.splitlines()[1:], err) == (0, ["out of a script"], "")
 
 
-def test_logs_of_ranks_come_too(cluster: Cluster) -> None:
+@pytest.mark.parametrize("isolate", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_logs_of_ranks_come_too(cluster: Cluster, isolate: bool) -> None:
     """Also where the test has a process of its own."""
     pytest.importorskip("torch")
     cluster.host.write("one.sh", 'echo "rank $RANK"\n')
-    cluster.host.write(
-        "test_suite.py",
-        """
+    suite = """
         import pytest
 
-        @pytest.mark.gpupool(gpus=2)
-        def test_here(torchrun): torchrun("one.sh")
-
-        @pytest.mark.gpupool(gpus=2, isolate=True)
-        def test_isolated(torchrun): torchrun("one.sh")
-        """,
-    )
-    run = cluster.pytest("-n4")
+        @pytest.mark.gpupool(gpus=2, isolate=ISOLATE)
+        def test_ranks(torchrun): torchrun("one.sh")
+    """
+    cluster.host.write("test_suite.py", suite.replace("ISOLATE", str(isolate)))
+    run = cluster.pytest("-n1")
     assert run.status == 0, run.output
-    for test in ("test_here", "test_isolated"):
-        for rank in (0, 1):
-            status, out, err = gpupool(cluster.host, "logs", "latest", test, "--rank", str(rank))
-            assert (status, out.splitlines()[1:], err) == (0, [f"rank {rank}"], "")
+    for rank in (0, 1):
+        status, out, err = gpupool(cluster.host, "logs", "latest", "test_ranks", "--rank", str(rank))
+        assert (status, out.splitlines()[1:], err) == (0, [f"rank {rank}"], "")
     status, _, err = gpupool(cluster.host, "logs", "latest", "--rank", "2")
     assert (status, "has a log of rank 2" in err) == (4, True)

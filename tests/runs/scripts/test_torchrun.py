@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from program import gpupool
 from support import LIMIT, Host, Watched, processes_of
 
 pytest.importorskip("torch")
@@ -71,6 +72,9 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
         "0.log": ["rank 0 of 2 0.1"],
         "1.log": ["rank 1 of 2 0.1"],
     }
+    for follow in ([], ["-f"]):
+        status, out, err = gpupool(cpu_host, "logs", *follow, "latest", "test_script", "--rank", "1")
+        assert (status, out.splitlines()[1:], err) == (0, ["rank 1 of 2 0.1"], "")
     (whole,) = (path.read_text() for folder in folders for path in folder.glob("*test_script*.log"))
     assert {"[rank 0] rank 0 of 2 0.1", "[rank 1] rank 1 of 2 0.1"} <= set(whole.splitlines())
     assert not [path for folder in folders for path in folder.glob(".ranks-*")]
