@@ -54,6 +54,12 @@ interface ItemState {
   open: string[];
 }
 
+interface Visit {
+  isReturn: boolean;
+  begin: () => void;
+  drawn: () => void;
+}
+
 /** How a page was left that is loaded again. */
 interface Left {
   rows: string[];

@@ -7,9 +7,9 @@ from importlib import resources
 
 import pytest
 
-from pytest_gpupool.reports.html.scripts import COMPARING, PARTS, joined, without_comments
+from pytest_gpupool.reports.html.scripts import COMPARING, SERVED, joined, without_comments
 
-ALL = tuple(dict.fromkeys((*PARTS, *COMPARING)))
+ALL = tuple(dict.fromkeys((*SERVED, *COMPARING)))
 SOURCES = {
     name: resources.files("pytest_gpupool.reports.html").joinpath(f"script/{name}.js").read_text("utf-8")
     for name in ALL

@@ -24,7 +24,7 @@ from ..words import (
 )
 from . import rows, tables
 from .data import attachments, chunks, items, page
-from .scripts import PARTS, joined
+from .scripts import PARTS, SERVED, joined
 
 if TYPE_CHECKING:
     import jinja2
@@ -50,6 +50,7 @@ def render(
     ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test, ``files``
     says where what tests have kept lies, and how the page links it. A server that has more to show later gives
     ``live``, which its answers have as ``ETag``: the page asks for that, and is loaded again when it is another one.
+    It is empty where nothing more will come, and None where the page is a file.
     """
     from markupsafe import Markup
 
@@ -57,7 +58,7 @@ def render(
     shelf = attachments.Shelf(files)
     places, shown = rows.anchors(tests), [rows.row(test, report, names, shelf.of(test)) for test in tests]
     told, lines = items.packed(tests, found)
-    style, script = source_of("report.css"), joined(source_of(f"script/{name}.js") for name in PARTS)
+    style, script = source_of("report.css"), joined(map(_part, PARTS if live is None else SERVED))
     return template(source_of("report.html.jinja")).render(
         **_shown(report, tests, places, shown),
         style=Markup(style),
@@ -68,9 +69,13 @@ def render(
         details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
         live=live,
         policy=f"default-src 'none'; style-src {hash_of(style)}; script-src {hash_of(script)}; img-src data:; "
-        + ("" if live is None else "connect-src 'self'; ")
+        + ("" if not live else "connect-src 'self'; ")
         + "base-uri 'none'; form-action 'none'",
     )
+
+
+def _part(name: str) -> str:
+    return source_of(f"script/{name}.js")
 
 
 def template(source: str) -> jinja2.Template:

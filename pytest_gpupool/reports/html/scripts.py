@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 PARTS = (
     *("dom", "chunks", "words", "scale", "plot", "lanes", "zoom", "timeline", "pivot", "heatmap", "history"),
-    *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "live", "start"),
+    *("overview", "usage", "items", "attachments", "rows", "sorting", "windowed", "table", "start"),
 )
 """The parts of the report's script, in the order in which they build on each other."""
+
+SERVED = (*PARTS[:-1], "live", PARTS[-1])
+"""The same of a page that a server has made, which it asks whether there is more: a file asks nobody."""
 
 COMPARING = ("dom", "chunks", "words", "pivot", "rows", "sorting", "windowed", "table", "comparison")
 """The same of the page of two runs side by side."""

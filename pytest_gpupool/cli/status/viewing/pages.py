@@ -109,7 +109,7 @@ def _report_text(run: Path, base: Path, mark: str) -> str:
     found = additions.collect(base, recorded.facts(), recorded.results, recorded.devices(), base / HISTORY)
     report = {**report_of_run(recorded), **found.to_report()}
     files = Files(run, lambda name: link_to(PurePosixPath(RUNS, run.name, name)))
-    live = mark if mark.startswith(_GOES_ON) else None
+    live = mark if mark.startswith(_GOES_ON) else ""
     return document.render(report, found.past, Readable(report, run).of, files, live)
 
 

@@ -58,6 +58,15 @@ function leave() {
   }
 }
 
+Object.assign(visit, {
+  isReturn: left !== null,
+  begin: recall,
+  drawn: () => {
+    restore();
+    keepLive();
+  },
+});
+
 // Fields and choices by where they are and what they are called; numbers in brackets change with the run.
 /** @type {() => Map<string, HTMLInputElement | HTMLSelectElement>} */
 function controlsByName() {

@@ -6,7 +6,7 @@ async function drawAll() {
   data.tests.anchor.forEach((anchor, place) => placesByAnchor.set(anchor, place));
   const parts = { tests: testTable, timeline, metrics: heatmap, overview, history: metricHistory, usage };
   present(document.getElementById("no-script")).remove();
-  recall();
+  visit.begin();
   for (const [name, draw] of Object.entries(parts)) {
     const section = present(document.getElementById(name)?.parentElement);
     const link = present(document.querySelector(`nav a[href="#${name}"]`)?.parentElement);
@@ -17,8 +17,7 @@ async function drawAll() {
       tellOfFailure(section, error);
     }
   }
-  restore();
-  keepLive();
+  visit.drawn();
   // Messages of what failed, so that they are found and printed; the page can be used meanwhile.
   for (let place = 0; place < Math.min(ALL_DRAWN, data.tests.id.length); place += CHUNK) await unfoldedOf(place);
   for (const group of document.querySelectorAll("table.tests > tbody[id]")) {

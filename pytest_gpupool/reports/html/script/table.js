@@ -5,6 +5,10 @@ const NO_VERDICT = "no verdict";
 const MOST_FILTERS = 6; // parameters that have a filter of their own
 const MOST_VALUES = 200; // of one of them
 
+// What a page that is loaded again by itself does before and after it is drawn, see live.js; a file does nothing.
+/** @type {Visit} */
+const visit = { isReturn: false, begin: () => {}, drawn: () => {} };
+
 /** @type {DrawSection} */
 function testTable(section) {
   /** @type {HTMLTableElement | null} */
@@ -255,7 +259,7 @@ function followLinks(filters, { show, rows, state }) {
     event.preventDefault();
     follow();
   });
-  if (location.hash && left === null) follow();
+  if (location.hash && !visit.isReturn) follow();
 }
 
 /** @type {(filters: HTMLFormElement, state: TableState) => void} */
