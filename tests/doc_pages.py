@@ -30,6 +30,7 @@ _VARIES = (
     (re.compile(r"\b\d{8}T\d{6}Z-[0-9a-f]{6}\b"), "RUN"),
     (re.compile(r"\b(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4,12})*…?"), "UUID"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?"), "WHEN"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DATE"),
     (re.compile(r"\(\d+:\d\d:\d\d\)"), ""),
     (re.compile(r"\b\d+(\.\d+)? ?(µs|ms|s|min|h)\b( \d+ (s|min)\b)?"), "TIME"),
     (re.compile(r"\bpid \d+"), "pid N"),

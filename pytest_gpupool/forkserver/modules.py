@@ -17,6 +17,7 @@ _OF_THE_PACKAGE = (
     "options.role_end",
     "processes.cpu.model",
     "processes.cpu.pressure",
+    "processes.own.garbage",
     "processes.own.modules",
     "sampling.figures",
     "sampling.outside",

@@ -93,6 +93,7 @@ def test_what_was_printed_can_be_written_into_the_page(page: Page) -> None:
         ("first\n…\nlast", "first\nbetween\nagain\nlast\n"),
         ("accuracy  0.9  NVIDIA H200 gw0", "accuracy 0.9 NVIDIA H200 gw13\n"),
         ("run 20261201T174325Z-69bd41 of 2026-12-01 17:43", "run 20251201T174325Z-aabbcc of 2025-11-01 07:43\n"),
+        ("0.91  2026-12-01  larger context", "0.91  2027-01-31  larger context\n"),
         ("a … c", "a b c\n"),
         ("made 3 of 4 …", "made 3 of 4 in 2 tries\n"),
         ("said", "rootdir: /home/ann/project\n..      [100%]\nsaid\n"),
