@@ -59,7 +59,8 @@ def pytest_load_initial_conftests(
     mend_resume(early_config, parser, args)
     before = declared(parser)
     _take_role(early_config, Known.EARLY)
-    garbage.spare_what_is_there(early_config.add_cleanup)
+    if not _is_off(early_config):
+        garbage.spare_what_is_there(early_config.add_cleanup)
     result = yield
     _refuse_loaded(early_config)
     early_config.stash[declared_key] = declared(parser) - before
@@ -124,6 +125,10 @@ def _take_role(config: pytest.Config, known: Known) -> None:
         raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
 
 
+def _is_off(config: pytest.Config) -> bool:
+    return config.stash[_role_key] in (Role.OFF, Role.ELSEWHERE)
+
+
 def _as_worker(config: pytest.Config) -> tuple[WorkerSide | None, bool]:
     """Return what our worker program has left for this session, and whether it has started this process at all."""
     if f"{__package__}.worker.program" not in sys.modules:
@@ -135,7 +140,7 @@ def _as_worker(config: pytest.Config) -> tuple[WorkerSide | None, bool]:
 
 def _refuse_loaded(config: pytest.Config) -> None:
     """Say what plugins and conftest.py files have done to the devices as they were loaded, where that is watched."""
-    if config.stash[_role_key] in (Role.OFF, Role.ELSEWHERE):
+    if _is_off(config):
         return
     from .worker.trespass import hooks as trespass
 

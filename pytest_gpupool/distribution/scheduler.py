@@ -197,8 +197,12 @@ class LateScheduling:
             case Delayed():
                 member.has_to_wait = True
                 self._plans.awaits(member, is_so=False)
-            case Expired() if self.tests_finished or (heard.is_barred and self._is_barred(member)):
-                pass  # it has waited for nothing, and nothing is lost
+            case Expired(is_barred=is_barred):
+                if is_barred:
+                    self._is_barred(member)
+                # Who is not needed has waited for nothing, and nothing is lost.
+                if not (self.tests_finished or (is_barred and member.retired)):
+                    self._pass_on(node, heard)
             case Ask() if member.name in self._joined:
                 self._carry_out(self._plan.asks(member.name))
             case Stolen(tests):
@@ -210,14 +214,10 @@ class LateScheduling:
             case _:
                 self._pass_on(node, heard)
 
-    def _is_barred(self, member: Member) -> bool:
-        """A worker was given devices that nobody can use; return whether nobody is to hear that, as it is not needed.
-
-        Here it would have taken others, so there are none.
-        """
+    def _is_barred(self, member: Member) -> None:
+        """A worker was given devices that nobody can use: by an engine; without one it would have taken others."""
         if self._parts.controller.devices.engine is not None and self._planner is not None:
             self._carry_out(self._plan.is_barred(member.name))
-        return member.retired or self.tests_finished
 
     def _hear_notice(self, heard: Heard) -> None:
         """Hear what no worker says, but one of the controller's threads, or an event."""

@@ -142,6 +142,33 @@ def test_a_program_that_calls_pytest_again_and_again(host: Host, args: tuple[str
     _run(host, OFTEN.format(off=OTHERS_OFF, args=args))
 
 
+def test_what_was_loaded_is_set_aside_until_the_end(host: Host) -> None:
+    """pytest looks for garbage among the rest alone; not where the pool is off, and nothing of others is undone."""
+    host.write(
+        "test_suite.py", "import gc, os\ndef test_it(): assert (gc.get_freeze_count() > 1000) is eval(os.environ['IS'])"
+    )
+    _run(
+        host,
+        f"""
+    import gc, os, pytest, sys, types
+
+    def run(is_set_aside, *args):
+        os.environ["IS"] = str(is_set_aside)
+        assert pytest.main([*{OTHERS_OFF!r}, "-pno:cacheprovider", *args]) == 0
+
+    run(True)
+    assert gc.get_freeze_count() == 0
+    run(False, "-ogpupool=off")
+    sys.modules["cupy"] = types.ModuleType("cupy")  # whose garbage may be on a device
+    run(False)
+    del sys.modules["cupy"]
+    gc.freeze()
+    run(True)
+    assert gc.get_freeze_count() > 1000  # it is not ours to undo
+""",
+    )
+
+
 PYTESTER = """
     import gc, weakref
     import pytest

@@ -59,9 +59,7 @@ def number(value: Any, digits: int = 9) -> float | int | None:
         exact = float(value)
     except OverflowError:
         return None
-    if not math.isfinite(exact):
-        return None
-    return float(f"{exact:.9g}" if digits == 9 else f"{exact:.{digits}g}")  # the first is quicker
+    return float(f"{exact:.{digits}g}") if math.isfinite(exact) else None
 
 
 class _Shared(NamedTuple):
