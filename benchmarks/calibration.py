@@ -22,9 +22,10 @@ import numpy as np
 
 from pytest_gpupool.metrics.metric import Metric, make
 from pytest_gpupool.values.verdicts import ERROR
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.case import Evidence
 from pytest_gpupool.verdicts.chance.cohort import Measurement
-from pytest_gpupool.verdicts.decide import Evidence, Policy, decide, is_suspect, known_noise
+from pytest_gpupool.verdicts.decide import Policy, decide, is_suspect, known_noise
 
 ITEMS = 1319
 DROP = 0.03

@@ -12,7 +12,7 @@ from made_reports import REQUIRED, Report, a_metric, a_report, a_test
 
 from pytest_gpupool.values.outcomes import OUTCOMES
 from pytest_gpupool.values.texts import epoch, iso
-from pytest_gpupool.verdicts.baseline import kind_of
+from pytest_gpupool.verdicts.baselines.baseline import kind_of
 
 BEGUN = epoch("2026-11-21T11:46:52.000000Z")
 GPUS = [f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-0000-4000-8000-000000000000" for n in range(6)]

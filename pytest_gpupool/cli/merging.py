@@ -11,8 +11,8 @@ from pathlib import Path
 from ..records.store import write_whole
 from ..values.errors import UsageProblem
 from ..values.texts import visible
-from ..verdicts.baseline import Baseline, parse, text_of, three_way
-from ..verdicts.baseline_entries import BaselineProblem
+from ..verdicts.baselines.baseline import Baseline, parse, text_of, three_way
+from ..verdicts.baselines.entries import BaselineProblem
 from .sources import warn
 
 _DRIVER = "gpupool-baseline"

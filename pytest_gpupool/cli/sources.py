@@ -24,7 +24,7 @@ from ..values.verdicts import BAD
 
 if TYPE_CHECKING:
     from ..items.source import Source
-    from ..verdicts.baseline import Baseline
+    from ..verdicts.baselines.baseline import Baseline
 
 Report = Mapping[str, Any]
 
@@ -75,7 +75,8 @@ def decide(recorded: Recorded, given: Baseline | None = None, paths: Sequence[st
     results = recorded.results
     if results.is_decided or (results.policy is None and not results.aggregates):
         return
-    from ..verdicts import baseline_file, of_run
+    from ..verdicts import of_run
+    from ..verdicts.baselines import baseline_file
     from ..verdicts.decide import Policy
 
     if results.policy is None:
@@ -145,7 +146,7 @@ def kept_baseline(name: str, given: Path | None) -> Baseline | None:
     Raises:
         UsageProblem: it is damaged.
     """
-    from ..verdicts import baseline_file
+    from ..verdicts.baselines import baseline_file
 
     path = Path(name)
     folders = _runs_of(_read(path)["run"], given) if is_report(path) else [archive.find(base_of(given), name)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..metrics.groups import as_tests
 from ..values.texts import safe_repr
-from ..verdicts.baseline import kind_in
+from ..verdicts.baselines.baseline import kind_in
 
 Row = dict[str, Any]
 

@@ -22,7 +22,7 @@ _OF_THE_PACKAGE = (
     "sampling.figures",
     "sampling.outside",
     "sampling.samples",
-    "verdicts.baseline",
+    "verdicts.baselines.baseline",
     "verdicts.chance.statistics",
     "verdicts.verdict",
     "worker.choosing.resume",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..verdicts.baseline import Baseline, Entry
+from ..verdicts.baselines.baseline import Baseline, Entry
 from .earlier import Earlier
 from .flips import Item, Place, place_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..values.errors import UsageProblem
-from ..verdicts import baseline_file
+from ..verdicts.baselines import baseline_file
 from . import accepted
 from .accepted import Accepted
 from .flips import Item, worst_first

@@ -16,8 +16,8 @@ from ..records.result import TestResult
 from ..records.results import Results
 from ..values.errors import EXIT_USAGE, UsageProblem
 from ..values.texts import one_line
-from ..verdicts import baseline_file
-from ..verdicts.baseline import Baseline
+from ..verdicts.baselines import baseline_file
+from ..verdicts.baselines.baseline import Baseline
 from ..verdicts.chance.shared_noise import Noise
 from ..verdicts.decide import Policy
 from .records import RunRecords

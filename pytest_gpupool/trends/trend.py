@@ -18,7 +18,7 @@ from ..records.results import Results
 from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, GONE, rank
-from ..verdicts.baseline import kind_by_id, kind_in
+from ..verdicts.baselines.baseline import kind_by_id, kind_in
 from .placement import Observation
 from .speedup import most_at_once
 

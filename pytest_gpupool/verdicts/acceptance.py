@@ -15,11 +15,12 @@ from ..metrics.units import is_timed
 from ..metrics.wording import number_text
 from ..values.outcomes import GOOD
 from ..values.verdicts import GONE, RTOL, is_disturbed
-from .baseline import Baseline, Entry, Key, kind_in, short_run
+from .baselines.baseline import Baseline, Entry, Key, kind_in, short_run
+from .baselines.cohort_files import Addition
+from .case import Evidence
 from .chance.cohort import Measurement
 from .chance.statistics import exact, mean
-from .cohort_files import Addition
-from .decide import Evidence, Policy, decide
+from .decide import Policy, decide
 from .of_run import several
 
 _MOST_SHOWN = 5

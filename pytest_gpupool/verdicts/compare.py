@@ -14,11 +14,12 @@ from ..metrics.groups import as_tests
 from ..metrics.metric import Metric, from_record
 from ..values.outcomes import GOOD, WHOLE
 from ..values.verdicts import GONE, is_disturbed, is_lost
-from .baseline import Baseline, Entry, is_cpu, kind_in
+from .baselines.baseline import Baseline, Entry, is_cpu, kind_in
+from .case import Decision, Evidence
 from .chance.intervals import Z
 from .chance.statistics import spread_of
 from .comparison import CONCERNS, Comparison, Duration, OutcomeChange, Pair, Value
-from .decide import Decision, Evidence, Policy, decide
+from .decide import Policy, decide
 from .of_run import several
 
 Report = Mapping[str, Any]

@@ -26,7 +26,7 @@ class Pair:
     """A metric in both: its values, and what became of it.
 
     ``change`` is relative to the older value, None where that is 0 or absent; ``n`` is the newer value's number of
-    items; ``note`` says what else is to be known; the others are as in :class:`decide.Decision`.
+    items; ``note`` says what else is to be known; the others are as in :class:`case.Decision`.
     """
 
     test: str

@@ -19,8 +19,9 @@ from ..records.results import Results
 from ..values.nodeids import file_of, is_within, place_of
 from ..values.outcomes import GOOD
 from ..values.verdicts import DISTURBED, GONE, INVALID, is_lost
-from .baseline import Baseline, Entry
-from .decide import DECIDED, Decision, Evidence, Policy, decide
+from .baselines.baseline import Baseline, Entry
+from .case import DECIDED, Decision, Evidence
+from .decide import Policy, decide
 from .narrowing import is_narrowed
 from .verdict import sentence
 

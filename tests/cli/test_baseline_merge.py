@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pytest_gpupool.cli.main import main
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
-from pytest_gpupool.verdicts.baseline_file import load, save, update
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline_file import load, save, update
+from pytest_gpupool.verdicts.baselines.cohort_files import Addition
 from pytest_gpupool.verdicts.chance.cohort import Measurement
-from pytest_gpupool.verdicts.cohort_files import Addition
 
 ENTRIES = tuple(
     Entry(test=f"test_{name}.py::test_it[{k}]", metric="accuracy", device="NVIDIA H200", value=0.75, n=4)

@@ -13,8 +13,8 @@ from pytest_gpupool.records.result import TestResult
 from pytest_gpupool.records.results import Results
 from pytest_gpupool.run.baseline import RunBaseline
 from pytest_gpupool.values.errors import UsageProblem
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
-from pytest_gpupool.verdicts.baseline_file import kept, load, save
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline_file import kept, load, save
 
 TEST = "test_a.py::test_a"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_gpupool.verdicts.acceptance import Accepted, Consent, accept, change, stale
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
 from pytest_gpupool.verdicts.narrowing import is_narrowed
 
 H200, CPU = "NVIDIA H200", "CPU"

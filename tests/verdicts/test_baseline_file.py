@@ -20,11 +20,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_gpupool.values.errors import UsageProblem
-from pytest_gpupool.verdicts import baseline_file
-from pytest_gpupool.verdicts.baseline import Baseline, Entry, Key, kind_of, parse, short_run
-from pytest_gpupool.verdicts.baseline_entries import KEYS, BaselineProblem
-from pytest_gpupool.verdicts.baseline_file import load, save, update
-from pytest_gpupool.verdicts.cohort_files import Addition
+from pytest_gpupool.verdicts.baselines import baseline_file
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry, Key, kind_of, parse, short_run
+from pytest_gpupool.verdicts.baselines.baseline_file import load, save, update
+from pytest_gpupool.verdicts.baselines.cohort_files import Addition
+from pytest_gpupool.verdicts.baselines.entries import KEYS, BaselineProblem
 
 H200, A100 = "NVIDIA H200", "NVIDIA A100"
 TEST = "test_a.py::test_mmlu[llama-8]"
@@ -553,9 +553,9 @@ class TestUpdate:
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from pytest_gpupool.verdicts.baseline import Entry
-from pytest_gpupool.verdicts.cohort_files import Addition
-from pytest_gpupool.verdicts.baseline_file import update
+from pytest_gpupool.verdicts.baselines.baseline import Entry
+from pytest_gpupool.verdicts.baselines.cohort_files import Addition
+from pytest_gpupool.verdicts.baselines.baseline_file import update
 
 @dataclass
 class Changed:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from pytest_gpupool.values.errors import UsageProblem
-from pytest_gpupool.verdicts.baseline import Baseline, Entry, Key
-from pytest_gpupool.verdicts.baseline_file import keep, kept, load, save, update
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry, Key
+from pytest_gpupool.verdicts.baselines.baseline_file import keep, kept, load, save, update
+from pytest_gpupool.verdicts.baselines.cohort_files import Addition
 from pytest_gpupool.verdicts.chance.cohort import MOST, Measurement
-from pytest_gpupool.verdicts.cohort_files import Addition
 
 FIRST = "20261121T100000Z-000000"
 ENTRY = Entry(

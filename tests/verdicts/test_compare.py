@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
 from pytest_gpupool.verdicts.compare import compare, compare_with
 from pytest_gpupool.verdicts.comparison import Comparison, Pair
 from pytest_gpupool.verdicts.decide import Policy

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import Metric, make
 from pytest_gpupool.values.verdicts import KINDS, Verdict
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.case import Decision, Evidence
 from pytest_gpupool.verdicts.chance.cohort import Measurement
-from pytest_gpupool.verdicts.decide import Decision, Evidence, Policy, decide
+from pytest_gpupool.verdicts.decide import Policy, decide
 from pytest_gpupool.verdicts.verdict import sentence
 
 TEST, H200 = "test_a.py::test_b", "NVIDIA H200"

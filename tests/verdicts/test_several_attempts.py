@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from pytest_gpupool.metrics.metric import Metric, make
-from pytest_gpupool.verdicts.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry
+from pytest_gpupool.verdicts.case import Decision, Evidence
 from pytest_gpupool.verdicts.chance.cohort import Measurement
 from pytest_gpupool.verdicts.chance.pooling import count_for, pooled, share_in_common
 from pytest_gpupool.verdicts.chance.shared_noise import Noise
-from pytest_gpupool.verdicts.decide import Decision, Evidence, Policy, decide, is_suspect
+from pytest_gpupool.verdicts.decide import Policy, decide, is_suspect
 
 KIND = "NVIDIA H200"
 

@@ -18,8 +18,9 @@ from ...reports.words import counted
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of
 from ...values.texts import cut, one_line
-from ...verdicts import acceptance, baseline_file, narrowing
-from ...verdicts.baseline import Baseline, Entry
+from ...verdicts import acceptance, narrowing
+from ...verdicts.baselines import baseline_file
+from ...verdicts.baselines.baseline import Baseline, Entry
 from .. import merging
 from ..sources import Report, add_dir, base_of, report_of, report_of_run, warn, whole_report_of
 

@@ -22,7 +22,7 @@ from ...reports.words import means
 from ...values.errors import UsageProblem
 from ...values.nodeids import function_of
 from ...values.texts import cell, cut, one_line
-from ...verdicts.baseline import kind_in
+from ...verdicts.baselines.baseline import kind_in
 from ..sources import add_dir, report_of, warn
 
 _LONGEST_NAME = 80

@@ -15,7 +15,7 @@ from ...trends import facts
 from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import visible
 from ...values.verdicts import BAD, FAILING
-from ...verdicts.baseline import Baseline
+from ...verdicts.baselines.baseline import Baseline
 from ...verdicts.comparison import Comparison
 from ..sources import Report, add_dir, warn
 from .sides import Side, add_policy, compared

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from ...values.errors import UsageProblem
 from ...values.verdicts import ERROR, RTOL
-from ...verdicts import baseline_file
-from ...verdicts.baseline import Baseline
+from ...verdicts.baselines import baseline_file
+from ...verdicts.baselines.baseline import Baseline
 from ...verdicts.compare import compare, compare_with
 from ...verdicts.comparison import Comparison
 from ...verdicts.decide import Policy

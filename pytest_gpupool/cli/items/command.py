@@ -13,7 +13,7 @@ from ...items.flips import Item
 from ...items.source import Source, Test
 from ...values.errors import UsageProblem
 from ...values.texts import visible
-from ...verdicts import baseline_file
+from ...verdicts.baselines import baseline_file
 from ..sources import add_dir, folders_of_runs, is_baseline, items_of, kept_baseline, warn
 from . import formats, table
 

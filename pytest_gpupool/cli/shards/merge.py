@@ -25,8 +25,9 @@ from ...values.outcomes import BAD, WORST_FIRST
 from ...values.texts import cut, one_line
 from ...values.verdicts import BAD as BAD_VERDICTS
 from ...values.verdicts import ERROR, RTOL
-from ...verdicts import acceptance, baseline_file, of_run
-from ...verdicts.baseline import Baseline
+from ...verdicts import acceptance, of_run
+from ...verdicts.baselines import baseline_file
+from ...verdicts.baselines.baseline import Baseline
 from ...verdicts.decide import Policy
 from ..commands.runs import outcomes_text
 from ..sources import decide, report_of_run, warn

@@ -11,7 +11,7 @@ from typing import Any
 from ...records.beside.attachments import is_place
 from ...records.beside.names import safe
 from ...values.nodeids import name_of
-from ...verdicts.baseline import kind_in
+from ...verdicts.baselines.baseline import kind_in
 from ..exporters import TEST
 from ..rows import facts_of, tests_of, text
 from .names import Names, plain

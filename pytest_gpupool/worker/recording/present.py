@@ -84,7 +84,7 @@ class RunningTest:
 
 @cache
 def _kind_of(devices: tuple[Device, ...]) -> str:
-    from ...verdicts.baseline import cpu_kind, is_cpu, kind_of
+    from ...verdicts.baselines.baseline import cpu_kind, is_cpu, kind_of
 
     kind = kind_of([device.name for device in devices])
     if not is_cpu(kind):

@@ -11,7 +11,7 @@ from support import Host
 
 from pytest_gpupool.processes.cpu.model import model
 from pytest_gpupool.processes.cpu.pressure import Pressure
-from pytest_gpupool.verdicts.baseline import cpu_kind
+from pytest_gpupool.verdicts.baselines.baseline import cpu_kind
 
 FILE = "--gpupool-baseline=b.json"
 OTHER = "CPU Intel Xeon of another host"

@@ -10,7 +10,7 @@ from program import gpupool
 from support import Host
 
 from pytest_gpupool.processes.cpu.model import model
-from pytest_gpupool.verdicts.baseline import cpu_kind
+from pytest_gpupool.verdicts.baselines.baseline import cpu_kind
 
 CPU = cpu_kind(model())
 

@@ -16,7 +16,7 @@ from pytest_gpupool.processes.cpu.model import model
 from pytest_gpupool.records import archive
 from pytest_gpupool.trends import placement, trend
 from pytest_gpupool.trends.trend import MeasuredRun, Value
-from pytest_gpupool.verdicts.baseline import cpu_kind
+from pytest_gpupool.verdicts.baselines.baseline import cpu_kind
 
 Report = dict[str, Any]
 

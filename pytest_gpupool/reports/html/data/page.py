@@ -14,7 +14,7 @@ from ....values import outcomes, verdicts
 from ....values.device import UNKNOWN
 from ....values.nodeids import function_of
 from ....values.texts import epoch, visible
-from ....verdicts.baseline import kind_in
+from ....verdicts.baselines.baseline import kind_in
 from ...words import earlier_run, labels, shared_cores
 from .. import rows
 from ..clusters import clusters

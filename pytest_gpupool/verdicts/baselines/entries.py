@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..records.datatypes import AMOUNT, FLAG, NAME, NUMBER, SAMPLE, TEXT, DataType
-from ..records.shapes import METRIC
+from ...records.datatypes import AMOUNT, FLAG, NAME, NUMBER, SAMPLE, TEXT, DataType
+from ...records.shapes import METRIC
 
 FORMAT = "gpupool-baseline"
 VERSION = 1

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..records.beside.items import link_or_copy
-from ..records.store import LOCK_SECONDS, lock, write_whole
-from ..values.errors import UsageProblem
+from ...records.beside.items import link_or_copy
+from ...records.store import LOCK_SECONDS, lock, write_whole
+from ...values.errors import UsageProblem
+from ..chance.cohort import Measurement
 from . import cohort_files
 from .baseline import Baseline, Entry, Key, parse
-from .baseline_entries import BaselineProblem
-from .chance.cohort import Measurement
 from .cohort_files import Addition
+from .entries import BaselineProblem
 
 
 class Update(Protocol):

@@ -19,15 +19,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..records.beside.items import decoded, keep_ids
-from ..records.beside.items import encoded as encoded_values
-from ..records.datatypes import FLAG, NAME, NUMBER, SAMPLES, TEXT, Shape, optional
-from ..records.shapes import METRIC
-from ..records.store import write_whole
-from ..values.errors import UsageProblem
+from ...records.beside.items import decoded, keep_ids
+from ...records.beside.items import encoded as encoded_values
+from ...records.datatypes import FLAG, NAME, NUMBER, SAMPLES, TEXT, Shape, optional
+from ...records.shapes import METRIC
+from ...records.store import write_whole
+from ...values.errors import UsageProblem
+from ..chance.cohort import MOST, Measurement
 from .baseline import Baseline, Entry, Key, short_run
-from .baseline_entries import encoded
-from .chance.cohort import MOST, Measurement
+from .entries import encoded
 
 FORMAT = "gpupool-baseline-run"
 VERSION = 1

@@ -18,13 +18,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..metrics.metric import Number
-from ..metrics.units import is_timed
-from ..records.store import RUN_ID
-from ..values.device import UNKNOWN
-from . import baseline_entries
-from .chance.cohort import MOST, Measurement
-from .chance.statistics import spread_of
+from ...metrics.metric import Number
+from ...metrics.units import is_timed
+from ...records.store import RUN_ID
+from ...values.device import UNKNOWN
+from ..chance.cohort import MOST, Measurement
+from ..chance.statistics import spread_of
+from .entries import FORMAT, KEYS, VERSION, encoded, read
 
 Key = tuple[str, str, str]
 
@@ -150,7 +150,7 @@ def text_of(lines: Iterable[str]) -> str:
     """Return the text of a file of these lines, one for each entry."""
     *others, last = [*lines] or [""]
     found = "".join(f"{line}\n" if line.endswith(_THEIRS) else f"{line},\n" for line in others) + last
-    head = f'{{"format": "{baseline_entries.FORMAT}", "version": {baseline_entries.VERSION}, "entries": ['
+    head = f'{{"format": "{FORMAT}", "version": {VERSION}, "entries": ['
     return f"{head}\n{found}\n]}}\n" if found else f"{head}]}}\n"
 
 
@@ -181,9 +181,9 @@ def parse(text: str) -> Baseline:
     """Read what :meth:`Baseline.dump` wrote, and people may have edited.
 
     Raises:
-        baseline_entries.BaselineProblem: it is not a baseline, or not a sound one.
+        BaselineProblem: it is not a baseline, or not a sound one.
     """
-    return Baseline(tuple(map(_entry, baseline_entries.read(text))))
+    return Baseline(tuple(map(_entry, read(text))))
 
 
 def kind_of(names: Sequence[str]) -> str:
@@ -237,14 +237,14 @@ _ELSEWHERE = frozenset({"spread", "samples"})
 
 def _line(entry: Entry, *, whole: bool = False) -> str:
     """Return the line of an entry: what is to be reviewed of it; the ``whole`` is what an older version wrote, too."""
-    data = {key: getattr(entry, key) for key in baseline_entries.KEYS if key not in _ELSEWHERE}
+    data = {key: getattr(entry, key) for key in KEYS if key not in _ELSEWHERE}
     if entry.run and not whole:  # whose file tells the rest
         data = {key: value for key, value in data.items() if key not in _PROVENANCE}
         data["run"] = short_run(entry.run)
     elif not entry.dirty:
         del data["dirty"]
     # A direction that is false says something, and so does a tolerance of 0.
-    return baseline_entries.encoded({key: value for key, value in data.items() if value is not None and value != ""})
+    return encoded({key: value for key, value in data.items() if value is not None and value != ""})
 
 
 def short_run(run: str) -> str:
