@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from .worker.fixtures import Gpu, Measure, RecordMetric, RunScript, TorchRun
+    from .worker.fixture_types import Gpu, Measure, RecordMetric, RunScript, TorchRun
 
 __all__ = ["Gpu", "Measure", "RecordMetric", "RunScript", "TorchRun", "aggregate", "matrix"]
 __version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:
-    """Give the types of fixtures, for annotations: only then is pytest loaded."""
+    """Give the types of fixtures, for annotations: only then is the module loaded that has them."""
     if name in __all__:
-        from .worker import fixtures
+        from .worker import fixture_types
 
-        return getattr(fixtures, name)
+        return getattr(fixture_types, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -27,6 +27,7 @@ _OF_THE_PACKAGE = (
     "verdicts.verdict",
     "worker.choosing.resume",
     "worker.choosing.shard",
+    "worker.fixture_types",
     "worker.plugins",
     "worker.protocol.early_line",
     "worker.protocol.item_facts",

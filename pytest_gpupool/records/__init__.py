@@ -9,7 +9,6 @@ __all__ = [
     "record",
     "result",
     "results",
-    "shapes",
     "store",
     "wire",
 ]

@@ -27,7 +27,7 @@ from .datatypes import is_time
 from .journal import VERSION
 from .record import Record, in_order
 from .results import Results
-from .shapes import DEVICE, FACTS, VERSIONS
+from .shapes.plans import DEVICE, FACTS, VERSIONS
 from .store import LATEST, RUN_ID, lock, write_whole
 
 PLAN = "plan.json"

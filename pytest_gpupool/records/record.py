@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .shapes import RECORDS
+from .shapes.journal import RECORDS
 
 Record = Mapping[str, Any]
 

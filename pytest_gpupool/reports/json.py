@@ -13,7 +13,8 @@ from ..metrics import costs, groups
 from ..records.beside.items import FOLDER, Items, of_test, without
 from ..records.result import TestResult, WorkerResult
 from ..records.results import Results
-from ..records.shapes import METRIC, RESOURCES
+from ..records.shapes.metrics import METRIC
+from ..records.shapes.parts import RESOURCES
 from ..records.store import write_whole
 from ..values.device import Device
 from ..values.outcomes import OUTCOMES

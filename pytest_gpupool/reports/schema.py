@@ -33,29 +33,11 @@ from ..records.datatypes import (
     or_null,
     unread,
 )
-from ..records.shapes import (
-    ATTACHMENTS,
-    ATTEMPT,
-    CAUSE,
-    EXIT,
-    FACTS_OF_TEST,
-    GIT,
-    GROUP_OUTCOMES,
-    HOST,
-    ITEMS,
-    MEASURED,
-    METRIC,
-    METRICS,
-    OUTCOME,
-    OUTPUT,
-    PARAMS,
-    PHASES,
-    REPEAT,
-    SET_UPS,
-    SOFTWARE,
-    SOURCES,
-    VARIABLES,
-)
+from ..records.shapes.journal import EXIT
+from ..records.shapes.metrics import GROUP_OUTCOMES, METRIC, METRICS
+from ..records.shapes.parts import CAUSE, FACTS_OF_TEST, MEASURED, OUTCOME, OUTPUT, PARAMS, PHASES, SET_UPS, VARIABLES
+from ..records.shapes.plans import GIT, HOST, SOFTWARE, SOURCES
+from ..records.shapes.tests import ATTACHMENTS, ATTEMPT, ITEMS, REPEAT
 from ..values.outcomes import OUTCOMES
 from ..values.repeats import OVER_TESTS
 from ..values.verdicts import VERDICTS

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_gpupool.metrics.metric import from_record, make
 from pytest_gpupool.records.beside.items import Items, decoded, encoded
-from pytest_gpupool.records.shapes import METRIC
+from pytest_gpupool.records.shapes.metrics import METRIC
 
 
 def record(samples: Any, name: str = "accuracy") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 from ...records.beside.items import decoded, keep_ids
 from ...records.beside.items import encoded as encoded_values
 from ...records.datatypes import FLAG, NAME, NUMBER, SAMPLES, TEXT, Shape, optional
-from ...records.shapes import METRIC
+from ...records.shapes.metrics import METRIC
 from ...records.store import write_whole
 from ...values.errors import UsageProblem
 from ..chance.cohort import MOST, Measurement

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...records.datatypes import AMOUNT, FLAG, NAME, NUMBER, SAMPLE, TEXT, DataType
-from ...records.shapes import METRIC
+from ...records.shapes.metrics import METRIC
 
 FORMAT = "gpupool-baseline"
 VERSION = 1
