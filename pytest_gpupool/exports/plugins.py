@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import pytest
 
 from ..metrics.groups import as_tests
 from ..values.texts import safe_repr
@@ -35,13 +37,14 @@ def tell(config: Any, report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _called(config: Any, name: str, calls: list[dict[str, Any]]) -> Iterator[str]:
-    caller = getattr(config.hook, name)
-    if not calls or not caller.get_hookimpls():
-        return
-    call: Callable[..., Any] = caller
-    for arguments in calls:
+    """Call a hook of each plugin by itself, with copies of its own: what one does is nothing to the others."""
+    manager = config.pluginmanager
+    # pluggy has those first that are called last.
+    plugins = list(dict.fromkeys(one.plugin for one in reversed(getattr(config.hook, name).get_hookimpls())))
+    for plugin in plugins:
+        alone = manager.subset_hook_caller(name, [other for other in plugins if other is not plugin])
         try:
-            call(**copy.deepcopy(arguments), config=config)
-        except Exception as error:
-            yield f"a plugin's {name} failed, and is called no more: {safe_repr(error)}"
-            return
+            for arguments in calls:
+                alone(**copy.deepcopy(arguments), config=config)
+        except (Exception, SystemExit, pytest.fail.Exception, pytest.skip.Exception) as error:
+            yield f"{name} of {manager.get_name(plugin)} failed, and is called no more: {safe_repr(error)}"
