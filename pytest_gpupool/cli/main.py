@@ -6,10 +6,13 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from types import ModuleType
 
 from .. import __version__
+from ..options.files import refuse_same
 from ..processes.own import garbage
 from ..values.errors import GpupoolError
 from .commands import baseline, export, history, matrix, report, runs, scaling, schema
@@ -28,6 +31,9 @@ if sys.platform == "linux":  # the pool is there alone, and what it relies on
 
     _COMMANDS = (run, plan, status, quarantine, *_COMMANDS)
 
+_OUTPUTS = ("json", "html", "markdown", "junit", "code_quality", "output", "durations", "baseline", "history")
+"""What commands call the files that they write, where these are paths."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program and return its exit status."""
@@ -41,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             unknown = args.take_rest(args, unknown)
         if unknown:
             getattr(args, "refuse", parser.error)(f"unrecognized arguments: {' '.join(unknown)}")
-        with garbage.collection_paused():
+        with garbage.collection_paused(), _outputs_kept_apart(args):
             exit_status: int = args.run(args)
             sys.stdout.flush()
     except GpupoolError as error:
@@ -51,6 +57,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
         return 1
     return exit_status
+
+
+@contextmanager
+def _outputs_kept_apart(args: argparse.Namespace) -> Iterator[None]:
+    """Refuse two outputs that are one file; the command's own words go to standard error where one is standard output.
+
+    Raises:
+        UsageProblem: naming both.
+    """
+    given = {name: path for name in _OUTPUTS if isinstance(path := getattr(args, name, None), Path)}
+    refuse_same({f"--{name.replace('_', '-')}": path for name, path in given.items()})
+    if not any(map(_is_standard_output, given.values())):
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 class _Help(argparse.HelpFormatter):

@@ -106,6 +106,13 @@ def junit_file(config: pytest.Config) -> Path | None:
     return None if path is None else config.invocation_params.dir / path
 
 
+def report_files(config: pytest.Config) -> dict[str, Path | None]:
+    """Return which files others write: pytest itself, and pytest-html, by the option that names each."""
+    html = _given(config, "htmlpath", None)
+    there = config.invocation_params.dir
+    return {"--junitxml": junit_file(config), "--html": None if html is None else there / html}
+
+
 def test_files(config: pytest.Config) -> list[str]:
     """Return the patterns that the names of test files match."""
     patterns: list[str] = config.getini("python_files")

@@ -22,7 +22,7 @@ from ..values.device import BUSY_MEMORY, Export, Size
 from ..values.errors import UsageProblem
 from ..values.outcomes import MACHINE, OUT_OF_MEMORY
 from ..values.verdicts import BAD, CONFIRM, ERROR, FAILING, RTOL
-from . import collection, parsing
+from . import collection, companions, files, parsing
 from .role import only_informs
 
 _KEPT = 20
@@ -234,7 +234,7 @@ class Options:
                 "run; 'gpupool merge … --baseline FILE --update-baseline' adds that"
             )
         directory = source.path("gpupool-dir") or config.rootpath / ".gpupool"
-        return cls(
+        found = cls(
             devices=source.parse("gpupool-devices", parsing.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
             require=source.parse("gpupool-require", parsing.whole, "a whole number from 0", 0),
             wait=source.parse("gpupool-wait", texts.seconds, _SECONDS, 3600.0),
@@ -279,6 +279,10 @@ class Options:
             or _if_there(directory / HISTORY),
             durations=_durations(source, is_written=shard is None) or directory / durations.NAME,
         )
+        names = ("json", "html", "markdown", "baseline", "durations", "history")
+        ours = {f"--gpupool-{name}": getattr(found, name) for name in names}
+        files.refuse_same(ours | companions.report_files(config))
+        return found
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -87,6 +87,38 @@ def test_a_wrong_option_ends_the_run_before_it_begins(host: Host, option: str, m
     assert not list(host.lock_dir.glob("*"))
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--gpupool-html=./report.json",), "--gpupool-json and --gpupool-html"),
+        (("--gpupool-markdown=link",), "--gpupool-json and --gpupool-markdown"),
+        (("--gpupool-baseline=hard",), "--gpupool-json and --gpupool-baseline"),
+        (("--gpupool-durations=report.json",), "--gpupool-json and --gpupool-durations"),
+        (("--gpupool-history=a", "--gpupool-html=sub/../a"), "--gpupool-html and --gpupool-history"),
+        (("--junitxml=report.json", "-n2"), "--gpupool-json and --junitxml"),
+    ],
+)
+def test_two_options_cannot_mean_one_file(host: Host, options: tuple[str, ...], names: str) -> None:
+    """By whatever name: what was in it stays."""
+    host.write("test_suite.py", ONE)
+    host.project.joinpath("sub").mkdir()
+    host.project.joinpath("report.json").write_text("kept")
+    host.project.joinpath("link").symlink_to("report.json")
+    host.project.joinpath("hard").hardlink_to(host.project / "report.json")
+    run = host.pytest(*options)
+    assert run.status == 4
+    assert f"{names} are the same file, " in said(run)
+    assert "give each one of its own" in said(run)
+    assert host.project.joinpath("report.json").read_text() == "kept"
+
+
+def test_a_device_takes_several_reports(host: Host) -> None:
+    """As /dev/null does, of a run that is to write none."""
+    host.write("test_suite.py", ONE)
+    run = host.pytest("--gpupool-html=/dev/null", "--gpupool-markdown=/dev/null", "--junitxml=/dev/null")
+    assert run.status == 0, run.output
+
+
 def test_a_wrong_option_is_said_once_with_workers(host: Host) -> None:
     """The controller finds it, before any worker starts."""
     host.write("test_suite.py", ONE)
