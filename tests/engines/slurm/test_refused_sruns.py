@@ -59,9 +59,10 @@ def in_thread(link: SrunLink) -> Callable[[], bytes]:
 
 def test_is_asked_for_again_when_another_ends(start: Callable[[], SrunLink]) -> None:
     """With all that it was told before, in order."""
-    first, second = start(), start()
+    first = start()
     first.write(b"a")
     assert first.read() == b"a"
+    second = start()
     second.write(b"b")
     comes = in_thread(second)
     words = waits(second)
@@ -77,9 +78,10 @@ def test_is_asked_for_again_when_another_ends(start: Callable[[], SrunLink]) -> 
 
 def test_one_that_waits_can_be_ended(start: Callable[[], SrunLink]) -> None:
     """It is not asked for again."""
-    first, second = start(), start()
+    first = start()
     first.write(b"a")
     assert first.read() == b"a"
+    second = start()
     comes = in_thread(second)
     waits(second)
     second.end()
