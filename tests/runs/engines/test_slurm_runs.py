@@ -193,6 +193,28 @@ def test_a_limit_of_jobs(login: Host, slurm: SlurmCluster) -> None:
     nothing_left(slurm, environ)
 
 
+def test_a_gpu_that_fails(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+    """Its test is run by another worker, with another GPU, and the report tells it."""
+    login.write(
+        "test_gpu.py",
+        """
+        def test_fails(gpu):
+            with open("ran", "a") as ran:
+                ran.write(gpu.ids[0] + chr(10))
+            if len(open("ran").readlines()) == 1:
+                raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+        """,
+    )
+    run = login.start("--gpupool-engine=slurm", "-n1", environ=environ).finish()
+    assert run.outcomes == {"test_fails": "passed"}, run.output
+    first, second = (login.project / "ran").read_text().split()
+    assert first != second
+    assert "1 passed, 1 rerun" in run.stdout
+    assert "test_fails lost its device in gw0; tried again in gw1: passed" in run.stdout
+    assert {device["id"] for device in run.report["devices"]} == {first, second}
+    nothing_left(slurm, environ)
+
+
 def test_killed_workers(login: Host, start: Start, slurm: SlurmCluster, environ: dict[str, str]) -> None:
     """A worker and another one's srun: each costs its test, and others take their place."""
     login.write("test_waiting.py", WAITING.format(count=8))
