@@ -278,6 +278,31 @@ class SlurmCluster:
         return "\n".join(f"{path.name}:\n{path.read_text(errors='replace')[-2000:]}" for path in paths)
 
 
+def limited_srun(directory: Path, environ: Mapping[str, str], *words: str, workers: int = 1) -> dict[str, str]:
+    """An environment whose srun refuses, with these words, who comes while so many (0 or 1) run; the others it calls.
+
+    Real SLURM counts a user's jobs only where it has an accounting database.
+    """
+    srun = shutil.which("srun", path=environ["PATH"])
+    lines = "".join(f'echo "srun: error: {word}" >&2\n' for word in words)
+    taken = f'[ -e "{directory}/taken" ] && kill -0 "$(cat "{directory}/taken")" 2>/dev/null' if workers else "true"
+    script = f"""#!/bin/sh
+exec 9>"{directory}/lock"
+flock 9
+if {taken}; then
+{lines}exit 1
+fi
+echo $$ > "{directory}/taken"
+exec 9>&-
+exec {srun} "$@"
+"""
+    programs = directory / "programs"
+    programs.mkdir()
+    programs.joinpath("srun").write_text(script)
+    programs.joinpath("srun").chmod(0o755)
+    return {**environ, "PATH": f"{programs}:{environ['PATH']}"}
+
+
 def _variable(pid: int, name: str) -> str | None:
     """A variable of a process; none of one that is gone or a zombie."""
     with contextlib.suppress(OSError):

@@ -203,6 +203,12 @@ def realtime_limit(pid: int | str) -> int | None:
     return None
 
 
+def arguments(pid: int) -> list[str]:
+    """Return what a process was started as, word by word; nothing where there is none or it is hidden."""
+    words = (_content(f"/proc/{pid}/cmdline", _LARGEST_ENVIRONMENT) or b"").removesuffix(b"\0")
+    return words.decode(errors="replace").split("\0") if words else []
+
+
 def command_line(pid: int) -> str:
     """Return what a process was started as, its name in brackets where that is hidden."""
     words = (_content(f"/proc/{pid}/cmdline", _LARGEST_STATUS) or b"").split(b"\0")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ...values.errors import UsageProblem
-from . import pump
+from . import pump, sessions
 from .addresses import answers, use_token
 from .site import Site
 from .words import of_death, of_refusal
@@ -53,6 +53,7 @@ class Client:
         self.address = answers(site.address)
         self._ours = not self._ray.is_initialized()
         if self._ours:
+            sessions.check(self.address)
             self._connect(site, patience + (_UPLOAD_SECONDS if site.working_dir else 0.0))
         self._site = site
         self._ray.cloudpickle.register_pickle_by_value(pump)

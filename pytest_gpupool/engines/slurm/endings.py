@@ -30,6 +30,14 @@ _BY_LINE = (
 )
 """By what srun writes, the surest first. Of a step nothing else tells."""
 
+_NOT_NOW = re.compile(
+    r"Requested nodes are busy|Memory required by task is not available|Insufficient GRES available"
+    r"|Too many job steps on node|Slurm is busy|step creation (temporarily|still) disabled$"
+    r"|\w*MaxSubmit\w*|Job violates accounting/QOS policy"
+)
+"""Refusals for what other workers may hold."""
+_LIMIT = re.compile(r"(QOS|Assoc)\w+")  # a line of its own before the refusal
+
 _OF_SLURM = re.compile(r"(srun|slurmstepd[^:]*): ")
 _WORDS = re.compile(r"(srun|slurmstepd[^:]*): (error|fatal): |srun: (unrecognized|invalid|option|unknown)", re.I)
 _EXIT_STATUS = re.compile(r"Exited with exit code")  # the program's own doing
@@ -65,8 +73,23 @@ class Heard:
                 if found := pattern.search(line):
                     known = {name: _lower(value.rstrip(",")) for name, value in found.groupdict().items()}
                     return words.format(**known)
-        errors = [line for line in self._lines if _WORDS.match(line) and not _EXIT_STATUS.search(line)]
-        return errors[-1] if errors else ""
+        return self.errors()[-1] if self.errors() else ""
+
+    def errors(self) -> list[str]:
+        """Return the lines that tell of what is wrong, but for the program's own doing."""
+        return [line for line in self._lines if _WORDS.match(line) and not _EXIT_STATUS.search(line)]
+
+
+def refusal(heard: Heard) -> str:
+    """Return the words by which a worker was refused for what others may hold; empty where it was not."""
+    errors = [line.removeprefix("srun: error: ") for line in heard.errors()]
+    if heard.placed or not errors or not _NOT_NOW.search(errors[-1]):
+        return ""
+    limits = [error for error in errors if _LIMIT.fullmatch(error)]
+    if not limits:
+        return errors[-1]
+    # Another limit, as of a job's time, will be the same the next time.
+    return f"{errors[-1]}: {limits[-1]}" if "MaxSubmit" in limits[-1] else ""
 
 
 def words(job: Entry | None, heard: Heard, status: int | None) -> str:

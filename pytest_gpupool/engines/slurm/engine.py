@@ -14,6 +14,7 @@ from .client import Client
 from .launcher import Launcher
 from .link import SrunLink
 from .queue import Queue
+from .turns import Turns
 
 
 class SlurmEngine:
@@ -30,6 +31,7 @@ class SlurmEngine:
         self._arguments = arguments.parse(given)
         self._client = Client(os.environ if environ is None else environ)
         self._queue = Queue(self._client)
+        self._turns = Turns()
         self._launcher = Launcher(self._client.environ)
         self._token = secrets.token_hex(4)
         self._numbers = itertools.count()
@@ -64,7 +66,7 @@ class SlurmEngine:
             within=bool(self._client.allocation),
             limited="SLURM_TIMELIMIT" in self._client.site,
         )
-        link = SrunLink(self._launcher.start(line), name, self._queue)
+        link = SrunLink(lambda: self._launcher.start(line), name, self._queue, self._turns)
         self._links.append(link)
         return link
 

@@ -114,7 +114,7 @@ def first_line(user: subprocess.Popen[bytes]) -> bytes:
 
 def srun_of(link: SrunLink) -> int:
     """The pid of a link's srun."""
-    return link._process.pid
+    return link.pid
 
 
 class TestBytes:
@@ -151,7 +151,7 @@ class TestBytes:
         link = engine.launch("gw0", 0, ["true"])
         assert rest(link) == b""
         assert link.end_words() == ""
-        srun = link._process
+        srun = link._srun.process
         srun.wait(LIMIT)
         with pytest.raises(OSError, match=r"ended|pipe"):
             link.write(b"x")
@@ -260,7 +260,7 @@ class TestLostNodes:
         assert rest(nodes["n2"]) == b""
         assert nodes["n2"].end_words() == "node n2 failed"
         assert engine.room() == Room(2, 2, 1)
-        assert nodes["n1"]._process.poll() is None
+        assert nodes["n1"].poll() is None
         nodes["n1"].end()
         if "SLURM_JOB_ID" in environ:
             return  # SLURM 22.05 never frees the CPUs of steps that ran in an allocation when it lost a node
@@ -326,7 +326,7 @@ class TestJobs:
             "from pytest_gpupool.engines.slurm.engine import SlurmEngine\n"
             "engine = SlurmEngine({})\n"
             f"link = engine.launch('gw0', 1, {program})\n"
-            "link.read(); print(link._process.pid, flush=True); time.sleep(1000)\n"
+            "link.read(); print(link.pid, flush=True); time.sleep(1000)\n"
         )
         with a_user(slurm, code) as user:
             srun = int(first_line(user))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from made_hosts import make_host
-from slurm_cluster import NODES, SlurmCluster
+from slurm_cluster import NODES, SlurmCluster, limited_srun
 from standin import STATE_VARIABLE
-from support import Host, Run, Running, wait_for
+from support import Host, Run, Running, Watched, wait_for
 
 SUITE = """
     import os, signal
@@ -172,6 +172,46 @@ def test_more_workers_than_gpus(login: Host, start: Start, slurm: SlurmCluster) 
     run = running.finish()
     assert set(run.outcomes.values()) == {"passed"}, run.output
     assert run.status == 0
+    nothing_left(slurm, environ)
+
+
+def test_a_limit_of_jobs(login: Host, slurm: SlurmCluster) -> None:
+    """A worker that is refused while another one runs is asked for again when that one ends; it is said once."""
+    login.write("test_waiting.py", WAITING.format(count=3))
+    why = "Unable to allocate resources: Job violates accounting/QOS policy"
+    environ = limited_srun(login.directory, slurm.environ(login.environ()), "AssocMaxSubmitJobLimit", why)
+    running = Watched(login, "--gpupool-engine=slurm", "-n2", environ=environ)
+    (first,) = begun(login, 1)
+    running.until("AssocMaxSubmitJobLimit")
+    os.kill(first["pid"], signal.SIGKILL)
+    second = begun(login, 2)[1]
+    assert second["worker"] != first["worker"]
+    go(login)
+    run = running.finish()
+    assert sorted(run.outcomes.values()) == ["crashed", "passed", "passed"], run.output
+    assert run.output.count("AssocMaxSubmitJobLimit") == 1
+    nothing_left(slurm, environ)
+
+
+def test_a_gpu_that_fails(login: Host, slurm: SlurmCluster, environ: dict[str, str]) -> None:
+    """Its test is run by another worker, with another GPU, and the report tells it."""
+    login.write(
+        "test_gpu.py",
+        """
+        def test_fails(gpu):
+            with open("ran", "a") as ran:
+                ran.write(gpu.ids[0] + chr(10))
+            if len(open("ran").readlines()) == 1:
+                raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+        """,
+    )
+    run = login.start("--gpupool-engine=slurm", "-n1", environ=environ).finish()
+    assert run.outcomes == {"test_fails": "passed"}, run.output
+    first, second = (login.project / "ran").read_text().split()
+    assert first != second
+    assert "1 passed, 1 rerun" in run.stdout
+    assert "test_fails lost its device in gw0; tried again in gw1: passed" in run.stdout
+    assert {device["id"] for device in run.report["devices"]} == {first, second}
     nothing_left(slurm, environ)
 
 
