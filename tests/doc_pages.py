@@ -22,7 +22,7 @@ ANY = "…"
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
 _DIRECTIVE = re.compile(r"^\{(?P<name>[\w-]+)\} *(?P<argument>.*)$")
 _CAPTION = re.compile(r"^:caption: +(.+)$")
-_COMMENT = re.compile(r"^<!-- (?P<key>file|quietly|not run|on|host): (?P<value>.*?)(?P<end> *-->)?$")
+_COMMENT = re.compile(r"^<!-- (?P<key>file|quietly|not run|made|on|host): (?P<value>.*?)(?P<end> *-->)?$")
 _STATUS = re.compile(r" +# exit status (\d+)$")
 
 # What differs from run to run, and is shown in a page as it may look. Blanks and rules are as wide as they come to be.
@@ -74,12 +74,22 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """A block that is no file and no command; ``why`` says why nothing of it can be run, empty where nobody has."""
+    """A block that is no file and no command; ``why`` says why nothing of it can be run, empty where nobody has.
+
+    ``made`` is the name of the example, see ``made_examples.py``, that it shows below a command or for itself.
+    """
 
     language: str
     text: str
     line: int
     why: str
+    made: str = ""
+
+    @property
+    def expected(self) -> str:
+        """It without a command on top."""
+        first, _, rest = self.text.partition("\n")
+        return rest if first.startswith("$ ") else self.text
 
 
 Part = File | Command | Other
@@ -132,7 +142,7 @@ class _Reader:
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self._at = 0
-        self._name = self._why = self._on = ""
+        self._name = self._why = self._on = self._made = ""
 
     def parts(self) -> Iterator[Part]:
         while self._at < len(self._lines):
@@ -141,7 +151,7 @@ class _Reader:
                 yield from self._comment(comment)
             elif fence := _FENCE.match(line):
                 yield from self._block(fence)
-                self._name = self._why = self._on = ""
+                self._name = self._why = self._on = self._made = ""
             self._at += 1
 
     def _comment(self, found: re.Match[str]) -> Iterator[Part]:
@@ -160,6 +170,8 @@ class _Reader:
             self._name = value
         elif key == "not run":
             self._why = value
+        elif key == "made":
+            self._made = value
         elif key == "on":
             self._on = value
 
@@ -176,8 +188,8 @@ class _Reader:
             if directive["name"] != "code-block":
                 return
             language, begin, lines = directive["argument"], *self._options(begin, lines)
-        if self._why:
-            yield Other(language=language, text="\n".join(lines), line=begin, why=self._why)
+        if self._why or self._made:
+            yield Other(language=language, text="\n".join(lines), line=begin, why=self._why, made=self._made)
         elif self._name:
             yield File(name=self._name, text="\n".join(lines) + "\n")
         elif language == "console":
@@ -236,6 +248,11 @@ def _pattern(expected: str) -> re.Pattern[str]:
             for line in expected.splitlines(keepends=True)
         )
     )
+
+
+def shows(expected: str, made: str) -> bool:
+    """Whether a page shows an example to the letter, but for what it leaves out."""
+    return _pattern(f"{expected}\n").fullmatch(made) is not None
 
 
 def difference(expected: str, printed: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from doc_pages import DOCS, README, ROOT, File, Other, Page, pages
+from doc_pages import DOCS, README, ROOT, File, Other, Page, difference, pages, shows
+from made_examples import MADE
 
 PAGES = pages()
 
@@ -43,7 +44,7 @@ def test_no_block_is_untried(page: Page) -> None:
     """A block is a file, commands that are run, an excerpt that can be parsed, or it says why it is none of these."""
     unmarked = []
     for part in page.parts:
-        if isinstance(part, Other) and not part.why:
+        if isinstance(part, Other) and not part.why and not part.made:
             try:
                 PARSE[part.language](part.text)
             except (KeyError, ValueError, SyntaxError, yaml.YAMLError) as error:
@@ -51,6 +52,22 @@ def test_no_block_is_untried(page: Page) -> None:
         elif isinstance(part, File) and part.name.endswith(".py"):
             ast.parse(part.text)
     assert not unmarked
+
+
+EXAMPLES = [(page, part) for page in PAGES for part in page.parts if isinstance(part, Other) and part.made]
+
+
+@pytest.mark.parametrize(("page", "block"), EXAMPLES, ids=lambda value: value.made if isinstance(value, Other) else "")
+def test_examples_are_what_would_be_printed(page: Page, block: Other, tmp_path: Path) -> None:
+    """What a page shows of a long run is what the package makes of such a one."""
+    made = MADE[block.made](tmp_path)
+    where = f"{page.name}, line {block.line}"
+    assert shows(block.expected, made), f"{where}\n{difference(block.expected, made)}\nmade:\n{made}"
+
+
+def test_every_example_is_shown() -> None:
+    """Else nobody needs it."""
+    assert {block.made for _, block in EXAMPLES} == {*MADE}
 
 
 def links(page: Page) -> list[str]:
