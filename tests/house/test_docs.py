@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,13 +26,30 @@ def ini(text: str) -> None:
     IniConfig("pytest.ini", text)
 
 
+def sh(text: str) -> None:
+    """As bash reads it before it runs anything."""
+    try:
+        subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(error.stderr) from error
+
+
+def console(text: str) -> None:
+    """What is typed there."""
+    lines = text.replace("\\\n", " ").splitlines()
+    sh("\n".join(line[2:] for line in lines if line.startswith("$ ")))
+
+
 PARSE: Mapping[str, Callable[[str], object]] = {
     "python": ast.parse,
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
     "json": json.loads,
     "ini": ini,
+    "sh": sh,
+    "console": console,
 }
+"""Complains of what is none of that language; ``console`` and ``sh`` are to say, too, why they are not run."""
 
 
 def test_readme_is_short() -> None:
@@ -41,10 +59,17 @@ def test_readme_is_short() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_block_is_untried(page: Page) -> None:
-    """A block is a file, commands that are run, an excerpt that can be parsed, or it says why it is none of these."""
+    """A block is a file, commands that are run, an excerpt that can be parsed, or it says why it is none of these.
+
+    What says so has the language that it says.
+    """
     unmarked = []
     for part in page.parts:
-        if isinstance(part, Other) and not part.why and not part.made:
+        if isinstance(part, Other) and not part.made:
+            if not part.why and part.language in ("sh", "console"):
+                unmarked.append((page.name, part.line, part.language, "why is it not run?"))
+            elif part.why and part.language not in PARSE:
+                continue
             try:
                 PARSE[part.language](part.text)
             except (KeyError, ValueError, SyntaxError, yaml.YAMLError) as error:
