@@ -60,8 +60,8 @@ class File:
 class Command:
     """What a reader types, and what it is to print: lines ``first`` to before ``last`` of the page, from 0.
 
-    Nothing is compared of one that is shown without output, but its exit status. ``on`` is the cluster that it is for,
-    empty where that is the page's host.
+    Nothing is compared of one that is shown without output, but its exit status. ``on`` is the place that it is for, as
+    ``doc_places.py`` has it, empty where that is the page's host.
     """
 
     text: str

@@ -24,8 +24,8 @@ class Reader:
     """Somebody who does all that a page says, in a fresh folder."""
 
     host: Host
-    clusters: Callable[[str], Mapping[str, str]]
-    """What the environment of a user of a cluster has, by the cluster's name."""
+    places: Callable[[str], Mapping[str, str]]
+    """What the environment has of who works at another place, by that one's name."""
 
     def follow(self, page: Page) -> Iterator[tuple[Command, int, str]]:
         """Do it; each command with its exit status, and what it has printed."""
@@ -59,7 +59,7 @@ class Reader:
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell says it
         return status, printed.replace(str(self.host.project), HOME)
 
-    def _environ(self, cluster: str) -> dict[str, str]:
+    def _environ(self, place: str) -> dict[str, str]:
         home = self.host.directory / "home"
         home.mkdir(exist_ok=True)
         # What is installed beside for other tests only takes time, and is no part of what a page shows.
@@ -69,8 +69,8 @@ class Reader:
         environ = self.host.environ(
             PYTEST_ADDOPTS=off, HOME=str(home), COLUMNS=str(COLUMNS), PYTHONUNBUFFERED="1", **alone, **person
         )
-        if cluster:
-            environ |= self.clusters(cluster)
+        if place:
+            environ |= self.places(place)
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
         return environ
 
