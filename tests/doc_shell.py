@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,9 @@ class Reader:
                     os.kill(pid, signal.SIGKILL)
 
     def _type(self, command: Command) -> tuple[int, str]:
-        log = self.host.directory / "printed"
-        with log.open("wb") as file:
-            # What goes on in the background has the file as well, and is not waited for.
+        descriptor, name = tempfile.mkstemp(prefix="printed", dir=self.host.directory)
+        with os.fdopen(descriptor, "wb") as file:
+            # What goes on in the background has the file as well, and is not waited for: the next command has its own.
             done = subprocess.run(
                 ["bash", "-c", command.text],
                 cwd=self.host.project,
@@ -55,7 +56,7 @@ class Reader:
                 check=False,
                 timeout=LIMIT,
             )
-        printed = log.read_text(encoding="utf-8", errors="replace")
+        printed = Path(name).read_text(encoding="utf-8", errors="replace")
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell says it
         return status, printed.replace(str(self.host.project), HOME)
 
