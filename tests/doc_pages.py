@@ -22,7 +22,7 @@ ANY = "…"
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
 _DIRECTIVE = re.compile(r"^\{(?P<name>[\w-]+)\} *(?P<argument>.*)$")
 _CAPTION = re.compile(r"^:caption: +(.+)$")
-_COMMENT = re.compile(r"^<!-- (?P<key>file|quietly|not run|host): (?P<value>.*?)(?P<end> *-->)?$")
+_COMMENT = re.compile(r"^<!-- (?P<key>file|quietly|not run|made|on|host): (?P<value>.*?)(?P<end> *-->)?$")
 _STATUS = re.compile(r" +# exit status (\d+)$")
 
 # What differs from run to run, and is shown in a page as it may look. Blanks and rules are as wide as they come to be.
@@ -60,7 +60,8 @@ class File:
 class Command:
     """What a reader types, and what it is to print: lines ``first`` to before ``last`` of the page, from 0.
 
-    Nothing is compared of one that is shown without output, but its exit status.
+    Nothing is compared of one that is shown without output, but its exit status. ``on`` is the place that it is for, as
+    ``doc_places.py`` has it, empty where that is the page's host.
     """
 
     text: str
@@ -68,16 +69,27 @@ class Command:
     expected: str
     first: int
     last: int
+    on: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Other:
-    """A block that is no file and no command; ``why`` says why nothing of it can be run, empty where nobody has."""
+    """A block that is no file and no command; ``why`` says why nothing of it can be run, empty where nobody has.
+
+    ``made`` is the name of the example, see ``made_examples.py``, that it shows below a command or for itself.
+    """
 
     language: str
     text: str
     line: int
     why: str
+    made: str = ""
+
+    @property
+    def expected(self) -> str:
+        """It without a command on top."""
+        first, _, rest = self.text.partition("\n")
+        return rest if first.startswith("$ ") else self.text
 
 
 Part = File | Command | Other
@@ -130,7 +142,7 @@ class _Reader:
     def __init__(self, lines: list[str]) -> None:
         self._lines = lines
         self._at = 0
-        self._name = self._why = ""
+        self._name = self._why = self._on = self._made = ""
 
     def parts(self) -> Iterator[Part]:
         while self._at < len(self._lines):
@@ -139,7 +151,7 @@ class _Reader:
                 yield from self._comment(comment)
             elif fence := _FENCE.match(line):
                 yield from self._block(fence)
-                self._name = self._why = ""
+                self._name = self._why = self._on = self._made = ""
             self._at += 1
 
     def _comment(self, found: re.Match[str]) -> Iterator[Part]:
@@ -158,6 +170,10 @@ class _Reader:
             self._name = value
         elif key == "not run":
             self._why = value
+        elif key == "made":
+            self._made = value
+        elif key == "on":
+            self._on = value
 
     def _block(self, fence: re.Match[str]) -> Iterator[Part]:
         """Read a block to its end."""
@@ -172,12 +188,12 @@ class _Reader:
             if directive["name"] != "code-block":
                 return
             language, begin, lines = directive["argument"], *self._options(begin, lines)
-        if self._why:
-            yield Other(language=language, text="\n".join(lines), line=begin, why=self._why)
+        if self._why or self._made:
+            yield Other(language=language, text="\n".join(lines), line=begin, why=self._why, made=self._made)
         elif self._name:
             yield File(name=self._name, text="\n".join(lines) + "\n")
         elif language == "console":
-            yield from _commands(begin, lines)
+            yield from _commands(begin, lines, self._on)
         else:
             yield Other(language=language, text="\n".join(lines), line=begin, why="")
 
@@ -191,7 +207,7 @@ class _Reader:
         return begin + count, lines[count:]
 
 
-def _commands(begin: int, lines: list[str]) -> Iterator[Command]:
+def _commands(begin: int, lines: list[str], on: str) -> Iterator[Command]:
     starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
     assert starts[:1] == [0], f"line {begin + 1}: a block of console begins with a command, '$ …'"
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
@@ -207,6 +223,7 @@ def _commands(begin: int, lines: list[str]) -> Iterator[Command]:
             expected=expected,
             first=begin + after,
             last=begin + end,
+            on=on,
         )
 
 
@@ -231,6 +248,11 @@ def _pattern(expected: str) -> re.Pattern[str]:
             for line in expected.splitlines(keepends=True)
         )
     )
+
+
+def shows(expected: str, made: str) -> bool:
+    """Whether a page shows an example to the letter, but for what it leaves out."""
+    return _pattern(f"{expected}\n").fullmatch(made) is not None
 
 
 def difference(expected: str, printed: str) -> str:

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class Reader:
     """Somebody who does all that a page says, in a fresh folder."""
 
     host: Host
+    places: Callable[[str], Mapping[str, str]]
+    """What the environment has of who works at another place, by that one's name."""
 
     def follow(self, page: Page) -> Iterator[tuple[Command, int, str]]:
         """Do it; each command with its exit status, and what it has printed."""
@@ -33,31 +36,31 @@ class Reader:
                     self.host.project.joinpath(part.name).parent.mkdir(parents=True, exist_ok=True)
                     self.host.project.joinpath(part.name).write_text(part.text, encoding="utf-8")
                 elif isinstance(part, Command):
-                    yield (part, *self._type(part.text))
+                    yield (part, *self._type(part))
         finally:
             for pid in processes_of(self.host.lock_dir):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def _type(self, command: str) -> tuple[int, str]:
-        log = self.host.directory / "printed"
-        with log.open("wb") as file:
-            # What goes on in the background has the file as well, and is not waited for.
+    def _type(self, command: Command) -> tuple[int, str]:
+        descriptor, name = tempfile.mkstemp(prefix="printed", dir=self.host.directory)
+        with os.fdopen(descriptor, "wb") as file:
+            # What goes on in the background has the file as well, and is not waited for: the next command has its own.
             done = subprocess.run(
-                ["bash", "-c", command],
+                ["bash", "-c", command.text],
                 cwd=self.host.project,
-                env=self._environ(),
+                env=self._environ(command.on),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 check=False,
                 timeout=LIMIT,
             )
-        printed = log.read_text(encoding="utf-8", errors="replace")
+        printed = Path(name).read_text(encoding="utf-8", errors="replace")
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode  # as a shell says it
         return status, printed.replace(str(self.host.project), HOME)
 
-    def _environ(self) -> dict[str, str]:
+    def _environ(self, place: str) -> dict[str, str]:
         home = self.host.directory / "home"
         home.mkdir(exist_ok=True)
         # What is installed beside for other tests only takes time, and is no part of what a page shows.
@@ -67,6 +70,8 @@ class Reader:
         environ = self.host.environ(
             PYTEST_ADDOPTS=off, HOME=str(home), COLUMNS=str(COLUMNS), PYTHONUNBUFFERED="1", **alone, **person
         )
+        if place:
+            environ |= self.places(place)
         environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
         return environ
 

@@ -75,7 +75,7 @@ class Forge:
 
     def _shown(self, number: int) -> dict[str, Any]:
         note = next(note for note in self.notes if note["id"] == number)
-        link = f"https://forge.example/pull/7#{number}"
+        link = f"https://github.com/octo/evals/pull/7#issuecomment-{number}"
         user = {"login": note["author"], "username": note["author"]}
         return {**note, "user": user, "author": user, "html_url": link}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from made_hosts import make_host
+from slurm_cluster import NODES, SlurmCluster
+from standin import STATE_VARIABLE
 from support import Host, Run, Watched
 
 TESTS = Path(__file__).parent
@@ -50,3 +54,18 @@ class Cluster:
         """The pids of the hosts' programs, by worker."""
         running: Mapping[str, int] = json.loads(self.file.with_suffix(".running").read_text())
         return running
+
+
+@contextlib.contextmanager
+def gpus_of_nodes(slurm: SlurmCluster, libraries: Path, directory: Path) -> Iterator[dict[str, tuple[str, ...]]]:
+    """Have stand-in GPUs on the nodes of a SLURM cluster; gives their ids."""
+    ids = {}
+    for node, count in NODES.items():
+        (directory / node).mkdir()
+        driver = make_host(libraries, directory / node, count).driver
+        assert driver is not None
+        ids[node] = driver.uuids
+        slurm.give(node, **{STATE_VARIABLE: driver.environ({})[STATE_VARIABLE]})
+    yield ids
+    for node in NODES:
+        slurm.give(node)

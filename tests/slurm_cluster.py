@@ -65,6 +65,7 @@ ReturnToService=2
 MailProg=/bin/true
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
 PartitionName=small Nodes=n1 MaxTime=1:00:00 State=UP
 """
 

@@ -134,7 +134,7 @@ class _Node:
         own, library = os.getpid(), parent.library()
         self._run = said["run"]
         run_marks = marks.of_worker(said["run"], said["worker"])
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        environ = _environ(said["environ"])
         self._end = ProcessEnd()
         try:
             process = subprocess.Popen(
@@ -230,6 +230,12 @@ def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
     deadline = clock.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, deadline - clock.monotonic()))
+
+
+def _environ(said: Mapping[str, str | None]) -> dict[str, str]:
+    """Return a worker's environment: this host's, with what the controller says, None of what is not to be there."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return {name: value for name, value in {**own, **said}.items() if value is not None}
 
 
 def _begin(own: int, library: Any) -> None:

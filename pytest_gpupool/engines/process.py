@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import queue
 import sys
 import threading
@@ -26,6 +27,12 @@ UNKNOWN_STATUS = 256
 
 _SET_UP_SECONDS = 30.0  # what it may take until xdist has said to a worker what it says at first
 _FIRST_WRITES = 3  # of execnet's: the program that it starts; xdist's: the worker's program, and what is for that
+
+FOR_PYTEST = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+"""What the environment says of pytest's options and plugins. Workers hear the same of it as the controller.
+
+A plugin that only one side has misses there what its other half was to say.
+"""
 
 _ANSWER_SECONDS = 5.0  # what an answer of another host may take
 _KILL_SECONDS = 10.0  # who is not gone so long after it was to end is ended by the engine
@@ -280,4 +287,5 @@ def start_of(run: str, worker: str, arguments: Sequence[str], directory: str | N
 
     Without a directory it is the one in which the engine has laid the code.
     """
-    return {"run": run, "worker": worker, "arguments": list(arguments), "directory": directory}
+    environ = {name: os.environ.get(name) for name in FOR_PYTEST}
+    return {"run": run, "worker": worker, "arguments": list(arguments), "directory": directory, "environ": environ}

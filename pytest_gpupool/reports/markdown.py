@@ -211,9 +211,10 @@ def _metrics(report: Mapping[str, Any]) -> _Section:
     pairs = [(test, metric) for test in report["tests"] for metric in test["metrics"]]
     ranked = sorted(pairs, key=lambda pair: metric_order(pair[1], pair[0]["outcome"]))
     rows = [_Row(1 if _is_bad(metric) else 4, _metric_row(test, metric)) for test, metric in ranked]
-    fine = sum(metric["verdict"] == "ok" for _, metric in ranked)  # those without a verdict come after these
     is_judged = any(metric["verdict"] for _, metric in ranked)
-    return _Section("Metrics", _METRICS, rows, "metric", len(rows) - fine if is_judged else len(rows))
+    # Beside those that are judged the others, which come last, need no look.
+    notable = sum(verdicts.rank(metric["verdict"]) < verdicts.rank("ok") for _, metric in ranked)
+    return _Section("Metrics", _METRICS, rows, "metric", notable if is_judged else len(rows))
 
 
 def _metric_row(test: Mapping[str, Any], metric: Mapping[str, Any]) -> str:

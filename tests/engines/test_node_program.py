@@ -19,7 +19,7 @@ from made_hosts import wait_until
 
 from pytest_gpupool.engines import node
 from pytest_gpupool.engines.frames import DATA, GONE_STATUS, Frames, frame, says
-from pytest_gpupool.engines.process import UNKNOWN_STATUS, EngineProcess, start_of
+from pytest_gpupool.engines.process import FOR_PYTEST, UNKNOWN_STATUS, EngineProcess, start_of
 from pytest_gpupool.processes import table
 
 LIMIT = 60.0
@@ -31,8 +31,9 @@ IMPATIENT = "from pytest_gpupool.engines import frames; frames.SILENCE_SECONDS =
 class Pipe:
     """A link to a node's program on this host."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    def __init__(self, command: list[str], **environ: str) -> None:
+        environ = {**os.environ, **environ}
+        self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environ)
 
     def write(self, data: bytes) -> None:
         assert self.popen.stdin is not None
@@ -66,8 +67,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a worker that runs some code, and ends it after the test."""
     with ExitStack() as stack:
 
-        def begin(code: str, directory: Path = tmp_path) -> tuple[EngineProcess, Pipe]:
-            pipe = Pipe(node.command())
+        def begin(code: str, directory: Path = tmp_path, **environ: str) -> tuple[EngineProcess, Pipe]:
+            pipe = Pipe(node.command(), **environ)
             stack.callback(pipe.popen.wait)
             process = EngineProcess(pipe, start_of(unique_run(), "gw0", ["-u", "-c", code], str(directory)))
             stack.callback(process.kill)
@@ -117,6 +118,21 @@ def test_bytes_there_and_back(start: Start) -> None:
     assert read(process, 1) == b""
     assert process.wait(LIMIT) == 0
     assert process.host
+
+
+def test_what_the_environment_says_of_pytest_is_the_controllers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its host has set of that is not the worker's; all else is."""
+    for name in FOR_PYTEST:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:mine")
+    names = [*FOR_PYTEST, "THERE"]
+    process, _ = start(
+        f"import os; print('1', [os.environ.get(name) for name in {names}])",
+        PYTEST_ADDOPTS="-p no:theirs",
+        PYTEST_PLUGINS="theirs",
+        THERE="there",
+    )
+    assert read(process, 100) == b"1 ['-p no:mine', None, None, 'there']\n"
 
 
 @pytest.mark.parametrize(("code", "status"), [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9)])

@@ -89,12 +89,22 @@ def test_github_has_one_comment(at_github: Job, forge: Forge) -> None:
     forge.say("mallory", f"{MARKER}\n\nit is me")
     forge.say("github-actions[bot]", f"> {MARKER}\n\nquoted")
     forge.say("github-actions[bot]", "<!-- gpupool-comment other -->\n\nof another suite")
-    assert at_github.posts("github") == (0, "gpupool: comment created: https://forge.example/pull/7#333\n", "")
+    assert at_github.posts("github") == (
+        0,
+        "gpupool: comment created: https://github.com/octo/evals/pull/7#issuecomment-333\n",
+        "",
+    )
     for number in range(100):
         forge.say("bob", f"comment {number}")
-    assert at_github.posts("github")[1] == "gpupool: comment unchanged: https://forge.example/pull/7#333\n"
+    assert (
+        at_github.posts("github")[1]
+        == "gpupool: comment unchanged: https://github.com/octo/evals/pull/7#issuecomment-333\n"
+    )
     at_github.measured("new", 0.9)
-    assert at_github.posts("github")[1] == "gpupool: comment updated: https://forge.example/pull/7#333\n"
+    assert (
+        at_github.posts("github")[1]
+        == "gpupool: comment updated: https://github.com/octo/evals/pull/7#issuecomment-333\n"
+    )
     own = forge.bodies("github-actions[bot]")
     assert len(own) == 3
     assert "Nothing regressed" in own[2]

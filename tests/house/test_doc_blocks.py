@@ -38,7 +38,12 @@ def test_it(): pass
 import pytest
 ```
 
-<!-- not run: needs a cluster -->
+<!-- not run: needs GitHub -->
+```console
+$ gh run list
+```
+
+<!-- on: SLURM -->
 ```console
 $ srun true
 ```
@@ -59,7 +64,7 @@ def page(tmp_path: Path) -> Page:
 
 def test_blocks_are_files_commands_and_others(page: Page) -> None:
     """In the order of the page; a directive that is no code is nobody's business."""
-    hidden, shown, first, second, quiet, excerpt, marked = page.parts
+    hidden, shown, first, second, quiet, excerpt, marked, placed = page.parts
     assert hidden == File(name="evals/hidden.py", text="A = 1\n")
     assert shown == File(name="evals/test_it.py", text="def test_it(): pass\n")
     assert isinstance(first, Command)
@@ -71,7 +76,9 @@ def test_blocks_are_files_commands_and_others(page: Page) -> None:
     assert isinstance(excerpt, Other)
     assert (excerpt.language, excerpt.why) == ("python", "")
     assert isinstance(marked, Other)
-    assert marked.why == "needs a cluster"
+    assert marked.why == "needs GitHub"
+    assert isinstance(placed, Command)
+    assert (placed.text, placed.on, first.on) == ("srun true", "SLURM", "")
     assert page.gpus == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
-from doc_pages import DOCS, README, ROOT, File, Other, Page, pages
+from doc_pages import DOCS, README, ROOT, File, Other, Page, difference, pages, shows
+from made_examples import MADE
 
 PAGES = pages()
 
@@ -24,13 +26,30 @@ def ini(text: str) -> None:
     IniConfig("pytest.ini", text)
 
 
+def sh(text: str) -> None:
+    """As bash reads it before it runs anything."""
+    try:
+        subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True, check=True)
+    except subprocess.CalledProcessError as error:
+        raise ValueError(error.stderr) from error
+
+
+def console(text: str) -> None:
+    """What is typed there."""
+    lines = text.replace("\\\n", " ").splitlines()
+    sh("\n".join(line[2:] for line in lines if line.startswith("$ ")))
+
+
 PARSE: Mapping[str, Callable[[str], object]] = {
     "python": ast.parse,
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
     "json": json.loads,
     "ini": ini,
+    "sh": sh,
+    "console": console,
 }
+"""Complains of what is none of that language; ``console`` and ``sh`` are to say, too, why they are not run."""
 
 
 def test_readme_is_short() -> None:
@@ -40,10 +59,17 @@ def test_readme_is_short() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_block_is_untried(page: Page) -> None:
-    """A block is a file, commands that are run, an excerpt that can be parsed, or it says why it is none of these."""
+    """A block is a file, commands that are run, an excerpt that can be parsed, or it says why it is none of these.
+
+    What says so has the language that it says.
+    """
     unmarked = []
     for part in page.parts:
-        if isinstance(part, Other) and not part.why:
+        if isinstance(part, Other) and not part.made:
+            if not part.why and part.language in ("sh", "console"):
+                unmarked.append((page.name, part.line, part.language, "why is it not run?"))
+            elif part.why and part.language not in PARSE:
+                continue
             try:
                 PARSE[part.language](part.text)
             except (KeyError, ValueError, SyntaxError, yaml.YAMLError) as error:
@@ -51,6 +77,22 @@ def test_no_block_is_untried(page: Page) -> None:
         elif isinstance(part, File) and part.name.endswith(".py"):
             ast.parse(part.text)
     assert not unmarked
+
+
+EXAMPLES = [(page, part) for page in PAGES for part in page.parts if isinstance(part, Other) and part.made]
+
+
+@pytest.mark.parametrize(("page", "block"), EXAMPLES, ids=lambda value: value.made if isinstance(value, Other) else "")
+def test_examples_are_what_would_be_printed(page: Page, block: Other, tmp_path: Path) -> None:
+    """What a page shows of a long run is what the package makes of such a one."""
+    made = MADE[block.made](tmp_path)
+    where = f"{page.name}, line {block.line}"
+    assert shows(block.expected, made), f"{where}\n{difference(block.expected, made)}\nmade:\n{made}"
+
+
+def test_every_example_is_shown() -> None:
+    """Else nobody needs it."""
+    assert {block.made for _, block in EXAMPLES} == {*MADE}
 
 
 def links(page: Page) -> list[str]:

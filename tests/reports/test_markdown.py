@@ -164,10 +164,10 @@ class TestSummary:
         assert found[2][1:4] == [f"{number} {'x' * 300}"[:199] + "…" for number in ("1e+400", "1e-300", "+1e+400")]
 
     def test_what_needs_no_look_is_folded(self) -> None:
-        """Tests that are fine, and metrics that are ok; not those that nobody judged."""
+        """Tests that are fine, and metrics that are ok or, beside those, have no verdict; not where all have none."""
         regressed = a_metric("m", 1, baseline=2, change=-0.5, verdict="regressed")
         tests = [
-            a_test("a.py::a", metrics=[a_metric("m", 1, baseline=1, change=0.0, verdict="ok")]),
+            a_test("a.py::a", metrics=[a_metric("m", 1, baseline=1, change=0.0, verdict="ok"), a_metric("size", 3)]),
             a_test("b.py::b", "failed", metrics=[regressed]),
         ]
         text = render(a_report(*tests))
@@ -175,7 +175,7 @@ class TestSummary:
         assert ("b.py::b" in first[0], "a.py::a" in first[0]) == (True, False)
         assert first[2].startswith("<summary>1 test that need no look</summary>\n\n| Outcome")
         assert ("b.py::b" in second[0], "a.py::a" in second[0]) == (True, False)
-        assert second[2].startswith("<summary>1 metric that need no look</summary>\n\n| Verdict")
+        assert second[2].startswith("<summary>2 metrics that need no look</summary>\n\n| Verdict")
         text = render(a_report(a_test("a.py::a", metrics=[a_metric("m", 1)])))
         assert "<details>" not in text.partition("### Metrics")[2]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_clusters import gpus_of_nodes
 from made_hosts import make_host
-from slurm_cluster import NODES, SlurmCluster, limited_srun
-from standin import STATE_VARIABLE
+from slurm_cluster import SlurmCluster, limited_srun
 from support import Host, Run, Running, Watched, wait_for
 
 SUITE = """
@@ -80,15 +80,10 @@ WAITING = """
 @pytest.fixture
 def login(slurm: SlurmCluster, libraries: Path, tmp_path: Path) -> Iterator[Host]:
     """A login node, from which the nodes' two stand-in GPUs each are not to be seen."""
-    for node, count in NODES.items():
-        (tmp_path / node).mkdir()
-        driver = make_host(libraries, tmp_path / node, count).driver
-        assert driver is not None
-        (tmp_path / f"{node}.ids").write_text(json.dumps(driver.uuids))
-        slurm.give(node, **{STATE_VARIABLE: driver.environ({})[STATE_VARIABLE]})
-    yield make_host(libraries, tmp_path, 0)
-    for node in NODES:
-        slurm.give(node)
+    with gpus_of_nodes(slurm, libraries, tmp_path) as ids:
+        for node, its in ids.items():
+            (tmp_path / f"{node}.ids").write_text(json.dumps(its))
+        yield make_host(libraries, tmp_path, 0)
 
 
 @pytest.fixture(params=["outside", "inside"])
