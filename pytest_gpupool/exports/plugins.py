@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..metrics.groups import as_tests
-from ..values.texts import safe_repr
+from ..values.texts import safe_repr, visible
 
 _METRIC, _DECISION, _REPORT = "pytest_gpupool_metric", "pytest_gpupool_decision", "pytest_gpupool_report"
 
@@ -35,13 +35,15 @@ def tell(config: Any, report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _called(config: Any, name: str, calls: list[dict[str, Any]]) -> Iterator[str]:
+    """Call every plugin that has this hook, each by itself: of one that fails the others know nothing."""
     caller = getattr(config.hook, name)
-    if not calls or not caller.get_hookimpls():
-        return
-    call: Callable[..., Any] = caller
-    for arguments in calls:
+    others = [one.plugin for one in caller.get_hookimpls()]
+    for implementation in caller.get_hookimpls() if calls else ():
+        left_out = [plugin for plugin in others if plugin is not implementation.plugin]
+        call: Callable[..., Any] = config.pluginmanager.subset_hook_caller(name, left_out)
         try:
-            call(**copy.deepcopy(arguments), config=config)
+            for arguments in calls:
+                call(**copy.deepcopy(arguments), config=config)
         except Exception as error:
-            yield f"a plugin's {name} failed, and is called no more: {safe_repr(error)}"
-            return
+            who = visible(implementation.plugin_name)
+            yield f"{name} of the plugin {who} failed, and is called no more: {safe_repr(error)}"
