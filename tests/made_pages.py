@@ -64,6 +64,11 @@ def details(root: Element) -> list[dict[str, Any]]:
     return [test for chunk in _chunks(root, "details") for test in chunk]
 
 
+def items(root: Element) -> list[list[Any]]:
+    """The items of all tests, as the script shows them."""
+    return [item for chunk in _chunks(root, "items") for item in chunk]
+
+
 def _chunks(root: Element, block: str) -> list[Any]:
     element = root.find(f".//script[@id='{block}']")
     assert element is not None

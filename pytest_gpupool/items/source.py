@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..records.beside.items import Items
+from ..records.beside.items import FOLDER, Items
 from ..records.beside.samples import Samples
 from .accepted import Accepted
 from .flips import Item, Place, Rule, compared, place_of
@@ -30,8 +30,6 @@ class Source:
     @classmethod
     def of(cls, report: Mapping[str, Any], *folders: Path) -> Source:
         """Return that of a report whose run's directory, or what was copied of it, is one of these folders."""
-        from ..records.beside.items import FOLDER
-
         return cls(report, Samples(*folders), Items(*(folder / FOLDER for folder in folders)))
 
     def tests(self) -> list[Test]:
@@ -91,6 +89,13 @@ class Source:
         """Return how many items a test has recorded, or its metrics have, whichever is more."""
         recorded: int = sum(told.get("count", 0) for told, _ in _summaries(test))
         return max([recorded, *(metric["n"] or 0 for metric in test["metrics"] if _is_per_item(metric))])
+
+    def lost(self, test: Test) -> list[str]:
+        """Return the files of a test's items, by their names, that are gone or are not what they were."""
+        told = [one for one, _ in _summaries(test) if one.get("count", 1) and self.samples.path_of(one) is None]
+        per_item = [one for one in test["metrics"] if "per_item" in one and "samples" not in self.values.filled(one)]
+        names = [str(one.get("file")) for one in told] + [f"{FOLDER}/values-{one['per_item']}.json" for one in per_item]
+        return list(dict.fromkeys(names))
 
     @property
     def problems(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -249,6 +249,17 @@ def load(run: Path) -> Recorded:
         problems=tuple(problems),
         version=max((reader.version for reader in readers), default=VERSION),
     )
+
+
+def load_all(paths: Iterable[Path]) -> tuple[list[Recorded], list[str]]:
+    """Return those of many runs that can be read, and sentences about the others, which cost nobody these."""
+    found, left_out = [], []
+    for path in paths:
+        try:
+            found.append(load(path))
+        except (UsageProblem, OSError) as error:
+            left_out.append(f"a run is left out: {error}")
+    return found, left_out
 
 
 def items_of(*runs: Path | None) -> Items:

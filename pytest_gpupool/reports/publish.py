@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..records.store import write_whole
 from ..values.texts import safe_repr
+
+if TYPE_CHECKING:
+    from ..verdicts.baselines.baseline import Baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +32,21 @@ class Wanted:
 
 
 def publish(
-    report: Mapping[str, Any], wanted: Wanted, past: Sequence[Mapping[str, Any]] = (), run: Path | None = None
+    report: Mapping[str, Any],
+    wanted: Wanted,
+    past: Sequence[Mapping[str, Any]] = (),
+    *runs: Path | None,
+    baseline: Baseline | None = None,
 ) -> list[str]:
     """Write the report; return what to say of the files that could not be written.
 
-    ``past``: see :class:`Additions`; ``run`` is the run's directory, where the files with its items are.
+    ``past``: see :class:`Additions`; ``runs`` are the run's directories, as far as there are some, where the
+    files with its items are: a merged run has several. These are compared with the ``baseline``, see :class:`Readable`.
     """
-    problems = []
+    problems, found = [], [run for run in runs if run is not None]
     for path, write in (
         (wanted.json, _write_json),
-        (wanted.html, partial(_write_html, past=past, run=run, folder=wanted.folder)),
+        (wanted.html, partial(_write_html, past=past, items=(found, baseline), folder=wanted.folder)),
         (wanted.markdown, _append_markdown),
         (wanted.junit, partial(_write_junit, folder=wanted.folder)),
     ):
@@ -63,16 +71,21 @@ def _write_json(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _write_html(
-    path: Path, report: Mapping[str, Any], past: Sequence[Mapping[str, Any]], run: Path | None, folder: Path | None
+    path: Path,
+    report: Mapping[str, Any],
+    past: Sequence[Mapping[str, Any]],
+    items: tuple[Sequence[Path], Baseline | None],
+    folder: Path | None,
 ) -> None:
     from ..items.page import Readable
     from .html import document
     from .html.data.attachments import Files
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    items = None if run is None else Readable(report, run).of
+    runs, baseline = items
+    readable = Readable(report, *runs, baseline=baseline) if runs else None
     files = None if folder is None else Files.beside(path, folder)
-    write_whole(path, document.render(report, past, items, files))
+    write_whole(path, document.render(report, past, readable, files))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:

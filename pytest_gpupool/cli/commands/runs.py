@@ -10,8 +10,8 @@ from typing import Any
 from ...records import archive
 from ...records.archive import Recorded
 from ...reports.columns import show
-from ...values.texts import duration_text, epoch
-from ..sources import add_dir, base_of
+from ...values.texts import duration_text, epoch, visible
+from ..sources import add_dir, base_of, warn
 
 _HEAD = ("RUN", "AGE", "TESTS", "OUTCOMES", "RESUME")
 _RIGHT = (False, True, True, False, False)
@@ -32,7 +32,10 @@ def outcomes_text(recorded: Recorded) -> str:
 
 def _run(args: argparse.Namespace) -> int:
     base = base_of(args.dir)
-    rows = [_row(archive.load(run)) for run in reversed(archive.runs(base))]
+    found, left_out = archive.load_all(reversed(archive.runs(base)))
+    rows = [*map(_row, found)]
+    for text in left_out:
+        warn(visible(text))
     if rows:
         show([_HEAD, *rows], right=_RIGHT)
     else:

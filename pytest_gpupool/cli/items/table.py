@@ -51,6 +51,8 @@ def _show_test(
     flips = f", {counts[BROKE]} broke, {counts[FIXED]} fixed" if has_other else ""
     what = f"{total} flipped" if is_flipped else counted(total, "item")
     print(f"\n{one_line(test['nodeid'])}: {what}{flips}")
+    if not chosen:
+        return counts
     names = list(dict.fromkeys(name for item in chosen for name in item.get("scores", ())))[:_MOST_SCORES]
     head = _head(chosen, names, has_other=has_other)
     rows = [_row(item, head, names) for item in chosen]

@@ -10,6 +10,8 @@ from ...records.archive import Recorded
 from ...shards.agreement import shard_of
 from ...shards.packing import SUFFIX, is_packed, unpack
 from ...values.errors import UsageProblem
+from ...values.texts import visible
+from ..sources import warn
 
 _DEPTH = 3  # folders in which CI systems put what they fetch
 
@@ -64,7 +66,10 @@ def _is_run(path: Path) -> bool:
 
 def _shards(base: Path) -> list[Recorded]:
     """Return the latest run on record that is a shard, and those that were cut as it was, of the same commit."""
-    known = [run for path in archive.runs(base) if (run := archive.load(path)).results.shard is not None]
+    found, left_out = archive.load_all(archive.runs(base))
+    known = [run for run in found if run.results.shard is not None]
+    for text in left_out:
+        warn(visible(text))
     return [run for run in known if _cut(run) == _cut(known[-1])]
 
 

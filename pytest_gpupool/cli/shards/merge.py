@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
         status = status or _mismatch(recorded, None if args.update_baseline else baseline)
         for line in _lines(recorded, agreement):
             print(line)
-        return _write(replace(recorded, exit_status=status), given_runs, args, Path(folder))
+        return _write(replace(recorded, exit_status=status), given_runs, args, Path(folder), baseline)
 
 
 def _judge(recorded: Recorded, agreement: Agreement, args: argparse.Namespace) -> Baseline | None:
@@ -164,7 +164,9 @@ def _lines(recorded: Recorded, agreement: Agreement) -> Iterator[str]:
         yield f"… and {len(bad) - _MOST} more"
 
 
-def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path) -> int:
+def _write(
+    recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespace, folder: Path, baseline: Baseline | None
+) -> int:
     """Write what was asked for; return the exit status of the run, where that is 0 the one that this calls for."""
     beside_which = args.json or args.html
     kept = None if beside_which is None else beside_which.parent.resolve()  # for what was unpacked does not stay
@@ -176,7 +178,7 @@ def _write(recorded: Recorded, runs: Sequence[Recorded], args: argparse.Namespac
     if beside_which is not None:  # first: the page shows some of them
         given_runs, items = [run.path for run in runs], args.json is not None
         problems += beside.copied(report, given_runs, beside_which.parent, items=items)
-    problems += publish(report | found.to_report(), wanted)
+    problems += publish(report | found.to_report(), wanted, (), *(run.path for run in runs), baseline=baseline)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:

@@ -47,7 +47,7 @@ def render(
 
     ``past`` are the runs on record before this one, the oldest first: ``run``, ``started``, ``commit``, ``values``
     (a test's metrics by its id and their names: ``value``, ``verdict``, ``device``), and what is known of
-    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` returns the items of a test, ``files``
+    ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` has the items of tests, ``files``
     says where what tests have kept lies, and how the page links it. A server that has more to show later gives
     ``live``, which its answers have as ``ETag``: the page asks for that, and is loaded again when it is another one.
     It is empty where nothing more will come, and None where the page is a file.
@@ -56,8 +56,10 @@ def render(
 
     tests, names = worst_first(report["tests"]), labels(report)
     shelf = attachments.Shelf(files)
-    places, shown = rows.anchors(tests), [rows.row(test, report, names, shelf.of(test)) for test in tests]
-    told, lines = items.packed(tests, found)
+    places = rows.anchors(tests)
+    lost = _nothing if found is None else found.lost
+    shown = [rows.row(test, report, names, shelf.of(test), lost(test)) for test in tests]
+    told, lines = items.packed(tests, None if found is None else found.of)
     style, script = source_of("report.css"), joined(map(_part, PARTS if live is None else SERVED))
     return template(source_of("report.html.jinja")).render(
         **_shown(report, tests, places, shown),
@@ -72,6 +74,10 @@ def render(
         + ("" if not live else "connect-src 'self'; ")
         + "base-uri 'none'; form-action 'none'",
     )
+
+
+def _nothing(test: Mapping[str, Any]) -> None:
+    return None
 
 
 def _part(name: str) -> str:

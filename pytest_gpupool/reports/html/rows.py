@@ -48,9 +48,16 @@ def anchors(tests: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def row(
-    test: Mapping[str, Any], report: Mapping[str, Any], names: Mapping[str, str], kept: Sequence[Group] = ()
+    test: Mapping[str, Any],
+    report: Mapping[str, Any],
+    names: Mapping[str, str],
+    kept: Sequence[Group] = (),
+    lost: str | None = None,
 ) -> dict[str, Any]:
-    """Return what the page says of a test; ``names`` are what people call the devices, by id; ``kept`` is its own."""
+    """Return what the page says of a test; ``names`` are what people call the devices, by id; ``kept`` is its own.
+
+    ``lost`` says what cannot be shown of its items.
+    """
     metrics = sorted(test["metrics"], key=lambda metric: verdicts.rank(metric["verdict"]))
     judged, memory = [*map(_judged, metrics)], test["resources"].get("peak_memory_bytes")
     bad = test["outcome"] in outcomes.BAD
@@ -68,7 +75,7 @@ def row(
         "memory": DASH if memory is None else size_text(memory),
         "metrics": judged[:MOST_METRICS],
         "more": max(0, len(metrics) - MOST_METRICS),
-        "facts": [(name, said) for name, said in _facts(test) if said],
+        "facts": [(name, said) for name, said in (("Items", lost), *_facts(test)) if said],
         "judged": judged,
         "message": test["message"],
         "kept": kept,

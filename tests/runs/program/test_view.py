@@ -275,3 +275,21 @@ def test_what_cannot_be_served(cpu_host: Host, args: tuple[str, ...], told: str)
     status, out, err = gpupool(cpu_host, "view", *args)
     assert (status, out) == (4, "")
     assert told in err
+
+
+def test_a_run_that_cannot_be_read_costs_the_list_no_other_one(cpu_host: Host) -> None:
+    """The page and 'gpupool runs' list the others, and say which is left out."""
+    cpu_host.write("test_it.py", "def test_it(): pass")
+    assert cpu_host.pytest().status == 0
+    (good,) = (cpu_host.project / ".gpupool" / "runs").iterdir()
+    bad = good.parent / "20200101T000000Z-abcdef"
+    (bad / "controller.jsonl").mkdir(parents=True)
+    status, out, err = gpupool(cpu_host, "runs")
+    told = f"a run is left out: {bad} cannot be read: Is a directory"
+    assert (status, good.name in out, bad.name in out) == (0, True, False)
+    assert err == f"gpupool: {told}\n"
+    with viewed(cpu_host) as server:
+        code, _, text = server.ask("/", cookie=server.token)
+    assert code == 200
+    assert f'href="/runs/{good.name}"' in text
+    assert f"<p>{told}</p>" in text

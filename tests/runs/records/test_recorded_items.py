@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from made_pages import details, items, parsed
 from program import gpupool
 from support import Host
 
@@ -185,3 +186,26 @@ def test_items_go_on_with_a_resumed_run_and_with_a_packed_one(cpu_host: Host) ->
     status, _, err = gpupool(host, "items", first.name)
     assert (status, err.count("items are not there: items/test_it.py_test_")) == (0, 1)
     assert gpupool(host, "pack", "latest", "--output", "packed.tar.gz")[0] == 0
+
+
+LOST = """
+    def test_gone(record_sample): record_sample("q", output="said", score=1)
+    def test_kept(record_sample): record_sample("q", output="kept", score=1)
+"""
+
+
+def test_items_whose_file_is_gone_are_said_to_be(cpu_host: Host) -> None:
+    """On the page of the test that had them, and by the program; another test's are shown."""
+    cpu_host.write("test_it.py", LOST)
+    assert cpu_host.pytest().status == 0
+    (run,) = runs(cpu_host)
+    (gone,) = run.glob("items/*test_gone*")
+    gone.unlink()
+    assert gpupool(cpu_host, "report", "latest", "--html", "r.html")[0] == 0
+    page = parsed((cpu_host.project / "r.html").read_text())
+    facts = {test["facts"][0][0]: test["facts"][0][1] for test in details(page)}
+    assert facts["Items"] == f"not all are shown: items/{gone.name} of the run's directory cannot be read any more"
+    assert [item[6] for item in items(page)] == ["kept"]
+    status, out, err = gpupool(cpu_host, "items", "latest")
+    assert (status, err) == (0, f"gpupool: items are not there: items/{gone.name}: the file is missing\n")
+    assert "test_it.py::test_gone: 0 items\n\ntest_it.py::test_kept: 1 item\n" in out

@@ -6,6 +6,7 @@ import json
 import re
 from urllib.parse import unquote
 
+from made_pages import items, parsed
 from program import gpupool
 from support import Host
 
@@ -44,6 +45,8 @@ def test_they_lie_beside_the_merged_report(cpu_host: Host) -> None:
     for page, at in ((host.project / "merged.html", "kept/"), (host.project / "alone" / "merged.html", "")):
         links = re.findall(rf'<a href="({at}attachments/[^"]*)"', page.read_text())
         assert sorted((page.parent / unquote(link)).read_text() for link in links) == [f"text {i}" for i in range(4)]
+        found = items(parsed(page.read_text()))
+        assert sorted(item[6] for item in found) == [f"of {i}" for i in range(4)], "not all items are on the page"
     assert sorted(path.name for path in (host.project / "alone").iterdir()) == ["attachments", "merged.html"]
     status, out, err = gpupool(host, "items", "kept/merged.json", "--format", "jsonl")
     assert (status, err) == (0, "")

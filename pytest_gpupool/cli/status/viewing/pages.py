@@ -88,13 +88,14 @@ class Pages:
         return page
 
     def _list(self) -> Page:
-        runs = [archive.load(run) for run in reversed(archive.runs(self._base))]
+        runs, left_out = archive.load_all(reversed(archive.runs(self._base)))
         is_live = any(archive.goes_on(run.path) for run in runs)
         style = resources.files("pytest_gpupool.reports.html").joinpath("report.css").read_text(encoding="utf-8")
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; frame-ancestors 'none'; "
         rows = "\n".join(map(_row, runs)) or '<tr><td colspan="5">No run is on record.</td></tr>'
-        text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows)
+        untold = "".join(f"<p>{escape(visible(text))}</p>\n" for text in left_out)
+        text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows, left_out=untold)
         return Page(text, policy + "base-uri 'none'; form-action 'none'", is_live=is_live)
 
 
@@ -110,7 +111,7 @@ def _report_text(run: Path, base: Path, mark: str) -> str:
     report = {**report_of_run(recorded), **found.to_report()}
     files = Files(run, lambda name: link_to(PurePosixPath(RUNS, run.name, name)))
     live = mark if mark.startswith(_GOES_ON) else ""
-    return document.render(report, found.past, Readable(report, run).of, files, live)
+    return document.render(report, found.past, Readable(report, run), files, live)
 
 
 _GOES_ON = "goes-on-"
@@ -172,7 +173,7 @@ _LIST = """\
 </tbody>
 </table>
 </div>
-</section>
+{left_out}</section>
 </main>
 </body>
 </html>

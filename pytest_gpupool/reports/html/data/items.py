@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ....items.flips import BROKE, FIXED, Item
 from ....values.texts import visible
 from . import chunks
 
-Items = Callable[[Mapping[str, Any]], Sequence[Item]]
-"""What returns the items of a test of a report, the worst first."""
+
+class Items(Protocol):
+    """The items of the tests of a report."""
+
+    def of(self, test: Mapping[str, Any]) -> Sequence[Item]:
+        """Return those of a test, the worst first."""
+
+    def lost(self, test: Mapping[str, Any]) -> str | None:
+        """Return a sentence where a test had items that cannot be read any more."""
+
 
 CHUNK = 500
 """Items in a chunk."""
 
 
-def packed(tests: Sequence[Mapping[str, Any]], items: Items | None) -> tuple[dict[str, Any], list[str]]:
+def packed(
+    tests: Sequence[Mapping[str, Any]], items: Callable[[Mapping[str, Any]], Sequence[Item]] | None
+) -> tuple[dict[str, Any], list[str]]:
     """Return what is told of the items of each test that has some, by its place, and the chunks of all.
 
     Told are the first chunk, how many there are of them and of items, and how many items broke, were fixed, are wrong.
