@@ -225,14 +225,9 @@ class Options:
         """
         source = parsing.Source(config)
         baseline, update = source.path("gpupool-baseline"), source.flag("gpupool-update-baseline")
-        if update and baseline is None:
-            raise UsageProblem("--gpupool-update-baseline: say which file with --gpupool-baseline=PATH")
         shard = source.parse("gpupool-shard", partial(place.parse, environ=os.environ), place.EXPECTED, None)
-        if update and shard is not None:
-            raise UsageProblem(
-                f"--gpupool-update-baseline and --gpupool-shard={shard} do not go together: a shard is not the whole "
-                "run; 'gpupool merge … --baseline FILE --update-baseline' adds that"
-            )
+        if update:
+            _refuse_update(baseline, shard)
         directory = source.path("gpupool-dir") or config.rootpath / ".gpupool"
         found = cls(
             devices=source.parse("gpupool-devices", parsing.spec, "'auto', 'cpu' or a list such as 0,2", "auto"),
@@ -279,10 +274,12 @@ class Options:
             or _if_there(directory / HISTORY),
             durations=_durations(source, is_written=shard is None) or directory / durations.NAME,
         )
-        names = ("json", "html", "markdown", "baseline", "durations", "history")
-        ours = {f"--gpupool-{name}": getattr(found, name) for name in names}
-        files.refuse_same(ours | companions.report_files(config))
+        files.refuse_same(found._files() | companions.report_files(config))
         return found
+
+    def _files(self) -> dict[str, Path | None]:
+        names = ("json", "html", "markdown", "baseline", "durations", "history")
+        return {f"--gpupool-{name}": getattr(self, name) for name in names}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -370,6 +367,16 @@ def mend_resume(config: pytest.Config, parser: pytest.Parser, args: list[str]) -
         known = parser.parse_known_args(args, namespace=copy.copy(config.option))
         known.confcutdir = config.known_args_namespace.confcutdir  # which pytest has worked out since
         config.known_args_namespace = known
+
+
+def _refuse_update(baseline: Path | None, shard: Shard | None) -> None:
+    if baseline is None:
+        raise UsageProblem("--gpupool-update-baseline: say which file with --gpupool-baseline=PATH")
+    if shard is not None:
+        raise UsageProblem(
+            f"--gpupool-update-baseline and --gpupool-shard={shard} do not go together: a shard is not the whole run; "
+            "'gpupool merge … --baseline FILE --update-baseline' adds that"
+        )
 
 
 def _durations(source: parsing.Source, *, is_written: bool) -> Path | None:
