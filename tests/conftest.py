@@ -34,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("many", settings.get_profile("few"), max_examples=MANY)
     settings.load_profile("many" if config.getoption("long") else "few")
     config.pluginmanager.register(gpu_checks, "gpu-checks")
+    # What a shell starts in the background ignores Ctrl-C, and so would all programs that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "every_way: run in every way without --long, too; see ways.py")
 
 
