@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,7 @@ def system(request: pytest.FixtureRequest, cpu_host: Host) -> str:
 
 
 def environ(host: Host) -> dict[str, str]:
-    return host.environ(PYTHONPATH=str(host.project / "system"), USERNAME="alice")
+    return host.environ(PYTHONPATH=str(host.project / "system"), USERNAME=getpass.getuser())
 
 
 def said(text: str) -> list[str]:
