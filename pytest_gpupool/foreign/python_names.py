@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import subprocess
+import threading
 
 
 def forget_exit_functions() -> None:
@@ -14,6 +15,11 @@ def forget_exit_functions() -> None:
 def run_exit_functions() -> None:
     """Call those that were registered since, last first."""
     atexit._run_exitfuncs()
+
+
+def end_threads() -> None:
+    """Wait for threads as Python does at its end: pools have theirs ended, daemons are let be."""
+    threading._shutdown()  # type: ignore[attr-defined]
 
 
 def interpreter_options() -> list[str]:

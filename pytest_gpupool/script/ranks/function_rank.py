@@ -14,6 +14,9 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from ...foreign import python_names
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,5 +71,19 @@ def _import(files: Mapping[str, str]) -> None:
             spec.loader.exec_module(module)
 
 
+def _leave(status: int) -> NoReturn:
+    """End the process, once threads and exit functions have, but do not take the interpreter down.
+
+    A thread of Gloo's that lets go of a tensor meanwhile aborts the process, although all is done; such threads live on
+    as long as a ``DistributedDataParallel`` does, whatever has become of its group.
+    """
+    python_names.end_threads()
+    python_names.run_exit_functions()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # it is none, is not read any more, is closed
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

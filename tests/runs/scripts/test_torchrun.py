@@ -49,6 +49,19 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
             dist.all_reduce(total)
             return dist.get_backend(), float(total) * factor
 
+        def lingering():
+            # What is taken down with the interpreter aborts it; all else that a process does at its end is done.
+            import __main__, atexit, os, threading, time
+            rank = os.environ["RANK"]
+            __main__.kept = type("Aborts", (), {"__del__": lambda self: os.abort()})()
+            atexit.register(lambda: open(f"exit-{rank}", "w").close())
+            threading.Thread(target=lambda: time.sleep(0.5) or open(f"thread-{rank}", "w").close()).start()
+            print("last words", end="")
+
+        def test_end(torchrun):
+            done = torchrun(lingering)
+            assert (done.returncode, done.stdout) == (0, "last words")
+
         def test_script(torchrun):
             about = {"seconds": {"higher_is_better": False}}
             done = torchrun("train.py", {"lr": 0.1}, metrics=about, reduce={"tokens": "mean", "seconds": "max"})
@@ -63,7 +76,8 @@ def test_a_script_and_a_function_run_in_ranks(cpu_host: Host) -> None:
     """
     cpu_host.write("test_suite.py", suite.replace("THREADS", str(threads)))
     run = cpu_host.pytest("-n2")
-    assert run.outcomes == dict.fromkeys(["test_script", "test_function", "test_one"], "passed"), run.output
+    assert run.outcomes == dict.fromkeys(["test_end", "test_script", "test_function", "test_one"], "passed"), run.output
+    assert len([*cpu_host.project.glob("exit-*"), *cpu_host.project.glob("thread-*")]) == 4
     assert run.metrics("test_script") == {"total": 3.0, "tokens": 221 / 21, "seconds": 2, "threads": threads}
     assert [metric["n"] for metric in run.tests["test_script"]["metrics"]] == [None, 21, None, None]
     folders = list((run.directory / ".gpupool" / "runs").glob("*/logs/*"))
