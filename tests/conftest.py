@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -21,7 +20,17 @@ from made_hosts import make_host as make_gpu_host
 from made_projects import Projects
 from slurm_cluster import SlurmCluster, started
 from standin import Driver, build
-from support import LIMIT, Host, anchors_of_these_tests, gpus, locked_files, processes_of, processes_with
+from support import (
+    LIMIT,
+    Host,
+    anchors_of_these_tests,
+    gpus,
+    kill_all_of,
+    lock_dirs_of,
+    locked_files,
+    processes_of,
+    processes_with,
+)
 
 FEW, MANY = 25, 250
 """Examples for each of hypothesis's tests."""
@@ -65,9 +74,9 @@ def frees_devices() -> Iterator[None]:
     while held := {name: inode for name, inode in anchors_of_these_tests().items() if name not in before}:
         if time.monotonic() > deadline:
             holders = processes_with(held.values())
-            for pid in holders.keys() - {os.getpid()}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            # Their runs with them, which would start others in their places: the tests to come are not to blame.
+            for place in lock_dirs_of(holders.keys() - {os.getpid()}):
+                kill_all_of(place)
             pytest.fail(f"left {sorted(held)} held by {holders}")
         time.sleep(0.02)
 
@@ -123,9 +132,7 @@ def leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.setenv(name, str(place))
     yield
     left = processes_of(tmp_path / "locks")
-    for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    kill_all_of(tmp_path / "locks")
     assert not left
     assert not locked_files(tmp_path / "locks")
     for place in places.values():

@@ -304,6 +304,24 @@ def processes_of(lock_dir: Path) -> dict[int, str]:
     return found
 
 
+def lock_dirs_of(pids: Collection[int]) -> set[Path]:
+    """The lock directories that processes have in their environment."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+            found |= {Path(line.partition("=")[2]) for line in lines if line.startswith("GPUPOOL_LOCK_DIR=")}
+    return found
+
+
+def kill_all_of(lock_dir: Path) -> None:
+    """Kill all processes that have this lock directory in their environment, and those that they start meanwhile."""
+    while left := processes_of(lock_dir).keys() - {os.getpid()}:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def locked_files(lock_dir: Path) -> set[str]:
     """The names of the lock files that somebody holds at this moment."""
     held = set()

@@ -49,8 +49,9 @@ def test_it_gives_a_device_and_has_it_again(both: tuple[Host, Watched, Running])
     run.until("gpupool: others wait: this run keeps 3 of its devices, as workers end their tests (--gpupool-yield)")
     (host.project / "go-0").touch()
     (given,) = wait_for(host.project / "other-has")
-    assert given == (host.project / "cases").read_text().splitlines()[0].split()[1]
-    assert len((host.project / "cases").read_text().splitlines()) == 4
+    devices = dict(line.split() for line in (host.project / "cases").read_text().splitlines())
+    assert given == devices["0"]
+    assert len(devices) == 4
     run.until("gpupool: nobody waits any more: all devices may be used again")
     for number in range(1, 5):
         (host.project / f"go-{number}").touch()
