@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_gpupool.advice import advise
 from pytest_gpupool.advice.items import Advice
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.values.device import Device, cpu_device
 from pytest_gpupool.values.texts import iso
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support import SCHEMA
 
 from pytest_gpupool.devices.pool import Pool
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.reports.json import build, schema_text
 from pytest_gpupool.values.device import Device
 from pytest_gpupool.values.outcomes import OUTCOMES

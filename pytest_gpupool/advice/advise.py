@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..records.results import Results
+from ..records.folding.results import Results
 from ..values.device import Device
 from . import idle, limits, memory, slots
 from .items import LEAST_SECONDS, MUCH, Advice

@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..records.results import Results
+from ..records.folding.results import Results
 from ..values.texts import cut_middle, one_line
 from ..values.wide_fixture import split_key
 from .items import Advice, Kind

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..records.result import TestResult, WorkerResult
-from ..records.results import Results
+from ..records.folding.result import TestResult, WorkerResult
+from ..records.folding.results import Results
 from ..values.device import Device
 from ..values.texts import epoch
 

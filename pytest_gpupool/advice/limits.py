@@ -16,8 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..records.result import TestResult
-from ..records.results import Results
+from ..records.folding.result import TestResult
+from ..records.folding.results import Results
 from ..values.nodeids import name_of
 from ..values.outcomes import WHOLE
 from ..values.texts import cut_middle, one_line

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from ..records.result import TestResult
+from ..records.folding.result import TestResult
 from ..values.nodeids import function_of, name_of
 from ..values.outcomes import WHOLE
 from ..values.texts import cut_middle, one_line, size_text

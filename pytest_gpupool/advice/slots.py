@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..records.result import TestResult
-from ..records.results import Results
+from ..records.folding.result import TestResult
+from ..records.folding.results import Results
 from ..values.texts import size_text
 from .items import Advice
 from .leases import Holds

@@ -15,7 +15,7 @@ from ..devices.pool import Pool
 from ..records import archive, store
 from ..records.archive import Recorded
 from ..records.beside.items import Items
-from ..records.result import TestResult
+from ..records.folding.result import TestResult
 from ..reports.json import build
 from ..reports.schema import REPORT, REPORT_FORMAT, SPEC_VERSION, TEST, contradiction
 from ..values.errors import UsageProblem

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..records import archive
 from ..records.archive import Recorded
-from ..records.result import TestResult
+from ..records.folding.result import TestResult
 from ..records.store import RUN_ID
 from ..values.errors import UsageProblem
 from ..values.repeats import number_of

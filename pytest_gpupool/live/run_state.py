@@ -1,6 +1,6 @@
 """The state of a run: how far it has come and what its workers do, folded from the records of its journals.
 
-Pure: standard library only, no clock, no files. It keeps far less of a test than ``records.results`` does, and does not
+Pure: standard library only, no clock, no files. It keeps far less of a test than ``records.folding`` does, and does not
 mind that the journals of several writers are read a little out of order.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..records.estimates import duration_of_all
+from ..records.folding.results import Results
 from ..records.record import Record
-from ..records.results import Results
 from ..values.outcomes import FAILED
 from ..values.texts import epoch
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..records.result import TestResult
-from ..records.results import Results
+from ..records.folding.result import TestResult
+from ..records.folding.results import Results
 from .wording import amount_text
 
 

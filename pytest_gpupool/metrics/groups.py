@@ -12,8 +12,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..matrices.labels import key_of, labels_of
-from ..records.result import TestResult, that_count
-from ..records.results import Results
+from ..records.folding.result import TestResult, that_count
+from ..records.folding.results import Results
 from ..values.errors import MetricProblem
 from ..values.nodeids import function_of, group_id, is_within
 from ..values.outcomes import GOOD

@@ -7,8 +7,6 @@ __all__ = [
     "estimates",
     "journal",
     "record",
-    "result",
-    "results",
     "store",
     "wire",
 ]

@@ -24,9 +24,9 @@ from .beside import attachments
 from .beside.items import FOLDER, Items
 from .beside.samples import Samples
 from .datatypes import is_time
+from .folding.results import Results
 from .journal import VERSION
 from .record import Record, in_order
-from .results import Results
 from .shapes.plans import DEVICE, FACTS, VERSIONS
 from .store import LATEST, RUN_ID, lock, write_whole
 

@@ -27,8 +27,8 @@ from ..values.errors import UsageProblem
 from ..values.outcomes import OUT_OF_MEMORY, WHOLE
 from . import archive
 from .estimates import Known, Learned, median
-from .result import TestResult
-from .results import Results
+from .folding.result import TestResult
+from .folding.results import Results
 from .store import LOCK_SECONDS, lock, write_whole
 
 NAME = "durations.json"

@@ -11,8 +11,8 @@ from typing import Any
 from ..devices.pool import Pool
 from ..metrics import costs, groups
 from ..records.beside.items import FOLDER, Items, of_test, without
-from ..records.result import TestResult, WorkerResult
-from ..records.results import Results
+from ..records.folding.result import TestResult, WorkerResult
+from ..records.folding.results import Results
 from ..records.shapes.metrics import METRIC
 from ..records.shapes.parts import RESOURCES
 from ..records.store import write_whole

@@ -11,7 +11,7 @@ from typing import Any
 from ..matrices.common import in_common
 from ..matrices.table import Cell, Table
 from ..metrics.wording import amount_text, is_scaled, value_text
-from ..records.result import TestResult
+from ..records.folding.result import TestResult
 from ..values import outcomes, verdicts
 from ..values.device import Device
 from ..values.texts import cut, cut_middle, duration_text, size_text

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ..options.options import Options
-from ..records.result import TestResult
-from ..records.results import Results
+from ..records.folding.result import TestResult
+from ..records.folding.results import Results
 from ..values.errors import EXIT_USAGE, UsageProblem
 from ..values.texts import one_line
 from ..verdicts.baselines import baseline_file

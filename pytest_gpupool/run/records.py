@@ -12,8 +12,8 @@ from ..logs import place
 from ..records import archive
 from ..records.beside import attachments
 from ..records.beside.samples import SampleFile, Samples, is_place
+from ..records.folding.results import Results
 from ..records.journal import Journal, dump, load, read
-from ..records.results import Results
 from .console import Console
 
 Attempts = Mapping[str, Sequence[Mapping[str, Any]]]

@@ -20,7 +20,7 @@ from ..values.texts import cut, epoch, one_line, size_text
 
 if TYPE_CHECKING:
     from ..devices.probe import GpuProcess
-    from ..records.result import TestResult
+    from ..records.folding.result import TestResult
 
 _LONGEST_COMMAND = 80
 _ANSWER_SECONDS = 2.0

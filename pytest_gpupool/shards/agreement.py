@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..records.archive import Recorded
+from ..records.folding.result import TestResult
 from ..records.journal import VERSION
 from ..records.record import Record
-from ..records.result import TestResult
 from ..values.errors import UsageProblem
 from ..values.nodeids import function_of
 from ..values.texts import one_line, safe_repr

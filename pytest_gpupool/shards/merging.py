@@ -13,8 +13,8 @@ from ..records import archive, journal
 from ..records.archive import Plan, Recorded
 from ..records.beside import attachments
 from ..records.beside.samples import Samples
+from ..records.folding.results import Results
 from ..records.record import Record, in_order
-from ..records.results import Results
 from ..values.texts import epoch, iso
 from .agreement import shard_of
 

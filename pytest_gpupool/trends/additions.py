@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..records.results import Results
+from ..records.folding.results import Results
 from ..values.device import Device
 from ..values.errors import UsageProblem
 from . import placement, trend

@@ -14,7 +14,7 @@ from typing import Any
 from ..metrics import groups
 from ..metrics.metric import Number
 from ..records import archive
-from ..records.results import Results
+from ..records.folding.results import Results
 from ..values.device import UNKNOWN, Device
 from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, GONE, rank

@@ -14,8 +14,8 @@ from typing import Any
 from ..metrics import groups
 from ..metrics.groups import Group
 from ..metrics.metric import Metric, from_record
-from ..records.result import TestResult, that_count
-from ..records.results import Results
+from ..records.folding.result import TestResult, that_count
+from ..records.folding.results import Results
 from ..values.nodeids import file_of, is_within, place_of
 from ..values.outcomes import GOOD
 from ..values.verdicts import DISTURBED, GONE, INVALID, is_lost

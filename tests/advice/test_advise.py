@@ -7,7 +7,7 @@ from made_advice import CARDS, GIB, Record, given, holder, ran, setting
 
 from pytest_gpupool.advice import advise
 from pytest_gpupool.advice.items import KINDS, MUCH, SHARES
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.results import Results
 
 GPU = [card.id for card in CARDS]
 

@@ -9,8 +9,8 @@ import pytest
 from made_records import START, collected, end, leased, start
 
 from pytest_gpupool.live.run_state import Row, RunState, longest, records_of
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.records.record import Record
-from pytest_gpupool.records.results import Results
 from pytest_gpupool.values.texts import iso
 
 

@@ -14,9 +14,9 @@ from made_records import START, collected, end, leased, start
 
 from pytest_gpupool.live.snapshot import Observer, Snapshot
 from pytest_gpupool.records.estimates import Known
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.records.journal import Journal, dump
 from pytest_gpupool.records.record import Record
-from pytest_gpupool.records.results import Results
 from pytest_gpupool.values.device import Device
 
 DEVICES = (

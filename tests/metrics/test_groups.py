@@ -13,7 +13,7 @@ from pytest_gpupool.metrics.aggregate import make
 from pytest_gpupool.metrics.groups import Group
 from pytest_gpupool.metrics.metric import Metric
 from pytest_gpupool.metrics.metric import make as make_metric
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.results import Results
 
 STARTED = "2026-11-21T11:46:52.000000Z"
 

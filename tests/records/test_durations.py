@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pytest_gpupool.records import durations
 from pytest_gpupool.records.durations import NAME, Observed, from_results
 from pytest_gpupool.records.estimates import Known, Learned
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.records.journal import dump
-from pytest_gpupool.records.results import Results
 
 H200 = "NVIDIA H200"
 NOW = 1795261612.0  # 2026-11-21 in UTC

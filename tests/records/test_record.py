@@ -16,9 +16,9 @@ from support import SCHEMA
 
 from pytest_gpupool.devices.pool import Pool
 from pytest_gpupool.records import journal
+from pytest_gpupool.records.folding.result import TestResult
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.records.record import in_order, is_sound
-from pytest_gpupool.records.result import TestResult
-from pytest_gpupool.records.results import Results
 from pytest_gpupool.reports.json import build
 from pytest_gpupool.values.device import Device
 from pytest_gpupool.values.texts import iso

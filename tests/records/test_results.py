@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpupool.devices.pool import Pool
-from pytest_gpupool.records.result import TestResult, WorkerResult
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.result import TestResult, WorkerResult
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.reports.json import build
 from pytest_gpupool.values.device import Device
 from pytest_gpupool.values.outcomes import outcome_of

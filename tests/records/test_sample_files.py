@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_gpupool.records.beside.names import marked, name_of
 from pytest_gpupool.records.beside.samples import SampleFile, Samples, heading, is_place, place_of, read, tally_of
-from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.folding.result import TestResult
 
 NODEID = "tests/a b/test_ü.py::test_x[../../etc/passwd-" + "y" * 300 + "]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.folding.result import TestResult
 from pytest_gpupool.reports.words import attempt_texts, cause_text, cause_texts, cause_texts_of
 
 GIB = 2**30

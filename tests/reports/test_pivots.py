@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_reports import a_metric, any_text
 
-from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.folding.result import TestResult
 from pytest_gpupool.reports.terminal import pivots
 
 Metrics = Callable[..., list[dict[str, Any]]]

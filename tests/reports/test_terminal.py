@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from made_reports import a_metric, any_text
 
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.reports.terminal.summary import show, use_line
 from pytest_gpupool.values.verdicts import VERDICTS
 

@@ -9,8 +9,8 @@ import pytest
 from made_run_parts import options, records
 
 from pytest_gpupool.metrics.metric import make
-from pytest_gpupool.records.result import TestResult
-from pytest_gpupool.records.results import Results
+from pytest_gpupool.records.folding.result import TestResult
+from pytest_gpupool.records.folding.results import Results
 from pytest_gpupool.run.baseline import RunBaseline
 from pytest_gpupool.values.errors import UsageProblem
 from pytest_gpupool.verdicts.baselines.baseline import Baseline, Entry

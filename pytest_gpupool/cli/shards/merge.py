@@ -14,7 +14,7 @@ from ...metrics import groups
 from ...records import durations
 from ...records.archive import Recorded
 from ...records.beside import attachments as beside
-from ...records.results import Results
+from ...records.folding.results import Results
 from ...reports.publish import Wanted, publish
 from ...shards import merging
 from ...shards.agreement import Agreement, agreed, shard_of

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from ..result import TestResult
+from ..folding.result import TestResult
 from .items import link_or_copy
 from .names import marked, name_of, safe
 from .samples import is_place as is_items

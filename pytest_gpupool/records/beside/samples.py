@@ -18,7 +18,7 @@ from typing import Any
 from ...processes.own.forks import Owner
 from ...processes.own.system import os
 from ..datatypes import SAMPLE
-from ..result import TestResult
+from ..folding.result import TestResult
 from .items import FOLDER, link_or_copy
 from .names import marked, name_of, safe
 

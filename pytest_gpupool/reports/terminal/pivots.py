@@ -20,7 +20,7 @@ from ...matrices.labels import key_of, labels_of
 from ...matrices.pivot import pivot
 from ...matrices.table import Table
 from ...metrics.wording import is_scaled, value_text
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values.errors import UsageProblem
 from ...values.nodeids import function_of, name_of
 from ...values.texts import cut, cut_middle, one_line

@@ -16,7 +16,7 @@ from ...metrics.wording import (
     spread_text,
     value_text,
 )
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values import verdicts
 from ...values.nodeids import name_of
 from ...values.texts import cut, cut_middle, one_line

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ...metrics import costs, groups
-from ...records.results import Results
+from ...records.folding.results import Results
 from ...values.nodeids import function_of
 from ...values.texts import one_line
 from ..json import fixtures, shard, summary

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from ...foreign.pytest_names import junit_log, leave_out
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values.outcomes import GOOD
 from ...values.repeats import REPEAT, test_of
 from ...values.texts import duration_text

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 
 _FAILED = frozenset({"failed", "error"})
 

@@ -10,7 +10,7 @@ import pytest
 
 from ...devices.pool import cpu_count
 from ...processes.own import clock, garbage
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values.errors import EXIT_USAGE
 from ...values.texts import iso
 from ...worker.recording.writer import SINGLE_PROCESS

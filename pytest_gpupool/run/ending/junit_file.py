@@ -14,7 +14,7 @@ import pytest
 
 from ...foreign import xdist_protocol
 from ...foreign.pytest_names import begun_testcases, junit_log
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values.outcomes import ERRORS
 from ...worker.recording import junit_properties
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from ...foreign.pytest_names import add_to_summary
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from .exit_status import kept_failures
 
 _REPORTED: dict[str, Literal["passed", "skipped"]] = {

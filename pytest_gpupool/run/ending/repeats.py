@@ -13,7 +13,7 @@ import pytest
 from ...foreign import xdist_protocol
 from ...foreign.pytest_names import junit_log, leave_out
 from ...metrics.repeated import reduced
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...values.errors import MetricProblem
 from ...values.outcomes import GOOD, RERUN
 from ...values.repeats import REPEAT, Rule, number_of, test_of

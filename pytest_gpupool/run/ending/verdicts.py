@@ -14,7 +14,7 @@ import pytest
 
 from ...foreign import pytest_names
 from ...options import scope
-from ...records.result import TestResult
+from ...records.folding.result import TestResult
 from ...worker.items.confirming import CONFIRMS
 from ...worker.recording import junit_properties
 from ...worker.recording.verdict_failure import Verdict

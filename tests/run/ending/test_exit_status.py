@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.folding.result import TestResult
 from pytest_gpupool.run.ending.exit_status import judged, kept_failures
 
 OK, FAILED, INTERRUPTED = pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED

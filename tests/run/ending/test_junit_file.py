@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpupool.records.result import TestResult
+from pytest_gpupool.records.folding.result import TestResult
 from pytest_gpupool.run.ending.junit_file import last_report, properties
 
 TEST = TestResult(

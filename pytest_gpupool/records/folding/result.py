@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..values.outcomes import WHOLE
-from ..values.repeats import number_of
-from ..values.verdicts import GONE, INVALID, is_disturbed
+from ...values.outcomes import WHOLE
+from ...values.repeats import number_of
+from ...values.verdicts import GONE, INVALID, is_disturbed
 
 PHASE_KEYS = ("setup_s", "call_s", "teardown_s")
 
