@@ -17,6 +17,17 @@ class Room(NamedTuple):
     hosts: int
 
 
+def size_text(gpus: Sequence[int]) -> str:
+    """Return for people how large a cluster is whose hosts have so many GPUs each: ``2 hosts, 4 GPUs``.
+
+    A host without any, such as Ray's head, counts only where no host has one.
+    """
+    hosts = sum(count > 0 for count in gpus) or len(gpus)
+    return ", ".join(
+        f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in ((hosts, "host"), (sum(gpus), "GPU"))
+    )
+
+
 class Link(Protocol):
     """The bytes to and from the program that an engine runs for one worker. Its methods are for any thread."""
 

@@ -30,7 +30,7 @@ class RequirementNotMet(GpupoolError):
 
 
 class NoLease(GpupoolError):
-    """No device came free within ``--gpupool-wait``."""
+    """No device came free within ``--gpupool-wait``, or none ever can."""
 
     exit_status = EXIT_NO_LEASE
 

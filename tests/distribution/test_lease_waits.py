@@ -40,13 +40,13 @@ class Controller:
         """As the real one."""
         self.warnings.append(text)
 
-    def no_lease_text(self, blockers: list[str]) -> str:
+    def no_lease_text(self, blockers: list[str], *, in_vain: bool) -> str:
         """As the real one."""
-        return f"no device: {blockers}"
+        return f"{in_vain=}: {blockers}"
 
     def stop(self, text: str, status: int) -> NoReturn:
         """As the real one."""
-        raise Stopped(int(status))
+        raise Stopped(int(status), text)
 
 
 class Hall:
@@ -108,6 +108,27 @@ def test_without_devices_together_the_run_goes_on() -> None:
     hall = Hall(gone, waiting)
     assert hall.waits.has_expired(waiting, Expired([HOLDER], [])) == 2
     assert hall.controller.warnings == [f"no 2 devices came free together in 60 s:\n  {HOLDER}"]
+
+
+@pytest.mark.parametrize(("barred", "in_vain"), [((True, True), True), ((True, False), False)])
+def test_what_each_of_them_met_is_said_once(barred: tuple[bool, bool], in_vain: bool) -> None:
+    """And whether any of them has waited at all."""
+    first, second = member("gw0", 0), member("gw1", 1)
+    hall = Hall(first, second)
+    hall.waits.has_expired(first, Expired(["n1 is dark", f"{HOLDER} for 1 min"], [], barred[0]))
+    with pytest.raises(Stopped) as stopped:
+        hall.waits.has_expired(second, Expired([f"{HOLDER} for 2 min", "n2 is dark"], [], barred[1]))
+    assert stopped.value.args[1] == f"{in_vain=}: {['n1 is dark', f'{HOLDER} for 2 min', 'n2 is dark']}"
+
+
+def test_where_devices_together_can_never_be_had_nobody_has_waited() -> None:
+    """So no time is said."""
+    gone, waiting = leased("gw0"), member("gw1", 1, 2, gpus=2)
+    gone.gone = True
+    hall = Hall(gone, waiting)
+    assert hall.waits.has_expired(waiting, Expired([HOLDER], [], is_barred=True)) == 2
+    said = f"no 2 devices can be leased together, however long one waits:\n  {HOLDER}"
+    assert hall.controller.warnings == [said]
 
 
 def test_a_run_that_has_begun_ends_as_one_with_tests_not_run() -> None:

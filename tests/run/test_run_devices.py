@@ -105,3 +105,8 @@ def test_what_was_in_the_way_is_said_with_what_to_do(tmp_path: Path) -> None:
         "  GPU 0 held by pid 4711\n"
         "Wait longer (--gpupool-wait), choose other devices (--gpupool-devices), or end what holds them."
     )
+    assert devices(tmp_path).no_lease_text(["GPU 0 cannot be locked"], in_vain=True) == (
+        "no device can be leased, however long one waits.\n"
+        "  GPU 0 cannot be locked\n"
+        "Choose other devices (--gpupool-devices), or put right what is in the way."
+    )

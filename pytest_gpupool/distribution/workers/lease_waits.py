@@ -27,10 +27,8 @@ class LeaseWaits:
         """Say that a worker waits, and for whom; of each holder once."""
         self._controller.console.tell(text)
         for line in blockers:
-            # Every waiting worker meets the same holders; their times differ by moments.
-            key = line.rpartition(" for ")[0] or line
-            if key not in self._lines_told:
-                self._lines_told.add(key)
+            if _key(line) not in self._lines_told:
+                self._lines_told.add(_key(line))
                 self._controller.console.tell(f"  {line}", label=False)
 
     def has_expired(self, member: Member, message: Expired) -> int | None:
@@ -50,11 +48,12 @@ class LeaseWaits:
         waits = self._hopeless_waits()
         if not waits:
             return None
-        blockers = waits[-1].blockers
+        in_vain = all(said.is_barred for said in waits)
+        blockers = _each_once([line for said in waits for line in said.blockers])
         larger = [member.shape.gpus for member in self._roster.present() if member.expired and member.shape.gpus > 1]
         if not larger or not self.has_begun:
-            self.stop(self._controller.devices.no_lease_text(blockers))
-        self._controller.console.warn(self._in_vain_text(min(larger), blockers))
+            self.stop(self._controller.devices.no_lease_text(blockers, in_vain=in_vain))
+        self._controller.console.warn(self._in_vain_text(min(larger), blockers, in_vain=in_vain))
         return min(larger)
 
     def stop(self, text: str) -> NoReturn:
@@ -81,9 +80,20 @@ class LeaseWaits:
         """Whether a worker has ever had its lease."""
         return any(member.leased for member in self._roster.everyone())
 
-    def _in_vain_text(self, gpus: int, blockers: Sequence[str]) -> str:
+    def _in_vain_text(self, gpus: int, blockers: Sequence[str], *, in_vain: bool) -> str:
         lines = "".join(f"\n  {line}" for line in blockers)
+        if in_vain:
+            return f"no {gpus} devices can be leased together, however long one waits:{lines}"
         return f"no {gpus} devices came free together in {self._controller.options.wait:g} s:{lines}"
+
+
+def _key(line: str) -> str:
+    """What is the same where two workers meet one holder; for how long that one holds its device differs."""
+    return line.rpartition(" for ")[0] or line
+
+
+def _each_once(lines: Sequence[str]) -> list[str]:
+    return list({_key(line): line for line in lines}.values())
 
 
 def _is_one_of(ours: Sequence[ProcessId | None], process: ProcessId) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..engine import Link, Room
+from ..engine import Link, Room, size_text
 from .client import Client
 from .link import RayLink
 from .site import site_of
@@ -32,11 +32,7 @@ class RayEngine:
 
     def describe(self) -> str:
         """Return for pytest's header what it is."""
-        room = self.room()
-        hosts, gpus = (
-            f"{count} {noun}{'s' * (count != 1)}" for count, noun in ((room.hosts, "host"), (room.gpus, "GPU"))
-        )
-        return f"Ray cluster at {self._client.address} ({hosts}, {gpus})"
+        return f"Ray cluster at {self._client.address} ({size_text([node.gpus for node in self._client.nodes()])})"
 
     def launch(self, worker: str, gpus: int, command: Sequence[str]) -> Link:
         """Have a program run by an actor that holds so many GPUs of one host; Ray places it when it can.

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from ...values.errors import UsageProblem
-from ..engine import Room
+from ..engine import Room, size_text
 from . import arguments, command_line, room, times
 from .client import Client
 from .launcher import Launcher
@@ -45,8 +45,7 @@ class SlurmEngine:
 
     def describe(self) -> str:
         """Return for pytest's header what it is."""
-        now = self._found.room
-        size = f"({_counted(now.hosts, 'host')}, {_counted(now.gpus, 'GPU')})"
+        size = f"({size_text(self._found.gpus)})"
         if self._client.allocation:
             return f"SLURM allocation {self._client.allocation} {size}"
         return f"SLURM partition {self._found.partition} {size}, a job of at most {self._limit()} for each worker"
@@ -93,7 +92,3 @@ class SlurmEngine:
         if largest == 0:
             return f"--gpupool-engine=slurm: {has} a GPU{kind}"
         return f"a worker of {gpus} GPUs{kind}: {has} more than {largest}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -38,8 +38,12 @@ class Found(NamedTuple):
     @property
     def room(self) -> Room:
         """As the run is told. A worker needs a CPU as well, so that more GPUs than CPUs are of no use."""
-        gpus = [min(host.gpus, host.cpus) for host in self.hosts]
-        return Room(sum(gpus), max((host.gpus for host in self.hosts), default=0), len(self.hosts))
+        return Room(sum(self.gpus), max((host.gpus for host in self.hosts), default=0), len(self.hosts))
+
+    @property
+    def gpus(self) -> list[int]:
+        """How many GPUs workers can use, of each host."""
+        return [min(host.gpus, host.cpus) for host in self.hosts]
 
 
 def find(client: Client, arguments: Arguments) -> Found:

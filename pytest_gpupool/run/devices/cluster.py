@@ -75,9 +75,14 @@ class ClusterDevices(RunDevices):
     def _lift_text(self, device: str) -> str:
         return f" ('gpupool quarantine {device} --lift' on {self.host_of(device)} takes it back)"
 
-    def no_lease_text(self, blockers: Sequence[str]) -> str:
-        """Return what to say when no worker got a device."""
+    def no_lease_text(self, blockers: Sequence[str], *, in_vain: bool = False) -> str:
+        """Return what to say when no worker got a device, or, ``in_vain``, none that it can use."""
         lines = "".join(f"\n  {line}" for line in blockers)
+        if in_vain:
+            return (
+                f"no worker can use what {self.engine.name} has given it.{lines}\n"
+                "Put that right on the hosts ('gpupool status' there), or ask for others (--gpupool-engine-args)."
+            )
         return (
             f"no worker got a device in {self._options.wait:g} s.{lines}\n"
             f"Wait longer (--gpupool-wait), or ask {self.engine.name} for what it has (--gpupool-engine-args)."

@@ -123,9 +123,17 @@ class RunDevices:
     def _lift_text(self, device: str) -> str:
         return "" if self.lock_dir is None else f" ('gpupool quarantine {device} --lift' takes it back)"
 
-    def no_lease_text(self, blockers: Sequence[str]) -> str:
-        """Return what to say when nothing came free; ``blockers`` says what was in the way, a line each."""
+    def no_lease_text(self, blockers: Sequence[str], *, in_vain: bool = False) -> str:
+        """Return what to say when nothing came free; ``blockers`` says what was in the way, a line each.
+
+        ``in_vain`` is whether it would never have: then nobody has waited.
+        """
         lines = "".join(f"\n  {line}" for line in blockers)
+        if in_vain:
+            return (
+                f"no device can be leased, however long one waits.{lines}\n"
+                "Choose other devices (--gpupool-devices), or put right what is in the way."
+            )
         return (
             f"no device came free in {self._options.wait:g} s.{lines}\n"
             "Wait longer (--gpupool-wait), choose other devices (--gpupool-devices), or end what holds them."

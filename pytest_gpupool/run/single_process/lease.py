@@ -80,10 +80,11 @@ class _Waiting:
         self._told: set[int | None] | None = None
 
     def refused(self, blockers: tuple[Blocker, ...], waited: float) -> None:
-        """Say what is waited for, when that changes. Raises NoLease at the end of ``--gpupool-wait``."""
+        """Say what is waited for, when that changes. Raises NoLease at its limit, or where it is for nothing."""
         lines = [str(blocker) for blocker in blockers]
-        if waited >= self._controller.options.wait or all(blocker.for_good for blocker in blockers):
-            raise NoLease(self._controller.devices.no_lease_text(lines))
+        in_vain = all(blocker.for_good for blocker in blockers)
+        if in_vain or waited >= self._controller.options.wait:
+            raise NoLease(self._controller.devices.no_lease_text(lines, in_vain=in_vain))
         now = {blocker.pid for blocker in blockers}
         if waited >= 1.0 and now != self._told:
             self._told = now

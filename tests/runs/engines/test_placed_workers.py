@@ -341,10 +341,16 @@ def test_a_gpu_that_cannot_be_used_is_waited_for_in_vain(cluster: Cluster) -> No
     cluster.host.write("test_suite.py", "import pytest\n@pytest.mark.parametrize('i', range(9))\ndef test_a(i): pass\n")
     run = cluster.pytest("-n4")
     assert run.status == 0, run.output
-    cluster.has(n1=1)
-    run = cluster.pytest("-n1")
+    cluster.host.driver.lose(1)
+    cluster.has(n1=1, n2=1)
+    run = cluster.pytest("-n2")
     assert run.status == 75
-    assert "slurm has given CUDA_VISIBLE_DEVICES=0 on n1, and of that 0 can be used of 1" in run.output
+    assert "no worker can use what slurm has given it.\n" in run.output
+    for number in (0, 1):
+        given = f"  slurm has given CUDA_VISIBLE_DEVICES={number} on n{number + 1}, and of that 0 can be used of 1: "
+        assert run.output.count(given) == 1, run.output
+    assert "Put that right on the hosts ('gpupool status' there)" in run.output
+    assert "3600" not in run.output, "nobody has waited"
 
 
 @pytest.mark.parametrize(

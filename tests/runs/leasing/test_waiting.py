@@ -130,6 +130,25 @@ def test_patience_ends_with_every_holder_named(
     assert "Traceback" not in run.output
 
 
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["plain", "n2"])
+def test_nobody_waits_for_what_can_never_be_had(make_host: Callable[..., Host], workers: tuple[str, ...]) -> None:
+    """It is said at once, as what it is: no time has passed, and to wait longer is no way out."""
+    host = make_host(2)
+    assert host.driver is not None
+    host.driver.fault("nvmlDeviceGetComputeRunningProcesses_v3", 15)  # NVML_ERROR_GPU_IS_LOST, to who would use it
+    host.write("suite/test_suite.py", "def test_one(gpu): pass\n")
+    run = host.pytest("suite", *workers)
+    assert run.status == 75, run.output
+    assert "gpupool: no device can be leased, however long one waits.\n" in run.output
+    assert [line for line in run.output.splitlines() if line.startswith("  GPU ")] == [
+        f"  GPU {number}  Stand-in GPU  is lost (it fell off the bus: see 'dmesg', then reset or reboot)"
+        for number in range(2)
+    ]
+    assert "Choose other devices (--gpupool-devices)" in run.output
+    assert "3600" not in run.output
+    assert "Wait longer" not in run.output
+
+
 def test_a_run_on_cpu_slots_waits_for_nobody(held: tuple[Host, list[int]]) -> None:
     """--gpupool-devices=cpu runs while every GPU is held, and hides them all."""
     host, _ = held
