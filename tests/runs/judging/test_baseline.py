@@ -368,7 +368,11 @@ class TestUpdate:
         before = (accepted.project / "baseline.json").read_text()
         accepted.write("baseline.json", before.replace("test_more.py", "never.py"))
         accepted.write("never.py", "")
-        out = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")[1]
+        bad = accepted.project / ".gpupool/runs" / "20991231T000000Z-9f3c2a"
+        (bad / "controller.jsonl").mkdir(parents=True)
+        _, out, err = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")
+        assert err == f"gpupool: a run is left out: {bad} cannot be read: Is a directory\n"
+        shutil.rmtree(bad)
         assert out.splitlines()[-1] == (
             "gpupool: 1 entry of files that no such run on record has collected is not judged"
         )
