@@ -244,7 +244,8 @@ def _read(path: Path) -> _Content:
     tests, wrong = _parse(data.get("tests"))
     fixtures, wrong_too = _parse(data.get("fixtures", {}))
     wrong += wrong_too
-    damage = f"{wrong} part(s) of it are not what they should be" if wrong else None
+    are = "part of it is not what it" if wrong == 1 else "parts of it are not what they"
+    damage = f"{wrong} {are} should be" if wrong else None
     version = data["version"]
     return _Content(tests, fixtures, damage, version if version > VERSION else None, version > 1)
 

@@ -184,7 +184,7 @@ class TestDamaged:
             (b"[]", "it is not a file of durations"),
             (b'{"format": "other", "version": 1, "tests": {}}', "it is not a file of durations"),
             (b'{"format": "gpupool-durations", "version": "1"}', "it is not a file of durations"),
-            (b'{"format": "gpupool-durations", "version": 1}', "1 part(s) of it are not what they should be"),
+            (b'{"format": "gpupool-durations", "version": 1}', "1 part of it is not what it should be"),
         ],
         ids=["empty", "bytes", "deep", "torn", "list", "other", "version", "no-tests"],
     )

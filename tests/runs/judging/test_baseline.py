@@ -113,7 +113,7 @@ class TestVerdicts:
         assert "gpupool: 5 metrics, 2 regressed, 2 improved" in out
         rows = [line for line in out.splitlines() if line.endswith("main") and "baseline" in line]
         assert [bool(re.search("REGRESSED", row)) for row in rows] == [True, True, False, False]
-        assert "\n… and 1 that are ok (-v shows all)\n" in out
+        assert "\n… and 1 that is ok (-v shows all)\n" in out
         assert "baseline 0.75 %  -6.7%  (allowed 1%; bit-identical each time)" in rows[1]
 
     @pytest.mark.parametrize(
