@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..records.store import write_whole
+from ..reports.words import counted
 from ..values.texts import cell, visible
 from .exporters import Order
 from .rows import table
@@ -25,7 +26,7 @@ def export(report: Mapping[str, Any], order: Order) -> str:
         sys.stdout.write(text.getvalue())
         return ""
     write_whole(order.output, text.getvalue())
-    return f"{order.output}: {len(rows)} rows"
+    return f"{order.output}: {counted(len(rows), 'row')}"
 
 
 def _cell(value: Any) -> object:

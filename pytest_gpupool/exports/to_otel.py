@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..records.store import write_whole
+from ..reports.words import counted
 from ..values.outcomes import FAILED
 from ..values.texts import epoch
 from .exporters import Order
@@ -33,7 +34,7 @@ def export(report: Mapping[str, Any], order: Order) -> str:
     traces = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": _SCOPE, "spans": spans}]}]}
     metrics = {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"scope": _SCOPE, "metrics": points}]}]}
     write_whole(path, "".join(f"{json.dumps(one)}\n" for one in (traces, metrics)))
-    return f"{path}: {len(spans)} spans, {len(points)} metrics"
+    return f"{path}: {counted(len(spans), 'span')}, {counted(len(points), 'metric')}"
 
 
 def _of_run(report: Mapping[str, Any]) -> dict[str, Any]:

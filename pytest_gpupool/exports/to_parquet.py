@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records.store import replacing
+from ..reports.words import counted
 from ..values.texts import visible
 from .exporters import Order
 from .rows import NUMBERS, WHOLES, Row, table
@@ -26,7 +27,7 @@ def export(report: Mapping[str, Any], order: Order) -> str:
     path = order.output or _DEFAULT
     with replacing(path) as file:
         pyarrow.parquet.write_table(pyarrow.table(arrays), file)
-    return f"{path}: {len(rows)} rows"
+    return f"{path}: {counted(len(rows), 'row')}"
 
 
 def _column(rows: Sequence[Row], name: str) -> list[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records.store import write_whole
-from ..reports.words import labels
+from ..reports.words import counted, labels
 from ..values.nodeids import name_of
 from ..values.outcomes import FAILED
 from ..values.texts import epoch
@@ -31,7 +31,7 @@ def export(report: Mapping[str, Any], order: Order) -> str:
     path, events = order.output or _DEFAULT, list(trace(report))
     about = {"run": report["run"]["id"], "command": report["run"]["command"]}
     write_whole(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}, indent=0))
-    return f"{path}: {len(events)} events; open it at https://ui.perfetto.dev"
+    return f"{path}: {counted(len(events), 'event')}; open it at https://ui.perfetto.dev"
 
 
 def trace(report: Mapping[str, Any]) -> Iterator[Event]:

@@ -62,7 +62,8 @@ class Safety:
             return f"the thread {other[0].name!r} runs in this process"
         native = table.threads() - self._native - {thread.native_id or 0 for thread in threads}
         if native:
-            return f"a library has started {len(native)} threads in this process since its test modules were loaded"
+            started = "a thread" if len(native) == 1 else f"{len(native)} threads"
+            return f"a library has started {started} in this process since its test modules were loaded"
         return "a module is being imported in this process" if _imp.lock_held() else None
 
 

@@ -24,6 +24,7 @@ class Earlier:
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
         self._runs: dict[str, tuple[Recorded, Mapping[str, TestResult]] | None] = {}
+        self._unreadable: dict[str, str] = {}  # why, by id
         self._latest: tuple[tuple[str, str], Mapping[Place, Item]] | None = None  # of one test: they may be many
 
     def of(self, run: str, nodeid: str) -> Mapping[Place, Item]:
@@ -36,7 +37,9 @@ class Earlier:
         """Return the sentence that says why there is no output of a run beside an item."""
         if not run:
             return "What was said before is not shown: the baseline does not say of which run it is."
-        why = "is not on record here" if self._loaded(run) is None else "kept none of it"
+        why = "kept none of it" if self._loaded(run) is not None else "is not on record here"
+        if run in self._unreadable:
+            why = f"is on record here, but: {visible(self._unreadable[run])}"
         return f"What was said before is not shown: the baseline is of run {visible(run)}, which {why}."
 
     def _read(self, run: str, nodeid: str) -> Mapping[Place, Item]:
@@ -62,7 +65,8 @@ class Earlier:
             return None
         try:
             recorded = archive.load(folder)
-        except UsageProblem:  # it cannot be read: as good as gone
+        except (UsageProblem, OSError) as error:
+            self._unreadable[run] = str(error)
             return None
         tests = recorded.results.tests
         return recorded, {test.nodeid: test for test in tests if any(True for _ in _summaries(test))}

@@ -39,9 +39,14 @@ class Readable:
         return worst_first(self._source.with_flips(test, self._before))
 
     def lost(self, test: Mapping[str, Any]) -> str | None:
-        """Return a sentence where a test has recorded items that are not there any more, None where all are."""
-        if test["nodeid"] not in self._tests or not (gone := self._source.lost(test)):
+        """Return a sentence where a test has recorded items that are not there any more, None where all are.
+
+        What is damaged is known when they have been read, see :meth:`of`.
+        """
+        if test["nodeid"] not in self._tests:
             return None
+        if not (gone := self._source.lost(test)):
+            return next((f"not all are shown: {text}" for text in self._source.damaged(test)), None)
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         return f"not all are shown: {gone[0]}{more} of the run's directory cannot be read any more"
 

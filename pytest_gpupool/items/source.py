@@ -97,12 +97,18 @@ class Source:
         names = [str(one.get("file")) for one in told] + [f"{FOLDER}/values-{one['per_item']}.json" for one in per_item]
         return list(dict.fromkeys(names))
 
+    def damaged(self, test: Test) -> list[str]:
+        """Return what of the files of a test's items was left out when they were read."""
+        known = self.samples.damaged
+        return [f"{file}: {known[file]}" for one, _ in _summaries(test) if (file := one.get("file")) in known]
+
     @property
     def problems(self) -> Sequence[str]:
         """What could not be read so far, as sentences."""
         missing = self.samples.missing
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         told = [f"items are not there: {missing[0]}{more}: the file is missing"] if missing else []
+        told += (f"{file}: {what}" for file, what in self.samples.damaged.items())
         return [*told, *filter(None, [self.values.problem])]
 
     def _values(self, test: Test) -> dict[str, dict[str, Any]]:

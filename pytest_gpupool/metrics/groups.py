@@ -269,7 +269,7 @@ def _group(aggregate: Aggregate, place: str, params: Mapping[str, Any], text: st
     whole = [one for one in own if one.is_whole]
     results = [result for one in own for result in one.results]
     missing = len(own) - len(whole)
-    problem = f"{missing} of {len(own)} tests have no value" if missing else ""
+    problem = f"{missing} of {len(own)} tests {'has' if missing == 1 else 'have'} no value" if missing else ""
     metric = None
     try:
         metric = _metric(aggregate, whole) if whole else None

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..values.errors import UsageProblem
 from ..values.outcomes import OUT_OF_MEMORY, WHOLE
 from . import archive
 from .estimates import Known, Learned, median
@@ -149,15 +148,20 @@ def _peak(test: TestResult) -> int | None:
     return test.peak if test.peak is None or test.cause != OUT_OF_MEMORY else 2 * test.peak
 
 
-def of_killed_runs(base: Path, kinds: Mapping[str, str], skip: str) -> list[Observed]:
-    """Return what the latest runs measured that never came to :func:`save`, by their records, but that of ``skip``."""
+def of_killed_runs(base: Path, kinds: Mapping[str, str], skip: str) -> tuple[list[Observed], list[str]]:
+    """Return what the latest runs measured that never came to :func:`save`, by their records, but that of ``skip``.
+
+    Also sentences about those of them that cannot be read.
+    """
     killed = (run for run in archive.runs(base) if run.name != skip)
     observed: list[Observed] = []
+    unreadable: list[str] = []
     for run in [*killed][-_LAST_RUNS:]:
-        with contextlib.suppress(OSError, UsageProblem):
-            if not _has_ended(run):
-                observed += from_results(archive.load(run).results, kinds)
-    return observed
+        if not _has_ended(run):
+            found, untold = archive.load_all([run])
+            observed += (one for recorded in found for one in from_results(recorded.results, kinds))
+            unreadable += untold
+    return observed, unreadable
 
 
 def _has_ended(run: Path) -> bool:
@@ -165,7 +169,7 @@ def _has_ended(run: Path) -> bool:
         with (run / archive.CONTROLLER).open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 200))
             return b'"record":"run-end"' in file.read()
-    except FileNotFoundError:
+    except OSError:  # there is none, or it cannot be read, as reading all of them says
         return False
 
 
@@ -240,7 +244,8 @@ def _read(path: Path) -> _Content:
     tests, wrong = _parse(data.get("tests"))
     fixtures, wrong_too = _parse(data.get("fixtures", {}))
     wrong += wrong_too
-    damage = f"{wrong} part(s) of it are not what they should be" if wrong else None
+    are = "part of it is not what it" if wrong == 1 else "parts of it are not what they"
+    damage = f"{wrong} {are} should be" if wrong else None
     version = data["version"]
     return _Content(tests, fixtures, damage, version if version > VERSION else None, version > 1)
 

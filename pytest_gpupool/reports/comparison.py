@@ -23,7 +23,7 @@ from ..verdicts.comparison import Comparison, Duration, OutcomeChange, Pair, Val
 from . import columns
 from .markdown import escaped
 from .terminal.rows import MOST_ROWS, name_text
-from .words import counted, seconds_text, shared_texts
+from .words import counted, seconds_text, shared_texts, verb
 
 FORMAT = "gpupool-comparison"
 VERSION = 1
@@ -199,7 +199,7 @@ def _tables(sections: Iterable[_Section]) -> Iterator[str]:
 def _left(section: _Section) -> list[str]:
     """Return in words what a table does not show."""
     left = ((group.count - len(group.rows), group.what) for group in section)
-    return [f"{count} more{what}" for count, what in left if count]
+    return [f"{count} more{what.replace(' are ', verb(count, ' is ', ' are '))}" for count, what in left if count]
 
 
 def _length(lines: Iterable[str]) -> int:

@@ -42,6 +42,7 @@ from .words import (
     set_up_texts,
     shard_text,
     use_text,
+    verb,
     worst_first,
     worst_groups,
 )
@@ -243,9 +244,10 @@ def _shown(section: _Section, number: int) -> str:
     if open_ or not folded:
         lines += ["", section.head, *open_] if section.head else open_
     if folded:
+        need = verb(len(folded), "that needs", "that need")
         lines += [
             "",
-            f"<details><summary>{counted(len(folded), section.what)} that need no look</summary>",
+            f"<details><summary>{counted(len(folded), section.what)} {need} no look</summary>",
             "",
             section.head,
         ]

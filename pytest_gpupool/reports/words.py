@@ -230,6 +230,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def verb(number: int, singular: str, plural: str) -> str:
+    """Return which of the two forms goes with so many: ``1 test that needs``, ``1 of 3 tests has``."""
+    return singular if number == 1 else plural
+
+
 def shared_cores(report: Mapping[str, Any], workers: int) -> int | None:
     """Return how many cores so many workers of a run shared, None where they had GPUs, or a core each.
 
@@ -316,7 +321,8 @@ def _some_causes(tests: Iterable[tuple[str, Sequence[Mapping[str, Any]], int | N
     ]
     yield from (text for _, text in sorted(told, key=lambda one: one[0])[:_MOST_CAUSES])
     if len(told) > _MOST_CAUSES:
-        yield f"… and {len(told) - _MOST_CAUSES} more tests that ran out of memory or whose device failed"
+        more = len(told) - _MOST_CAUSES
+        yield f"… and {more} more {verb(more, 'test', 'tests')} that ran out of memory or whose device failed"
 
 
 def _tries(test: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -20,7 +20,8 @@ class Additions:
     """What the runs on record add to a report.
 
     ``past`` are the runs before this one, the oldest first, as the HTML report takes them; ``findings`` are devices on
-    which metrics differ, over those runs and this one. ``problem`` says why runs of the store are not among them.
+    which metrics differ, over those runs and this one. ``problem`` says why runs of the records or the store are not
+    among them.
     """
 
     past: tuple[Mapping[str, Any], ...] = ()
@@ -42,13 +43,14 @@ def collect(
     """
     run = trend.measured(facts, results, devices)
     stored, problem = _kept(kept)
-    known = {one.id: one for one in stored} | {one.id: one for one in trend.history(base, skip=run.id).runs}
+    recorded = trend.history(base, skip=run.id)
+    known = {one.id: one for one in (*stored, *recorded.runs)}
     others = sorted(known.values(), key=lambda one: (one.started, one.id))
     before = [one for one in others if one.started <= run.started and one.id != run.id]
     return Additions(
         past=tuple(map(trend.to_page, before)),
         findings=placement.findings(trend.observations([*before, run])),
-        problem=problem,
+        problem="; ".join(filter(None, [problem, *recorded.unreadable])) or None,
     )
 
 

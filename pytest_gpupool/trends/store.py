@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from ..metrics.metric import Number
+from ..records.datatypes import TEXT, list_of
 from ..records.store import LOCK_SECONDS, lock
 from ..values.errors import UsageProblem
+from ..values.texts import safe_repr
 from .trend import MeasuredRun, Value
 
 VERSION = 1
@@ -43,6 +45,10 @@ _TABLES = (
     "CREATE INDEX by_metric ON measured (test, metric)",
 )
 _COLUMNS = "value, non_finite, unit, higher_is_better, verdict, baseline, device, device_ids, outcome"
+_NUMBER, _PERHAPS, _TEXT = (int, float, str, type(None)), (str, type(None)), (str,)
+_TYPES = (_NUMBER, _PERHAPS, _TEXT, (int, type(None)), _PERHAPS, _NUMBER, _TEXT, _TEXT, _TEXT)
+"""What there may be in each of these columns."""
+_IDS = list_of(TEXT)
 _ADD_RUN = "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)"
 # A verdict comes late: who has one knows more than who has none.
 _ADD_VALUE = (
@@ -108,6 +114,8 @@ def names(path: Path) -> dict[str, set[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     with _reading(path) as connection:
         for test, metric in connection.execute("SELECT DISTINCT test, metric FROM measured"):
+            if not (type(test) is type(metric) is str):
+                raise _damaged("measured", (test, metric))
             found[test].add(metric)
     return dict(found)
 
@@ -120,7 +128,7 @@ def of_metric(path: Path, test: str, metric: str) -> list[MeasuredRun]:
         for run, *columns in connection.execute(wanted, (test, metric)):
             values[run].append(_value(columns))
         rows = connection.execute("SELECT * FROM runs ORDER BY started, id").fetchall()
-    return [_run(row, {test: {metric: tuple(values[row[0]])}}) for row in rows if row[0] in values]
+        return [_run(row, {test: {metric: tuple(values[row[0]])}}) for row in rows if row[0] in values]
 
 
 def is_one(path: Path) -> bool:
@@ -173,7 +181,9 @@ def _number(kept: Number | str | None) -> Number | None:
 
 
 def _value(columns: Iterable[Any]) -> Value:
-    value, non_finite, unit, better, verdict, baseline, device, ids, outcome = columns
+    value, non_finite, unit, better, verdict, baseline, device, ids, outcome = told = tuple(columns)
+    if not _is_sound(told):  # SQLite keeps in any column whatever somebody writes there
+        raise _damaged("measured", told)
     return Value(
         value=_number(value),
         non_finite=non_finite,
@@ -187,16 +197,31 @@ def _value(columns: Iterable[Any]) -> Value:
     )
 
 
+def _damaged(table: str, row: object) -> ValueError:
+    return ValueError(f"a row of its table {table!r} is damaged: {safe_repr(row, 200)}")
+
+
+def _is_sound(columns: tuple[Any, ...]) -> bool:
+    return all(type(column) in types for column, types in zip(columns, _TYPES, strict=True)) and _IDS.check(
+        json.loads(columns[7])
+    )
+
+
 def _values(connection: sqlite3.Connection, run: str) -> dict[str, dict[str, tuple[Value, ...]]]:
     found: defaultdict[str, defaultdict[str, list[Value]]] = defaultdict(lambda: defaultdict(list))
     wanted = f"SELECT test, metric, {_COLUMNS} FROM measured WHERE run = ? ORDER BY test, metric, number"
     for test, metric, *columns in connection.execute(wanted, (run,)):
+        if not (type(test) is type(metric) is str):
+            raise _damaged("measured", (test, metric))
         found[test][metric].append(_value(columns))
     return {test: {name: tuple(values) for name, values in metrics.items()} for test, metrics in found.items()}
 
 
 def _run(row: Iterable[Any], values: Mapping[str, Mapping[str, tuple[Value, ...]]]) -> MeasuredRun:
-    id_, started, commit, workers, makespan, speedup, efficiency = row
+    id_, started, commit, workers, makespan, speedup, efficiency = told = tuple(row)
+    figures = all(type(one) in (int, float, type(None)) for one in (makespan, speedup, efficiency))
+    if not (figures and type(started) is str and type(commit) in _PERHAPS and type(workers) is int):
+        raise _damaged("runs", told)
     return MeasuredRun(
         id=id_,
         started=started,

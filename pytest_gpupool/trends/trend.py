@@ -14,9 +14,9 @@ from typing import Any
 from ..metrics import groups
 from ..metrics.metric import Number
 from ..records import archive
+from ..records.archive import Recorded
 from ..records.folding.results import Results
 from ..values.device import UNKNOWN, Device
-from ..values.errors import UsageProblem
 from ..values.verdicts import DISTURBED, GONE, rank
 from ..verdicts.baselines.baseline import kind_by_id, kind_in
 from .placement import Observation
@@ -68,14 +68,18 @@ class MeasuredRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """Runs, the oldest first, and how many older ones were ``left_out``, as there is too much of them to read."""
+    """Runs, the oldest first; how many older ones were ``left_out``, as there is too much of them to read.
+
+    ``unreadable`` are sentences about those of them that cannot be read.
+    """
 
     runs: tuple[MeasuredRun, ...] = ()
     left_out: int = 0
+    unreadable: tuple[str, ...] = ()
 
 
 def history(base: Path, *, skip: str | None = None, most_bytes: int | None = MOST_BYTES) -> History:
-    """Return the runs on record in which a test ran, but ``skip`` and those that go on or cannot be read.
+    """Return the runs on record in which a test ran, but ``skip`` and those that go on; say which cannot be read.
 
     The latest is read whatever its size, then those before it as long as all journals that are read have up to
     ``most_bytes``; None is no limit.
@@ -84,8 +88,13 @@ def history(base: Path, *, skip: str | None = None, most_bytes: int | None = MOS
     sizes = itertools.accumulate(map(_size, wanted))
     few = sum(most_bytes is None or size <= most_bytes for size in sizes)
     read = wanted[: max(1, few)]
-    runs = tuple(past for run in reversed(read) for past in _read(run))
-    return History(runs=runs, left_out=len(wanted) - len(read))
+    runs: list[MeasuredRun] = []
+    unreadable: list[str] = []
+    for run in reversed(read):  # one by one: what is measured of a run is little beside its records
+        found, untold = archive.load_all([run])
+        runs += (past for recorded in found if (past := _measured(recorded)).workers)
+        unreadable += untold
+    return History(runs=tuple(runs), left_out=len(wanted) - len(read), unreadable=tuple(unreadable))
 
 
 def measured(facts: Mapping[str, Any], results: Results, devices: Iterable[Device]) -> MeasuredRun:
@@ -189,13 +198,8 @@ def _size(run: Path) -> int:
     return 0
 
 
-def _read(run: Path) -> list[MeasuredRun]:
-    try:
-        recorded = archive.load(run)
-    except (UsageProblem, OSError):
-        return []  # 'gpupool report' says what is wrong with it
-    past = measured(recorded.facts(), recorded.results, recorded.devices())
-    return [past] if past.workers else []
+def _measured(recorded: Recorded) -> MeasuredRun:
+    return measured(recorded.facts(), recorded.results, recorded.devices())
 
 
 def _workers(results: Results) -> int:

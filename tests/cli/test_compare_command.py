@@ -232,7 +232,7 @@ def test_an_incomplete_run_is_told(capsys: Capture, tmp_path: Path) -> None:
     run = {**NEW["run"], "complete": False}
     new = write(tmp_path / "b.json", NEW, a_test("test_a", outcome="not-run"), run=run)
     status, out, err = called(capsys, old, new)
-    assert (status, err) == (1, f"gpupool: {new} is incomplete: 1 of its 1 tests have no result\n")
+    assert (status, err) == (1, f"gpupool: {new} is incomplete: 1 of its 1 test has no result\n")
     assert "GONE" in out
     assert "NOT-RUN" in out
 

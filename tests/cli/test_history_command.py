@@ -225,6 +225,18 @@ class TestWhich:
         (made.base / "runs" / "20261121T000000Z-9f3c2a" / "gw0.jsonl").write_text("{")
         assert len(made.rows("mmlu", "time")) == 1
 
+    def test_a_run_that_cannot_be_read_is_said_to_be_left_out(
+        self, made: Made, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """And why; the others are shown."""
+        made.values(1.0, 2.0)
+        bad = made.base / "runs" / "20261121T090000Z-9f3c2a"
+        (bad / "gw0.jsonl").mkdir(parents=True)
+        assert main(["history", "mmlu", "time", "--dir", str(made.base), "--format", "csv"]) == 0
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 3
+        assert err == f"gpupool: a run is left out: {bad} cannot be read: Is a directory\n"
+
 
 class TestData:
     """What other programs read."""

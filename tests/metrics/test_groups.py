@@ -99,7 +99,7 @@ def test_what_has_no_value_is_missing_unless_it_was_skipped() -> None:
     """A test that failed before it recorded anything holds the verdict up; one that was skipped has nothing to say."""
     (group,) = found([*scores(1, 1, 0), None])
     assert (group.tests, group.missing, group.is_judged) == (3, 1, False)
-    assert group.problem == "1 of 4 tests have no value"
+    assert group.problem == "1 of 4 tests has no value"
     skipped = ran(9, None, "skipped", half=0)
     (group,) = found(scores(1, 1, 0), *skipped)
     assert (group.tests, group.missing, group.is_judged) == (3, 0, True)

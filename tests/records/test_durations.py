@@ -184,7 +184,7 @@ class TestDamaged:
             (b"[]", "it is not a file of durations"),
             (b'{"format": "other", "version": 1, "tests": {}}', "it is not a file of durations"),
             (b'{"format": "gpupool-durations", "version": "1"}', "it is not a file of durations"),
-            (b'{"format": "gpupool-durations", "version": 1}', "1 part(s) of it are not what they should be"),
+            (b'{"format": "gpupool-durations", "version": 1}', "1 part of it is not what it should be"),
         ],
         ids=["empty", "bytes", "deep", "torn", "list", "other", "version", "no-tests"],
     )
@@ -421,7 +421,8 @@ class TestKilledRuns:
         self.record(tmp_path, killed, 3.0, ended=False)
         self.record(tmp_path, ended, 5.0, ended=True)
         self.record(tmp_path, present, 7.0, ended=False)
-        observed = durations.of_killed_runs(tmp_path, {}, skip=present)
+        observed, unreadable = durations.of_killed_runs(tmp_path, {}, skip=present)
+        assert unreadable == []
         assert observed == [Observed("t.py::a", "CPU", 3.0, None)]
         known, problem = load(tmp_path, ["CPU"], observed)
         assert (known["t.py::a"].seconds, problem) == (3.0, None)
@@ -434,8 +435,17 @@ class TestKilledRuns:
             b'{"record":"start"}\n\xff\n[]\n{"record":"end","test":5}\n'
         )
         (tmp_path / "a-file").write_text("")
-        assert [one.seconds for one in durations.of_killed_runs(tmp_path, {}, skip="")] == [3.0]
+        assert [one.seconds for one in durations.of_killed_runs(tmp_path, {}, skip="")[0]] == [3.0]
+
+    def test_a_run_that_cannot_be_read_is_told_and_costs_no_other_one(self, tmp_path: Path) -> None:
+        """Whichever of its files it is."""
+        self.record(tmp_path, "20261121T000000Z-9f3c2a", 3.0, ended=False)
+        bad = tmp_path / "runs" / "20261121T000001Z-9f3c2a"
+        (bad / "controller.jsonl").mkdir(parents=True)
+        observed, unreadable = durations.of_killed_runs(tmp_path, {}, skip="")
+        assert [one.seconds for one in observed] == [3.0]
+        assert unreadable == [f"a run is left out: {bad} cannot be read: Is a directory"]
 
     def test_no_runs_are_no_problem(self, tmp_path: Path) -> None:
         """As in the first run of all."""
-        assert durations.of_killed_runs(tmp_path, {}, skip="") == []
+        assert durations.of_killed_runs(tmp_path, {}, skip="") == ([], [])

@@ -36,9 +36,33 @@ def test_items_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 def test_what_a_kill_has_torn_and_what_is_no_item_is_passed_over(tmp_path: Path) -> None:
     place = written(tmp_path, '{"id":"a"}', '{"id":3}', "[]", '{"id":"b","scores":{"x":true}}', '{"id":"c"}')
-    with (tmp_path / place).open("a") as file:
-        file.write('{"id":"d","out')
-    assert [item["id"] for item in read(tmp_path / place)] == ["a", "c"]
+    with (tmp_path / place).open("ab") as file:
+        file.write(b'\xff\0\n{"id":"e"},{"id":"f"}\n\n' + b"[" * 100_000 + b'\n{"id":"d","out')
+    told: list[str] = []
+    assert [item["id"] for item in read(tmp_path / place, told.append)] == ["a", "c"]
+    assert told == ["6 damaged lines left out"]
+
+
+def test_what_is_left_out_is_told_to_who_reads_items(tmp_path: Path) -> None:
+    """What a kill has cut off is no damage; what a newer version has written is read as far as it is known."""
+    whole, torn, newer = (written(tmp_path, '{"id":"a"}', nodeid=name) for name in ("whole", "torn", "newer"))
+    with (tmp_path / whole).open("a") as file:
+        file.write('{"id":"b","out')
+    (tmp_path / torn).write_text('{"id":\n{"id":"a"}\n')
+    (tmp_path / newer).write_text('{"format":"gpupool-items","version":2}\n{"id":"a"}\n')
+    samples = Samples(tmp_path)
+    assert [[item["id"] for item in samples.of({"file": place})] for place in (whole, torn, newer)] == [["a"]] * 3
+    assert samples.damaged == {
+        torn: "1 damaged line left out",
+        newer: "it is of version 2, of a newer pytest-gpupool: read as far as known here",
+    }
+    assert samples.missing == []
+
+
+def test_a_name_that_no_file_can_have_is_a_file_that_is_missing(tmp_path: Path) -> None:
+    samples = Samples(tmp_path)
+    assert list(samples.of({"file": f"items/{'x' * 5000}.jsonl"})) == []
+    assert len(samples.missing) == 1
 
 
 def test_a_test_that_closes_all_descriptors_loses_nothing(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ class TestSummary:
         text = render(a_report(*tests))
         first, second = (text.partition(f"### {title}\n")[2].partition("<details>") for title in ("Tests", "Metrics"))
         assert ("b.py::b" in first[0], "a.py::a" in first[0]) == (True, False)
-        assert first[2].startswith("<summary>1 test that need no look</summary>\n\n| Outcome")
+        assert first[2].startswith("<summary>1 test that needs no look</summary>\n\n| Outcome")
         assert ("b.py::b" in second[0], "a.py::a" in second[0]) == (True, False)
         assert second[2].startswith("<summary>2 metrics that need no look</summary>\n\n| Verdict")
         text = render(a_report(a_test("a.py::a", metrics=[a_metric("m", 1)])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -189,6 +190,39 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path, damage: str) -> None:
     assert added.aside.read_bytes() == data
     assert store.runs(path) == [a_run(2)]
     assert store.add(path, [a_run(3)]).aside is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "UPDATE measured SET value = x'00'",
+        "UPDATE measured SET value = 'much'",
+        "UPDATE measured SET device_ids = '3'",
+        "UPDATE measured SET device_ids = '[[]]'",
+        "UPDATE measured SET device_ids = '['",
+        "UPDATE measured SET higher_is_better = 'yes'",
+        "UPDATE measured SET metric = x'ff'",
+        "UPDATE runs SET speedup = 'fast'",
+        "UPDATE runs SET started = x'ff'",
+        "DROP TABLE runs",
+    ],
+)
+def test_a_row_that_somebody_has_edited_is_said_and_no_traceback(tmp_path: Path, odd: str) -> None:
+    """By a file that is otherwise whole, whoever reads it, and however; it is left as it is."""
+    path = tmp_path / "history.sqlite"
+    store.add(path, [a_run(1)])
+    ((test, (metric, *_)),) = store.names(path).items()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(odd)
+    before = path.read_bytes()
+    with pytest.raises(UsageProblem, match=r"cannot be read: (a row of its table|no such table|Expecting|invalid)"):
+        store.runs(path)
+    with pytest.raises(UsageProblem, match="cannot be read"):
+        store.merge(tmp_path / "other.sqlite", path)
+    with contextlib.suppress(UsageProblem):
+        store.of_metric(path, test, metric)
+        store.names(path)
+    assert path.read_bytes() == before
 
 
 def test_what_is_none_of_ours_is_left_alone(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ class TestItems:
         new = {name: value for name, value in reversed(old.items()) if name != "q0"} | {"other": 0.0}
         found = judged(make("m", 0.59, samples=new), known)
         assert (found.verdict, found.p) == ("ok", 1.0)
-        assert found.note == "99 items compared; 1 are only here, 1 only in the baseline"
+        assert found.note == "99 items compared; 1 is only here, 1 only in the baseline"
 
     def test_values_need_not_be_0_or_1(self) -> None:
         """A loss of 2.1 is worse than one of 2.0."""

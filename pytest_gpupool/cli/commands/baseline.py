@@ -17,7 +17,7 @@ from ...reports.columns import show
 from ...reports.words import counted
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of
-from ...values.texts import cut, one_line
+from ...values.texts import cut, one_line, visible
 from ...verdicts import acceptance, narrowing
 from ...verdicts.baselines import baseline_file
 from ...verdicts.baselines.baseline import Baseline, Entry
@@ -150,6 +150,8 @@ def _stale_by_record(entries: Sequence[Entry], base: Path) -> tuple[Stale, Seque
     found: list[tuple[Entry, str]] = []
     is_latest = True
     for recorded in _whole_runs(base):
+        for problem in recorded.problems:  # what is stale by it may not be
+            warn(f"run {_safe(recorded.id)}: {visible(problem)}")
         report = report_of_run(recorded)
         files = dict.fromkeys(_file_of(test["nodeid"]) for test in report["tests"])
         found += acceptance.stale([entry for file in files for entry in left.pop(file, ())], report)
@@ -165,14 +167,16 @@ def _stale_by_record(entries: Sequence[Entry], base: Path) -> tuple[Stale, Seque
 def _whole_runs(base: Path) -> Iterator[Recorded]:
     """Yield the runs that collected all tests of the files that they collected, the latest first."""
     for path in reversed(archive.runs(base)):
-        try:
-            recorded = archive.load(path)
-        except (UsageProblem, OSError):
-            continue  # 'gpupool report' says what is wrong with it
-        command = recorded.plan.facts.get("command")
-        is_whole = recorded.results.is_complete and recorded.results.shard is None
-        if is_whole and isinstance(command, str) and not narrowing.is_narrowed(command):
-            yield recorded
+        found, unreadable = archive.load_all([path])  # one by one: the latest may tell of all files
+        for text in unreadable:
+            warn(visible(text))
+        yield from filter(_is_whole, found)
+
+
+def _is_whole(recorded: Recorded) -> bool:
+    command = recorded.plan.facts.get("command")
+    is_whole = recorded.results.is_complete and recorded.results.shard is None
+    return is_whole and isinstance(command, str) and not narrowing.is_narrowed(command)
 
 
 def _file_of(test: str) -> str:

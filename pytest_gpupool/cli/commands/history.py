@@ -19,11 +19,11 @@ from ...records.store import HISTORY
 from ...reports.columns import show
 from ...reports.words import counted
 from ...trends import store
-from ...trends.trend import MeasuredRun, Value, by_commit, history
+from ...trends.trend import History, MeasuredRun, Value, by_commit, history
 from ...values.errors import UsageProblem
 from ...values.nodeids import file_of, function_of, name_of
-from ...values.texts import cell, cut, one_line
-from ..sources import add_dir, base_of
+from ...values.texts import cell, cut, one_line, visible
+from ..sources import add_dir, base_of, warn
 
 _ABOUT = """\
 Prints what the runs on record have measured, the oldest first. With a store (--history, or history.sqlite beside the
@@ -78,7 +78,10 @@ def add(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     base, kept = _places(args)
-    runs = history(base, most_bytes=None).runs if base is not None else ()
+    found = history(base, most_bytes=None) if base is not None else History()
+    for text in found.unreadable:
+        warn(visible(text))
+    runs = found.runs
     metrics: dict[str, set[str]] = store.names(kept) if kept is not None else {}
     for run in runs:
         for test, values in run.values.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ...reports.words import counted, verb
 from ...values.errors import UsageProblem
 from ...values.verdicts import ERROR, RTOL
 from ...verdicts.baselines import baseline_file
@@ -79,7 +80,8 @@ def _tell_of_gaps(side: Side[Report]) -> None:
     tests = side.content["tests"]
     if not side.content["run"]["complete"]:
         left = sum(test["outcome"] == "not-run" for test in tests)
-        told = f"{left} of its {len(tests)} tests have no result" if left else "something could not be collected"
+        without = f"{left} of its {counted(len(tests), 'test')} {verb(left, 'has', 'have')} no result"
+        told = without if left else "something could not be collected"
         warn(f"{side.name} is incomplete: {told}")
 
 

@@ -9,9 +9,11 @@ Records and reports have a summary of it: how many items, the means of their sco
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -172,24 +174,47 @@ class _Score:
         }
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path, tell: Callable[[str], object] = lambda _: None) -> Iterator[Line]:
     """Yield the items of a file, as they were written; a line that is no whole, sound item is passed over.
+
+    At the end ``tell`` is told what of it was left out, but for a last line that a kill has cut, in a sentence's part.
 
     Raises:
         OSError: it cannot be read.
     """
+    damaged = version = 0
     with path.open("rb") as file:
         while lines := file.readlines(_PIECE):
-            try:
-                found = json.loads(b"[%s]" % b",".join(lines))  # much faster than one by one
-                if len(found) != len(lines):
-                    raise ValueError("two in one line")
-            except (ValueError, RecursionError):
-                found = map(_loaded, lines)
-            yield from filter(_is_sound, found)
+            found = _loaded_all(lines)
+            sound = list(filter(_is_sound, found))
+            if len(sound) < len(found):
+                for line, told in zip(lines, found, strict=True):
+                    if _is_heading(told):
+                        version = max(version, told["version"])
+                    elif not _is_sound(told) and line.endswith(b"\n") and not line.isspace():
+                        damaged += 1
+            yield from sound
+    if version > VERSION:
+        tell(f"it is of version {version}, of a newer pytest-gpupool: read as far as known here")
+    if damaged:
+        tell(f"{damaged} damaged line{'' if damaged == 1 else 's'} left out")
 
 
 _PIECE = 1 << 18
+
+
+def _loaded_all(lines: Sequence[bytes]) -> list[Any]:
+    try:
+        found: list[Any] = json.loads(b"[%s]" % b",".join(lines))  # much faster than one by one
+        if len(found) == len(lines):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    return [*map(_loaded, lines)]
+
+
+def _is_heading(told: Any) -> bool:
+    return told.__class__ is dict and told.get("format") == FORMAT and type(told.get("version")) is int
 
 
 def _loaded(line: bytes) -> Any:
@@ -215,12 +240,16 @@ class Samples:
         self._runs = runs
         self.missing: list[str] = []
         """The files that were not there, or could not be read."""
+        self.damaged: dict[str, str] = {}
+        """Of files that were read, what of them was left out."""
 
     def path_of(self, told: Mapping[str, Any]) -> Path | None:
         """Return the file of a summary, None where it is gone."""
         if not is_place(told.get("file")):
             return None
-        return next((path for run in self._runs if (path := run / told["file"]).is_file()), None)
+        with contextlib.suppress(OSError):  # as of a folder that nobody may enter, or a name that is too long
+            return next((path for run in self._runs if (path := run / told["file"]).is_file()), None)
+        return None
 
     def of(self, told: Mapping[str, Any]) -> Iterator[Line]:
         """Yield the items of a summary, none where their file is gone, which :attr:`missing` tells."""
@@ -228,7 +257,7 @@ class Samples:
         try:
             if path is None:
                 raise FileNotFoundError
-            yield from read(path)
+            yield from read(path, partial(self.damaged.__setitem__, told["file"]))
         except OSError:
             self.missing.append(str(told.get("file")))
 

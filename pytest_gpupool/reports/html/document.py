@@ -58,8 +58,9 @@ def render(
     shelf = attachments.Shelf(files)
     places = rows.anchors(tests)
     lost = _nothing if found is None else found.lost
-    shown = [rows.row(test, report, names, shelf.of(test), lost(test)) for test in tests]
+    # Before the rows: what of their files is damaged shows when they are read.
     told, lines = items.packed(tests, None if found is None else found.of)
+    shown = [rows.row(test, report, names, shelf.of(test), lost(test)) for test in tests]
     style, script = source_of("report.css"), joined(map(_part, PARTS if live is None else SERVED))
     return template(source_of("report.html.jinja")).render(
         **_shown(report, tests, places, shown),

@@ -13,7 +13,7 @@ from ...records.folding.results import Results
 from ...values.nodeids import function_of
 from ...values.texts import one_line
 from ..json import fixtures, shard, summary
-from ..words import cause_texts_of, counted, metric_order, part_text, seconds_text, set_up_texts, shared_texts
+from ..words import cause_texts_of, counted, metric_order, part_text, seconds_text, set_up_texts, shared_texts, verb
 from . import pivots, rows
 from .rows import MARKS, MOST_ROWS, Pair, is_bad
 
@@ -111,7 +111,7 @@ def _show_rows(reporter: Any, metrics: Sequence[Pair], names: Mapping[str, str],
     for line, needs_a_look in rows.lines(shown, names):
         reporter.write_line(line, red=needs_a_look)
     left = [f"{len(told) - len(shown)} more"] if len(told) > len(shown) else []
-    left += [f"{len(folded)} that are ok"] if folded else []
+    left += [f"{len(folded)} that {verb(len(folded), 'is', 'are')} ok"] if folded else []
     if left:
         reporter.write_line(f"… and {' and '.join(left)} (-v shows all)")
 
@@ -153,4 +153,5 @@ def _title(results: Results) -> list[str]:
 def _not_run_text(results: Results) -> str:
     names = [test.nodeid for test in results.not_run]
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    return f"gpupool: {len(names)} of {results.collected} collected tests have no result (not-run): {shown}"
+    have = verb(len(names), "has", "have")
+    return f"gpupool: {len(names)} of {results.collected} collected tests {have} no result (not-run): {shown}"

@@ -49,7 +49,9 @@ class History:
         names = {device.id: device.name for device in self._devices.pool.devices}
         killed: list[Observed] = []
         if self._options.shard is None:  # else other machines do not have them
-            killed = durations.of_killed_runs(self._options.directory, names, skip=self._records.run_id)
+            killed, unreadable = durations.of_killed_runs(self._options.directory, names, skip=self._records.run_id)
+            for text in unreadable:
+                self._console.warn(f"{text}; its durations are not used")
         learned, problem = durations.load(self._options.durations, self._devices.kinds(), killed)
         if problem:
             self._console.warn(problem)

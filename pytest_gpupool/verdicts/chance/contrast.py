@@ -189,8 +189,9 @@ def _paired(metric: Metric, runs: Sequence[Measurement]) -> Contrast | None:
 def _told(new: Mapping[object, float], old: Mapping[object, float], shared: Sequence[object]) -> str:
     if len(shared) == len(new) == len(old):
         return ""
+    items, are = "item" if len(shared) == 1 else "items", "is" if len(new) - len(shared) == 1 else "are"
     return (
-        f"{len(shared)} items compared; {len(new) - len(shared)} are only here, "
+        f"{len(shared)} {items} compared; {len(new) - len(shared)} {are} only here, "
         f"{len(old) - len(shared)} only in the baseline"
     )
 

@@ -185,7 +185,7 @@ def test_without_workers_such_an_error_ends_the_run(host: Host) -> None:
     assert run.metrics("test_fails") == {"loss": 0.25}
     assert "a process can use its GPU no more" in run.tests["test_fails"]["message"]
     assert "with -n the worker is replaced and the run goes on" in run.stdout
-    assert "1 of 3 collected tests have no result (not-run): test_suite.py::test_after" in run.stdout
+    assert "1 of 3 collected tests has no result (not-run): test_suite.py::test_after" in run.stdout
     assert run.exits == {"main": "finished"}
 
 

@@ -136,8 +136,8 @@ def test_a_group_that_is_not_whole_is_not_judged_until_a_resume_has_the_rest(cpu
     assert run.status == 1
     assert told(run) == {"test_qa (all)": ("incomplete", None)}
     (one,) = run.report["aggregates"]
-    assert (one["tests"], one["missing"], one["message"]) == (4, 1, "not judged: 1 of 5 tests have no value")
-    assert "not judged: 1 of 5 tests have no value" in run.stdout
+    assert (one["tests"], one["missing"], one["message"]) == (4, 1, "not judged: 1 of 5 tests has no value")
+    assert "not judged: 1 of 5 tests has no value" in run.stdout
     assert run.junit_outcomes["test_qa (all) accuracy"] == "skipped"
     run = cpu_host.pytest("-n2", "--gpupool-resume", environ=cpu_host.environ(RIGHT="2"))
     assert "4 of 5 results kept" in run.stdout, run.output

@@ -113,7 +113,7 @@ class TestVerdicts:
         assert "gpupool: 5 metrics, 2 regressed, 2 improved" in out
         rows = [line for line in out.splitlines() if line.endswith("main") and "baseline" in line]
         assert [bool(re.search("REGRESSED", row)) for row in rows] == [True, True, False, False]
-        assert "\n… and 1 that are ok (-v shows all)\n" in out
+        assert "\n… and 1 that is ok (-v shows all)\n" in out
         assert "baseline 0.75 %  -6.7%  (allowed 1%; bit-identical each time)" in rows[1]
 
     @pytest.mark.parametrize(
@@ -368,7 +368,11 @@ class TestUpdate:
         before = (accepted.project / "baseline.json").read_text()
         accepted.write("baseline.json", before.replace("test_more.py", "never.py"))
         accepted.write("never.py", "")
-        out = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")[1]
+        bad = accepted.project / ".gpupool/runs" / "20991231T000000Z-9f3c2a"
+        (bad / "controller.jsonl").mkdir(parents=True)
+        _, out, err = gpupool(accepted, "baseline", "show", "baseline.json", "--stale")
+        assert err == f"gpupool: a run is left out: {bad} cannot be read: Is a directory\n"
+        shutil.rmtree(bad)
         assert out.splitlines()[-1] == (
             "gpupool: 1 entry of files that no such run on record has collected is not judged"
         )

@@ -147,7 +147,7 @@ def test_what_nobody_has_any_more_is_not_run(cpu_host: Host) -> None:
     }
     assert run.report["run"]["complete"] is False
     assert names(run) == {"gw0", "gw1"}
-    assert "1 of 3 collected tests have no result (not-run): test_suite.py::test_case[gw0]" in run.stdout
+    assert "1 of 3 collected tests has no result (not-run): test_suite.py::test_case[gw0]" in run.stdout
     assert "probably an id has the name of the worker" in run.stdout
     assert "gpupool: warning: gw1 came later and found test_suite.py::test_case[gw1], which no worker had" in run.stdout
 

@@ -481,7 +481,7 @@ DAMAGED = {
     "another file": (b'{"a": 1}', "is damaged: it is not a file of durations"),
     "parts": (
         b'{"format": "gpupool-durations", "version": 1, "tests": {"test_suite.py::test_a": {"Stand-in GPU": 3}}}',
-        "is damaged: 1 part(s) of it are not what they should be",
+        "is damaged: 1 part of it is not what it should be",
     ),
 }
 
