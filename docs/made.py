@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest_gpupool
 from pytest_gpupool.cli import main as program
-from pytest_gpupool.options import options
+from pytest_gpupool.options import declarations
 from pytest_gpupool.reports.json import schema_text
 from pytest_gpupool.values import errors as errors_of_the_package
 from pytest_gpupool.values import requirement
@@ -73,7 +73,7 @@ class Declared:
 def declared() -> Declared:
     """Return the options and ini values that the package declares."""
     parser = Declared()
-    options.add_options(parser)  # type: ignore[arg-type]
+    declarations.add_options(parser)  # type: ignore[arg-type]
     return parser
 
 

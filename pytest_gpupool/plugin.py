@@ -14,7 +14,8 @@ import pytest
 
 from .foreign import as_written  # before all others
 from .options import companions, role_end
-from .options.options import add_options, fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
+from .options.declarations import add_options
+from .options.options import fail_on, given_in_vain, mend_resume, off_lines, refuse_unknown
 from .options.role import Known, Role, changed_too_late, role_of
 from .processes.own import garbage, modules
 from .values.errors import GpupoolError, UsageProblem

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import pytest
 
 from ..foreign import as_written  # noqa: F401 - before all others
-from ..options import collection, options, role_end
+from ..options import collection, declarations, options, role_end
 from ..values.device import Device
 from ..values.errors import GpupoolError, UsageProblem
 from ..values.requirement import Requirement
@@ -61,7 +61,7 @@ def record(config: pytest.Config, recorder: Recorder) -> None:
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the options where nobody else does: what is typed, or in the ini file, is in vain then, and no error."""
     if pluginmanager.is_blocked(_PLUGIN):
-        options.add_options(parser)
+        declarations.add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -236,7 +236,7 @@ def test_options_are_read_in_options_alone() -> None:
 
 NVIDIA_WORD = re.compile("nvml|nvidia|cuda", re.IGNORECASE)
 MAY_SAY_NVIDIA = {
-    "options.options": "help of options, for users",
+    "options.declarations": "help of options, for users",
     "worker.fixtures": "torch calls every GPU cuda:N, also those of others, and so does the fixture gpu",
     "script.ranks.function_rank": "torch calls every GPU cuda:N, and its back end for GPUs nccl, of other vendors too",
     "worker.items.random_states": "torch and CuPy call their generators on GPUs of any vendor so",
