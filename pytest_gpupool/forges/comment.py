@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..metrics.wording import change_text
 from ..reports import comparison as words
 from ..reports.columns import lines
 from ..reports.words import completeness, counted, headline
@@ -96,8 +97,8 @@ def _of_metrics(bad: Sequence[Pair], count: int) -> str:
     word = first.verdict
     alike = [pair for pair in bad if pair.verdict == word]
     more = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
-    change = "" if first.change is None else f" ({first.change:+.1%})"
-    told = f"{_short(first.test)} {_short(first.metric)}{change}{more}"
+    change = change_text(words.as_metric(first))
+    told = f"{_short(first.test)} {_short(first.metric)}{f' ({change})' if change else ''}{more}"
     return f"{len(alike)} of {counted(count, 'metric')} {'is ' if word != 'regressed' else ''}{word}: {told}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..metrics.wording import (
+    allowed_text,
     chance_text,
     change_text,
     cohort_text,
@@ -223,14 +224,26 @@ def metric_row(pair: Pair) -> Row:
         side_text(pair.old, pair.unit),
         side_text(pair.new, pair.unit),
         change_text(known),
-        "" if pair.allowed is None else f"{pair.allowed:.3g}",
+        allowed_text(known),
         "; ".join(filter(None, [pair.note, *told])),
     )
 
 
 def as_metric(pair: Pair) -> dict[str, Any]:
     """Return a pair as a metric with a baseline, which :mod:`wording` knows how to put into words."""
-    names = ("kind", "unit", "n", "change", "interval", "cohort", "detectable", "detectable_alone", "higher_is_better")
+    names = (
+        "kind",
+        "unit",
+        "n",
+        "change",
+        "allowed",
+        "atol",
+        "interval",
+        "cohort",
+        "detectable",
+        "detectable_alone",
+        "higher_is_better",
+    )
     known: dict[str, Any] = {name: getattr(pair, name) for name in names} | {"p": pair.p_value}
     old, new = (None if isinstance(value, str) else value for value in (pair.old, pair.new))
     return known | {"value": new, "baseline": old}

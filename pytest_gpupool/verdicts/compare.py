@@ -194,6 +194,7 @@ def _pair(one: _Beside, decision: Decision) -> Pair:
         change=decision.change,
         interval=decision.interval,
         allowed=decision.allowed,
+        atol=one.metric.get("atol"),
         detectable=decision.detectable,
         detectable_alone=decision.detectable_alone,
         higher_is_better=decision.higher_is_better,

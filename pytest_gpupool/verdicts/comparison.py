@@ -40,6 +40,7 @@ class Pair:
     change: float | None = None
     interval: tuple[float, float] | None = None
     allowed: float | None = None
+    atol: float | None = None
     detectable: float | None = None
     detectable_alone: float | None = None
     higher_is_better: bool | None = None

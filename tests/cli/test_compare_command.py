@@ -110,10 +110,10 @@ def test_the_worst_is_shown_first(capsys: Capture, reports: tuple[Path, Path]) -
         "VERDICT      TEST                    METRIC      A    B   CHANGE  ALLOWED  NOTE",
         "GONE         test_m.py::test_bad     gone        1    –                    the test is failed",
         "INVALID      test_m.py::test_bad     ill         1  nan",
-        "REGRESSED    test_m.py::test_bad     accuracy  0.9  0.8   -11.1%    0.009  noise unknown",
+        "REGRESSED    test_m.py::test_bad     accuracy  0.9  0.8   -11.1%       1%  noise unknown",
         "NO-BASELINE  test_m.py::test_bad     new         –    5",
-        "improved     test_m.py::test_bad     up        1 %  2 %  +100.0%     0.01  noise unknown",
-        "ok           test_m.py::test_ok[0]   accuracy  0.9  0.9       0%    0.009  noise unknown",
+        "improved     test_m.py::test_bad     up        1 %  2 %  +100.0%       1%  noise unknown",
+        "ok           test_m.py::test_ok[0]   accuracy  0.9  0.9       0%       1%  noise unknown",
     ]
     assert lines[26:] == [
         "… and 5 more that are ok (-v shows all)",
@@ -179,7 +179,7 @@ def test_markdown_is_for_a_comment(capsys: Capture, tmp_path: Path) -> None:
         "| Verdict | Test | Metric | A | B | Change | Allowed | Note |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
         "| REGRESSED | <code>test&#95;m.py::test&#91;a&#124;b &#60;script&#62; &#64;all&#93;</code> "
-        "| <code>a&#42;b&#42;</code> | 0.9 | 0.5 | -44.4% | 0.009 | noise unknown |",
+        "| <code>a&#42;b&#42;</code> | 0.9 | 0.5 | -44.4% | 1% | noise unknown |",
     ]
 
 

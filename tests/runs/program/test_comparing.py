@@ -31,6 +31,6 @@ def test_of_real_runs(cpu_host: Host, tmp_path: Path) -> None:
             1,
             f"gpupool: {baseline} is a baseline: latest is compared with it\n" * (args[0] == "latest"),
         )
-        assert "REGRESSED  test_a.py::test_a  accuracy  0.9  0.5  -44.4%    0.009  (-44 to -44%); p 0.002; n 9" in out
+        assert "REGRESSED  test_a.py::test_a  accuracy  0.9  0.5  -44.4%       1%  (-44 to -44%); p 0.002; n 9" in out
         assert "gpupool: 1 metric: 1 regressed" in out
     assert gpupool(cpu_host, "compare", baseline, first)[0] == 0
