@@ -12,6 +12,7 @@ import errno
 import hashlib
 import mimetypes
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,7 @@ Attachment = Mapping[str, Any]
 _CUT_OFF = frozenset({"crashed", "timeout", "not-run"})
 _LONGEST_NAME = 120
 _PIECE = 1 << 20
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte of a file's name
 
 
 def folder_of(nodeid: str, worker: str, attempt: int) -> str:
@@ -70,8 +72,8 @@ def described(folder: Path, path: Path, place: str, name: str | None = None) -> 
     inside = path.relative_to(folder).as_posix()
     size = path.stat().st_size
     told = {
-        "name": _sound(name or inside),
-        "path": _sound(f"{place}/{inside}"),
+        "name": sound(name or inside),
+        "path": sound(f"{place}/{inside}"),
         "media_type": mimetypes.guess_type(path.name)[0] or "application/octet-stream",
         "size": size,
     }
@@ -209,5 +211,7 @@ def _digest(path: Path) -> str:
     return found.hexdigest()
 
 
-def _sound(text: str) -> str:
-    return os.fsencode(text).decode(errors="backslashreplace")
+def sound(text: str) -> str:
+    """Return a text that UTF-8 can carry, for one that a test gives, or a file's name of any bytes."""
+    errors = "backslashreplace" if _NO_BYTE.search(text) else "surrogateescape"
+    return text.encode(errors=errors).decode(errors="backslashreplace")

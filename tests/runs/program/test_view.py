@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import signal
@@ -17,6 +18,8 @@ import psutil
 import pytest
 from program import USED, gpupool
 from support import LIMIT, Host, Running
+
+from pytest_gpupool.records.journal import Journal
 
 SUITE = """
 import os, time
@@ -157,7 +160,7 @@ def test_who_has_the_address_can_read_and_nobody_else(cpu_host: Host) -> None:
         assert f'<a href="/runs/{run}">' in text
         assert "2 passed, 1 failed" in text
         assert "default-src 'none'" in str(response.getheader("Content-Security-Policy"))
-        assert response.getheader("Refresh") is None
+        assert response.getheader("Refresh") == "30"
         status, response, text = server.ask(f"/runs/{run}", cookie=server.token)
         assert (status, response.getheader("X-Content-Type-Options")) == (200, "nosniff")
         assert "test_suite.py::test_fails" in text
@@ -293,3 +296,28 @@ def test_a_run_that_cannot_be_read_costs_the_list_no_other_one(cpu_host: Host) -
     assert code == 200
     assert f'href="/runs/{good.name}"' in text
     assert f"<p>{told}</p>" in text
+
+
+def test_the_list_shows_a_run_that_has_begun_since(cpu_host: Host) -> None:
+    """A browser asks for it again although nothing goes on; of a run that has more to say it then says that."""
+    (cpu_host.project / ".gpupool" / "runs").mkdir(parents=True)
+    cpu_host.write("test_it.py", "def test_it(): pass")
+    with viewed(cpu_host) as server:
+
+        def listed() -> tuple[str | None, str]:
+            _, response, text = server.ask("/", cookie=server.token)
+            return response.getheader("Refresh"), text
+
+        refresh, text = listed()
+        assert (refresh, "No run is on record." in text) == ("30", True)
+        assert cpu_host.pytest().status == 0
+        (run,) = (cpu_host.project / ".gpupool" / "runs").iterdir()
+        refresh, text = listed()
+        assert (refresh, f'href="/runs/{run.name}"' in text, "exit status 0, complete" in text) == ("30", True, True)
+        journal = Journal(run / "gw9.jsonl")
+        journal.open()
+        with contextlib.closing(journal):
+            refresh, text = listed()
+            assert (refresh, "goes on" in text) == ("5", True)
+        refresh, text = listed()
+        assert (refresh, "exit status 0, complete" in text) == ("30", True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -44,6 +45,25 @@ SUITE = """
     @pytest.mark.parametrize("data, name", [(object(), None), ("x", ""), ("x", 3)])
     def test_wrong(data, name, attach):
         attach(data, name)
+
+    class NoPath(os.PathLike):
+        def __fspath__(self): raise RuntimeError("moved")
+
+    @pytest.mark.parametrize("path", [pathlib.Path("/" + "x" * 5000), NoPath(), pathlib.Path("nul\\0")], ids=range(3))
+    def test_no_path(path, attach): attach(path)
+
+    def test_fifo(attach, out_dir):
+        os.mkfifo(out_dir / "pipe")
+        attach(out_dir / "pipe")
+
+    def test_entry(attach, tmp_path):
+        (tmp_path / "seen").write_text("entry")
+        attach(*os.scandir(os.fsencode(tmp_path)))
+
+    def test_odd_names(attach):
+        for name in ("/etc/a\\0\\n.txt", "..", "../..", "\\ud800\\udcff", "日本", "y" * 300, ".hid"):
+            attach("odd", name)
+        attach("https://example.org/odd", "\\ud800")
 
     def test_gone(attach, tmp_path):
         attach(tmp_path / "gone.txt")
@@ -112,6 +132,19 @@ def kept(run: Path, test: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def check_odd_names(directory: Path, tests: Mapping[str, Any]) -> None:
+    """Names that no file can have are told as they were; two that become one get numbers."""
+    assert kept(directory, tests["test_entry"]) == {"seen": "entry"}
+    odd = ("etc_a_.txt", "attachment.txt", "attachment-2.txt", "attachment-3.txt", "attachment-4.txt", "hid.txt")
+    assert kept(directory, tests["test_odd_names"]) == {
+        **dict.fromkeys((*odd, f"{'y' * 117}.txt"), "odd"),
+        "https://example.org/odd": "",
+    }
+    names = [one["name"] for one in tests["test_odd_names"]["attachments"]]
+    assert names[:2] == ["/etc/a\0\n.txt", ".."]
+    assert names[3:5] + names[-1:] == ["\\ud800\\udcff", "日本", "\\ud800"]
+
+
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 def test_files_are_kept_and_named(cpu_host: Host, workers: tuple[str, ...]) -> None:
     """With workers and without; of children, repeats, and of processes that are killed."""
@@ -125,6 +158,9 @@ def test_files_are_kept_and_named(cpu_host: Host, workers: tuple[str, ...]) -> N
         "gone.txt is not there, or is no file: attach it while it is",
         "is a folder: attach its files, or have them written to out_dir",
         "attach: big cannot be kept: No space left on device",
+        "xxx… cannot be kept: File name too long",
+        "is no path: RuntimeError: moved",
+        "pipe is not there, or is no file",
     ):
         assert told in run.stdout
     directory, tests = latest(host), run.tests
@@ -137,6 +173,7 @@ def test_files_are_kept_and_named(cpu_host: Host, workers: tuple[str, ...]) -> N
         "https://example.org/run/17": "",
         "deep/left.csv": "a,b",
     }
+    check_odd_names(directory, tests)
     types = {one["name"]: one.get("media_type") for one in tests["test_kinds"]["attachments"]}
     assert (types["notes"], types["picture"], types["deep/left.csv"]) == ("text/plain", "image/png", "text/csv")
     assert kept(directory, tests["test_fails"]) == {"reason.txt": "why", "more.txt": "more"}

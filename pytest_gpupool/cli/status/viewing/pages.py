@@ -24,6 +24,8 @@ from ...sources import decide, report_of_run
 from .attached import Attached
 
 RUNS = "/runs/"
+LIVE, QUIET = 5, 30
+"""Seconds after which a browser asks for the list of runs again: while one goes on, and else, as one may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +35,41 @@ class Page:
     text: str
     policy: str
     mark: str | None = None
-    is_live: bool = False
-    """Whether a browser is to ask for it again: a page with a mark does so itself, when that is another one."""
+    refresh: int | None = None
+    """Seconds after which a browser is to ask for it again: a page with a mark does so itself, where that changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the list has of a run, as long as its ``mark`` is this one; ``state`` is empty while it goes on."""
+
+    mark: str
+    id: str
+    started: str
+    collected: int
+    outcomes: str
+    state: str
+
+    @property
+    def is_live(self) -> bool:
+        return not self.state
 
 
 class Pages:
-    """The pages of the runs in a folder of records. A report page is made once, as long as its run has not changed."""
+    """The pages of the runs in a folder of records. A run is read once, as long as it has not changed."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
         self._made: dict[str, Page] = {}
+        self._listed: dict[str, _Listed] = {}  # by the name of its folder
         self._lock = threading.Lock()  # of two that ask at once the second gets what the first had made
+        self._listing = threading.Lock()
 
     def of(self, place: str) -> Page | None:
         """Return the page of a place, ``/`` or ``/runs/RUN``; None for any other."""
         if place == "/":
-            return self._list()
+            with self._listing:  # not the other one, which is held while a large page is made
+                return self._list()
         run = self._run(place.removeprefix(RUNS)) if place.startswith(RUNS) else None
         if run is None:
             return None
@@ -88,15 +109,26 @@ class Pages:
         return page
 
     def _list(self) -> Page:
-        runs, left_out = archive.load_all(reversed(archive.runs(self._base)))
-        is_live = any(archive.goes_on(run.path) for run in runs)
+        left_out: list[str] = []
+        known, self._listed = self._listed, {}
+        for run in reversed(archive.runs(self._base)):
+            mark = _mark(run)  # before it is read: what comes meanwhile is seen the next time
+            if (listed := known.get(run.name)) is not None and listed.mark == mark:
+                self._listed[run.name] = listed
+                continue
+            found, untold = archive.load_all([run])
+            for recorded in found:
+                self._listed[run.name] = _listed(recorded, mark)
+            left_out += untold
+        runs = self._listed.values()
+        refresh = LIVE if any(run.is_live for run in runs) else QUIET
         style = resources.files("pytest_gpupool.reports.html").joinpath("report.css").read_text(encoding="utf-8")
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; frame-ancestors 'none'; "
         rows = "\n".join(map(_row, runs)) or '<tr><td colspan="5">No run is on record.</td></tr>'
-        untold = "".join(f"<p>{escape(visible(text))}</p>\n" for text in left_out)
-        text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows, left_out=untold)
-        return Page(text, policy + "base-uri 'none'; form-action 'none'", is_live=is_live)
+        notes = "".join(f"<p>{escape(visible(text))}</p>\n" for text in left_out)
+        text = _LIST.format(style=style, base=escape(visible(str(self._base))), rows=rows, left_out=notes)
+        return Page(text, policy + "base-uri 'none'; form-action 'none'", refresh=refresh)
 
 
 def _report_text(run: Path, base: Path, mark: str) -> str:
@@ -132,15 +164,19 @@ def _sizes(run: Path) -> Iterator[tuple[str, int, int]]:
         yield path.name, found.st_size, found.st_mtime_ns
 
 
-def _row(run: Recorded) -> str:
-    age = duration_text(time.time() - epoch(run.facts()["started"]))
-    if archive.goes_on(run.path):
-        state = "goes on"
+def _listed(run: Recorded, mark: str) -> _Listed:
+    if mark.startswith(_GOES_ON):
+        state = ""
     elif run.exit_status is None:
         state = "was killed"
     else:
         state = f"exit status {run.exit_status}, {'complete' if run.results.is_complete else 'incomplete'}"
-    cells = (f"{age} ago", str(run.results.collected), outcomes_text(run), state)
+    return _Listed(mark, run.id, run.facts()["started"], run.results.collected, outcomes_text(run), state)
+
+
+def _row(run: _Listed) -> str:
+    age = duration_text(time.time() - epoch(run.started))
+    cells = (f"{age} ago", str(run.collected), run.outcomes, run.state or "goes on")
     link = f'<th scope="row"><a href="{RUNS}{escape(run.id)}"><code>{escape(run.id)}</code></a></th>'
     return f"<tr>{link}{''.join(f'<td>{escape(visible(cell))}</td>' for cell in cells)}</tr>"
 

@@ -22,8 +22,6 @@ from .attached import Attached
 from .pages import Page, Pages
 
 LOOPBACK = "127.0.0.1"
-REFRESH = 5
-"""Seconds after which a browser asks for the list of runs again while one goes on."""
 
 _HTML = "text/html; charset=utf-8"
 
@@ -145,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Type": "text/plain; charset=utf-8" if page is None else _HTML,
             "Content-Length": str(len(body)),
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'" if page is None else page.policy,
-            **({"Refresh": str(REFRESH)} if page is not None and page.is_live else {}),
+            **({} if page is None or page.refresh is None else {"Refresh": str(page.refresh)}),
             **({} if page is None or page.mark is None else {"ETag": f'"{page.mark}"'}),
             **(more or {}),
         }

@@ -13,8 +13,11 @@ from typing import Any, BinaryIO
 
 from ....metrics.metric import type_name
 from ....values.errors import MetricProblem
+from ....values.texts import cut, safe_repr
 
 _URL = re.compile(r"https?://[^\s\"'<>]{1,2000}")
+
+_LONGEST = 200  # characters of what is told of a path that is none
 
 _BEGINNINGS = {
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -40,7 +43,7 @@ def as_file(data: object, name: str | None) -> tuple[str, str, Write]:
         MetricProblem: nothing is known to be kept of such a thing; or a path leads to no file.
     """
     if isinstance(data, os.PathLike):
-        return _of_path(Path(data), name)
+        return _of_path(data, name)
     if isinstance(data, str):
         return name or "text", ".txt", lambda file: file.write(data.encode("utf-8", "backslashreplace"))
     if isinstance(data, bytes | bytearray | memoryview):
@@ -60,10 +63,19 @@ def as_file(data: object, name: str | None) -> tuple[str, str, Write]:
     return name or "data", ".json", lambda file: file.write(text.encode())
 
 
-def _of_path(path: Path, name: str | None) -> tuple[str, str, Write]:
-    if path.is_dir():
+def _of_path(given: os.PathLike[Any], name: str | None) -> tuple[str, str, Write]:
+    try:
+        path = Path(os.fsdecode(given))  # of a directory's entry it may be bytes
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, a folder that nobody may enter
+        what = cut(safe_repr(given), _LONGEST)
+        raise MetricProblem(f"attach: {what} cannot be kept: {error.strerror or error}") from None
+    except Exception as error:  # a foreign type may do anything
+        what = cut(safe_repr(given), _LONGEST)
+        raise MetricProblem(f"attach: {what} is no path: {type(error).__name__}: {error}") from None
+    if is_folder:
         raise MetricProblem(f"attach: {path} is a folder: attach its files, or have them written to out_dir")
-    if not path.is_file():
+    if not is_file:
         raise MetricProblem(f"attach: {path} is not there, or is no file: attach it while it is")
 
     def copy(file: BinaryIO) -> None:

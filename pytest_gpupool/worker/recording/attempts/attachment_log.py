@@ -74,7 +74,7 @@ class AttachmentLog:
         if name is not None and (not isinstance(name, str) or not name.strip()):
             raise MetricProblem(f"attach: a name is a text, not {name!r}")
         if attached_data.is_url(data):
-            told = {"name": name or data, "url": data}
+            told = {"name": attachments.sound(name or str(data)), "url": data}
         else:
             called, suffix, write = attached_data.as_file(data, name)
             folder = self.folder(attempt, put)
