@@ -11,6 +11,8 @@ import pytest
 from program import gpupool
 from support import Host
 
+from pytest_gpupool.records.journal import Journal
+
 SUITE = "import pytest\n@pytest.mark.parametrize('i', range(4))\ndef test_a(i): pass\n"
 
 
@@ -44,6 +46,17 @@ def test_a_run_that_cannot_be_read_is_named(cpu_host: Host, shards: list[Path]) 
     assert err == f"gpupool: a run is left out: .gpupool/runs/{shards[1].name} cannot be read: Is a directory\n"
     assert "1 of 2 shards merged" in out
     assert "no run is given of shard 2/2: 2 tests not run" in out
+
+
+def test_a_run_that_goes_on_is_not_merged(cpu_host: Host, shards: list[Path]) -> None:
+    """Packed or not: what is still to come would be missing."""
+    journal = Journal(shards[1] / "gw0.jsonl")
+    journal.append('{"record":"setting","name":"cores","value":2}')
+    said = f"gpupool: run {shards[1].name} still goes on: {{}} it when it has ended\n"
+    assert merge(cpu_host, ".gpupool") == (4, "", said.format("merge"))
+    assert gpupool(cpu_host, "pack", shards[1]) == (4, "", said.format("pack"))
+    journal.close()
+    assert merge(cpu_host, ".gpupool")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["/dev/null", "pipe", "x" * 300])
