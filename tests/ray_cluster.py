@@ -101,9 +101,29 @@ class RayCluster:
         assert address, (self.directory / "cluster.log").read_text()
         return address
 
+    def has(self, name: str) -> bool:
+        """Whether a host is there."""
+        return any(f"--node-name={name}" in _command(one) for one in self.processes())
+
     def raylet(self, name: str) -> psutil.Process:
         """The process that is a host to Ray."""
         return next(one for one in self.processes() if f"--node-name={name}" in _command(one))
+
+    def drain(self, name: str) -> None:
+        """Have Ray place nothing more there, and end the host when it has nothing to do."""
+        (node,) = (arg for arg in self.raylet(name).cmdline() if arg.startswith("--node_id="))
+        to_drain = [f"--address={self.address}", node.replace("_", "-"), "--reason=DRAIN_NODE_REASON_PREEMPTION"]
+        subprocess.run(
+            [sys.executable, "-m", "ray.scripts.scripts", "drain-node", *to_drain, "--reason-message=test"],
+            env={**os.environ, **self.environ, **self._token},
+            check=True,
+            capture_output=True,
+            timeout=LIMIT,
+        )
+
+    def stop_node(self, name: str) -> None:
+        """End it as 'ray stop' does."""
+        self.raylet(name).terminate()
 
     def kill_raylet(self, name: str) -> None:
         """Kill only that; what it runs may live on for a while."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -14,7 +15,7 @@ from types import ModuleType
 from .. import __version__
 from ..options.files import refuse_same
 from ..processes.own import garbage
-from ..values.errors import GpupoolError
+from ..values.errors import EXIT_USAGE, GpupoolError
 from .commands import baseline, export, history, matrix, report, runs, scaling, schema
 from .comparing import comment, compare
 from .items import command as items
@@ -54,9 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"gpupool: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:  # as where the output goes to "head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
+        _write_no_more()
         return 1
+    except OSError as error:
+        if error.filename is not None or error.errno != errno.ENOSPC:
+            raise  # of a file that a command should have looked after
+        _write_no_more()
+        print(f"gpupool: what it prints cannot be written: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
     return exit_status
+
+
+def _write_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes what is left as it ends
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ..records.record import Record
 from ..values.errors import UsageProblem
 from ..values.nodeids import function_of
 from ..values.texts import one_line, safe_repr
+from .place import MOST
 
 _SHOWN = 3
 
@@ -68,7 +69,7 @@ def _check_alone(run: Recorded) -> None:
         raise UsageProblem(
             f"run {run.id} is no shard: those are merged that had --gpupool-shard and have collected their tests"
         )
-    if not 1 <= shard["index"] <= shard["count"]:
+    if not 1 <= shard["index"] <= shard["count"] <= MOST:
         raise UsageProblem(f"run {run.id} is damaged: its record says that it is shard {_place(shard)}")
 
 

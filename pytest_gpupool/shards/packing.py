@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -45,13 +46,15 @@ def pack(run: Path, name: str, target: Path) -> int:
     ``name`` is the run's id. What its scripts have written (``out``) stays where it is.
 
     Raises:
-        UsageProblem: the run goes on, or its id is none.
-        OSError: as the system says it.
+        UsageProblem: the run goes on, its id is none, a file of it cannot be read, or the target would be one of these.
+        OSError: as the system says it of the target.
     """
     if archive.goes_on(run):
         raise UsageProblem(f"run {name} still goes on: pack it when it has ended")
     if not RUN_ID.fullmatch(name):
         raise UsageProblem(f"{run} does not say of which run it is: give its directory the run's id as a name")
+    if target.resolve().is_relative_to(run.resolve()):
+        raise UsageProblem(f"{target} lies in the directory of the run that is packed: give a place outside of it (-o)")
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
         with tarfile.open(fileobj=file, mode="w:gz") as packed:
@@ -60,15 +63,16 @@ def pack(run: Path, name: str, target: Path) -> int:
             heading.size = len(about)
             packed.addfile(heading, io.BytesIO(about))
             for path in _files(run):
-                inside = f"{name}/{path.relative_to(run).as_posix()}"
-                packed.add(path, arcname=inside, recursive=False, filter=_anonymous)
+                _add(packed, path, f"{name}/{path.relative_to(run).as_posix()}")
         return file.tell()
 
 
 def is_packed(path: Path) -> bool:
     """Say whether a file may be one that :func:`pack` has written."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+    with contextlib.suppress(OSError):
+        if path.is_file():  # a pipe may have nobody who writes
+            with path.open("rb") as file:
+                return file.read(2) == b"\x1f\x8b"
     return False
 
 
@@ -88,6 +92,8 @@ def unpack(path: Path, into: Path, *, most_bytes: int = MOST_BYTES, most_files: 
             directory.mkdir()
             room = most_bytes
             for number, member in enumerate(packed):
+                if member.size < 0:
+                    raise tarfile.ReadError("a size in it is negative")
                 if number > most_files:
                     raise UsageProblem(f"{path} holds more than {most_files} files: it is not unpacked")
                 if member.name == _ABOUT:
@@ -96,8 +102,9 @@ def unpack(path: Path, into: Path, *, most_bytes: int = MOST_BYTES, most_files: 
                 if room < 0:
                     raise UsageProblem(f"{path} holds more than {most_bytes} bytes: it is not unpacked")
                 _write(packed, member, into / _place(path, member, run))
+            _read_on(file)
             return directory
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise UsageProblem(f"{path} is no packed run, or damaged: {error}; 'gpupool pack RUN' makes one") from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be unpacked: {error.strerror or error}") from None
@@ -130,10 +137,18 @@ def _files(run: Path) -> Iterator[Path]:
         if path.name in _LEFT_OUT or path.is_symlink():
             continue
         if path.is_dir():
-            files = (one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink())
-            yield from (one for one in files if "\\" not in one.name)  # which no archive may hold
+            yield from (one for one in sorted(path.rglob("*")) if one.is_file() and not one.is_symlink())
         elif path.is_file():
             yield path
+
+
+def _add(packed: tarfile.TarFile, path: Path, name: str) -> None:
+    try:
+        packed.add(path, arcname=name, recursive=False, filter=_anonymous)
+    except OSError as error:
+        if error.filename is None:  # of what is written
+            raise
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}; without it the run is not packed") from None
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -141,6 +156,20 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
+
+
+def _read_on(file: gzip.GzipFile) -> None:
+    """Read what is behind the archive's end: nothing, but what tells whether all before it is as it was written.
+
+    Raises:
+        TarError: there is something.
+        OSError, EOFError: it is not as it was written.
+    """
+    left = _HEADINGS
+    while piece := file.read(_PIECE):
+        left -= len(piece)
+        if left < 0 or piece.strip(b"\0"):
+            raise tarfile.ReadError("something is behind its end")
 
 
 def _run_of(path: Path, packed: tarfile.TarFile) -> str:
@@ -162,7 +191,8 @@ def _place(path: Path, member: tarfile.TarInfo, run: str) -> PurePosixPath:
     """Return where a member belongs. Raises UsageProblem where that is not below the run's own folder."""
     name = PurePosixPath(member.name)
     is_below = not name.is_absolute() and name.parts[:1] == (run,) and len(name.parts) > 1
-    if not member.isreg() or not is_below or ".." in name.parts or "\\" in member.name:
+    # Where a backslash parts folders it is no character of a name.
+    if not member.isreg() or not is_below or ".." in name.parts or (os.sep == "\\" and "\\" in member.name):
         raise UsageProblem(f"{path} holds {safe_repr(member.name, 100)}, as no packed run does: it is not unpacked")
     return name
 

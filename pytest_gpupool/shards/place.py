@@ -14,7 +14,7 @@ AUTO = "auto"
 MOST = 10_000
 """More shards than this are a mistake."""
 
-EXPECTED = "I/N with I from 1 to N, such as 2/4, or 'auto'"
+EXPECTED = f"I/N with I from 1 to N, such as 2/4, N at most {MOST}, or 'auto'"
 """What may be given, for a message."""
 
 
@@ -71,21 +71,33 @@ def _checked(index: int, count: int) -> Shard:
     return Shard(index, count)
 
 
+def _number(text: str) -> int:
+    """Read what a CI system writes: digits, as in ``--gpupool-shard``. Raises ValueError."""
+    if re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) is None:
+        raise ValueError(text)
+    return int(text)
+
+
 def _of_ci(environ: Mapping[str, str]) -> Shard:
     for system in SYSTEMS:
         index, count = environ.get(system.index, ""), environ.get(system.count, "")
         if not index and count in ("", "1"):
             continue  # not this system, or one that has not divided the job
         try:
-            return _checked(int(index) + 1 - system.first, int(count))
+            return _checked(_number(index) + 1 - system.first, _number(count))
         except ValueError:
             last = f"{system.count}{' - 1' if not system.first else ''}"
             raise UsageProblem(
                 f"--gpupool-shard=auto: {system.index}={index!r} and {system.count}={count!r}: "
-                f"set both, the first from {system.first} to {last}"
+                f"set both, the first from {system.first} to {last}, the other to {MOST} at most"
             ) from None
     if any(environ.get(system.count) == "1" for system in SYSTEMS):
         return Shard(1, 1)
+    if environ.get("GITHUB_ACTIONS"):
+        raise UsageProblem(
+            "--gpupool-shard=auto: GitHub Actions does not say which shard this is; set in the job's env "
+            "GPUPOOL_SHARD_INDEX: ${{ matrix.shard }} and GPUPOOL_SHARD_TOTAL: ${{ strategy.job-total }}"
+        )
     known = ", ".join(f"{system.index} and {system.count}" for system in SYSTEMS)
     raise UsageProblem(
         f"--gpupool-shard=auto: no CI system says which shard this is; known are {known}; give I/N, such as 2/4"

@@ -102,6 +102,8 @@ def test_what_cannot_be_merged_at_all(tmp_path: Path) -> None:
         agreed([run_of(tmp_path, 1, count=0)])
     with pytest.raises(UsageProblem, match="is damaged: its record says that it is shard 3/2"):
         agreed([run_of(tmp_path, 3)])
+    with pytest.raises(UsageProblem, match="is damaged: its record says that it is shard 1/300000000"):
+        agreed([run_of(tmp_path, 1, count=300_000_000)])
     with pytest.raises(UsageProblem, match="of a newer pytest-gpupool: merge with that one"):
         agreed([replace(run_of(tmp_path, 1), version=VERSION + 1)])
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 import tarfile
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from made_runs import attempt, write_run
 
 from pytest_gpupool.records import archive
+from pytest_gpupool.records.journal import Journal
 from pytest_gpupool.shards.packing import is_packed, pack, unpack
 from pytest_gpupool.values.errors import UsageProblem
 
@@ -44,6 +48,9 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     for name in ("logs/gw0/test.log", "out/weights.bin", "compiled/gw0/kernel.so", "baseline.runs/one.json"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
+    odd = "attachments/no\\te\nü \udcff.txt"
+    (run / "attachments").mkdir()
+    (run / odd).write_bytes(b"odd")
     (run / "secret").symlink_to("/etc/passwd")
     packed = tmp_path / "packed" / "one.tar.gz"
     assert pack(run, RUN, packed) == packed.stat().st_size
@@ -55,7 +62,7 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     again = unpack(packed, into)
     assert again == into / RUN
     files = {path.relative_to(again).as_posix() for path in again.rglob("*") if path.is_file()}
-    assert files == {"gw0.jsonl", "plan.json", "logs/gw0/test.log", "baseline.runs/one.json"}
+    assert files == {"gw0.jsonl", "plan.json", "logs/gw0/test.log", "baseline.runs/one.json", odd}
     assert all((again / name).read_bytes() == (run / name).read_bytes() for name in files)
     assert [test.nodeid for test in archive.load(again).results.tests] == ["test_a.py::test_a"]
 
@@ -100,6 +107,88 @@ def test_its_size_is_bounded(tmp_path: Path) -> None:
         into.mkdir()
         with pytest.raises(UsageProblem, match=said):
             unpack(path, into, most_bytes=999_999, most_files=4)
+
+
+def test_a_changed_byte_is_damage(tmp_path: Path) -> None:
+    """Wherever it is, also where all members can still be read; and so is what somebody has put behind the end."""
+    run = write_run(tmp_path, RUN, attempt("test_a.py::test_a"))
+    packed = tmp_path / "one.tar.gz"
+    pack(run, RUN, packed)
+    whole = packed.read_bytes()
+    read = gzip.decompress(whole)
+    passed = read.replace(b'"passed"', b'"failed"')
+    assert passed != read
+    # What gzip says of its content is behind it: a sum of four bytes, and the length.
+    changed = [gzip.compress(passed)[:-8] + whole[-8:], whole[:-1], whole[:-8], whole + whole, whole + b"more"]
+    for number, content in enumerate([*changed, gzip.compress(read + b"x")]):
+        packed.write_bytes(content)
+        into = tmp_path / f"into{number}"
+        into.mkdir()
+        with pytest.raises(UsageProblem, match="no packed run, or damaged"):
+            unpack(packed, into)
+
+
+@pytest.mark.parametrize("size", ["-1", "-1024", "-99999999999999"])
+def test_no_size_is_negative(tmp_path: Path, size: str) -> None:
+    """It would make room for what comes next."""
+    bad = member(f"{RUN}/a")
+    bad.pax_headers = {"size": size}
+    with pytest.raises(UsageProblem, match="a size in it is negative"):
+        unpack(packed_by_hand(tmp_path / "bad.tar.gz", [bad]), tmp_path)
+
+
+def test_a_heading_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    """For Python to read."""
+    packed = tmp_path / "deep.tar.gz"
+    with tarfile.open(packed, "w:gz") as file:
+        text = b"[" * 100_000
+        file.addfile(member("gpupool-pack.json", size=len(text)), io.BytesIO(text))
+    with pytest.raises(UsageProblem, match="no packed run, or damaged"):
+        unpack(packed, tmp_path)
+
+
+def test_a_run_is_not_packed_into_itself(tmp_path: Path) -> None:
+    """A record would be lost, or the last pack be in the next one."""
+    run = write_run(tmp_path, RUN, attempt("test_a.py::test_a"))
+    before = (run / "plan.json").read_bytes()
+    for name in ("plan.json", "logs/one.tar.gz"):
+        with pytest.raises(UsageProblem, match="give a place outside of it"):
+            pack(run, RUN, run / name)
+    assert (run / "plan.json").read_bytes() == before
+
+
+def test_a_run_that_goes_on_is_not_packed(tmp_path: Path) -> None:
+    """What is still to come would be missing."""
+    run = write_run(tmp_path, RUN, attempt("test_a.py::test_a"))
+    journal = Journal(run / "gw1.jsonl")
+    journal.append('{"record":"setting","name":"cores","value":2}')
+    with pytest.raises(UsageProblem, match=f"run {RUN} still goes on: pack it when it has ended"):
+        pack(run, RUN, tmp_path / "one.tar.gz")
+    journal.close()
+    pack(run, RUN, tmp_path / "one.tar.gz")
+
+
+def test_a_record_that_cannot_be_read_is_named(nobody: Path) -> None:
+    """It is not the target's fault, of which nothing is left."""
+    run = write_run(nobody, RUN, attempt("test_a.py::test_a"))
+    (run / "logs").mkdir()
+    (run / "logs" / "test.log").touch(0o000)
+    with pytest.raises(UsageProblem, match=r"logs/test\.log cannot be read: Permission denied; without it"):
+        pack(run, RUN, nobody / "packed" / "one.tar.gz")
+    assert list((nobody / "packed").iterdir()) == []
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder of a user who may not read every file, whom this process is meanwhile."""
+    before, other = os.geteuid(), os.geteuid() or 65534
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chown(folder, other, -1)
+        os.seteuid(other)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(before)
 
 
 def test_a_heading_is_bounded(tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_what_a_ci_system_says(environ: dict[str, str], shard: tuple[int, int]) 
         ({"CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX='' and CI_NODE_TOTAL='4': set both, the first from 1 to CI_NODE_TOTAL"),
         ({"CIRCLE_NODE_INDEX": "4", "CIRCLE_NODE_TOTAL": "4"}, "the first from 0 to CIRCLE_NODE_TOTAL - 1"),
         ({"CI_NODE_INDEX": "x", "CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX='x'"),
+        ({"CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX='0'"),
+        ({"CI_NODE_INDEX": "1_0", "CI_NODE_TOTAL": "1_1"}, "CI_NODE_INDEX='1_0'"),
+        ({"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "0"}, "CI_NODE_TOTAL='0'"),
+        ({"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "99999"}, "the other to 10000 at most"),
+        ({"BUILDKITE_PARALLEL_JOB": "-1", "BUILDKITE_PARALLEL_JOB_COUNT": "4"}, "BUILDKITE_PARALLEL_JOB='-1'"),
+        ({"SYSTEM_JOBPOSITIONINPHASE": "2", "SYSTEM_TOTALJOBSINPHASE": ""}, "SYSTEM_TOTALJOBSINPHASE='': set both"),
+        ({"GITHUB_ACTIONS": "true"}, "set in the job's env GPUPOOL_SHARD_INDEX: ${{ matrix.shard }} and"),
     ],
 )
 def test_where_they_do_not_say(environ: dict[str, str], said: str) -> None:

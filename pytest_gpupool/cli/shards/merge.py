@@ -33,6 +33,7 @@ from ..commands.runs import outcomes_text
 from ..sources import decide, report_of_run, warn
 from . import given
 
+_FORMS = ("json", "html", "markdown", "junit")
 _MOST = 20
 _WIDEST = 160
 
@@ -53,7 +54,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("names", metavar="DIR", nargs="+", type=Path, help="runs, packed or not")
-    for form in ("json", "html", "markdown", "junit"):
+    for form in _FORMS:
         text = "append the summary, as markdown," if form == "markdown" else f"write the report as {form}"
         command.add_argument(f"--{form}", metavar="PATH", type=Path, help=f"{text} to this file")
     text = "judge by this baseline file (default: by the one that the shards had)"
@@ -72,7 +73,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.update_baseline and args.baseline is None:
         raise UsageProblem("--update-baseline: say which file with --baseline PATH")
     with tempfile.TemporaryDirectory(prefix="gpupool-merge-") as folder:
-        given_runs = given.load(args.names, Path(folder))
+        outputs = {f"--{name}": getattr(args, name) for name in (*_FORMS, "durations", "baseline")}
+        given_runs = given.load(args.names, Path(folder), outputs)
         agreement = agreed(given_runs)
         recorded = merging.merged(agreement.runs)
         for text in (*agreement.notes, *recorded.problems):
@@ -193,7 +195,11 @@ def _keep_durations(runs: Sequence[Recorded], path: Path) -> str | None:
     for run in {run.id: run for run in runs}.values():
         names = {device.id: device.name for device in run.devices()}
         observed += durations.from_results(run.results, names)
-    return durations.save(path, observed)
+    _, damage = durations.load(path, ())
+    problem = durations.save(path, observed)
+    if damage is not None and problem is None:
+        warn(f"{damage}; what it was is kept as {path}.damaged")
+    return problem
 
 
 def _update(recorded: Recorded, report: dict[str, Any], args: argparse.Namespace) -> int:

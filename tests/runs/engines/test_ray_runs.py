@@ -57,7 +57,7 @@ class RayHost:
 
     def watched(self, suite: str, *args: str) -> Watched:
         """Start a run of the suite."""
-        for name in ("begun", "over", "report.json"):
+        for name in ("begun", "over", "ran", "report.json"):
             (self.host.project / name).unlink(missing_ok=True)
         self.host.write("test_suite.py", suite)
         environ = {**self.host.environ(RAY_ADDRESS=None), **self.cluster.environ}
@@ -90,7 +90,7 @@ def _lives(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def ray_host(libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayHost]:
     """A head, and two hosts with two GPUs each."""
-    host = make_host(libraries, tmp_path_factory.mktemp("ray"), 8)
+    host = make_host(libraries, tmp_path_factory.mktemp("ray"), 10)
     cluster = RayCluster(2, 2, environ=host.environ(GPUPOOL_LOCK_DIR=None))
     try:
         yield RayHost(host, cluster)
@@ -111,7 +111,7 @@ def test_a_suite_runs_as_it_does_here(ray_host: RayHost) -> None:
     ray_host.has_nothing_left()
 
 
-@pytest.mark.parametrize("injury", ["worker", "actor", "raylet"])
+@pytest.mark.parametrize("injury", ["worker", "actor", "raylet", pytest.param("stopped", marks=pytest.mark.long)])
 def test_what_is_lost_costs_its_test(ray_host: RayHost, injury: str) -> None:
     """And no more: others take its place."""
     running = ray_host.watched(WAITS)
@@ -125,15 +125,56 @@ def test_what_is_lost_costs_its_test(ray_host: RayHost, injury: str) -> None:
         assert actor
         actor.kill()
     else:
-        ray_host.cluster.kill_raylet(host)
+        (ray_host.cluster.kill_raylet if injury == "raylet" else ray_host.cluster.stop_node)(host)
         ray_host.cluster.add_node(2)
     wait_until(lambda: not _lives(pid), "the worker has ended")
     ray_host.let_go()
     run = running.finish()
-    lost = sum(other == host for _, other in begun) if injury == "raylet" else 1
+    lost = sum(other == host for _, other in begun) if injury in ("raylet", "stopped") else 1
     outcomes = sorted(run.outcomes.values())
     assert outcomes == ["crashed"] * lost + ["passed"] * (8 - lost), run.output
     assert run.status == 1
+    ray_host.has_nothing_left()
+
+
+def test_a_cluster_that_grows_and_shrinks(ray_host: RayHost) -> None:
+    """Who waits begins on the new host; when that is drained its tests end well, and it gets no others' workers."""
+    cluster = ray_host.cluster
+    # Whoever knows of these tests that they are short starts nobody else for them.
+    running = ray_host.watched(WAITS, "-n6", "--gpupool-durations=unknown.json")
+    running.until("6 workers asked for, but there are 4 GPUs now")
+    ray_host.running(4)
+    new = cluster.add_node(2)
+    running.until("there are 6 GPUs now")
+    first = ray_host.running(6)
+    victim, stays = (pid for pid, host in first if host == new)
+    cluster.drain(new)
+    os.kill(victim, signal.SIGKILL)
+    running.until("node down")
+    ray_host.let_go()
+    run = running.finish()
+    assert sorted(run.outcomes.values()) == ["crashed"] + ["passed"] * 7, run.output
+    assert {pid for pid, host in ray_host.running(8) if host == new} == {victim, stays}
+    wait_until(lambda: not cluster.has(new), "the drained host has left")
+    ray_host.has_nothing_left()
+
+
+def test_a_gpu_that_fails(ray_host: RayHost) -> None:
+    """Its test is run by another worker, with another GPU, and the report tells it."""
+    suite = """
+        def test_fails(gpu):
+            with open("ran", "a") as ran:
+                ran.write(gpu.ids[0] + chr(10))
+            if len(open("ran").readlines()) == 1:
+                raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+    """
+    run = ray_host.watched(suite, "-n1").finish()
+    assert run.outcomes == {"test_fails": "passed"}, run.output
+    first, second = (ray_host.host.project / "ran").read_text().split()
+    assert first != second
+    assert "1 passed, 1 rerun" in run.stdout
+    assert "test_fails lost its device in gw0; tried again in gw1: passed" in run.stdout
+    assert {device["id"] for device in run.report["devices"]} == {first, second}
     ray_host.has_nothing_left()
 
 

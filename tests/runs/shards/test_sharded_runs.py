@@ -102,7 +102,7 @@ def test_a_shard_without_tests_is_no_failure(cpu_host: Host, workers: tuple[str,
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--gpupool-shard=5/4"], "--gpupool-shard=5/4: give I/N with I from 1 to N, such as 2/4, or 'auto'"),
+        (["--gpupool-shard=5/4"], "--gpupool-shard=5/4: give I/N with I from 1 to N, such as 2/4, N at most 10000"),
         (["--gpupool-shard="], "--gpupool-shard=: give I/N"),
         (["--gpupool-shard=auto"], "--gpupool-shard=auto: no CI system says which shard this is"),
         (["--gpupool-shard=1/2", "--dist=each", "-n2"], "--gpupool-shard and --dist each do not go together"),
