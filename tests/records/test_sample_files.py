@@ -6,7 +6,16 @@ import os
 from pathlib import Path
 
 from pytest_gpupool.records.beside.names import marked, name_of
-from pytest_gpupool.records.beside.samples import SampleFile, Samples, heading, is_place, place_of, read, tally_of
+from pytest_gpupool.records.beside.samples import (
+    SampleFile,
+    Samples,
+    Tally,
+    heading,
+    is_place,
+    place_of,
+    read,
+    tally_of,
+)
 from pytest_gpupool.records.result import TestResult
 
 NODEID = "tests/a b/test_ü.py::test_x[../../etc/passwd-" + "y" * 300 + "]"
@@ -104,6 +113,14 @@ def test_means_tell_where_there_is_none(tmp_path: Path) -> None:
         "count": 2,
         "scores": {"s": {"n": 2, "mean": 0.5}, "t": {"n": 2, "mean": None, "non_finite": 1}},
     }
+
+
+def test_scores_of_any_size_have_a_sum() -> None:
+    """Or no mean, where it has no float."""
+    tally = Tally()
+    for value in (10**308, 10**308, 0.5, "nan"):
+        tally.add({"s": value})
+    assert tally.to_record()["scores"] == {"s": {"n": 4, "mean": None, "non_finite": 1}}
 
 
 def test_items_of_a_test_that_was_killed_are_counted_by_who_reads(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -156,7 +157,10 @@ class _Score:
         if isinstance(value, str):
             self._non_finite += 1
         else:
-            self._sum += value
+            try:
+                self._sum += value
+            except OverflowError:  # a whole number may be of any size
+                self._sum = math.nan
 
     def to_record(self) -> dict[str, Any]:
         """A mean that leaves out what is no number would be better than the truth: there is none then."""
