@@ -66,6 +66,10 @@ def test_what_is_left_out_is_told_to_who_reads_items(tmp_path: Path) -> None:
         newer: "it is of version 2, of a newer pytest-gpupool: read as far as known here",
     }
     assert samples.missing == []
+    full = {"file": torn, "count": 9, "lost": 8}
+    assert [item["id"] for _ in range(2) for item in samples.of(full)] == ["a", "a"]
+    lost = "8 of 9 items could not be written when they were recorded"
+    assert samples.damaged[torn] == f"1 damaged line left out; {lost}"
 
 
 def test_a_name_that_no_file_can_have_is_a_file_that_is_missing(tmp_path: Path) -> None:

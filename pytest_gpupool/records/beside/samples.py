@@ -245,7 +245,7 @@ class Samples:
         self.missing: list[str] = []
         """The files that were not there, or could not be read."""
         self.damaged: dict[str, str] = {}
-        """Of files that were read, what of them was left out."""
+        """Of files that were read, what is not there of them."""
 
     def path_of(self, told: Mapping[str, Any]) -> Path | None:
         """Return the file of a summary, None where it is gone."""
@@ -261,9 +261,18 @@ class Samples:
         try:
             if path is None:
                 raise FileNotFoundError
-            yield from read(path, partial(self.damaged.__setitem__, told["file"]))
+            if lost := told.get("lost"):
+                self._miss(
+                    told["file"], f"{lost} of {told['count']} items could not be written when they were recorded"
+                )
+            yield from read(path, partial(self._miss, told["file"]))
         except OSError:
             self.missing.append(str(told.get("file")))
+
+    def _miss(self, file: str, what: str) -> None:
+        known = self.damaged.get(file)
+        if known is None or what not in known.split("; "):  # else it is read again
+            self.damaged[file] = what if known is None else f"{known}; {what}"
 
     def complete(self, tests: Iterable[TestResult]) -> None:
         """Count the items of attempts that were killed, whose own process has not said how many there are."""
