@@ -265,6 +265,25 @@ def test_items_that_cannot_be_written_leave_the_old_file(tmp_path: Path, form: s
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("form", ["csv", "perfetto", "otel"])
+def test_a_report_that_somebody_has_edited_is_damaged_and_no_traceback(
+    tmp_path: Path, capsys: Capture, form: str
+) -> None:
+    """What is read of a test is checked; what an older version has not written is not needed."""
+    path, out = tmp_path / "report.json", str(tmp_path / "out")
+    report = a_report(a_test("t.py::test_a", "failed"))
+    test = {**report["tests"][0], "attempt": 1, "message": "why"}
+    odd: dict[str, Any] = {"attempt": "x", "message": 3, "phases": [], "waited_s": "long", "attempts": {}, "repeats": 1}
+    for key, value in odd.items():
+        path.write_text(json.dumps({**report, "tests": [{**test, key: value}]}))
+        assert main(["export", str(path), "--to", form, "-o", out]) == 4, key
+        assert f"gpupool: {path} is damaged, in: test 1 (" in capsys.readouterr().err
+        older = {name: one for name, one in test.items() if name != key}
+        path.write_text(json.dumps({**report, "tests": [older]}))
+        assert main(["export", str(path), "--to", form, "-o", out]) == 0, key
+        capsys.readouterr()
+
+
 def test_a_place_that_cannot_be_written_is_named_as_it_was_given(source: Path, tmp_path: Path, capsys: Capture) -> None:
     """And not by the file that was to take its place."""
     for place, reason in ((tmp_path, "Is a directory"), (tmp_path / "no" / "x", "No such file or directory")):

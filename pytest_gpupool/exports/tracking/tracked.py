@@ -54,11 +54,11 @@ def about(report: Mapping[str, Any]) -> dict[str, str]:
         "run": run["id"],
         "commit": git.get("commit"),
         "branch": git.get("branch"),
-        "command": run["command"],
-        "host": run["host"]["name"],
-        "exit_status": run["exit_status"],
-        "passed": counts["passed"],
-        "failed": counts["failed"],
+        "command": run.get("command"),
+        "host": (run.get("host") or {}).get("name"),
+        "exit_status": run.get("exit_status"),
+        "passed": counts.get("passed"),
+        "failed": counts.get("failed"),
     }
     return {f"gpupool.{name}": text(value) for name, value in told.items() if value is not None}
 
