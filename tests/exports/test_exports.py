@@ -306,6 +306,17 @@ def test_tracked_runs(report: Report) -> None:
     assert names.plain("acc@1 <b>") == "acc_1 _b"
 
 
+def test_trackers_are_given_what_utf_8_can_carry() -> None:
+    """Whatever a parameter, a fact or an address has in it."""
+    odd = a_test("t.py::test_a", params={"\ud800": "\ud800"}, facts={"f": "\ud801"}, metrics=[a_metric("m", 1)])
+    odd["attachments"] = [{"name": "\ud802", "url": "https://x.org/\ud802"}]
+    for per in ("suite", "test"):
+        (one,) = tracked.runs(a_report(odd), per)
+        given = [one.name, *one.params, *one.params.values(), *one.tags, *one.tags.values(), *one.metrics]
+        assert "".join(given).encode()
+        assert "https://x.org/\\ud802" in given
+
+
 def test_mlflow_has_runs_and_artefacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the folder that is named."""
     pytest.importorskip("mlflow")
