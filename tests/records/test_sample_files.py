@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from pytest_gpupool.records.beside.names import marked, name_of
@@ -96,6 +97,21 @@ def test_a_disk_without_room_is_a_problem_and_no_error() -> None:
     file = SampleFile(Path("/dev/full"), "{}")
     assert not file.append('{"id":"a"}')
     assert file.problem == "/dev/full: No space left on device"
+
+
+def test_what_is_written_after_a_torn_heading_is_whole(tmp_path: Path) -> None:
+    """As on a disk that was full for a moment."""
+    file = SampleFile(tmp_path / "x.jsonl", heading("t.py::test", "gw0", 1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        assert not file.append('{"id":"lost"}')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in str(file.problem)
+    assert file.append('{"id":"kept"}')
+    file.close()
+    assert [item["id"] for item in read(file.path)] == ["kept"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_as_well(tmp_path: Path) -> None:

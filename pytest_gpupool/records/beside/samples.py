@@ -94,7 +94,8 @@ class SampleFile:
         about = os.fstat(self._descriptor)
         self._inode = about.st_ino
         if not about.st_size and self._first:
-            os.write(self._descriptor, f"{self._first}\n".encode())
+            first = f"{self._first}\n".encode()
+            self._is_torn = os.write(self._descriptor, first) < len(first)
 
     def _is_open(self) -> bool:
         # A test may close all descriptors that it finds; what has the number then is not ours to write to.
