@@ -39,8 +39,8 @@ def facts_of(test: Mapping[str, Any]) -> dict[str, str]:
 
 
 def text(value: object) -> str:
-    """Return a value of a report as text."""
-    return value if isinstance(value, str) else safe_repr(value)
+    """Return a value of a report as text, with an escape for what UTF-8 cannot carry, a lone surrogate."""
+    return (value if isinstance(value, str) else safe_repr(value)).encode("utf-8", "backslashreplace").decode()
 
 
 def tests_of(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:

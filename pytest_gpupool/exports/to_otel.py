@@ -42,8 +42,8 @@ def _of_run(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "service.name": "pytest",
         "service.instance.id": run["id"],
-        "host.name": run["host"]["name"],
-        "process.command_line": run["command"],
+        "host.name": (run.get("host") or {}).get("name"),
+        "process.command_line": run.get("command", ""),
         "vcs.ref.head.revision": git.get("commit"),
         "vcs.ref.head.name": git.get("branch"),
     }
@@ -52,9 +52,9 @@ def _of_run(report: Mapping[str, Any]) -> dict[str, Any]:
 def _spans(report: Mapping[str, Any]) -> Iterator[Json]:
     run = report["run"]
     root, start = _id(run["id"], 8), epoch(run["started"])
-    whole = {"test.suite.name": run["command"], "gpupool.exit_status": run["exit_status"]}
+    whole = {"test.suite.name": run.get("command", ""), "gpupool.exit_status": run.get("exit_status")}
     times = start, start + (run["duration_s"] or 0.0)
-    yield _span(report, root, None, "pytest", times, whole, bad=bool(run["exit_status"]))
+    yield _span(report, root, None, "pytest", times, whole, bad=bool(run.get("exit_status")))
     for number, test in enumerate(report["tests"]):
         if test["started"] is None or test["duration_s"] is None:
             continue
@@ -63,14 +63,16 @@ def _spans(report: Mapping[str, Any]) -> Iterator[Json]:
             "test.case.name": test["nodeid"],
             "test.case.result.status": "fail" if test["outcome"] in FAILED else "pass",
             "gpupool.outcome": test["outcome"],
-            "gpupool.attempt": test["attempt"],
+            "gpupool.attempt": test.get("attempt", 1),
             "gpupool.worker": test["worker"],
             "gpupool.devices": list(test["devices"]),
             **_own(test),
         }
         name = _id(f"{run['id']} {number} {test['nodeid']}", 8)
         times = began, began + test["duration_s"]
-        yield _span(report, name, root, test["nodeid"], times, told, bad=test["outcome"] in FAILED, why=test["message"])
+        yield _span(
+            report, name, root, test["nodeid"], times, told, bad=test["outcome"] in FAILED, why=test.get("message")
+        )
 
 
 def _span(

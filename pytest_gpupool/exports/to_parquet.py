@@ -13,6 +13,7 @@ from .exporters import Order
 from .rows import NUMBERS, WHOLES, Row, table
 
 _DEFAULT = Path("metrics.parquet")
+_LARGEST = 1 << 63
 
 
 def export(report: Mapping[str, Any], order: Order) -> str:
@@ -34,6 +35,8 @@ def _column(rows: Sequence[Row], name: str) -> list[Any]:
     values = [row.get(name) for row in rows]
     if name in NUMBERS:
         return [None if value is None else _float(value) for value in values]
+    if name in WHOLES:  # a whole number may be of any size
+        return [value if value is None or -_LARGEST <= value < _LARGEST else None for value in values]
     return [visible(value) if isinstance(value, str) else value for value in values]
 
 

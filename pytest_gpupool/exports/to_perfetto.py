@@ -29,7 +29,7 @@ Event = dict[str, Any]
 def export(report: Mapping[str, Any], order: Order) -> str:
     """Write it. Raises OSError."""
     path, events = order.output or _DEFAULT, list(trace(report))
-    about = {"run": report["run"]["id"], "command": report["run"]["command"]}
+    about = {"run": report["run"]["id"], "command": report["run"].get("command", "")}
     write_whole(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": about}, indent=0))
     return f"{path}: {counted(len(events), 'event')}; open it at https://ui.perfetto.dev"
 
@@ -78,7 +78,7 @@ def _slices(test: Mapping[str, Any], track: int, start: float, took: float) -> I
     yield _slice(_WORKERS, track, name_of(test["nodeid"]), start, took, test)
     at, end = start, start + took
     for name, key in _PHASES:
-        seconds = _micros((test["phases"] or {}).get(key) or 0.0)
+        seconds = _micros((test.get("phases") or {}).get(key) or 0.0)
         if seconds and at < end:
             yield _event(_WORKERS, track, name, at, min(seconds, end - at), "phase")
             at += seconds
@@ -86,7 +86,12 @@ def _slices(test: Mapping[str, Any], track: int, start: float, took: float) -> I
 
 def _slice(group: int, track: int, name: str, start: float, took: float, test: Mapping[str, Any]) -> Event:
     values = {metric["name"]: metric["value"] for metric in test["metrics"]}
-    told = {"test": test["nodeid"], "outcome": test["outcome"], "attempt": test["attempt"], "worker": test["worker"]}
+    told = {
+        "test": test["nodeid"],
+        "outcome": test["outcome"],
+        "attempt": test.get("attempt", 1),
+        "worker": test["worker"],
+    }
     known = {**told, **{f"param.{key}": value for key, value in test["params"].items()}, **values, **facts_of(test)}
     color = {"cname": "terrible"} if test["outcome"] in FAILED else {}
     return _event(group, track, name, start, took, "test") | {"args": known} | color

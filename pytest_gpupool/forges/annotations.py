@@ -38,7 +38,7 @@ def failures(report: Mapping[str, Any], prefix: str = "") -> Iterator[Annotation
     """Yield what failed, the worst first: tests, then metrics that need a look. ``prefix`` is rootdir's, ``evals/``."""
     tests = worst_first(report["tests"])
     for test in tests:
-        if test["outcome"] in BAD and (test["outcome"] in FAILED or test["message"]):
+        if test["outcome"] in BAD and (test["outcome"] in FAILED or test.get("message")):
             yield _of_test(test, prefix)
     for test in tests:
         for metric in test["metrics"]:
@@ -53,7 +53,7 @@ def failures(report: Mapping[str, Any], prefix: str = "") -> Iterator[Annotation
 def _of_test(test: Mapping[str, Any], prefix: str) -> Annotation:
     path = test.get("path") or file_of(test["nodeid"])
     title = f"{one_line(name_of(test['nodeid']))}: {test['outcome']}"
-    text = one_line(headline(test["message"] or "", _LONGEST)) or test["outcome"]
+    text = one_line(headline(test.get("message") or "", _LONGEST)) or test["outcome"]
     return Annotation(path=f"{prefix}{path}", line=test.get("line"), title=cut(title, _LONGEST), text=text)
 
 

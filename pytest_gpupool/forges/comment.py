@@ -126,7 +126,7 @@ def _tables(found: Comparison, report: Mapping[str, Any]) -> Iterator[_Table]:
 
 def _failed(found: Comparison, report: Mapping[str, Any]) -> Iterator[_Table]:
     """Yield the tests that are not good any more, with what they say."""
-    messages = {test["nodeid"]: test["message"] for test in report["tests"] if test["outcome"] in BAD}
+    messages = {test["nodeid"]: test.get("message") for test in report["tests"] if test["outcome"] in BAD}
     worse = [one for one in found.outcomes if one.is_worse]
     if worse:
         head = ("OUTCOME", "TEST", "BEFORE", "NOTE")

@@ -91,7 +91,12 @@ def make(
 
 
 def _id(item: object) -> str:
-    name = item if isinstance(item, str) else str(item)
+    try:
+        name = item if isinstance(item, str) else str(item)
+    except Exception as error:  # a foreign type may do anything, and a whole number may be too long to be written
+        raise MetricProblem(
+            f"record_sample: the id of an item is a text or a number, not a {type_name(item)} ({error})"
+        ) from None
     if not name or item is None:
         raise MetricProblem(f"record_sample: the id of an item is a text or a number, not {item!r}")
     if len(name) > _MOST_OF_ID:
@@ -109,6 +114,10 @@ def _score(item: str, name: str, value: object) -> Score:
     assert isinstance(number, int | float)
     if isinstance(number, float) and not math.isfinite(number):
         return non_finite_name(number)
+    try:
+        float(number)
+    except OverflowError:  # who reads it has floats, and would take the line for damaged
+        raise MetricProblem(f"item {item!r}: {name}: an int of that size has no float") from None
     return number
 
 

@@ -151,6 +151,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             yield file
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == os.fspath(draft):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # whose name people have given
         raise

@@ -115,7 +115,7 @@ _WORKER = Shape(
         "lease_wait_s": _SECONDS_OR_NULL,
         "environment": optional(VARIABLES, "The variables that were set for it; those that the user had set are not."),
         "started": Key(_TIMESTAMP_OR_NULL, "When it had its lease; null for one that never got it."),
-        "ended": unread(_TIMESTAMP_OR_NULL),
+        "ended": Key(_TIMESTAMP_OR_NULL, is_needed=False),
         "exit": unread(or_null(EXIT)),
     }
 )
@@ -124,49 +124,43 @@ TEST = Shape(
     {
         "nodeid": NAME,
         "run": Key(TEXT, "The run whose result it is: this one, or an earlier one that it resumed.", is_needed=False),
-        "path": unread(
-            TEXT, "The file that it is written in, from rootdir; of one that has not begun, its id's.", always=False
-        ),
-        "line": unread(POSITIVE, "Where in that file it begins; where that is known.", always=False),
+        "path": optional(TEXT, "The file that it is written in, from rootdir; of one that has not begun, its id's."),
+        "line": optional(POSITIVE, "Where in that file it begins; where that is known."),
         "params": Key(
             PARAMS,
             "The parameters of a parametrized test; values that JSON has no form for are given by their name or repr.",
         ),
         "outcome": OUTCOME,
         "cause": optional(or_null(CAUSE), "What it failed of, where that was not its own doing alone."),
-        "attempt": unread(POSITIVE),
-        "attempts": unread(
+        "attempt": Key(POSITIVE, is_needed=False),
+        "attempts": optional(
             list_of(object_of(ATTEMPT, "attempt")),
             "Every attempt, the last one too, where there was more than one; none else.",
-            always=False,
         ),
-        "repeats": unread(
+        "repeats": optional(
             list_of(object_of(REPEAT, "repeat")),
             "Every measurement of a test that was measured several times.",
-            always=False,
         ),
         "declared_memory_bytes": optional(COUNT, "What its marker asks for on each device, where it does."),
         "worker": TEXT_OR_NULL,
         "devices": _DEVICES,
         "started": _TIMESTAMP_OR_NULL,
         "duration_s": _SECONDS_OR_NULL,
-        "waited_s": unread(SECONDS, "What it waited for the controller, which is in no duration.", always=False),
-        "setup_s": unread(
-            SET_UPS, "What it set up for itself and others, seconds by wide fixture; in no duration.", always=False
-        ),
-        "phases": unread(PHASES),
+        "waited_s": optional(SECONDS, "What it waited for the controller, which is in no duration."),
+        "setup_s": optional(SET_UPS, "What it set up for itself and others, seconds by wide fixture; in no duration."),
+        "phases": Key(PHASES, is_needed=False),
         "metrics": METRICS,
         "items": optional(ITEMS, "What it has recorded of single items, where it has."),
         "attachments": optional(ATTACHMENTS, "What it has kept, or named, where it has."),
         "facts": optional(FACTS_OF_TEST, "What it says of itself: by record_fact and record_property."),
         "resources": Key(or_null(MEASURED)._replace(schema=MEASURED.schema), is_needed=False),
-        "message": unread(TEXT_OR_NULL),
+        "message": Key(TEXT_OR_NULL, is_needed=False),
         "device_kind": optional(
             TEXT_OR_NULL._replace(schema=TEXT.schema, name=""),
             "The kind of device that it asked for, as baselines tell them apart.",
         ),
         "judged": optional(FLAG._replace(schema={"const": True}), "Nothing but the verdict on a metric made it fail."),
-        "output": unread(OUTPUT, "What pytest captured, where there was any; the end of it.", always=False),
+        "output": optional(OUTPUT, "What pytest captured, where there was any; the end of it."),
     }
 )
 """A test of a report."""
@@ -217,8 +211,8 @@ _SUMMARY = Shape(
         ),
         "makespan_s": Key(_SECONDS_OR_NULL, "First start to last end."),
         "busy_s": unread(SECONDS, "Sum over the devices."),
-        "speedup": unread(_SECONDS_OR_NULL, "busy_s / makespan_s"),
-        "efficiency": unread(_SECONDS_OR_NULL, "speedup / devices used"),
+        "speedup": Key(_SECONDS_OR_NULL, "busy_s / makespan_s", is_needed=False),
+        "efficiency": Key(_SECONDS_OR_NULL, "speedup / devices used", is_needed=False),
     }
 )
 

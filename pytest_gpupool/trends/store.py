@@ -253,6 +253,8 @@ def _written(path: Path, write: Callable[[sqlite3.Connection], tuple[int, int]])
         raise _problem(path, error, "written") from None
     except OSError as error:
         raise UsageProblem(f"{path} cannot be written: {error.strerror or error}") from None
+    except UnicodeEncodeError as error:  # a name in a report that somebody has edited
+        raise UsageProblem(f"{path} cannot be written: {error}") from None
     raise AssertionError  # both rounds end above
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from pytest_gpupool.cli.main import main
 from pytest_gpupool.exports import exporters
 from pytest_gpupool.exports.tracking import names, tracked
 from pytest_gpupool.items.source import Source
+from pytest_gpupool.values.errors import UsageProblem
 from pytest_gpupool.values.texts import cell, epoch
 
 Capture = pytest.CaptureFixture[str]
@@ -227,6 +230,67 @@ def test_parquet_has_types(report: Report, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.parquet"]
 
 
+def test_what_a_form_cannot_hold_costs_nothing_else(tmp_path: Path) -> None:
+    """Whole numbers of any size, and texts that UTF-8 cannot carry, in both tables of Parquet."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    report = a_report(a_test("t.py::test_a", facts={"k": "\ud800"}, metrics=[a_metric("m", 10**400, n=10**30)]))
+    exported("parquet", report, tmp_path / "out.parquet")
+    (row,) = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row[name] for name in ("metric", "value", "n", "fact.k")] == ["m", None, None, "\\ud800"]
+    item = {"id": "a", "right": True, "flip": None, "scores": {"s": "nan"}, "output": "\ud800"}
+    tests = [{**report["tests"][0], "items": {"count": 1, "scores": {"s": {}}}}]
+    path = tmp_path / "items.parquet"
+    formats.write("parquet", path, Source.of(report, tmp_path), tests, lambda _: iter([item]), has_other=False)
+    (row,) = parquet.read_table(path).to_pylist()
+    assert (row["output"], math.isnan(row["scores.s"])) == ("\\ud800", True)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_items_that_cannot_be_written_leave_the_old_file(tmp_path: Path, form: str) -> None:
+    """And nothing besides it."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    report = a_report(a_test("t.py::test_a"))
+    tests = [{**report["tests"][0], "items": {"count": 1, "scores": {}}}]
+    path = tmp_path / "old"
+    path.write_text("old")
+
+    def rows(_: object) -> Iterator[dict[str, Any]]:
+        yield {"id": "a", "right": True, "flip": None, "scores": {}}
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UsageProblem, match="old cannot be written: No space left on device"):
+        formats.write(form, path, Source.of(report, tmp_path), tests, rows, has_other=False)
+    assert [one.name for one in tmp_path.iterdir()] == ["old"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("form", ["csv", "perfetto", "otel"])
+def test_a_report_that_somebody_has_edited_is_damaged_and_no_traceback(
+    tmp_path: Path, capsys: Capture, form: str
+) -> None:
+    """What is read of a test is checked; what an older version has not written is not needed."""
+    path, out = tmp_path / "report.json", str(tmp_path / "out")
+    report = a_report(a_test("t.py::test_a", "failed"))
+    test = {**report["tests"][0], "attempt": 1, "message": "why"}
+    odd: dict[str, Any] = {"attempt": "x", "message": 3, "phases": [], "waited_s": "long", "attempts": {}, "repeats": 1}
+    for key, value in odd.items():
+        path.write_text(json.dumps({**report, "tests": [{**test, key: value}]}))
+        assert main(["export", str(path), "--to", form, "-o", out]) == 4, key
+        assert f"gpupool: {path} is damaged, in: test 1 (" in capsys.readouterr().err
+        older = {name: one for name, one in test.items() if name != key}
+        path.write_text(json.dumps({**report, "tests": [older]}))
+        assert main(["export", str(path), "--to", form, "-o", out]) == 0, key
+        capsys.readouterr()
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(source: Path, tmp_path: Path, capsys: Capture) -> None:
+    """And not by the file that was to take its place."""
+    for place, reason in ((tmp_path, "Is a directory"), (tmp_path / "no" / "x", "No such file or directory")):
+        assert main(["export", str(source), "--to", "perfetto", "-o", str(place)]) == 4
+        assert capsys.readouterr().err == f"gpupool: --to perfetto: {place}: {reason}\n"
+
+
 def test_tracked_runs(report: Report) -> None:
     """One for the suite, with names that say the test; or one per test, with its parameters."""
     (whole,) = tracked.runs(report, "suite")
@@ -240,6 +304,17 @@ def test_tracked_runs(report: Report) -> None:
     assert set(one.metrics) >= {"accuracy", "latency", "duration_s"}
     assert one.params["model"] == report["tests"][6]["params"]["model"]
     assert names.plain("acc@1 <b>") == "acc_1 _b"
+
+
+def test_trackers_are_given_what_utf_8_can_carry() -> None:
+    """Whatever a parameter, a fact or an address has in it."""
+    odd = a_test("t.py::test_a", params={"\ud800": "\ud800"}, facts={"f": "\ud801"}, metrics=[a_metric("m", 1)])
+    odd["attachments"] = [{"name": "\ud802", "url": "https://x.org/\ud802"}]
+    for per in ("suite", "test"):
+        (one,) = tracked.runs(a_report(odd), per)
+        given = [one.name, *one.params, *one.params.values(), *one.tags, *one.tags.values(), *one.metrics]
+        assert "".join(given).encode()
+        assert "https://x.org/\\ud802" in given
 
 
 def test_mlflow_has_runs_and_artefacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

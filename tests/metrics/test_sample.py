@@ -30,6 +30,13 @@ class Reply:
     tokens: int
 
 
+class Silent:
+    """What has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not now")
+
+
 def line(item: object = "q", score: object = None, is_full: bool = False, **values: object) -> Any:
     return json.loads(make(item, values=values, score=score, is_full=is_full).line)
 
@@ -77,6 +84,10 @@ def test_scores_have_names_and_none_is_none() -> None:
         ({"item": ""}, "the id of an item is a text or a number, not ''"),
         ({"item": None}, "the id of an item is a text or a number, not None"),
         ({"item": "x" * 1001}, "an id of 1001 characters .* is too long"),
+        ({"item": Silent()}, r"a text or a number, not a test_sample.Silent \(not now\)"),
+        ({"item": 10**5000}, r"a text or a number, not a int \(Exceeds the limit"),
+        ({"score": 10**400}, "item 'q': score: an int of that size has no float"),
+        ({"score": 10**5000}, "item 'q': score: an int of that size has no float"),
         ({"score": "0.5"}, "item 'q': score: a str is not a number"),
         ({"output": object()}, "item 'q': output is no JSON value: it holds a object .*; give texts, numbers"),
         ({"output": b"x"}, "it holds a bytes .* keep what is neither with attach"),

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 from pytest_gpupool.records.beside.names import marked, name_of
-from pytest_gpupool.records.beside.samples import SampleFile, Samples, heading, is_place, place_of, read, tally_of
+from pytest_gpupool.records.beside.samples import (
+    SampleFile,
+    Samples,
+    Tally,
+    heading,
+    is_place,
+    place_of,
+    read,
+    tally_of,
+)
 from pytest_gpupool.records.folding.result import TestResult
 
 NODEID = "tests/a b/test_ü.py::test_x[../../etc/passwd-" + "y" * 300 + "]"
@@ -57,6 +67,10 @@ def test_what_is_left_out_is_told_to_who_reads_items(tmp_path: Path) -> None:
         newer: "it is of version 2, of a newer pytest-gpupool: read as far as known here",
     }
     assert samples.missing == []
+    full = {"file": torn, "count": 9, "lost": 8}
+    assert [item["id"] for _ in range(2) for item in samples.of(full)] == ["a", "a"]
+    lost = "8 of 9 items could not be written when they were recorded"
+    assert samples.damaged[torn] == f"1 damaged line left out; {lost}"
 
 
 def test_a_name_that_no_file_can_have_is_a_file_that_is_missing(tmp_path: Path) -> None:
@@ -85,6 +99,21 @@ def test_a_disk_without_room_is_a_problem_and_no_error() -> None:
     assert file.problem == "/dev/full: No space left on device"
 
 
+def test_what_is_written_after_a_torn_heading_is_whole(tmp_path: Path) -> None:
+    """As on a disk that was full for a moment."""
+    file = SampleFile(tmp_path / "x.jsonl", heading("t.py::test", "gw0", 1))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        assert not file.append('{"id":"lost"}')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in str(file.problem)
+    assert file.append('{"id":"kept"}')
+    file.close()
+    assert [item["id"] for item in read(file.path)] == ["kept"]
+
+
 def test_a_folder_that_cannot_be_made_is_one_as_well(tmp_path: Path) -> None:
     (tmp_path / "items").write_text("in the way")
     file = SampleFile(tmp_path / "items" / "x.jsonl", "{}")
@@ -104,6 +133,14 @@ def test_means_tell_where_there_is_none(tmp_path: Path) -> None:
         "count": 2,
         "scores": {"s": {"n": 2, "mean": 0.5}, "t": {"n": 2, "mean": None, "non_finite": 1}},
     }
+
+
+def test_scores_of_any_size_have_a_sum() -> None:
+    """Or no mean, where it has no float."""
+    tally = Tally()
+    for value in (10**308, 10**308, 0.5, "nan"):
+        tally.add({"s": value})
+    assert tally.to_record()["scores"] == {"s": {"n": 4, "mean": None, "non_finite": 1}}
 
 
 def test_items_of_a_test_that_was_killed_are_counted_by_who_reads(tmp_path: Path) -> None:

@@ -225,6 +225,14 @@ def test_a_row_that_somebody_has_edited_is_said_and_no_traceback(tmp_path: Path,
     assert path.read_bytes() == before
 
 
+def test_a_name_that_no_store_can_keep_is_said(tmp_path: Path) -> None:
+    """As of a report that somebody has edited."""
+    path = tmp_path / "history.sqlite"
+    with pytest.raises(UsageProblem, match="cannot be written: 'utf-8' codec can't encode"):
+        store.add(path, [replace(a_run(1), id="\ud800")])
+    assert store.add(path, [a_run(1)]).runs == 1
+
+
 def test_what_is_none_of_ours_is_left_alone(tmp_path: Path) -> None:
     """A newer version, another program's database, a file that is none, a folder that may not be written."""
     path = tmp_path / "history.sqlite"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def _take_rest(args: argparse.Namespace, unknown: list[str]) -> list[str]:
 def _run(args: argparse.Namespace) -> int:
     threshold, source = _threshold(args.threshold), items_of(args.name, args.dir)
     tests = _tests(source, args)
+    _check_score(source, tests, args.score)
     other, name = _other(args, source)
 
     def rows(test: Test) -> Iterator[Item]:
@@ -100,6 +101,14 @@ def _tests(source: Source, args: argparse.Namespace) -> list[Test]:
         more = f" and {len(known) - 5} more" if len(known) > 5 else ""
         raise UsageProblem(f"no test with items has {args.test!r} in its id; these have items: {names}{more}")
     return fitting
+
+
+def _check_score(source: Source, tests: Sequence[Test], score: str | None) -> None:
+    """Refuse the name of a score that no item has, by which none would have flipped."""
+    known = dict.fromkeys(name for test in tests for name in source.score_names(test))
+    if score is not None and score not in known:
+        names = ", ".join(map(visible, [*known][:10])) or "none"
+        raise UsageProblem(f"--score={score}: no item of these tests has a score of that name; there are: {names}")
 
 
 def _other(args: argparse.Namespace, source: Source) -> tuple[Side, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any, TextIO
 
 from ...items.flips import Item
 from ...items.source import Source, Test
+from ...records.store import replacing
 from ...values.errors import UsageProblem
 from ...values.texts import cell
 
@@ -57,8 +59,12 @@ def _text(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        yield file
+    with replacing(path) as target:
+        file = io.TextIOWrapper(target, encoding="utf-8", errors="backslashreplace", newline="")
+        try:
+            yield file
+        finally:
+            file.detach()  # with all that was written: the file is closed by who has opened it
 
 
 def _columns(names: Sequence[str], *, has_other: bool) -> dict[str, str]:
@@ -101,13 +107,19 @@ def _write_parquet(path: Path | None, rows: Iterator[Row], names: Sequence[str],
         ) from None
     columns = _columns(names, has_other=has_other)
     types = {"text": arrow.string(), "number": arrow.float64(), "whole": arrow.int64(), "flag": arrow.bool_()}
-    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    numbers = [name for name, kind in columns.items() if kind == "number"]
-    with parquet.ParquetWriter(path, schema) as file:
+    schema = arrow.schema([(_carried(name), types[kind]) for name, kind in columns.items()])
+    kept = {"number": _float, "text": _carried}
+    changed = {name: kept[kind] for name, kind in columns.items() if kind in kept}
+    with replacing(path) as target, parquet.ParquetWriter(target, schema) as file:
         while batch := list(islice(rows, _BATCH)):
-            plain = [{**row, **{name: _float(row.get(name)) for name in numbers}} for row in batch]
+            plain = [{**row, **{name: change(row.get(name)) for name, change in changed.items()}} for row in batch]
             file.write_table(arrow.Table.from_pylist(plain, schema=schema))
 
 
 def _float(value: Any) -> float | None:
     return None if value is None else float(value)
+
+
+def _carried(value: str | None) -> str | None:
+    """Return a text with an escape for what UTF-8 cannot carry, a lone surrogate."""
+    return None if value is None else value.encode("utf-8", "backslashreplace").decode()

@@ -54,11 +54,11 @@ def about(report: Mapping[str, Any]) -> dict[str, str]:
         "run": run["id"],
         "commit": git.get("commit"),
         "branch": git.get("branch"),
-        "command": run["command"],
-        "host": run["host"]["name"],
-        "exit_status": run["exit_status"],
-        "passed": counts["passed"],
-        "failed": counts["failed"],
+        "command": run.get("command"),
+        "host": (run.get("host") or {}).get("name"),
+        "exit_status": run.get("exit_status"),
+        "passed": counts.get("passed"),
+        "failed": counts.get("failed"),
     }
     return {f"gpupool.{name}": text(value) for name, value in told.items() if value is not None}
 
@@ -67,7 +67,7 @@ def _of_test(report: Mapping[str, Any], test: Mapping[str, Any]) -> TrackedRun:
     kinds = {device["id"]: device["name"] for device in report["devices"]}
     tags = {
         **about(report),
-        "gpupool.test": test["nodeid"],
+        "gpupool.test": text(test["nodeid"]),
         "gpupool.outcome": test["outcome"],
         "gpupool.device": kind_in(test, kinds) or "",
         **_tags(chain(((f"fact.{name}", value) for name, value in facts_of(test).items()), _links(test))),
@@ -77,13 +77,13 @@ def _of_test(report: Mapping[str, Any], test: Mapping[str, Any]) -> TrackedRun:
     own = {told.get("path") for told in test.get("attachments", ())}
     places = [(told["path"], _below(told["path"], is_own=told["path"] in own)) for told in _kept(test)]
     return TrackedRun(
-        name=name_of(test["nodeid"]), params=params, tags=tags, metrics=_metrics(test), files=_files(places)
+        name=text(name_of(test["nodeid"])), params=params, tags=tags, metrics=_metrics(test), files=_files(places)
     )
 
 
 def _tags(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     names = Names()
-    return {names.one(plain(name)): value for name, value in pairs}
+    return {names.one(plain(name)): text(value) for name, value in pairs}
 
 
 def _links(test: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

@@ -34,6 +34,9 @@ MOST_DIGESTED = 1 << 30
 
 Attachment = Mapping[str, Any]
 
+DRAFT = ".gpupool-draft-"
+"""How a file is called while it is written: who is killed then leaves no half of an attachment."""
+
 _CUT_OFF = frozenset({"crashed", "timeout", "not-run"})
 _LONGEST_NAME = 120
 _PIECE = 1 << 20
@@ -85,7 +88,7 @@ def files_in(folder: Path) -> Iterator[Path]:
     with contextlib.suppress(OSError):
         for path in sorted(folder.rglob("*")):
             with contextlib.suppress(OSError):
-                if stat.S_ISREG(path.lstat().st_mode):
+                if stat.S_ISREG(path.lstat().st_mode) and not path.name.startswith(DRAFT):
                     yield path
 
 

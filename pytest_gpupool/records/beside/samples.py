@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -93,7 +94,8 @@ class SampleFile:
         about = os.fstat(self._descriptor)
         self._inode = about.st_ino
         if not about.st_size and self._first:
-            os.write(self._descriptor, f"{self._first}\n".encode())
+            first = f"{self._first}\n".encode()
+            self._is_torn = os.write(self._descriptor, first) < len(first)
 
     def _is_open(self) -> bool:
         # A test may close all descriptors that it finds; what has the number then is not ours to write to.
@@ -156,7 +158,10 @@ class _Score:
         if isinstance(value, str):
             self._non_finite += 1
         else:
-            self._sum += value
+            try:
+                self._sum += value
+            except OverflowError:  # a whole number may be of any size
+                self._sum = math.nan
 
     def to_record(self) -> dict[str, Any]:
         """A mean that leaves out what is no number would be better than the truth: there is none then."""
@@ -241,7 +246,7 @@ class Samples:
         self.missing: list[str] = []
         """The files that were not there, or could not be read."""
         self.damaged: dict[str, str] = {}
-        """Of files that were read, what of them was left out."""
+        """Of files that were read, what is not there of them."""
 
     def path_of(self, told: Mapping[str, Any]) -> Path | None:
         """Return the file of a summary, None where it is gone."""
@@ -257,9 +262,18 @@ class Samples:
         try:
             if path is None:
                 raise FileNotFoundError
-            yield from read(path, partial(self.damaged.__setitem__, told["file"]))
+            if lost := told.get("lost"):
+                self._miss(
+                    told["file"], f"{lost} of {told['count']} items could not be written when they were recorded"
+                )
+            yield from read(path, partial(self._miss, told["file"]))
         except OSError:
             self.missing.append(str(told.get("file")))
+
+    def _miss(self, file: str, what: str) -> None:
+        known = self.damaged.get(file)
+        if known is None or what not in known.split("; "):  # else it is read again
+            self.damaged[file] = what if known is None else f"{known}; {what}"
 
     def complete(self, tests: Iterable[TestResult]) -> None:
         """Count the items of attempts that were killed, whose own process has not said how many there are."""

@@ -110,7 +110,15 @@ SUITE = """
         if os.environ.get("PYTEST_XDIST_WORKER"):
             attach("said", "note")
             (out_dir / "unsaid.txt").write_text("unsaid")
-            os.kill(os.getpid(), signal.SIGKILL)
+            import sys, types
+            class Image:
+                def save(self, file, format):
+                    file.write(b"half")
+                    file.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
+            sys.modules["PIL.Image"] = library = types.ModuleType("PIL.Image")
+            library.Image = Image
+            attach(Image(), "half")
 """
 
 

@@ -153,6 +153,7 @@ def test_what_cannot_be_shown_says_what_to_do(cpu_host: Host) -> None:
         (("none",), "no test with items has 'none' in its id; these have items: test_it.py::test_a\n"),
         (("--flipped",), "had no baseline: say what to compare with by --against RUN."),
         (("--threshold", "x"), "--threshold=x: give a number, such as 0.8"),
+        (("--score", "f1"), "--score=f1: no item of these tests has a score of that name; there are: score\n"),
         (("--format", "parquet"), "parquet is no text: say where to with --output PATH"),
         (("--limit", "-1"), "--limit=-1: give a number from 0, which shows all"),
         (("--format", "csv", "--output", "none/x.csv"), "none/x.csv cannot be written: No such file or directory"),

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from made_pages import details, parsed
+from program import gpupool
 from support import Host, Run
 
 ONE = "def test_one(): pass\n"
@@ -462,6 +464,35 @@ def test_a_disk_that_fills_up_costs_the_records_but_no_result(
     text = said(run)
     assert f"records could not be kept: {small_disk}/records/runs/" in text
     assert "No space left on device" in text or "the disk is full" in text
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "workers"])
+def test_a_disk_that_fills_up_costs_items_and_attachments_with_a_word(
+    cpu_host: Host, small_disk: Path, workers: tuple[str, ...]
+) -> None:
+    """What was written before is there; what is not is counted, and said by who reads it; a file fails its test."""
+    cpu_host.write(
+        "test_suite.py",
+        """
+        def test_items(record_sample, attach):
+            record_sample("first", score=1)
+            for number in range(200):
+                record_sample(number, input="x" * 2000, score=0)
+            attach(b"x" * 300_000, "large")
+        """,
+    )
+    run = cpu_host.pytest(*workers, f"--gpupool-dir={small_disk / 'gpupool'}", "--gpupool-html=report.html")
+    assert "INTERNALERROR" not in run.output
+    assert "attach: large cannot be kept: No space left on device" in run.stdout
+    assert "warning: items could not be kept: " in run.stdout
+    told = run.tests["test_items"]["items"]
+    assert (told["count"], 0 < told["lost"] < 201) == (201, True)
+    lost = f"{told['file']}: {told['lost']} of 201 items could not be written when they were recorded"
+    directory = str(small_disk / "gpupool")
+    status, out, err = gpupool(cpu_host, "items", "report.json", "--limit=0", "--dir", directory)
+    assert (status, "  first " in out, lost in err) == (0, True, True)
+    (test,) = details(parsed((cpu_host.project / "report.html").read_text()))
+    assert test["facts"][0][1].startswith(f"not all are shown: {lost}")
 
 
 def test_where_the_default_directory_cannot_be_made_the_run_keeps_no_records(host: Host) -> None:

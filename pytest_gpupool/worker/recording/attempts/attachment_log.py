@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -183,26 +184,39 @@ class AttachmentLog:
 
 def _written(folder: Path, name: str, write: Callable[[Any], object], called: str) -> Path:
     """Write a file under a name that no other one has; leave nothing where that fails. Raises MetricProblem."""
-    stem, dot, suffix = name.rpartition(".")
-    if not dot:
-        stem, suffix = name, ""
-    number, path = 1, folder / name
-    while True:
-        try:
-            file = path.open("xb")
-            break
-        except FileExistsError:
-            number += 1
-            path = folder / f"{stem}-{number}{dot}{suffix}"
-        except OSError as error:
-            raise MetricProblem(f"attach: {called} cannot be kept: {error.strerror or error}") from None
+    from ....records.beside.attachments import DRAFT
+
+    draft = folder / f"{DRAFT}{secrets.token_hex(4)}"
     try:
-        with file:
+        with draft.open("xb") as file:
             write(file)
+        return _named(draft, name)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         if not isinstance(error, Exception):
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
         raise MetricProblem(f"attach: {called} cannot be kept: {reason}") from None
-    return path
+
+
+def _named(draft: Path, name: str) -> Path:
+    """Give a file that is whole its name, or the first one with a number that no other file has. Raises OSError."""
+    stem, dot, suffix = name.rpartition(".")
+    if not dot:
+        stem, suffix = name, ""
+    number, path = 1, draft.with_name(name)
+    while True:
+        try:
+            try:
+                os.link(draft, path)  # which, unlike to rename it, takes nobody's name
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links
+                path.open("xb").close()
+                draft.replace(path)
+            draft.unlink(missing_ok=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = draft.with_name(f"{stem}-{number}{dot}{suffix}")
