@@ -78,7 +78,7 @@ def open_first_item(page: Page, file: Path) -> None:
     page.wait("document.querySelector('.item-list summary')")
     assert [text.split()[1] for text in page.texts(".item-list summary")[:2]] == ["broke", "broke"]
     page.click(page.one(".item-list summary"))
-    page.wait("document.querySelector('.item h4')")  # which is drawn when the browser says that it was unfolded
+    page.wait("document.querySelector('.item[open] h4')")  # it is drawn once the browser says that it is open
 
 
 def check_filters(page: Page) -> None:
