@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, parse
 
 from ..records.store import write_whole
 from ..values.outcomes import ERRORS
+from ..values.texts import one_line
 from .junit_limits import MOST_BYTES, MOST_OBJECTS, OF_OURS, VERDICTS, Limits, cut_texts, legal, shrink, xml
 from .words import earlier_run, headline
 
@@ -106,7 +107,7 @@ def name_files(case: Element, files: Sequence[str]) -> None:
     if out is None:
         out = SubElement(case, "system-out")
     before = f"{out.text}\n" if out.text else ""
-    out.text = before + "\n".join(legal(f"[[ATTACHMENT|{file}]]") for file in files)
+    out.text = before + "\n".join(legal(f"[[ATTACHMENT|{one_line(file)}]]") for file in files)
 
 
 def _testcase(test: Mapping[str, Any], run: str | None, folder: Path | None) -> Element:

@@ -14,6 +14,8 @@ import pytest
 from program import gpupool
 from support import Host
 
+from pytest_gpupool.values.texts import one_line
+
 SUITE = """
     import os, pathlib, signal
     import pytest
@@ -40,6 +42,7 @@ SUITE = """
     def test_fails(attach, out_dir):
         attach("why", "reason")
         (out_dir / "more.txt").write_text("more")
+        (out_dir / "red\\x1b[31m\\n.txt").write_text("red")
         assert False
 
     @pytest.mark.parametrize("data, name", [(object(), None), ("x", ""), ("x", 3)])
@@ -184,7 +187,8 @@ def test_files_are_kept_and_named(cpu_host: Host, workers: tuple[str, ...]) -> N
     check_odd_names(directory, tests)
     types = {one["name"]: one.get("media_type") for one in tests["test_kinds"]["attachments"]}
     assert (types["notes"], types["picture"], types["deep/left.csv"]) == ("text/plain", "image/png", "text/csv")
-    assert kept(directory, tests["test_fails"]) == {"reason.txt": "why", "more.txt": "more"}
+    assert kept(directory, tests["test_fails"]) == {"reason.txt": "why", "more.txt": "more", "red\x1b[31m\n.txt": "red"}
+    assert "\\x1b[31m\\n.txt" in run.stdout
     assert kept(directory, tests["test_isolated"]) == {"note.txt": "inside", "written.txt": "before"}
     assert kept(directory, tests["test_forked"]) == {"note.txt": "child"}
     assert [kept(directory, one) for one in tests["test_repeated"]["repeats"]] == [
@@ -204,12 +208,12 @@ def test_files_are_kept_and_named(cpu_host: Host, workers: tuple[str, ...]) -> N
     # The terminal under a failure, and JUnit, by pytest and by the program.
     place = os.path.relpath(directory, host.project)
     assert " Attachments -" in run.stdout
-    assert all(f"\n{place}/{one['path']}\n" in run.stdout for one in tests["test_fails"]["attachments"])
+    assert all(f"\n{place}/{one_line(one['path'])}\n" in run.stdout for one in tests["test_fails"]["attachments"])
     assert gpupool(host, "report", "latest", "--junit", "again.xml")[0] == 0
     for name in ("junit.xml", "again.xml"):
         cases = {str(case.get("name")): case for case in ElementTree.parse(host.project / name).iter("testcase")}
         out = cases["test_fails"].findtext("system-out")
-        named = [f"[[ATTACHMENT|{directory / one['path']}]]" for one in tests["test_fails"]["attachments"]]
+        named = [f"[[ATTACHMENT|{directory / one_line(one['path'])}]]" for one in tests["test_fails"]["attachments"]]
         assert str(out).splitlines() == named
 
 

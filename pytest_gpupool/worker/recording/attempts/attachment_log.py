@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....processes.own.forks import Owner
 from ....values.errors import MetricProblem
+from ....values.texts import one_line
 
 if TYPE_CHECKING:
     from ..writer import RecordWriter
@@ -127,7 +128,7 @@ class AttachmentLog:
         found = list(attempt.attachments)
         if attempt.folder is not None:
             found += attachments.unnamed(self._base() / attempt.folder, attempt.folder, found)
-        told = [one.get("url") or self._shown(one["path"]) for one in found]
+        told = [one_line(one.get("url") or self._shown(one["path"])) for one in found]
         return told[:_MOST_LINES] + ([f"… and {len(told) - _MOST_LINES} more"] if len(told) > _MOST_LINES else [])
 
     def _shown(self, path: str) -> str:
