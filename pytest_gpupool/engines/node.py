@@ -88,25 +88,28 @@ class _Node:
                         self._to_worker.put(payload)
                     elif kind == SAYS:
                         self._is_told(json.loads(payload))
-        self._controller_is_gone()
+        self._controller_is_gone("pytest is gone, or the way to it")
 
     def _beat(self) -> None:
         """Say that this is here; end all where nobody else says so."""
         while not self._is_over.wait(BEAT_SECONDS):
             if clock.monotonic() - self._heard > SILENCE_SECONDS:
-                self._controller_is_gone()
+                self._controller_is_gone(f"nothing was heard of pytest for {SILENCE_SECONDS:g} s")
             # Where the way is full, whoever writes there holds the lock: the next look is not to wait for that.
             if self._sending.acquire(blocking=False):
                 try:
-                    self._write_at_once(frames.frame(BEAT))
+                    _write_all(self._outgoing, frames.frame(BEAT))
                 finally:
                     self._sending.release()
 
-    def _controller_is_gone(self) -> None:
+    def _controller_is_gone(self, why: str) -> None:
         self._is_alone = True
+        # For who has placed this, and may tell of it; nobody may take it.
+        told = self._in_thread(lambda: _write_all(2, f"{why}\n".encode()))
         self._terminate(signal.SIGINT, grace=2.0)
         if self._process is not None:
             self._is_over.wait(_DRAIN_SECONDS)
+        told.join(_DRAIN_SECONDS)
         os._exit(GONE_STATUS)  # whoever reads what this writes is gone, and may hold a thread up
 
     def _is_told(self, said: Mapping[str, Any]) -> None:
@@ -213,17 +216,18 @@ class _Node:
 
     def _write(self, data: bytes) -> None:
         with self._sending:
-            self._write_at_once(data)
-
-    def _write_at_once(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):  # that nobody listens is seen where nobody speaks
-            while data:
-                data = data[os.write(self._outgoing, data) :]
+            _write_all(self._outgoing, data)
 
     def _in_thread(self, what: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=what, name="gpupool-node", daemon=True)
         thread.start()
         return thread
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # that nobody listens is seen where nobody speaks
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

@@ -214,7 +214,7 @@ def alone(code: str, *, source: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """A node's program with a worker that runs some code, to which nobody speaks any more."""
     command = node.command()
     command[-1] = source + command[-1] if not source else command[-1].replace("from pytest", source + "from pytest", 1)
-    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert program.stdin is not None
         program.stdin.write(says("start", **start_of(unique_run(), "gw0", ["-c", code], "/")) + frame(DATA, b""))
@@ -225,9 +225,15 @@ def alone(code: str, *, source: str = "") -> Iterator[subprocess.Popen[bytes]]:
         program.communicate()
 
 
-@pytest.mark.parametrize("how", ["its word ends", "it says nothing"])
-def test_a_worker_ends_where_its_controller_is_gone(how: str) -> None:
-    """Whether that is seen at once, or after a while without a word."""
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("its word ends", b"pytest is gone, or the way to it\n"),
+        ("it says nothing", b"nothing was heard of pytest for 1 s\n"),
+    ],
+)
+def test_a_worker_ends_where_its_controller_is_gone(how: str, why: bytes) -> None:
+    """Whether that is seen at once, or after a while without a word; who has placed it can tell why."""
     with alone("import time; time.sleep(600)", source=IMPATIENT if how == "it says nothing" else "") as program:
         wait_until(lambda: bool(psutil.Process(program.pid).children()))
         worker = table.identity(psutil.Process(program.pid).children()[0].pid)
@@ -240,3 +246,5 @@ def test_a_worker_ends_where_its_controller_is_gone(how: str) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert program.wait(LIMIT) == GONE_STATUS
+        assert program.stderr is not None
+        assert why in program.stderr.read()
