@@ -155,6 +155,7 @@ def slurm_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmClu
 @pytest.fixture
 def slurm(slurm_session: SlurmCluster) -> Iterator[SlurmCluster]:
     """A SLURM cluster of two idle nodes with two stand-in GPUs each, which no test leaves a job or a process on."""
+    slurm_session.heal()  # a daemon may have died since the last test
     yield slurm_session
     try:
         slurm_session.until_empty()

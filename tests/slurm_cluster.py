@@ -101,12 +101,8 @@ class SlurmCluster:
             self._make_files()
         except OSError as error:
             raise CannotStart(f"no device file can be made here: {error}") from error
-        self._start_munge()
-        self._daemon("slurmctld", "slurmctld", "-D", "-c")
-        for node in NODES:
-            self.start_node(node)
         try:
-            self.until(lambda: self.states() == dict.fromkeys(NODES, "idle"), "the nodes are not idle")
+            self.heal()
         except AssertionError as error:
             raise CannotStart(f"{error}\n{self._logs()}") from error
 
@@ -190,7 +186,7 @@ class SlurmCluster:
     def run(self, *command: str, check: bool = True) -> str:
         """Run one of SLURM's programs and return what it says."""
         done = subprocess.run(command, env=self.environ(), capture_output=True, text=True, timeout=LIMIT, check=False)
-        assert done.returncode == 0 or not check, done.stderr
+        assert done.returncode == 0 or not check, done.stderr + self._ended()
         return done.stdout.strip()
 
     def states(self) -> dict[str, str]:
@@ -225,9 +221,8 @@ class SlurmCluster:
         deadline = time.monotonic() + LIMIT
         while not holds():
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"{otherwise}: {self.run('squeue', check=False)}\n{self.run('sinfo', check=False)}"
-                )
+                said = [self.run(program, check=False) for program in ("squeue", "sinfo")]
+                raise AssertionError("\n".join([f"{otherwise}:", *said, self._ended()]))
             time.sleep(0.05)
 
     def until_empty(self, *but: str) -> None:
@@ -237,14 +232,18 @@ class SlurmCluster:
             self.until(lambda: not self.processes(), "processes are left")
 
     def heal(self) -> None:
-        """Cancel what is left and have all nodes idle again."""
+        """Start what does not run, cancel what is left, and have all nodes idle."""
+        if not self._runs("munged"):
+            self._start_munge()
+        if not self._runs("slurmctld"):
+            self._daemon("slurmctld", "slurmctld", "-D", "-c")
         self.run("scancel", f"--user={os.getuid()}", check=False)
         for node in NODES:
-            if self._daemons[node].poll() is not None:
+            if not self._runs(node):
                 self.start_node(node)
             if self.states().get(node, "").startswith(("drain", "down", "fail")):
                 self.run("scontrol", "update", f"NodeName={node}", "State=RESUME", check=False)
-        self.until(lambda: self.states() == dict.fromkeys(NODES, "idle"), "the nodes are not idle again")
+        self.until(lambda: self.states() == dict.fromkeys(NODES, "idle"), "the nodes are not idle")
 
     @contextlib.contextmanager
     def allocation(self, *options: str) -> Iterator[dict[str, str]]:
@@ -273,6 +272,18 @@ class SlurmCluster:
         daemons = {daemon.pid for daemon in self._daemons.values() if daemon.poll() is None} | {os.getpid()}
         ours = [pid for pid in pids if pid not in daemons and _variable(pid, name) == value]
         return [pid for pid in ours if f"{self.directory}" == str(Path(_variable(pid, "SLURM_CONF") or "").parent)]
+
+    def _runs(self, name: str) -> bool:
+        return name in self._daemons and self._daemons[name].poll() is None
+
+    def _ended(self) -> str:
+        """Which daemons have ended, and what they had said; the empty text where all run."""
+        ended = [
+            f"{name} has ended: {daemon.returncode}"
+            for name, daemon in self._daemons.items()
+            if daemon.poll() is not None
+        ]
+        return "\n".join([*ended, self._logs()]) if ended else ""
 
     def _logs(self) -> str:
         paths = [*self.directory.glob("*.log"), *self.directory.glob("*.out")]

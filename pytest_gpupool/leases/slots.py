@@ -5,13 +5,16 @@ those who share it each has a number as well, whose file is its own. A run that 
 together with all others of its kind; nobody takes a number from K on then. Each that comes locks first and looks
 afterwards: of two that come at once, the one that looks last sees the other.
 
-Beside the locks each holds an anchor, which says the same without a file. What is here tries once.
+Beside the locks each holds an anchor, which says the same without a file. What is here tries once, but to put files
+back: those who come meanwhile lock the new ones for the moment in which they find the anchor.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
+from ..processes.own import clock
 from ..values.device import Device
 from .locking import holders, names, version_0_1
 from .locking.anchors import Anchor
@@ -19,6 +22,9 @@ from .locking.holders import Holder
 from .locking.lock_directory import LockDirectory
 from .locking.locks import LockFile, is_locked
 from .occupancy import ALONE, Occupancy
+
+_TRIES = 20  # how often a file is put back that somebody else has locked
+_MOMENT = (0.01, 0.05)  # seconds between two; at random, so that two do not meet again
 
 
 class Slot:
@@ -41,7 +47,13 @@ class Slot:
     def take(self) -> bool:
         """Lock all of it, or nothing; then note who has it. Raises BadFile and UsageProblem."""
         try:
-            if not (all(file.lock() for file in self._files) and self._anchor.bind() and self._is_alone_enough()):
+            # Lost ones: removed since they were locked, when no anchor kept others from new ones yet.
+            if not (
+                all(file.lock() for file in self._files)
+                and self._anchor.bind()
+                and not any(file.is_lost() for file in self._files)
+                and self._is_alone_enough()
+            ):
                 self.unlock()
                 return False
         except BaseException:
@@ -77,7 +89,7 @@ class Slot:
         for file in self._files:
             if not file.is_lost():
                 continue
-            if not file.put_back():
+            if not _is_put_back(file):
                 path = self._directory.path / file.name
                 return f"{path} was removed while it was locked, and another process has locked a new one"
             self.note(self.holder)
@@ -107,6 +119,15 @@ class Slot:
         # Those who come later are bound by our limit, which is locked by now; those above it came before that.
         numbers = {slots if number is None else number for number in held - {self.number}}
         return all(number < slots for number in numbers) and self.number < seen.limit(self.device.id, slots)
+
+
+def _is_put_back(file: LockFile) -> bool:
+    """Put a file back; say no where somebody holds a new one who does not give way."""
+    for _ in range(_TRIES):
+        if file.put_back():
+            return True
+        clock.sleep(random.uniform(*_MOMENT))
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ from made_leases import (
 
 from pytest_gpupool.leases.acquisition import try_lease
 from pytest_gpupool.leases.lease import Lease
+from pytest_gpupool.leases.locking.anchors import Anchor
 from pytest_gpupool.leases.locking.lock_directory import lock_directory
+from pytest_gpupool.processes.own import clock
 from pytest_gpupool.values.device import Device
 
 
@@ -290,6 +292,38 @@ class TestCleaners:
                 f"{lock_file(lock_dir)} was removed while it was locked, and another process has locked a new one"
             )
         assert lease.restore() is None
+        lease.release()
+
+    def test_those_who_only_try_the_new_file_are_waited_for(
+        self, request_for: Requests, lock_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They find the anchor, and give way."""
+        lease = leased(try_lease(request_for(), Machine()))
+        lock_file(lock_dir).unlink()
+        with lock_file(lock_dir).open("w") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            monkeypatch.setattr(clock, "sleep", lambda seconds: other.close())
+            assert lease.restore() is None
+        assert locked(lock_dir) == [0]
+        lease.release()
+
+    def test_removed_while_it_is_taken(
+        self, request_for: Requests, lock_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After it was locked, and before the anchor was there: another would lock a new one."""
+        bind = Anchor.bind
+        removed: list[Path] = []
+
+        def late(anchor: Anchor) -> bool:
+            if not removed:
+                removed.append(lock_file(lock_dir))
+                removed[0].unlink()
+            return bind(anchor)
+
+        monkeypatch.setattr(Anchor, "bind", late)
+        lease = leased(try_lease(request_for(), Machine()))
+        assert removed
+        assert locked(lock_dir) == [0]
         lease.release()
 
     def test_those_who_lock_elsewhere_are_excluded_too(

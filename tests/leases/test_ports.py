@@ -125,10 +125,10 @@ def test_no_descriptor_is_left(given: Ports) -> None:
     """It is said what to do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     port = given.next()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(name) for name in os.listdir("/proc/self/fd")) + 1, hard))  # noqa: PTH208
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         with pytest.raises(NoPort, match=r"Too many open files; let go of ports with gpu\.release_port"):
-            [given.next() for _ in range(200)]
+            given.next()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     given.release(port)

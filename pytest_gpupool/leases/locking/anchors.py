@@ -15,6 +15,8 @@ import socket
 from ...processes.kernel import locks as kernel_locks
 
 _PREFIX = "gpupool/"
+# Of these there were enough before, and will be again.
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 HOST = "host"
 """Whose devices are meant: this host's."""
 
@@ -27,16 +29,16 @@ class Anchor:
         self._socket: socket.socket | None = None
 
     def bind(self) -> bool:
-        """Take the name, or say that somebody has it. Where there are no such names there is nothing to take."""
+        """Take the name, or say that it cannot be had now. Where there are no such names, nothing is taken."""
         try:
             bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        except OSError:  # a sandbox without sockets
-            return True
+        except OSError as error:  # a sandbox without sockets
+            return error.errno not in _SCARCE
         try:
             bound.bind(f"\0{self._name}")
         except OSError as error:
             bound.close()
-            return error.errno != errno.EADDRINUSE
+            return error.errno not in (errno.EADDRINUSE, *_SCARCE)
         self._socket = bound
         return True
 

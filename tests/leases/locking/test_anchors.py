@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -77,6 +78,19 @@ def test_scopes_are_apart() -> None:
     assert anchored(scope="run-1") == {NAME}
     inner.release()
     outer.release()
+
+
+def test_without_a_descriptor_it_is_not_taken() -> None:
+    """That is no sandbox without sockets, where there would be nothing to take."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    anchor = Anchor(NAME)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert not anchor.bind()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert anchor.bind()
+    anchor.release()
 
 
 def test_a_program_that_is_started_does_not_inherit_it() -> None:
