@@ -200,7 +200,8 @@ class Crowd:
 
     def _victim(self) -> list[int]:
         """One of its processes, if there is any."""
-        return self.dice.sample(pids := [*self.host.processes()], min(1, len(pids)))
+        pids = [*self.host.processes()]
+        return [self.dice.choice(pids)] if pids else []
 
     def _exposed(self) -> set[str]:
         """The devices that somebody holds without having locked the lock file.
