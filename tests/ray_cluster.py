@@ -1,6 +1,6 @@
 """A real Ray cluster of several nodes on this host, with stand-in GPUs, which no other host can reach.
 
-Run as a program it is the cluster: it adds nodes as it is told to on stdin, and ends them all when that ends.
+Run as a program it is the cluster: it adds and counts nodes as told on stdin, and ends them all when that ends.
 """
 
 from __future__ import annotations
@@ -92,14 +92,22 @@ class RayCluster:
         self.nodes.append(name)
         return name
 
+    def knows_its_hosts(self) -> bool:
+        """Whether those that have ended are given up: it takes Ray seconds to miss one."""
+        lives = sum("raylet/raylet " in _command(one) for one in self.processes())
+        return int(self._ask(None)) == lives
+
     def _add(self, name: str, gpus: int, visible: str = "") -> str:
+        return self._ask([name, gpus, visible])
+
+    def _ask(self, request: list[str | int] | None) -> str:
         assert self._program.stdin is not None
         assert self._program.stdout is not None
-        self._program.stdin.write(json.dumps([name, gpus, visible]) + "\n")
+        self._program.stdin.write(json.dumps(request) + "\n")
         self._program.stdin.flush()
-        address = self._program.stdout.readline().strip()
-        assert address, (self.directory / "cluster.log").read_text()
-        return address
+        answer = self._program.stdout.readline().strip()
+        assert answer, (self.directory / "cluster.log").read_text()
+        return answer
 
     def has(self, name: str) -> bool:
         """Whether a host is there."""
@@ -210,8 +218,13 @@ def main() -> None:
             "health_check_failure_threshold": 5,
         }
     }
+    state: Any = cluster.global_state
     for line in sys.stdin:
-        name, gpus, visible = json.loads(line)
+        if (host := json.loads(line)) is None:
+            alive = sum(node["Alive"] for node in state.node_table())
+            print(alive, file=answers, flush=True)
+            continue
+        name, gpus, visible = host
         os.environ |= {"CUDA_VISIBLE_DEVICES": visible, HOST: name}
         cluster.add_node(node_name=name, num_gpus=gpus, **common, **only_head)
         only_head = {}

@@ -56,7 +56,8 @@ class RayHost:
         self.begun = host.project / "begun"
 
     def watched(self, suite: str, *args: str) -> Watched:
-        """Start a run of the suite."""
+        """Start a run of the suite, on the hosts that there are."""
+        wait_until(self.cluster.knows_its_hosts, "Ray has given up the hosts that have ended")
         for name in ("begun", "over", "ran", "report.json"):
             (self.host.project / name).unlink(missing_ok=True)
         self.host.write("test_suite.py", suite)
