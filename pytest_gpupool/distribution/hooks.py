@@ -176,6 +176,7 @@ class Distribution:
         member.interrupted = not error and blame.is_interrupted(member)
         self._is_gone(member, died=bool(error) and (not member.is_cut_off or self.controller.records.results.each))
         node.gateway.exit()
+        self.parts.ends.is_let_go(member)
         # xdist does it for those only that died, or were interrupted.
         if not (member.died or member.interrupted) and isinstance(self._scheduler, LateScheduling):
             test = self._scheduler.remove_node(node)

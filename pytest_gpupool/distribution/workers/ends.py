@@ -21,7 +21,7 @@ FINISH_SECONDS = 60.0
 COLLECT_SECONDS = 60.0
 """What it may take to collect once all tests are over, or to say that it ends when it is told to."""
 END_SECONDS = 10.0
-"""What its process may take to end once it has said goodbye, as long as xdist waits for it."""
+"""What its process may take to end once it was let go, as long as xdist waits for it."""
 _CLOSED_SECONDS = 2.0  # what it may take once its connection is closed
 _DRAIN_SECONDS = 1.0  # what its last words may take to be read once it has ended
 _KILL_SECONDS = 10.0  # who is not gone so long after it was ended waits in the kernel
@@ -39,6 +39,8 @@ class WorkerEnds:
         self._leftovers = WorkerLeftovers(controller)
         self._members: dict[str, Member] = {}
         self._clocks = TimeLimits(self._is_late)
+        self._over: set[str] = set()  # whose process has ended, for whom no clock begins any more
+        self._changing = threading.Lock()
         self._threads: list[threading.Thread] = []
 
     def watch(self, member: Member, tell: Callable[[], None]) -> None:
@@ -51,7 +53,7 @@ class WorkerEnds:
         limit = member.limits.get(test)  # by now it may have been given another test
         member.tears_down, member.tear_down_limit = test, limit or 0.0
         if limit:
-            self._clocks.begin(member.name, _TEAR_DOWN, limit)
+            self._begin_clock(member, _TEAR_DOWN, limit)
         else:
             self._clocks.end(member.name)
 
@@ -72,17 +74,22 @@ class WorkerEnds:
     def has_run_its_tests(self, member: Member) -> None:
         """A worker's tests are over: only ``pytest_sessionfinish`` is left."""
         member.is_finishing = True
-        self._clocks.begin(member.name, _FINISH, FINISH_SECONDS)
+        self._begin_clock(member, _FINISH, FINISH_SECONDS)
 
     def has_said_goodbye(self, member: Member) -> None:
-        """A worker has finished: its process is about to end."""
+        """A worker has finished: its process waits to be let go."""
         member.said_goodbye = True
-        self._clocks.begin(member.name, _END, END_SECONDS)
+        self._clocks.end(member.name)
+
+    def is_let_go(self, member: Member) -> None:
+        """A worker is told that its process is to end. Until then it is not late: this side may be busy."""
+        if member.said_goodbye:
+            self._begin_clock(member, _END, END_SECONDS)
 
     def connection_has_ended(self, member: Member) -> None:
         """Nothing more is heard of a worker."""
         if not member.said_goodbye:
-            self._clocks.begin(member.name, _CLOSED, _CLOSED_SECONDS)
+            self._begin_clock(member, _CLOSED, _CLOSED_SECONDS)
         member.connection_over.set()
 
     def wait(self) -> None:
@@ -107,7 +114,12 @@ class WorkerEnds:
         """Begin the clock of what a worker has to do last, once."""
         if member.last_phase != phase and not member.said_goodbye and not member.gone:
             member.last_phase = phase
-            self._clocks.begin(member.name, phase, COLLECT_SECONDS)
+            self._begin_clock(member, phase, COLLECT_SECONDS)
+
+    def _begin_clock(self, member: Member, phase: str, limit: float) -> None:
+        with self._changing:
+            if member.name not in self._over:
+                self._clocks.begin(member.name, phase, limit)
 
     def _begin(self, what: Callable[[], None]) -> None:
         thread = threading.Thread(target=what, name="gpupool-end", daemon=True)
@@ -116,6 +128,9 @@ class WorkerEnds:
 
     def _see_it_end(self, member: Member, tell: Callable[[], None]) -> None:
         member.process.wait()
+        with self._changing:
+            self._over.add(member.name)
+            self._clocks.end(member.name)
         try:
             self._clear_up(member)
         finally:  # whatever is wrong with that: nobody else tells of the end, and the run would wait for ever
@@ -129,7 +144,6 @@ class WorkerEnds:
         if not member.connection_over.wait(_DRAIN_SECONDS) and not member.said_goodbye:
             member.process.clear()
             member.connection_over.wait(_KILL_SECONDS)
-        self._clocks.end(member.name)
         member.process.has_ended()
         if member.said_goodbye:
             self._leftovers.has_ended(member)
@@ -161,4 +175,4 @@ def _words(phase: str, member: Member) -> str:
         return f"did not tear down the fixtures that {member.tears_down} used in {limit} and was ended"
     if phase == _FINISH:
         return f"did not come to the end of pytest_sessionfinish in {FINISH_SECONDS:g} s and was ended"
-    return f"did not end in {END_SECONDS:g} s after its last word and was ended"
+    return f"did not end in {END_SECONDS:g} s after it was let go and was ended"

@@ -30,9 +30,27 @@ def test_a_worker_whose_process_does_not_end(cpu_host: Host, hang: str) -> None:
     assert run.status == 0, run.output
     assert run.outcomes == {"test_one": "passed", "test_two": "passed"}
     assert run.exits == {"gw0": "finished"}
-    assert "gpupool: warning: gw0 did not end in 10 s after its last word and was ended; its stacks then" in run.output
+    assert "gpupool: warning: gw0 did not end in 10 s after it was let go and was ended; its stacks then" in run.output
     assert re.search(r"hread 0x\w+ \(most recent call first\):\n  File ", run.output), run.output
     assert "execnet" not in run.output
+
+
+def test_a_worker_that_waits_to_be_let_go(cpu_host: Host) -> None:
+    """Where the controller is busy it is not the worker that is late."""
+    cpu_host.write(
+        "conftest.py",
+        """
+        import time, pytest
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_testnodedown():
+            time.sleep(12)
+        """,
+    )
+    cpu_host.write("test_suite.py", "def test_one(): pass\n")
+    run = cpu_host.pytest("-n1")
+    assert run.status == 0, run.output
+    assert run.exits == {"gw0": "finished"}
+    assert "warning" not in run.output
 
 
 def test_a_worker_that_hangs_in_sessionfinish(cpu_host: Host) -> None:
