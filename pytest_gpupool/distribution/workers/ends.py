@@ -20,8 +20,6 @@ FINISH_SECONDS = 60.0
 """What a worker may take for ``pytest_sessionfinish`` once its tests are over."""
 COLLECT_SECONDS = 60.0
 """What it may take to collect once all tests are over, or to say that it ends when it is told to."""
-END_SECONDS = 10.0
-"""What its process may take to end once it was let go, as long as xdist waits for it."""
 _CLOSED_SECONDS = 2.0  # what it may take once its connection is closed
 _DRAIN_SECONDS = 1.0  # what its last words may take to be read once it has ended
 _KILL_SECONDS = 10.0  # who is not gone so long after it was ended waits in the kernel
@@ -84,7 +82,7 @@ class WorkerEnds:
     def is_let_go(self, member: Member) -> None:
         """A worker is told that its process is to end. Until then it is not late: this side may be busy."""
         if member.said_goodbye:
-            self._begin_clock(member, _END, END_SECONDS)
+            self._begin_clock(member, _END, member.process.end_seconds)
 
     def connection_has_ended(self, member: Member) -> None:
         """Nothing more is heard of a worker."""
@@ -94,8 +92,9 @@ class WorkerEnds:
 
     def wait(self) -> None:
         """Wait until the processes of all workers have ended that were told to, with what they left behind."""
+        longest = max((member.process.end_seconds for member in self._members.values()), default=0.0)
         for thread in self._threads:
-            thread.join(END_SECONDS + _KILL_SECONDS)
+            thread.join(longest + _KILL_SECONDS)
 
     def close(self) -> None:
         """All is over."""
@@ -175,4 +174,4 @@ def _words(phase: str, member: Member) -> str:
         return f"did not tear down the fixtures that {member.tears_down} used in {limit} and was ended"
     if phase == _FINISH:
         return f"did not come to the end of pytest_sessionfinish in {FINISH_SECONDS:g} s and was ended"
-    return f"did not end in {END_SECONDS:g} s after it was let go and was ended"
+    return f"did not end in {member.process.end_seconds:g} s after it was let go and was ended"

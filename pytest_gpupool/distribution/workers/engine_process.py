@@ -19,6 +19,9 @@ _GRACE_SECONDS = 2 * GRACE_SECONDS  # its host has to hear of it first
 class EngineWorkerProcess(WorkerProcess):
     """One that an engine has placed, or is yet to place."""
 
+    end_seconds = 30.0
+    """Its host has to hear of it first, and the word of its end to come back."""
+
     def __init__(self, process: EngineProcess) -> None:
         super().__init__()
         self._process = process

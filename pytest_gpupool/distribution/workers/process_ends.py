@@ -29,6 +29,9 @@ _KILLING = {-signal.SIGHUP, -signal.SIGINT, -signal.SIGKILL, -signal.SIGTERM}  #
 class WorkerProcess(ABC):
     """The process of one worker, here or on another host, and what is said of its end."""
 
+    end_seconds = 10.0
+    """What it may take to end once it was let go, as long as xdist waits for it."""
+
     def __init__(self) -> None:
         self._signalled = False
         self.started: dict[ProcessId, str] = {}

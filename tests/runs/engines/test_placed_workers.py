@@ -211,6 +211,20 @@ def test_a_test_that_hangs_is_ended_where_it_is(cluster: Cluster) -> None:
     cluster.host.wait_until_gone()
 
 
+@pytest.mark.long
+def test_a_worker_whose_process_does_not_end(cluster: Cluster) -> None:
+    """It has more time than one on this host, and what it hung in is said all the same."""
+    cluster.host.write(
+        "test_suite.py",
+        "import threading, time\ndef test_a():\n    threading.Thread(target=time.sleep, args=(1000,)).start()\n",
+    )
+    run = cluster.pytest("-n1")
+    assert run.status == 0, run.output
+    assert run.exits == {"gw0": "finished"}
+    assert "gw0 did not end in 30 s after it was let go and was ended; its stacks then" in run.output
+    cluster.host.wait_until_gone()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_run_that_is_ended_leaves_nothing(cluster: Cluster, number: signal.Signals) -> None:
     """No program of a host, no worker, no lock; what can be torn down is."""
