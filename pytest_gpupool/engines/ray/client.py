@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...values.errors import UsageProblem
 from . import pump, sessions
 from .addresses import answers, use_token
+from .nodes import Node
 from .site import Site
 from .words import of_death, of_refusal
 
@@ -29,13 +30,6 @@ _AT_ONCE = 4
 
 class Gone(OSError):
     """An actor is no more, or nobody wants it any more; says what Ray knows of why, if anything."""
-
-
-class Node(NamedTuple):
-    """A host of the cluster."""
-
-    name: str
-    gpus: int
 
 
 class Client:
@@ -95,7 +89,8 @@ class Client:
         """Return the hosts that are alive."""
         with self._asking():
             found = [node for node in self._ray.nodes() if node["Alive"]]
-        return [Node(node["NodeManagerHostname"], int(node["Resources"].get("GPU", 0))) for node in found]
+        had = [(node["NodeManagerHostname"], node["Resources"]) for node in found]
+        return [Node(name, int(has.get("GPU", 0)), self._site.lacks(has)) for name, has in had]
 
     def free_gpus(self) -> int:
         """Return how many GPUs no actor or task holds."""

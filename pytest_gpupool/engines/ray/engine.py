@@ -26,13 +26,13 @@ class RayEngine:
         self._links: list[RayLink] = []
 
     def room(self) -> Room:
-        """Return what the hosts have that are alive."""
-        gpus = [node.gpus for node in self._client.nodes()]
+        """Return what the hosts have that are alive, and that a worker can be on."""
+        gpus = self._gpus()
         return Room(sum(gpus), max(gpus, default=0), len(gpus))
 
     def describe(self) -> str:
         """Return for pytest's header what it is."""
-        return f"Ray cluster at {self._client.address} ({size_text([node.gpus for node in self._client.nodes()])})"
+        return f"Ray cluster at {self._client.address} ({size_text(self._gpus())})"
 
     def launch(self, worker: str, gpus: int, command: Sequence[str]) -> Link:
         """Have a program run by an actor that holds so many GPUs of one host; Ray places it when it can.
@@ -49,3 +49,8 @@ class RayEngine:
             link.end()
         self._links.clear()
         self._client.close()
+
+    def _gpus(self) -> list[int]:
+        nodes = self._client.nodes()
+        # Where none can hold a worker all count: the workers wait, and say for what.
+        return [node.gpus for node in nodes if not node.lacks] or [node.gpus for node in nodes]

@@ -58,8 +58,7 @@ class RayLink:
         if self._host or self._over:
             return ""
         try:
-            gpus = [node.gpus for node in self._client.nodes()]
-            return words.of_wait(self._gpus, self._client.free_gpus(), sum(gpus), max(gpus, default=0))
+            return words.of_wait(self._gpus, self._client.free_gpus(), self._client.nodes())
         except OSError:
             return ""
 

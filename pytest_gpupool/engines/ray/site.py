@@ -25,6 +25,13 @@ class Site:
     working_dir: str | None = None
     """What Ray is to copy to each host, and to start workers in."""
 
+    def lacks(self, resources: Mapping[str, float]) -> str:
+        """Return which argument asks for more than a host has that has these resources; empty where none does."""
+        if resources.get("CPU", 0.0) < self.cpus:
+            return f"num_cpus={self.cpus:g}"
+        lacking = ((name, much) for name, much in self.resources.items() if resources.get(name, 0.0) < much)
+        return next((f"{RESOURCE}{name}={much:g}" for name, much in lacking), "")
+
 
 def site_of(arguments: Mapping[str, str | None]) -> Site:
     """Return what the arguments say.

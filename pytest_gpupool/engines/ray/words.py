@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
+
+from .nodes import Node
 
 _CAUSES = {
     "is temporarily unavailable": "its host does not answer any more",
@@ -16,6 +19,7 @@ _CAUSES = {
 }
 """By what Ray's text has, the first that it has counts."""
 _LONGEST = 200
+_WITH = ("", " with one", " with them")
 
 
 def of_death(text: str) -> str:
@@ -42,13 +46,19 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def of_wait(asked: int, free: int, total: int, largest: int) -> str:
-    """Return why an actor that wants GPUs is not placed yet."""
+def of_wait(asked: int, free: int, nodes: Sequence[Node]) -> str:
+    """Return why an actor that wants so many GPUs is not placed yet, where so many are free on these hosts."""
+    total, largest = sum(node.gpus for node in nodes), max((node.gpus for node in nodes), default=0)
     wish = (
         f"it waits for {asked} GPU{'s' * (asked != 1)}{' on one host' * (asked > 1)}" if asked else "it waits for a CPU"
     )
     have = f"{free} of the cluster's {total} GPUs {'is' if free == 1 else 'are'} free"
-    return f"{wish}; {have}" + (f", and no host has more than {largest}" if asked > largest else "")
+    lacking = [node.lacks for node in nodes if node.gpus >= asked]
+    if asked > largest:
+        have += f", and no host has more than {largest}"
+    elif lacking and all(lacking):
+        have += f", but no host{_WITH[min(asked, 2)]} has what {lacking[0]} asks for"
+    return f"{wish}; {have}"
 
 
 def of_refusal(address: str, error: BaseException) -> str:

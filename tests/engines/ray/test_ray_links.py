@@ -104,6 +104,19 @@ def test_it_knows_the_clusters_room(engine: Engine) -> None:
     assert engine.describe().endswith("(2 hosts, 4 GPUs)"), "a head without GPUs is none of those that the run uses"
 
 
+def test_a_host_that_can_hold_no_worker_is_no_room(cluster: RayCluster, engine: Engine) -> None:
+    """By the resources that the site's arguments ask for; where no host has them, that is said."""
+    head = engine_of("ray", {"resource.node:__internal_head__": "0.1"})
+    assert head.room() == Room(gpus=0, largest=0, hosts=1)
+    nowhere = engine_of("ray", {"resource.nowhere": "1"})
+    assert nowhere.room() == engine.room()
+    link = nowhere.launch("gw0", 1, ECHO)
+    words = "; 4 of the cluster's 4 GPUs are free, but no host with one has what resource.nowhere=1 asks for"
+    wait_until(lambda: link.waits_for() == f"it waits for 1 GPU{words}", words)
+    nowhere.close()
+    head.close()
+
+
 def test_bytes_come_there_and_back(cluster: RayCluster, engine: Engine) -> None:
     """All of them, in order, both ways at once."""
     (link,) = launched(engine, 1)

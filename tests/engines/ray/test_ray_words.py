@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gpupool.engines.engines import engine
 from pytest_gpupool.engines.ray import words
+from pytest_gpupool.engines.ray.nodes import Node
 from pytest_gpupool.engines.ray.site import Site, site_of
 from pytest_gpupool.values.errors import UsageProblem
 
@@ -70,17 +71,45 @@ def test_why_an_actor_is_no_more(text: str, clause: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "clause"),
+    ("asked", "free", "hosts", "clause"),
     [
-        ((1, 0, 4, 2), "it waits for 1 GPU; 0 of the cluster's 4 GPUs are free"),
-        ((2, 1, 4, 2), "it waits for 2 GPUs on one host; 1 of the cluster's 4 GPUs is free"),
-        ((0, 0, 4, 2), "it waits for a CPU; 0 of the cluster's 4 GPUs are free"),
-        ((1, 0, 0, 0), "it waits for 1 GPU; 0 of the cluster's 0 GPUs are free, and no host has more than 0"),
+        (1, 0, {2: ""}, "it waits for 1 GPU; 0 of the cluster's 2 GPUs are free"),
+        (2, 1, {2: "", 0: ""}, "it waits for 2 GPUs on one host; 1 of the cluster's 2 GPUs is free"),
+        (0, 0, {4: ""}, "it waits for a CPU; 0 of the cluster's 4 GPUs are free"),
+        (1, 0, {}, "it waits for 1 GPU; 0 of the cluster's 0 GPUs are free, and no host has more than 0"),
+        (1, 3, {2: "", 1: "num_cpus=9"}, "it waits for 1 GPU; 3 of the cluster's 3 GPUs are free"),
+        (
+            2,
+            3,
+            {2: "resource.h200=1", 1: ""},
+            "it waits for 2 GPUs on one host; 3 of the cluster's 3 GPUs are free, "
+            "but no host with them has what resource.h200=1 asks for",
+        ),
+        (
+            0,
+            1,
+            {1: "num_cpus=9", 0: "num_cpus=9"},
+            "it waits for a CPU; 1 of the cluster's 1 GPUs is free, but no host has what num_cpus=9 asks for",
+        ),
     ],
 )
-def test_why_a_worker_waits(numbers: tuple[int, int, int, int], clause: str) -> None:
+def test_why_a_worker_waits(asked: int, free: int, hosts: dict[int, str], clause: str) -> None:
     """What it wants, and what there is."""
-    assert words.of_wait(*numbers) == clause
+    assert words.of_wait(asked, free, [Node("n", gpus, lacks) for gpus, lacks in hosts.items()]) == clause
+
+
+@pytest.mark.parametrize(
+    ("resources", "argument"),
+    [
+        ({"CPU": 2, "GPU": 4, "h200": 1}, ""),
+        ({"CPU": 1.5, "h200": 1}, "num_cpus=2"),
+        ({"CPU": 16, "h200": 0.5}, "resource.h200=1"),
+        ({"h200": 8}, "num_cpus=2"),
+    ],
+)
+def test_which_hosts_can_hold_a_worker(resources: dict[str, float], argument: str) -> None:
+    """Those that have what the arguments ask for; else the argument is named."""
+    assert site_of({"num_cpus": "2", "resource.h200": "1"}).lacks(resources) == argument
 
 
 def test_no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
