@@ -34,7 +34,7 @@ FOR_PYTEST = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOA
 A plugin that only one side has misses there what its other half was to say.
 """
 
-_ANSWER_SECONDS = 5.0  # what an answer of another host may take
+_ANSWER_SECONDS = 10.0  # what an answer of another host may take, which may be busy
 _KILL_SECONDS = 10.0  # who is not gone so long after it was to end is ended by the engine
 _FIRST = b"1"  # what execnet waits for
 SILENT_BEATS = int(SILENCE_SECONDS / BEAT_SECONDS)
