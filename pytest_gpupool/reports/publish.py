@@ -12,6 +12,7 @@ from ..records.store import write_whole
 from ..values.texts import safe_repr
 
 if TYPE_CHECKING:
+    from ..trends.additions import Additions
     from ..verdicts.baselines.baseline import Baseline
 
 
@@ -34,19 +35,20 @@ class Wanted:
 def publish(
     report: Mapping[str, Any],
     wanted: Wanted,
-    past: Sequence[Mapping[str, Any]] = (),
+    added: Additions | None = None,
     *runs: Path | None,
     baseline: Baseline | None = None,
 ) -> list[str]:
     """Write the report; return what to say of the files that could not be written.
 
-    ``past``: see :class:`Additions`; ``runs`` are the run's directories, as far as there are some, where the
-    files with its items are: a merged run has several. These are compared with the ``baseline``, see :class:`Readable`.
+    ``added`` is what earlier runs add to the page; ``runs`` are the run's directories, as far as there are some, where
+    the files with its items are: a merged run has several. These are compared with the ``baseline``, see
+    :class:`Readable`.
     """
     problems, found = [], [run for run in runs if run is not None]
     for path, write in (
         (wanted.json, _write_json),
-        (wanted.html, partial(_write_html, past=past, items=(found, baseline), folder=wanted.folder)),
+        (wanted.html, partial(_write_html, added=added, items=(found, baseline), folder=wanted.folder)),
         (wanted.markdown, _append_markdown),
         (wanted.junit, partial(_write_junit, folder=wanted.folder)),
     ):
@@ -73,7 +75,7 @@ def _write_json(path: Path, report: Mapping[str, Any]) -> None:
 def _write_html(
     path: Path,
     report: Mapping[str, Any],
-    past: Sequence[Mapping[str, Any]],
+    added: Additions | None,
     items: tuple[Sequence[Path], Baseline | None],
     folder: Path | None,
 ) -> None:
@@ -85,7 +87,8 @@ def _write_html(
     runs, baseline = items
     readable = Readable(report, *runs, baseline=baseline) if runs else None
     files = None if folder is None else Files.beside(path, folder)
-    write_whole(path, document.render(report, past, readable, files))
+    past, missing = ((), None) if added is None else (added.past, added.problem)
+    write_whole(path, document.render(report, past, readable, files, missing=missing))
 
 
 def _append_markdown(path: Path, report: Mapping[str, Any]) -> None:

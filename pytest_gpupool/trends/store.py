@@ -84,11 +84,6 @@ def add(path: Path, runs: Iterable[MeasuredRun]) -> Added:
     return _written(path, lambda connection: _add(connection, measured))
 
 
-def merge(path: Path, other: Path) -> Added:
-    """Add all that another store has. Raises as :func:`add`, also where the other one cannot be read."""
-    return add(path, runs(other))
-
-
 def runs(path: Path, *, most: int | None = None) -> list[MeasuredRun]:
     """Return the runs of a store, the oldest first; the latest of them where there are more than so many values.
 

@@ -104,7 +104,7 @@ def test_two_stores_are_merged_in_any_order(tmp_path: Path) -> None:
     for order in ("ab", "ba"):
         path = tmp_path / f"{order}.sqlite"
         for name in order + order:
-            store.merge(path, tmp_path / f"{name}.sqlite")
+            store.add(path, store.runs(tmp_path / f"{name}.sqlite"))
         found.append(dumped(path))
     assert found[0] == found[1]
     assert store.runs(path) == [a_run(1), judged, a_run(3)]
@@ -217,8 +217,6 @@ def test_a_row_that_somebody_has_edited_is_said_and_no_traceback(tmp_path: Path,
     before = path.read_bytes()
     with pytest.raises(UsageProblem, match=r"cannot be read: (a row of its table|no such table|Expecting|invalid)"):
         store.runs(path)
-    with pytest.raises(UsageProblem, match="cannot be read"):
-        store.merge(tmp_path / "other.sqlite", path)
     with contextlib.suppress(UsageProblem):
         store.of_metric(path, test, metric)
         store.names(path)
@@ -314,6 +312,13 @@ def test_the_program_feeds_and_shows_it(tmp_path: Path, capsys: Capture, monkeyp
     assert main(["history", "test_qa", "loss", "--history", "h.sqlite"]) == 4
     assert "in the history h.sqlite; there are:\n  accuracy" in capsys.readouterr().err
     assert main(["history", "test_qa", "loss", "--history", "none.sqlite"]) == 4
-    assert main(["ingest", "none.json", "--history", "h.sqlite"]) == 4
+    Path("bad.json").write_text("{")
+    Path("bad.sqlite").write_bytes(Path("h.sqlite").read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(["ingest", "none.json", "bad.json", "bad.sqlite", "3.json", "--history", "new.sqlite"]) == 4
+    told = capsys.readouterr()
+    assert told.out == "gpupool: 3.json: 1 new run, 1 new value\n"
+    for name, line in zip(("none.json", "bad.json", "bad.sqlite"), told.err.splitlines(), strict=True):
+        assert line.startswith(f"gpupool: nothing of {name} was added: ")
     assert main(["ingest", "1.json"]) == 4
     assert "there are no records" in capsys.readouterr().err

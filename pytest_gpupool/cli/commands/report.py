@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     if found.problem is not None:
         warn(found.problem)
     report = report_of_run(recorded) | found.to_report()
-    problems = publish(report, wanted, found.past, recorded.path)
+    problems = publish(report, wanted, found, recorded.path)
     problems += _annotate(args, report)
     for problem in problems:
         warn(problem)

@@ -9,14 +9,16 @@ from typing import Any
 from ...records.store import HISTORY
 from ...reports.words import counted
 from ...trends import store, trend
+from ...trends.trend import MeasuredRun
+from ...values.errors import EXIT_USAGE, UsageProblem
 from ...values.texts import visible
 from ..sources import add_dir, base_of, report_of, warn
 
 _ABOUT = """\
 Adds to the store of metrics over runs what JSON reports, runs on record (an id, the beginning of one, a directory, or
 'latest') and other stores have. What is there already stays as it is, so that a file may be given twice, and two
-machines' stores are merged in any order. 'gpupool history', the charts of the HTML report and the placement check
-read it.
+machines' stores are merged in any order. A file that cannot be read is named and costs the others nothing. 'gpupool
+history', the charts of the HTML report and the placement check read it.
 """
 
 
@@ -36,14 +38,23 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    path = args.history or base_of(args.dir) / HISTORY
+    path, status = args.history or base_of(args.dir) / HISTORY, 0
     for name in args.files:
-        source = Path(name)
-        if source.is_file() and store.is_one(source):
-            added = store.merge(path, source)
-        else:
-            added = store.add(path, [trend.of_report(report_of(name, args.dir))])
+        try:
+            measured = _measured(name, args.dir)
+        except UsageProblem as problem:  # which costs the others nothing
+            warn(f"nothing of {visible(name)} was added: {problem}")
+            status = EXIT_USAGE
+            continue
+        added = store.add(path, measured)
         if added.aside is not None:
             warn(f"{path} was damaged; it is kept as {added.aside}, and a new one has begun")
         print(f"gpupool: {visible(name)}: {counted(added.runs, 'new run')}, {counted(added.values, 'new value')}")
-    return 0
+    return status
+
+
+def _measured(name: str, base: Path | None) -> list[MeasuredRun]:
+    source = Path(name)
+    if source.is_file() and store.is_one(source):
+        return store.runs(source)
+    return [trend.of_report(report_of(name, base))]

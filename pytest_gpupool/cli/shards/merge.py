@@ -180,7 +180,7 @@ def _write(
     if beside_which is not None:  # first: the page shows some of them
         given_runs, items = [run.path for run in runs], args.json is not None
         problems += beside.copied(report, given_runs, beside_which.parent, items=items)
-    problems += publish(report | found.to_report(), wanted, (), *(run.path for run in runs), baseline=baseline)
+    problems += publish(report | found.to_report(), wanted, None, *(run.path for run in runs), baseline=baseline)
     if args.durations is not None:
         problems += filter(None, [_keep_durations(runs, args.durations)])
     for problem in problems:

@@ -42,6 +42,7 @@ def render(
     found: items.Items | None = None,
     files: attachments.Files | None = None,
     live: str | None = None,
+    missing: str | None = None,
 ) -> str:
     """Return the page. Whatever a test is called or says is text in it; what UTF-8 cannot carry is escaped.
 
@@ -50,7 +51,8 @@ def render(
     ``workers``, ``makespan_s``, ``speedup``, ``efficiency``. ``found`` has the items of tests, ``files``
     says where what tests have kept lies, and how the page links it. A server that has more to show later gives
     ``live``, which its answers have as ``ETag``: the page asks for that, and is loaded again when it is another one.
-    It is empty where nothing more will come, and None where the page is a file.
+    It is empty where nothing more will come, and None where the page is a file. ``missing`` says why runs before this
+    one are not in it.
     """
     from markupsafe import Markup
 
@@ -71,6 +73,7 @@ def render(
         attachments=Markup(chunks.joined(shelf.lines)),
         details=Markup(chunks.joined(chunks.lines(map(rows.unfolded, shown), DETAILS))),
         live=live,
+        missing=missing,
         policy=f"default-src 'none'; style-src {hash_of(style)}; script-src {hash_of(script)}; img-src data:; "
         + ("" if not live else "connect-src 'self'; ")
         + "base-uri 'none'; form-action 'none'",

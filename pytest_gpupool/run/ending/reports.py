@@ -49,7 +49,7 @@ class RunReports:
                 self._note(f"for a report: gpupool report {self._run.records.run_id} --html report.html")
             return status
         found = self._found = self._found or self._of_earlier_runs(status)
-        problems = publish(self._report(status) | found.to_report(), wanted, found.past, self._run.records.directory)
+        problems = publish(self._report(status) | found.to_report(), wanted, found, self._run.records.directory)
         records = self._run.records
         kept = f"; 'gpupool report {records.run_id}' makes it from the run's records" if records.are_kept else ""
         if not problems:

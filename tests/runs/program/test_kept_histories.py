@@ -68,6 +68,9 @@ def test_a_bad_store_costs_a_run_nothing(cpu_host: Host) -> None:
     assert done.status == 0
     assert "this run is not in the history: " in done.stdout
     assert "is of version 9, of a newer pytest-gpupool" in done.stdout
+    page = " ".join((cpu_host.project / "report.html").read_text().split())
+    assert "<p>Earlier runs are not all in this report: " in page
+    assert "is of version 9, of a newer pytest-gpupool" in page
     assert path.read_bytes() == newer
     path.write_bytes(b"SQLite format 3\0" + b"?" * 5000)
     done = cpu_host.pytest(STORE)

@@ -281,7 +281,7 @@ def test_what_cannot_be_served(cpu_host: Host, args: tuple[str, ...], told: str)
 
 
 def test_a_run_that_cannot_be_read_costs_the_list_no_other_one(cpu_host: Host) -> None:
-    """The page and 'gpupool runs' list the others, and say which is left out."""
+    """The page and 'gpupool runs' list the others, and say which is left out; so does the page of another one."""
     cpu_host.write("test_it.py", "def test_it(): pass")
     assert cpu_host.pytest().status == 0
     (good,) = (cpu_host.project / ".gpupool" / "runs").iterdir()
@@ -293,9 +293,11 @@ def test_a_run_that_cannot_be_read_costs_the_list_no_other_one(cpu_host: Host) -
     assert err == f"gpupool: {told}\n"
     with viewed(cpu_host) as server:
         code, _, text = server.ask("/", cookie=server.token)
+        page = server.ask(f"/runs/{good.name}", cookie=server.token)[2]
     assert code == 200
     assert f'href="/runs/{good.name}"' in text
     assert f"<p>{told}</p>" in text
+    assert f"<p>Earlier runs are not all in this report: {told}</p>" in page
 
 
 def test_the_list_shows_a_run_that_has_begun_since(cpu_host: Host) -> None:

@@ -143,7 +143,7 @@ def _report_text(run: Path, base: Path, mark: str) -> str:
     report = {**report_of_run(recorded), **found.to_report()}
     files = Files(run, lambda name: link_to(PurePosixPath(RUNS, run.name, name)))
     live = mark if mark.startswith(_GOES_ON) else ""
-    return document.render(report, found.past, Readable(report, run), files, live)
+    return document.render(report, found.past, Readable(report, run), files, live, found.problem)
 
 
 _GOES_ON = "goes-on-"
