@@ -89,8 +89,8 @@ class Client:
         """Return the hosts that are alive."""
         with self._asking():
             found = [node for node in self._ray.nodes() if node["Alive"]]
-        had = [(node["NodeManagerHostname"], node["Resources"]) for node in found]
-        return [Node(name, int(has.get("GPU", 0)), self._site.lacks(has)) for name, has in had]
+        had = [node["Resources"] for node in found]
+        return [Node(int(resources.get("GPU", 0)), self._site.lacks(resources)) for resources in had]
 
     def free_gpus(self) -> int:
         """Return how many GPUs no actor or task holds."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 class Node(NamedTuple):
     """A host of the cluster."""
 
-    name: str
     gpus: int
     lacks: str
     """Which argument of the user asks for more than it has: no worker can be there; see :meth:`Site.lacks`."""

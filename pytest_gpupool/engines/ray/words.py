@@ -52,7 +52,7 @@ def of_wait(asked: int, free: int, nodes: Sequence[Node]) -> str:
     wish = (
         f"it waits for {asked} GPU{'s' * (asked != 1)}{' on one host' * (asked > 1)}" if asked else "it waits for a CPU"
     )
-    have = f"{free} of the cluster's {total} GPUs {'is' if free == 1 else 'are'} free"
+    have = f"{free} of the cluster's {total} GPU{'s' * (total != 1)} {'is' if free == 1 else 'are'} free"
     lacking = [node.lacks for node in nodes if node.gpus >= asked]
     if asked > largest:
         have += f", and no host has more than {largest}"

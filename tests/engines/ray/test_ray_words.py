@@ -89,13 +89,13 @@ def test_why_an_actor_is_no_more(text: str, clause: str) -> None:
             0,
             1,
             {1: "num_cpus=9", 0: "num_cpus=9"},
-            "it waits for a CPU; 1 of the cluster's 1 GPUs is free, but no host has what num_cpus=9 asks for",
+            "it waits for a CPU; 1 of the cluster's 1 GPU is free, but no host has what num_cpus=9 asks for",
         ),
     ],
 )
 def test_why_a_worker_waits(asked: int, free: int, hosts: dict[int, str], clause: str) -> None:
     """What it wants, and what there is."""
-    assert words.of_wait(asked, free, [Node("n", gpus, lacks) for gpus, lacks in hosts.items()]) == clause
+    assert words.of_wait(asked, free, [Node(gpus, lacks) for gpus, lacks in hosts.items()]) == clause
 
 
 @pytest.mark.parametrize(

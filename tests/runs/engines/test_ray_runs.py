@@ -112,6 +112,16 @@ def test_a_suite_runs_as_it_does_here(ray_host: RayHost) -> None:
     ray_host.has_nothing_left()
 
 
+def test_hosts_that_can_hold_no_worker_are_not_counted(ray_host: RayHost) -> None:
+    """Here all but the head, which alone has what a worker is to have."""
+    only_head = "--gpupool-engine-args=resource.node:__internal_head__=0.1"
+    run = ray_host.watched("def test_a(): pass\n", only_head).finish()
+    assert run.outcomes == {"test_a": "passed"}, run.output
+    assert "(1 host, 0 GPUs)" in run.output
+    assert {worker["host"] for worker in run.report["workers"] if worker["host"]} == {"head"}
+    ray_host.has_nothing_left()
+
+
 @pytest.mark.parametrize("injury", ["worker", "actor", "raylet", pytest.param("stopped", marks=pytest.mark.long)])
 def test_what_is_lost_costs_its_test(ray_host: RayHost, injury: str) -> None:
     """And no more: others take its place."""
